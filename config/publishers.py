@@ -1,0 +1,185 @@
+"""Publishers as an operator writes them: one TOML file each, with its events, its signature and its names of fields.
+
+A new publisher is a new file. A file is checked whole when it is read, so that a slip of the pen is found at start and
+not by the first webhook.
+"""
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from config.errors import ConfigError
+
+__all__ = [
+    "PACKAGED",
+    "UNLISTED",
+    "Dialect",
+    "EventType",
+    "Publisher",
+    "SignatureScheme",
+    "fold",
+    "load_publishers",
+]
+
+PACKAGED = Path(__file__).with_suffix("")
+"""The directory of the publisher files that come with the package."""
+
+UNLISTED = "unlisted"
+"""The type of every event whose name the catalogue does not list."""
+
+
+def fold(name: str) -> str:
+    """Reduce a name to its letters and digits in lower case: `Account_Identity_Changed` to `accountidentitychanged`.
+
+    Senders agree on words, not on case and separators; two spellings that fold alike are one name.
+    """
+    return "".join(filter(str.isalnum, name.casefold()))
+
+
+def _folded(names: tuple[str, ...]) -> tuple[str, ...]:
+    folded = tuple(dict.fromkeys(map(fold, names)))
+    if "" in folded:
+        raise ValueError("a wire name needs a letter or digit")
+    return folded
+
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+\z")]
+Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+\z")]
+Text = Annotated[str, StringConstraints(min_length=1)]
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+\z", to_lower=True)]
+WireNames = Annotated[tuple[str, ...], AfterValidator(_folded)]
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EventType(_Row):
+    """One event of a publisher; `type` is its name here, `aliases` are names on the wire that do not fold to it."""
+
+    type: Word
+    entity: Word
+    action: Word
+    description: Text
+    aliases: tuple[str, ...] = ()
+    end_of_life: Text | None = None
+    replaced_by: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name the event answers to, its type first."""
+        return (self.type, *self.aliases)
+
+
+class SignatureScheme(_Row):
+    """How a publisher signs the raw body, and the header (in lower case) that carries the signature."""
+
+    scheme: Literal["hmac-sha256"]
+    encoding: Literal["base64"]
+    header: HeaderName
+
+
+class Dialect(_Row):
+    """For each field of an event the names a sender may give it, folded, the preferred one first.
+
+    The defaults read both dialects of Visma.net Financial: that of the Changed events (contextId, relativeResourceUri)
+    and that of the Created, Updated and Deleted events (companyId, entityLocation).
+    """
+
+    event: Annotated[WireNames, Field(min_length=1)] = ("event",)
+    notification_id: WireNames = ("notificationid",)
+    action: WireNames = ("action",)
+    resource_id: WireNames = ("resourceid",)
+    entity_id: WireNames = ("entityid",)
+    relative_path: WireNames = ("relativeresourceuri", "entitylocation")
+    resource_uri: WireNames = ("resourceuri",)
+    company_id: WireNames = ("contextid", "companyid")
+    tenant_id: WireNames = ("tenantid",)
+    timestamp: WireNames = ("timestamp",)
+    document_status: WireNames = ("documentstatus", "erpdocumentstatus")
+    erp_event: WireNames = ("erpevent",)
+    user_id: WireNames = ("userid",)
+    api_client_id: WireNames = ("apiclientid",)
+    connect_id: WireNames = ("connectid",)
+    scheduled: WireNames = ("isscheduler", "ischeduler")
+
+    @model_validator(mode="after")
+    def _one_field_a_name(self) -> "Dialect":
+        owners: dict[str, str] = {}
+        for field, names in self:
+            for name in names:
+                if owners.setdefault(name, field) != field:
+                    raise ValueError(f"{name!r} is a name of both {owners[name]} and {field}")
+        return self
+
+
+class Publisher(_Row):
+    """One sender of webhooks; `slug` is its place in the URL, in stream names and the name of its file."""
+
+    slug: Slug
+    name: Text
+    signature: SignatureScheme
+    dialect: Dialect = Dialect()
+    events: Annotated[tuple[EventType, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _one_event_a_name(self) -> "Publisher":
+        owners: dict[str, str] = {}
+        for event in self.events:
+            if event.type == UNLISTED:
+                raise ValueError(f"events: the type {UNLISTED!r} is reserved for events the file does not list")
+            for name, folded in zip(event.names, map(fold, event.names), strict=True):
+                if not folded:
+                    raise ValueError(f"events: {name!r} needs a letter or digit")
+                if folded in owners:
+                    raise ValueError(f"events: {name!r} and {owners[folded]!r} are one name, case and separators aside")
+                owners[folded] = name
+        return self
+
+
+def load_publishers(*directories: Path) -> tuple[Publisher, ...]:
+    """Read the publishers that come with the package, then those of each directory (its `*.toml`), in order of name.
+
+    A later directory adds publishers, or replaces one by a file of the same name. Raises ConfigError naming the file,
+    the key and the reason in one line.
+    """
+    files: dict[str, Path] = {}
+    for directory in (PACKAGED, *directories):
+        if not directory.is_dir():
+            raise ConfigError(f"{directory}: no such directory of publisher files")
+        files |= {path.stem: path for path in sorted(directory.glob("*.toml"))}
+    publishers = {slug: _read(path) for slug, path in files.items()}
+    known = {f"{publisher.slug}/{event.type}" for publisher in publishers.values() for event in publisher.events}
+    for slug, publisher in publishers.items():
+        for event in publisher.events:
+            for name in event.replaced_by:
+                if name not in known:
+                    raise ConfigError(f"{files[slug]}: events.{event.type}.replaced_by: {name!r} names no listed event")
+    return tuple(publishers.values())
+
+
+def _read(path: Path) -> Publisher:
+    try:
+        publisher = Publisher.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {'; '.join(_faults(error))}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
+    if publisher.slug != path.stem:
+        raise ConfigError(f"{path}: slug: {publisher.slug!r} must be the file's name, {path.stem!r}")
+    return publisher
+
+
+def _faults(error: ValidationError) -> Iterator[str]:
+    for fault in error.errors(include_url=False, include_context=False):
+        where = _key(fault["loc"])
+        reason = fault["msg"].removeprefix("Value error, ")
+        yield f"{where}: {reason}" if where else reason
+
+
+def _key(path: tuple[Any, ...]) -> str:
+    """`("events", 3, "type")` as `events[3].type`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")

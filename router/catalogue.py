@@ -1,0 +1,95 @@
+"""The events that are known: finds an event by its name on the wire, a stream by its name or a glob."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+
+from config.errors import RouterError
+from config.publishers import UNLISTED, Dialect, EventType, Publisher, fold, load_publishers
+from router.fields import Layout
+
+__all__ = ["UNLISTED", "Catalogue", "UnknownStream", "fold"]
+
+_folded = lru_cache(maxsize=4096)(fold)
+_DEFAULT_LAYOUT = Layout(Dialect())
+
+
+class UnknownStream(RouterError):
+    """A stream or a glob over streams that the catalogue has nothing for; the message suggests what may be meant."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Catalogue:
+    """The publishers by slug, in a stable order, and what finds their events in no time."""
+
+    publishers: Mapping[str, Publisher]
+    _names: Mapping[str, Mapping[str, EventType]] = field(repr=False)
+    _types: Mapping[str, EventType] = field(repr=False)
+    _layouts: Mapping[str, Layout] = field(repr=False)
+
+    @classmethod
+    def load(cls, *directories: Path) -> "Catalogue":
+        """Read the packaged publishers and those of the directories; raises ConfigError for a file that is wrong."""
+        return cls.of(load_publishers(*directories))
+
+    @classmethod
+    def of(cls, publishers: Iterable[Publisher]) -> "Catalogue":
+        """Make a catalogue of these publishers."""
+        by_slug = {publisher.slug: publisher for publisher in publishers}
+        return cls(
+            MappingProxyType(by_slug),
+            {slug: _by_name(publisher) for slug, publisher in by_slug.items()},
+            {f"{slug}/{event.type}": event for slug, publisher in by_slug.items() for event in publisher.events},
+            {slug: Layout(publisher.dialect) for slug, publisher in by_slug.items()},
+        )
+
+    def match(self, publisher: str, wire_name: str) -> EventType | None:
+        """Find the event that a publisher calls so on the wire, case and separators aside; None if it lists none."""
+        names = self._names.get(publisher)
+        return names.get(_folded(wire_name)) if names else None
+
+    def event_type(self, publisher: str, type: str) -> EventType | None:  # noqa: A002 -- the word of the model
+        """Find an event by its type; None for `unlisted` and for what is not in the catalogue."""
+        return self._types.get(f"{publisher}/{type}")
+
+    def layout(self, publisher: str) -> Layout:
+        """Return the publisher's names of fields, those of Financial for a publisher that has left the catalogue."""
+        return self._layouts.get(publisher, _DEFAULT_LAYOUT)
+
+    def streams(self) -> tuple[str, ...]:
+        """Return every stream, `publisher/type`: of each publisher its events in the file's order, then `unlisted`."""
+        return tuple(self._streams())
+
+    def select(self, *globs: str) -> tuple[str, ...]:
+        """Return the streams that any of the globs matches, in the order of `streams`.
+
+        `*` stands for any characters, the slash too. Raises UnknownStream for a glob that matches none.
+        """
+        streams = self.streams()
+        for glob in globs:
+            if not any(fnmatchcase(stream, glob) for stream in streams):
+                raise UnknownStream(f"no stream matches {glob!r}{_suggestion(glob, streams)}")
+        return tuple(stream for stream in streams if any(fnmatchcase(stream, glob) for glob in globs))
+
+    def _streams(self) -> Iterator[str]:
+        for slug, publisher in self.publishers.items():
+            yield from (f"{slug}/{event.type}" for event in publisher.events)
+            yield f"{slug}/{UNLISTED}"
+
+
+def _by_name(publisher: Publisher) -> Mapping[str, EventType]:
+    return {fold(name): event for event in publisher.events for name in event.names}
+
+
+def _suggestion(glob: str, streams: tuple[str, ...]) -> str:
+    wanted = glob.lower()
+    if "/" in wanted:
+        near = get_close_matches(wanted, streams)
+    else:  # the publisher was left out: compare what was given with the type alone
+        types = get_close_matches(wanted, {stream.partition("/")[2] for stream in streams})
+        near = [stream for stream in streams if stream.partition("/")[2] in types]
+    return f": did you mean {' or '.join(near[:3])}?" if near else "; `event-router catalogue` lists them"

@@ -1,0 +1,103 @@
+"""How commands end: their exit codes, and one line on stderr for every error that a user can do something about."""
+
+import contextlib
+import os
+import sys
+from enum import IntEnum
+from typing import Any, NoReturn
+
+import typer
+from redis.exceptions import RedisError
+from typer.core import TyperGroup
+
+from config.errors import ConfigError, RouterError
+from router.catalogue import UnknownStream
+from router.store import StoreUnavailable
+
+__all__ = ["ExitCode", "Guarded", "NothingMatched", "Unanswered", "complain", "usage"]
+
+
+class ExitCode(IntEnum):
+    """What a script that runs a command can rely on."""
+
+    DONE = 0
+    PARTLY_FAILED = 1
+    USAGE = 2
+    NOTHING_MATCHED = 3
+    UNREACHABLE = 4
+    OVER_THRESHOLD = 5
+
+
+class NothingMatched(RouterError):
+    """What was asked for is not there."""
+
+
+class Unanswered(RouterError):
+    """Nothing listens where a command wanted to send to."""
+
+
+_CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
+    (ConfigError, ExitCode.USAGE),
+    (UnknownStream, ExitCode.USAGE),
+    (NothingMatched, ExitCode.NOTHING_MATCHED),
+    (Unanswered, ExitCode.UNREACHABLE),
+    (StoreUnavailable, ExitCode.UNREACHABLE),
+    (RedisError, ExitCode.UNREACHABLE),
+    (RouterError, ExitCode.PARTLY_FAILED),
+)
+
+
+def complain(message: str) -> None:
+    """Say something on stderr, which is for people: stdout is for results."""
+    typer.echo(f"event-router: {message}", err=True)
+
+
+def usage(message: str) -> NoReturn:
+    """End the command because of how it was called."""
+    complain(message)
+    raise typer.Exit(ExitCode.USAGE)
+
+
+class Guarded(TyperGroup):
+    """The root of all commands: turns errors into exit codes, for whichever command they come from."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run a command line and exit; a wrong one is answered with one line instead of a page."""
+        options["standalone_mode"] = False
+        try:
+            code = super().main(*args, **options)
+        except typer.TyperException as error:
+            complain(" ".join(error.format_message().split()) + _hint(error))
+            code = error.exit_code
+        except typer.Abort:
+            complain("aborted")
+            code = ExitCode.PARTLY_FAILED
+        sys.exit(code if isinstance(code, int) else ExitCode.DONE)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; raises typer.Exit in place of every error that has an exit code."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _silence_stdout()
+            raise typer.Exit(ExitCode.DONE) from None
+        except (RouterError, RedisError) as error:
+            complain(" ".join(str(error).split()))
+            raise typer.Exit(_code_of(error)) from error
+        return result
+
+
+def _code_of(error: Exception) -> ExitCode:
+    return next(code for kind, code in _CODES if isinstance(error, kind))
+
+
+def _hint(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    return f" (see {context.command_path} --help)" if context is not None else ""
+
+
+def _silence_stdout() -> None:
+    """Let what is still buffered go nowhere: whoever read it has gone, such as `head`."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

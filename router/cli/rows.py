@@ -1,0 +1,98 @@
+"""How events and dead letters are written as JSON and as rows of a table."""
+
+from typing import Any
+
+from router.browse import Quarantined
+from router.cli.output import age, stamp
+from router.event import Event
+from workers.dead_letters import DeadLetterEntry
+from workers.delivery import AttemptError
+from workers.fingerprints import ErrorGroup
+
+__all__ = [
+    "DEAD_LETTER_COLUMNS",
+    "attempt_json",
+    "dead_letter_json",
+    "dead_letter_row",
+    "error_group_json",
+    "event_json",
+    "quarantined_json",
+    "text_of",
+]
+
+DEAD_LETTER_COLUMNS = ("ID", "AGE", "EVENT", "RESOURCE", "SUBSCRIPTION", "ATTEMPTS", "ERROR")
+
+
+def text_of(raw: bytes) -> str:
+    r"""Return bytes as text; those that are no UTF-8 as `\xff`."""
+    return raw.decode(errors="backslashreplace")
+
+
+def event_json(event: Event) -> dict[str, Any]:
+    """Return an event under the names of its fields."""
+    dumped = event.model_dump(exclude={"raw"}, mode="json")
+    return {**dumped, "raw": text_of(event.raw)}
+
+
+def dead_letter_json(letter: DeadLetterEntry) -> dict[str, Any]:
+    """Return what a list tells of a dead letter."""
+    return {
+        "entry_id": letter.entry_id,
+        "id": letter.event_id,
+        "stream": letter.stream,
+        "publisher": letter.publisher,
+        "type": letter.type,
+        "resource": letter.resource,
+        "subscription": letter.subscription,
+        "attempts": letter.used,
+        "error": letter.error or None,
+        "message": letter.message,
+        "reason": letter.reason,
+        "died_at": stamp(letter.died_at),
+        "first_failed_at": stamp(letter.first_failed_at),
+        "last_failed_at": stamp(letter.last_failed_at),
+    }
+
+
+def dead_letter_row(letter: DeadLetterEntry) -> tuple[object, ...]:
+    """Return the cells of DEAD_LETTER_COLUMNS."""
+    what = f"{letter.error}: {letter.message}" if letter.error else letter.reason
+    where = (letter.event_id, age(letter.died_at), letter.stream, letter.resource, letter.subscription)
+    return (*where, letter.used, what.strip().partition("\n")[0])
+
+
+def attempt_json(attempt: AttemptError) -> dict[str, Any]:
+    """Return how an attempt failed."""
+    return {
+        "at": stamp(attempt.at),
+        "attempt": attempt.attempt,
+        "error": attempt.error,
+        "message": attempt.message,
+        "traceback": attempt.traceback,
+    }
+
+
+def error_group_json(group: ErrorGroup) -> dict[str, Any]:
+    """Return what is common to dead letters that failed alike."""
+    return {
+        "subscription": group.subscription,
+        "stream": group.stream,
+        "error": group.error or None,
+        "message": group.message,
+        "count": group.count,
+        "first_seen": stamp(group.first_seen),
+        "last_seen": stamp(group.last_seen),
+        "sample": group.sample,
+    }
+
+
+def quarantined_json(found: Quarantined) -> dict[str, Any]:
+    """Return what was quarantined."""
+    return {
+        "entry_id": found.entry_id,
+        "id": found.id,
+        "publisher": found.publisher,
+        "received_at": stamp(found.received_at),
+        "reason": found.reason,
+        "raw": text_of(found.raw),
+    }

@@ -1,0 +1,52 @@
+"""Every Redis key the router uses, as functions of their parts.
+
+All keys of one stream (`publisher/type`) carry the same hash tag, so on a Redis Cluster they live on one node and one
+script may touch several of them.
+"""
+
+from functools import lru_cache
+
+__all__ = ["Keys"]
+
+
+class Keys:
+    """The key names under one prefix; `stream` is always the name `publisher/type`."""
+
+    def __init__(self, prefix: str = "er") -> None:
+        self.prefix = prefix
+        self.events = lru_cache(maxsize=4096)(self._events)
+
+    def _tagged(self, tag: str, rest: str) -> str:
+        return f"{self.prefix}:{{{tag}}}:{rest}"
+
+    def _events(self, stream: str) -> str:
+        """Return the stream that holds the events themselves."""
+        return self._tagged(stream, "events")
+
+    def seen(self, tag: str, notification_id: str) -> str:
+        """Return the deduplication marker of a notification; its value is the entry id, its TTL the window."""
+        return self._tagged(tag, f"seen:{notification_id}")
+
+    def inbox(self, stream: str, subscription: str) -> str:
+        """Return the stream of deliveries that only this subscription gets: retries, replays, taken-over work."""
+        return self._tagged(stream, f"inbox:{subscription}")
+
+    def due(self, stream: str, subscription: str) -> str:
+        """Return the sorted set of scheduled retries: parked entry id by due time (epoch milliseconds)."""
+        return self._tagged(stream, f"due:{subscription}")
+
+    def parked(self, stream: str, subscription: str) -> str:
+        """Return the stream that holds the bodies of the scheduled retries."""
+        return self._tagged(stream, f"due:{subscription}:bodies")
+
+    def dead(self, stream: str, subscription: str) -> str:
+        """Return the stream of the subscription's dead letters."""
+        return self._tagged(stream, f"dead:{subscription}")
+
+    def quarantine(self, publisher: str) -> str:
+        """Return the stream of signed bodies that could not be read."""
+        return self._tagged(publisher, "quarantine")
+
+    def consumers(self, subscription: str) -> str:
+        """Return the sorted set of live consumers by their last heartbeat (epoch milliseconds)."""
+        return self._tagged(f"subscription:{subscription}", "consumers")

@@ -1,0 +1,108 @@
+"""Logging: structlog and the standard library through one set of processors, to stderr.
+
+Whatever a caller binds, no secret and no signature reaches the log.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping
+
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+
+from config.settings import redact_url
+
+__all__ = ["configure", "get", "redact", "redact_url"]
+
+_HANDLER = "event-router"
+_HIDDEN = "***"
+_DEPTH = 6  # deeper values are cut off, which also ends a value that contains itself
+_CONFIDENTIAL = re.compile(r"secret|signature|password|authorization", re.IGNORECASE)
+
+
+def configure(level: str = "info", format: str = "auto") -> None:  # noqa: A002  the name of the setting
+    """Send every logger's records of `level` and above to stderr; calling it again replaces the earlier set-up.
+
+    `format` is `json`, `console`, or `auto`: console when stderr is a terminal and JSON elsewhere.
+    """
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    console = format == "console" or (format == "auto" and sys.stderr.isatty())
+    structlog.configure(
+        processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        # Not cached, so that module-level loggers follow a later call; hot paths bind once and keep the result.
+        cache_logger_on_first_use=False,
+    )
+    _install(_handler(console=console), threshold)
+
+
+def get(name: str) -> FilteringBoundLogger:
+    """Return the logger of a module; it may be called before `configure`."""
+    logger: FilteringBoundLogger = structlog.get_logger(name)
+    return logger
+
+
+def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Processor: hide the values of keys that name something confidential, at any depth. Never raises."""
+    return {key: _clean(key, value, _DEPTH) for key, value in event.items()}
+
+
+def _clean(key: str, value: object, depth: int) -> object:
+    """Copy a value without what is confidential, with keys that JSON can hold."""
+    if _CONFIDENTIAL.search(key):
+        return _HIDDEN
+    if not isinstance(value, Mapping | list | tuple):
+        return value
+    if depth == 0:
+        return "…"
+    if isinstance(value, Mapping):
+        return {name: _clean(name, item, depth - 1) for name, item in _items(value)}
+    items = [_clean("", item, depth - 1) for item in list(value)]
+    return tuple(items) if isinstance(value, tuple) else items  # exc_info must stay a tuple
+
+
+def _items(mapping: Mapping[object, object]) -> list[tuple[str, object]]:
+    try:
+        return [(key if isinstance(key, str) else repr(key), value) for key, value in mapping.items()]
+    except Exception:  # noqa: BLE001  a log line must not fail on what a caller passed in
+        return [("unreadable", object.__repr__(mapping))]
+
+
+def _shared() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        # Before the record exists: when a record cannot be rendered, logging prints it to stderr as it is.
+        redact,
+    ]
+
+
+def _handler(*, console: bool) -> logging.Handler:
+    # Tracebacks are plain: the prettier ones print local variables, and those may be secrets.
+    renderers: list[Processor] = (
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        if console
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.name = _HANDLER
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=_shared(),
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+        ),
+    )
+    return handler
+
+
+def _install(handler: logging.Handler, threshold: int) -> None:
+    root = logging.getLogger()
+    for previous in [known for known in root.handlers if known.name == _HANDLER]:
+        root.removeHandler(previous)
+    root.addHandler(handler)
+    root.setLevel(threshold)

@@ -1,0 +1,104 @@
+"""The operations port: `/healthz`, `/readyz` and `/metrics`, for ingress and workers alike."""
+
+import asyncio
+import errno
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+
+from config.errors import RouterError
+from router import logs
+
+__all__ = ["OpsServer", "Readiness"]
+
+_log = logs.get(__name__)
+
+Readiness = Callable[[], Awaitable[Mapping[str, bool | str]]]
+"""Answers each check by name: True or "ok" passes, False or any other text, saying why, does not."""
+
+
+class OpsServer:
+    """Tells an orchestrator how the process is.
+
+    `/healthz` answers while the event loop runs. `/readyz` asks `readiness`, which may take `timeout` seconds, and
+    answers 200 or 503 with every check. `/metrics` is `registry` as Prometheus text.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        readiness: Readiness,
+        registry: CollectorRegistry = REGISTRY,
+        *,
+        timeout: float = 3.0,
+    ) -> None:
+        self._host, self._port = host, port
+        self._readiness = readiness
+        self._registry = registry
+        self._timeout = timeout
+        self._not_ready: str | None = None
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> int:
+        """Listen and return the port: the one asked for, or a free one when that is 0 or taken.
+
+        Raises RouterError when the address cannot be listened on at all.
+        """
+        application = web.Application()
+        application.router.add_get("/healthz", self._health)
+        application.router.add_get("/readyz", self._ready)
+        application.router.add_get("/metrics", self._metrics)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        try:
+            return await self._bind(self._runner)
+        except OSError as error:
+            await self.stop()
+            message = f"operations port {self._host}:{self._port} cannot be opened ({error.strerror or error})"
+            raise RouterError(f"{message}; set ops.host and ops.port to an address of this machine") from error
+
+    async def stop(self) -> None:
+        """Close the port; may be called more than once."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def not_ready(self, reason: str) -> None:
+        """Answer `/readyz` with 503 and `reason` from now on; called when the process begins to stop."""
+        self._not_ready = reason
+
+    async def _bind(self, runner: web.AppRunner) -> int:
+        try:
+            await web.TCPSite(runner, self._host, self._port).start()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            # Several processes on one host share the setting; none may fail for its operations port.
+            await web.TCPSite(runner, self._host, 0).start()
+            bound = int(runner.addresses[0][1])
+            _log.warning("ops_port_taken", host=self._host, wanted=self._port, listening_on=bound)
+        return int(runner.addresses[0][1])
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async def _ready(self, _request: web.Request) -> web.Response:
+        checks = await self._checks()
+        ready = all(state is True or state == "ok" for state in checks.values())
+        return web.json_response({"ready": ready, "checks": dict(checks)}, status=200 if ready else 503)
+
+    async def _checks(self) -> Mapping[str, bool | str]:
+        if self._not_ready is not None:
+            return {"process": self._not_ready}
+        try:
+            return await asyncio.wait_for(self._readiness(), self._timeout)
+        except TimeoutError:
+            return {"readiness": f"no answer within {self._timeout:g} s"}
+        except Exception as error:  # noqa: BLE001  a check that breaks is a check that fails
+            _log.exception("readiness_check_failed")
+            return {"readiness": type(error).__name__}
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,136 @@
+"""The Lua scripts, and one typed function for each; every move of an event between two places is one of them.
+
+A function here only says what to run, as a `Call`; `Store.run` runs it, alone or with others in one round trip.
+"""
+
+from collections.abc import Sequence
+from hashlib import sha1
+from importlib.resources import files
+from typing import NamedTuple
+
+__all__ = [
+    "BATCH",
+    "Call",
+    "Field",
+    "Script",
+    "ack",
+    "append",
+    "beat",
+    "extend",
+    "forget",
+    "mark",
+    "move",
+    "promote",
+    "recover",
+    "replay",
+    "schedule",
+]
+
+BATCH = 100
+"""Most items one script call may handle: a script blocks the whole server while it runs."""
+
+Field = bytes | str | int
+
+
+class Script:
+    """One Lua file of this folder and the digest that the server knows it by."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.source = files(__package__).joinpath(f"{name}.lua").read_bytes()
+        self.sha = sha1(self.source, usedforsecurity=False).hexdigest()
+
+
+class Call(NamedTuple):
+    """A script with its arguments, ready to run."""
+
+    script: Script
+    keys: Sequence[str]
+    args: Sequence[Field]
+
+
+_APPEND = Script("append")
+_ACK = Script("ack")
+_MOVE = Script("move")
+_PROMOTE = Script("promote")
+_RECOVER = Script("recover")
+_MARK = Script("mark")
+_EXTEND = Script("extend")
+_BEAT = Script("beat")
+_REPLAY = Script("replay")
+_FORGET = Script("forget")
+
+
+def append(stream: str, markers: Sequence[str], fields: Sequence[Field], window: int) -> Call:
+    """Append the items not seen within `window` milliseconds; `fields` holds those of all items in one row.
+
+    Reply: for each item its entry id, or an empty string for a duplicate.
+    """
+    return Call(_APPEND, (stream, *markers), (window, len(fields) // len(markers), *fields))
+
+
+def ack(stream: str, group: str, ids: Sequence[Field], *, inbox: bool) -> Call:
+    """Acknowledge finished deliveries. Reply: the ids that had been lost to another consumer."""
+    return Call(_ACK, (stream,), (group, _flag(inbox), *ids))
+
+
+def move(
+    source: str, target: str, group: str, consumer: str, entry_id: Field, fields: Sequence[Field], *, inbox: bool
+) -> Call:
+    """Move a pending delivery to its dead letters, or back to the inbox. Reply: the new id, empty if not ours."""
+    return Call(_MOVE, (source, target), (group, consumer, entry_id, _flag(inbox), 0, *fields))
+
+
+def schedule(
+    source: str,
+    parked: str,
+    due: str,
+    group: str,
+    consumer: str,
+    entry_id: Field,
+    delay: int,
+    fields: Sequence[Field],
+    *,
+    inbox: bool,
+) -> Call:
+    """Move a pending delivery to the scheduled retries, due in `delay` milliseconds. Reply as of `move`."""
+    return Call(_MOVE, (source, parked, due), (group, consumer, entry_id, _flag(inbox), delay, *fields))
+
+
+def promote(due: str, parked: str, inbox: str, room: int) -> Call:
+    """Move retries that are due into the inbox while it holds fewer than `room`. Reply: see promote.lua."""
+    return Call(_PROMOTE, (due, parked, inbox), (room, BATCH))
+
+
+def recover(source: str, inbox: str, group: str, dead: str, idle: int, line: str) -> Call:
+    """Move what consumer `dead` held for `idle` milliseconds into the inbox. Reply: moved, gone, more left."""
+    return Call(_RECOVER, (source, inbox), (group, dead, idle, BATCH, _flag(source == inbox), line))
+
+
+def mark(inbox: str, group: str, consumer: str, entry_id: Field) -> Call:
+    """Record that a suspect is being started. Reply: 1, or 0 if it is not ours any more."""
+    return Call(_MARK, (inbox,), (group, consumer, entry_id))
+
+
+def extend(stream: str, group: str, consumer: str, ids: Sequence[Field]) -> Call:
+    """Renew the hold on deliveries. Reply: the ids that are not ours any more."""
+    return Call(_EXTEND, (stream,), (group, consumer, *ids))
+
+
+def beat(consumers: str, consumer: str, lease: int) -> Call:
+    """Say that a consumer lives. Reply: those that were silent for longer than `lease` milliseconds."""
+    return Call(_BEAT, (consumers,), (consumer, lease))
+
+
+def replay(dead: str, inbox: str, ids: Sequence[Field], line: str) -> Call:
+    """Move dead letters back into the inbox. Reply: how many were still there to be moved."""
+    return Call(_REPLAY, (dead, inbox), (line, *ids))
+
+
+def forget(source: str, group: str, consumer: str) -> Call:
+    """Remove a consumer that holds nothing. Reply: whether it still holds something and stays."""
+    return Call(_FORGET, (source,), (group, consumer))
+
+
+def _flag(value: bool) -> str:  # noqa: FBT001 - a conversion has one operand
+    return "1" if value else "0"

@@ -1,0 +1,24 @@
+-- Appends each item that was not seen within the deduplication window.
+--
+-- The marker is written after the entry: if the server refuses the append (out of memory, wrong type),
+-- no marker stays behind that would make the sender's next try look like a duplicate.
+--
+-- KEYS[1]    stream to append to
+-- KEYS[2..]  marker of each item, in order
+-- ARGV[1]    time to live of a marker, milliseconds
+-- ARGV[2]    n, how many field-and-value arguments one item has
+-- ARGV[3..]  the items, n arguments each
+-- Reply      for each item the id of its new entry, or an empty string where it is a duplicate
+local ttl, width = ARGV[1], tonumber(ARGV[2])
+local reply = {}
+for i = 2, #KEYS do
+  if redis.call('EXISTS', KEYS[i]) == 1 then
+    reply[i - 1] = ''
+  else
+    local first = 3 + (i - 2) * width
+    local id = redis.call('XADD', KEYS[1], '*', unpack(ARGV, first, first + width - 1))
+    redis.call('SET', KEYS[i], id, 'PX', ttl)
+    reply[i - 1] = id
+  end
+end
+return reply

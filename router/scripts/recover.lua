@@ -1,0 +1,70 @@
+-- Moves what a dead consumer had in its hands into the inbox, where the live ones find it.
+--
+-- A delivery that was handed out and never finished counts as a crash. One that was handed out as a suspect (it had
+-- crashed before) counts only if it was really started: starting a suspect sets its delivery counter to 2, see mark.lua.
+-- Everything else a worker held when it died would otherwise be blamed again each time the one poison event kills.
+--
+-- KEYS[1]  stream the deliveries are pending in
+-- KEYS[2]  inbox
+-- ARGV[1]  consumer group
+-- ARGV[2]  the dead consumer
+-- ARGV[3]  only entries idle for at least so long, milliseconds; 0 for all
+-- ARGV[4]  how many to move at the most (<= 100)
+-- ARGV[5]  '1' when KEYS[1] is the inbox itself: its entry is replaced
+-- ARGV[6]  line for the history of each
+-- Reply    { moved, entries that were pending but deleted by somebody, entries left }
+-- an entry written by hand may have more fields than unpack can take: of those, ours are kept
+local MOST = 256
+local OURS = { id = true, at = true, raw = true, attempts = true, crashes = true, history = true }
+local group, consumer, own = ARGV[1], ARGV[2], ARGV[5] == '1'
+local function held(count)
+  if ARGV[3] == '0' then
+    return redis.call('XPENDING', KEYS[1], group, '-', '+', count, consumer)
+  end
+  return redis.call('XPENDING', KEYS[1], group, 'IDLE', ARGV[3], '-', '+', count, consumer)
+end
+local pending = held(ARGV[4])
+local moved, gone = 0, 0
+for _, entry in ipairs(pending) do
+  local id, deliveries = entry[1], entry[4]
+  local found = redis.call('XRANGE', KEYS[1], id, id)
+  if #found == 1 then
+    local fields, at = {}, {}
+    for i = 1, #found[1][2], 2 do
+      local name = found[1][2][i]
+      if #fields < MOST or OURS[name] then
+        fields[#fields + 1] = name
+        fields[#fields + 1] = found[1][2][i + 1]
+        at[name] = #fields
+      end
+    end
+    local crashes = at['crashes'] and fields[at['crashes']] or ''
+    local suspect = #crashes < 16 and string.match(crashes, '^%d+$') and tonumber(crashes) or 0
+    if suspect == 0 or deliveries > 1 then
+      if not at['crashes'] then
+        fields[#fields + 1] = 'crashes'
+        fields[#fields + 1] = '0'
+        at['crashes'] = #fields
+      end
+      if not at['history'] then
+        fields[#fields + 1] = 'history'
+        fields[#fields + 1] = ''
+        at['history'] = #fields
+      end
+      fields[at['crashes']] = string.format('%d', suspect + 1)
+      local history = fields[at['history']]
+      fields[at['history']] = (history == '' and '' or history .. '\n') .. ARGV[6]
+    end
+    redis.call('XADD', KEYS[2], '*', unpack(fields))
+    moved = moved + 1
+  else
+    gone = gone + 1
+  end
+  redis.call('XACK', KEYS[1], group, id)
+  if own then redis.call('XDEL', KEYS[1], id) end
+end
+local left = 0
+if #pending == tonumber(ARGV[4]) then
+  left = #held(1)
+end
+return { moved, gone, left }

@@ -1,0 +1,29 @@
+-- Moves dead letters into the inbox of their subscription, with a fresh set of attempts and their history kept.
+--
+-- KEYS[1]    dead letters
+-- KEYS[2]    inbox
+-- ARGV[1]    line for the history
+-- ARGV[2..]  entry ids, at most 100
+-- Reply      how many were moved (one that is not there any more was replayed or purged before)
+local moved = 0
+for i = 2, #ARGV do
+  local found = redis.call('XRANGE', KEYS[1], ARGV[i], ARGV[i])
+  if #found == 1 then
+    local kept = {}
+    local fields = found[1][2]
+    for f = 1, #fields, 2 do
+      local value = fields[f + 1]
+      if fields[f] == 'history' then
+        value = (value == '' and '' or value .. '\n') .. ARGV[1]
+      end
+      if fields[f] ~= 'attempts' and fields[f] ~= 'crashes' and fields[f] ~= 'reason' then
+        kept[#kept + 1] = fields[f]
+        kept[#kept + 1] = value
+      end
+    end
+    redis.call('XADD', KEYS[2], '*', unpack(kept))
+    redis.call('XDEL', KEYS[1], ARGV[i])
+    moved = moved + 1
+  end
+end
+return moved

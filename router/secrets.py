@@ -1,0 +1,45 @@
+"""The signing secrets of a publisher, and those that `up` makes for the embedded server."""
+
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+from config.settings import Settings
+from router.access import EMBEDDED
+
+__all__ = ["make_secrets", "secrets_of"]
+
+
+def secrets_of(settings: Settings, slug: str) -> tuple[bytes, ...]:
+    """Return the accepted secrets of a publisher; on the embedded server its generated one if none is set."""
+    configured = settings.secrets_for(slug)
+    if configured or settings.redis.url != EMBEDDED:
+        return configured
+    try:
+        return (_file(settings, slug).read_bytes().strip(),)
+    except FileNotFoundError:
+        return ()
+
+
+def make_secrets(settings: Settings, slugs: Iterable[str]) -> list[Path]:
+    """Make a secret for each publisher that has none and is not `allow_unsigned`; return the files written.
+
+    Does nothing unless the server is the embedded one: a real deployment is never given a secret nobody chose.
+    """
+    if settings.redis.url != EMBEDDED:
+        return []
+    without = [slug for slug in slugs if not secrets_of(settings, slug) and not settings.allows_unsigned(slug)]
+    return [_make(_file(settings, slug)) for slug in without]
+
+
+def _make(file: Path) -> Path:
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(secrets.token_urlsafe(32) + "\n")
+    return file
+
+
+def _file(settings: Settings, slug: str) -> Path:
+    return settings.data_dir / "secrets" / slug

@@ -1,0 +1,117 @@
+"""Ingress as a process: its port, its operations port, and its orderly end."""
+
+import asyncio
+import errno
+import socket
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from config.errors import ConfigError
+from config.settings import IngressSettings, Settings
+from router.access import open_store
+from router.append import Appender
+from router.catalogue import Catalogue
+from router.http import Server
+from router.ingress import Ingress
+from router.metrics import IngressMetrics
+from router.ops import OpsServer
+from router.secrets import secrets_of
+from router.store import STORE_ERRORS, Store
+from router.supervisor import watch_parent
+
+__all__ = ["bind", "load_catalogue", "serve_ingress", "store_check"]
+
+_BACKLOG = 2048
+
+log = structlog.get_logger("ingress")
+
+
+def load_catalogue(settings: Settings) -> Catalogue:
+    """Return the packaged catalogue with the operator's own publishers; raises ConfigError."""
+    return Catalogue.load(*([settings.publishers_dir] if settings.publishers_dir else []))
+
+
+async def serve_ingress(settings: Settings, stop: asyncio.Event, *, reuse_port: bool = False) -> None:
+    """Receive webhooks until `stop` is set; then finish what is in hand.
+
+    Raises ConfigError when the port is taken, RouterError when the embedded server cannot be started.
+    """
+    watch_parent(stop.set)
+    catalogue = load_catalogue(settings)
+    _report_doors(settings, catalogue)
+    listener = bind(settings.ingress, reuse_port=reuse_port)
+    try:
+        async with open_store(settings, timeout=settings.ingress.store_timeout) as store:
+            await _serve(settings, catalogue, store, listener, stop)
+    finally:
+        listener.close()
+
+
+async def _serve(
+    settings: Settings, catalogue: Catalogue, store: Store, listener: socket.socket, stop: asyncio.Event
+) -> None:
+    limits = settings.ingress
+    registry = CollectorRegistry()
+    appender = Appender(store, window=limits.dedup_window)
+    ingress = Ingress(settings, catalogue, appender, IngressMetrics(registry))
+    server = Server(ingress.handle, header_timeout=limits.header_timeout, keepalive=limits.keepalive, log=log)
+    ops = OpsServer(settings.ops.host, settings.ops.port, lambda: store_check(store), registry)
+    listening = await asyncio.get_running_loop().create_server(server, sock=listener, backlog=_BACKLOG)
+    try:
+        host, port = listener.getsockname()[:2]
+        log.info("ingress_started", host=host, port=port, ops_port=await ops.start())
+        await stop.wait()
+        log.info("ingress_stopping")
+        ops.not_ready("stopping")
+    finally:
+        listening.close()
+        server.pre_shutdown()
+        await appender.drain()
+        await server.shutdown(limits.shutdown_timeout)
+        await ops.stop()
+    log.info("ingress_stopped")
+
+
+def bind(settings: IngressSettings, *, reuse_port: bool = False) -> socket.socket:
+    """Return a socket bound to the ingress port, not yet listening; raises ConfigError when that is not possible."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if reuse_port:
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            bound.setblocking(False)
+            bound.bind(address)
+        except BaseException:
+            bound.close()
+            raise
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(f"port {where} is taken: stop what listens there, or set ROUTER_INGRESS__PORT") from error
+        raise ConfigError(
+            f"cannot listen on {where} ({error.strerror}): set ROUTER_INGRESS__HOST and __PORT"
+        ) from error
+    return bound
+
+
+async def store_check(store: Store) -> dict[str, bool | str]:
+    """Return the readiness check that asks whether the store answers."""
+    try:
+        await store.client.ping()
+    except STORE_ERRORS as error:
+        return {"store": f"{type(error).__name__}: {error}"}
+    return {"store": True}
+
+
+def _report_doors(settings: Settings, catalogue: Catalogue) -> None:
+    """Say at every start which publishers accept anything, and which accept nothing."""
+    for slug in catalogue.publishers:
+        if settings.allows_unsigned(slug):
+            log.warning("unsigned_allowed", publisher=slug, risk="anyone who reaches the port can inject events")
+        elif not secrets_of(settings, slug):
+            log.warning("no_secret", publisher=slug, consequence="every webhook of this publisher is refused")

@@ -1,0 +1,213 @@
+"""Child processes that are kept running, and that never outlive the process that runs them.
+
+Every child inherits the reading end of a pipe of which the parent alone holds the writing end. When the parent is gone,
+however it went, the pipe closes and the child's `watch_parent` tells it to stop.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from router import logs
+
+__all__ = ["PARENT_FD", "Backoff", "ChildSpec", "Supervisor", "install_stop", "watch_parent"]
+
+_log = logs.get(__name__)
+
+PARENT_FD = "ROUTER_PARENT_FD"
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_USAGE = 2  # the exit code of a process whose arguments or settings are wrong: starting it again cannot help
+
+
+@dataclass(frozen=True)
+class ChildSpec:
+    """A program to keep running: its name in the log, its arguments, and what its environment has beside ours."""
+
+    name: str
+    argv: Sequence[str]
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """How long to wait before a restart, in seconds: doubling, and from the start again after a good while up."""
+
+    first: float = 0.1
+    maximum: float = 5.0
+    reset_after: float = 30.0
+
+    def following(self, delay: float | None, uptime: float) -> float:
+        """Return the delay that comes after `delay` (None: there was none) for a child that ran `uptime` seconds."""
+        if delay is None or uptime >= self.reset_after:
+            return self.first
+        return min(delay * 2, self.maximum)
+
+
+class Supervisor:
+    """Runs children and restarts those that die; on stop it ends them, by force after `stop_timeout` seconds."""
+
+    def __init__(
+        self,
+        children: Sequence[ChildSpec],
+        *,
+        backoff: Backoff | None = None,
+        stop_timeout: float = 30.0,
+    ) -> None:
+        self._children = children
+        self._backoff = backoff or Backoff()
+        self._stop_timeout = stop_timeout
+        self._running: dict[asyncio.subprocess.Process, str] = {}
+        self._ending = asyncio.Event()
+        self._code = 0
+        self._parent_fd = -1
+
+    async def run(self, stop: asyncio.Event) -> int:
+        """Keep the children running until `stop` is set; return 0, or 2 when one refused its arguments or settings."""
+        self._parent_fd, held_open = os.pipe()
+        try:
+            async with asyncio.TaskGroup() as group:
+                keepers = [group.create_task(self._keep(child)) for child in self._children]
+                await self._until(stop)
+                await self._end(keepers)
+        finally:
+            os.close(self._parent_fd)
+            os.close(held_open)
+        return self._code
+
+    def kill(self) -> None:
+        """End every child at once."""
+        for process in self._running:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+
+    async def _until(self, stop: asyncio.Event) -> None:
+        waiting = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self._ending.wait())]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+        self._ending.set()
+
+    async def _end(self, keepers: Sequence[asyncio.Task[None]]) -> None:
+        for process in self._running:
+            _terminate(process)
+        await asyncio.wait(keepers, timeout=self._stop_timeout)
+        for name in self._running.values():
+            _log.warning("child_killed", child=name, after=self._stop_timeout)
+        self.kill()
+
+    async def _keep(self, child: ChildSpec) -> None:
+        """Run one child again and again, until everything ends."""
+        clock, delay = asyncio.get_running_loop().time, None
+        while not self._ending.is_set():
+            started = clock()
+            code = await self._run_once(child)
+            if self._ending.is_set():
+                return
+            if code == _USAGE:
+                _log.error("child_refused_to_start", child=child.name, exit_code=code)
+                self._code = code
+                self._ending.set()
+                return
+            delay = self._backoff.following(delay, clock() - started)
+            _log.warning("child_exited", child=child.name, restart_in=delay, **_cause(code))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), delay)
+
+    async def _run_once(self, child: ChildSpec) -> int | None:
+        """Run a child to its end; return its exit code, negative for a signal, None when it could not be started."""
+        try:
+            process = await self._start(child)
+        except OSError as error:
+            _log.exception("child_not_started", child=child.name, program=child.argv[0], reason=error.strerror)
+            return None
+        _log.info("child_started", child=child.name, pid=process.pid)
+        self._running[process] = child.name
+        try:
+            if self._ending.is_set():  # asked to stop while it was starting
+                _terminate(process)
+            return await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+            del self._running[process]
+
+    async def _start(self, child: ChildSpec) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *child.argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            env={**os.environ, **child.env, PARENT_FD: str(self._parent_fd)},
+            pass_fds=(self._parent_fd,),
+            # A session of its own: Ctrl-C in the terminal reaches only us, and we pass it on once.
+            start_new_session=True,
+        )
+
+
+def _terminate(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+
+
+def _cause(code: int | None) -> dict[str, int | str]:
+    if code is None:
+        return {}
+    return {"exit_code": code} if code >= 0 else {"signal": signal.strsignal(-code) or -code}
+
+
+def watch_parent(on_gone: Callable[[], None]) -> bool:
+    """Call `on_gone` in the running loop when the supervising parent is gone; return False when there is none."""
+    try:
+        # Taken out of the environment: in a process started by this one the number would mean something else.
+        descriptor = int(os.environ.pop(PARENT_FD, ""))
+        os.set_inheritable(descriptor, False)
+    except (ValueError, OSError):
+        return False
+    loop = asyncio.get_running_loop()
+
+    def gone() -> None:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+        on_gone()
+
+    loop.add_reader(descriptor, gone)
+    return True
+
+
+def install_stop(stop: asyncio.Event, *, force: Callable[[], None] | None = None, supervised: bool = False) -> None:
+    """Let SIGTERM and SIGINT set `stop`; the second one ends the process at once (a shell sees 143 or 130).
+
+    `force` runs before that end, such as `Supervisor.kill`; without it the second signal works even while the event
+    loop is blocked. A `supervised` process takes no second signal: process managers signal every process of a service,
+    so it gets one from them and one from its supervisor, which ends it by force when it takes too long.
+    """
+
+    def first(_number: signal.Signals) -> None:
+        stop.set()
+        if force is not None:
+            _on_stop_signals(second)
+        elif not supervised:
+            _restore_defaults()
+
+    def second(number: signal.Signals) -> None:
+        if force is not None:
+            force()
+        _restore_defaults()
+        signal.raise_signal(number)
+
+    _on_stop_signals(first)
+
+
+def _on_stop_signals(handler: Callable[[signal.Signals], None]) -> None:
+    for number in _STOP_SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, handler, number)
+
+
+def _restore_defaults() -> None:
+    for number in _STOP_SIGNALS:
+        asyncio.get_running_loop().remove_signal_handler(number)
+        signal.signal(number, signal.SIG_DFL)

@@ -1,0 +1,88 @@
+"""Several processes under one parent: `up` (server, ingress and workers) and `ingress --processes N`."""
+
+import asyncio
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Sequence
+
+import structlog
+
+from config.settings import Settings
+from router.access import EMBEDDED, open_store
+from router.secrets import make_secrets
+from router.service import bind, load_catalogue
+from router.supervisor import PARENT_FD, ChildSpec, Supervisor, install_stop
+
+__all__ = ["run_ingress_processes", "run_up", "supervised"]
+
+log = structlog.get_logger("up")
+
+_MARGIN = 5.0
+_PORTS = 65536
+
+
+def supervised() -> bool:
+    """Whether this process is a child of one of the functions here."""
+    return PARENT_FD in os.environ
+
+
+async def run_up(settings: Settings, modules: Sequence[str], stop: asyncio.Event) -> int:
+    """Run the embedded server (if that is the store), ingress, and the workers of `modules`; return the exit code."""
+    for file in make_secrets(settings, load_catalogue(settings).publishers):
+        log.info("secret_made", publisher=file.name, file=str(file))
+    _probe_port(settings)
+    # The worker keeps its name when it is restarted, so it need not wait for a lease to take its own work back.
+    consumer = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    worker = ChildSpec(
+        "worker", _command("worker", "--name", consumer, *modules), _ops(settings, settings.ingress.processes)
+    )
+    children = [*_ingress_children(settings, settings.ingress.processes), worker]
+    if settings.redis.url != EMBEDDED:
+        return await _supervise(settings, children, stop)
+    async with open_store(settings):
+        return await _supervise(settings, children, stop)
+
+
+async def run_ingress_processes(settings: Settings, processes: int, stop: asyncio.Event) -> int:
+    """Run several ingress processes that share the port; return the exit code."""
+    _probe_port(settings)
+    children = _ingress_children(settings, processes)
+    if settings.redis.url != EMBEDDED:
+        return await _supervise(settings, children, stop)
+    async with open_store(settings):
+        return await _supervise(settings, children, stop)
+
+
+async def _supervise(settings: Settings, children: Sequence[ChildSpec], stop: asyncio.Event) -> int:
+    longest = max(settings.ingress.shutdown_timeout, settings.workers.shutdown_timeout)
+    supervisor = Supervisor(children, stop_timeout=longest + _MARGIN)
+    install_stop(stop, force=supervisor.kill)
+    return await supervisor.run(stop)
+
+
+def _probe_port(settings: Settings) -> None:
+    """Raise ConfigError if somebody has the port: processes that share it would not notice a stranger's."""
+    bind(settings.ingress).close()
+
+
+def _ingress_children(settings: Settings, processes: int) -> list[ChildSpec]:
+    return [
+        ChildSpec(
+            f"ingress-{number + 1}" if processes > 1 else "ingress",
+            _command("ingress"),
+            {"ROUTER_INGRESS__PROCESSES": str(processes), **_ops(settings, number)},
+        )
+        for number in range(processes)
+    ]
+
+
+def _ops(settings: Settings, offset: int) -> dict[str, str]:
+    """Return the variable that gives a child an operations port of its own."""
+    port = settings.ops.port
+    return {"ROUTER_OPS__PORT": str(port + offset if port and port + offset < _PORTS else 0)}
+
+
+def _command(*arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "router.cli.main", *arguments)

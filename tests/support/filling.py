@@ -1,0 +1,82 @@
+"""Puts into a store what ingress and workers would have put there."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from router import scripts
+from router.store import Store
+
+__all__ = ["CUSTOMERS", "FINANCIAL", "history", "put_dead", "put_events", "put_group", "put_quarantined", "raw_of"]
+
+FINANCIAL = "visma-net-financial"
+CUSTOMERS = f"{FINANCIAL}/customer_changed"
+_WINDOW = 60_000
+
+
+def raw_of(event_id: str, stream: str = CUSTOMERS, resource: str = "customer/1", company: int = 7) -> bytes:
+    """Return a notification in the dialect of the Changed events."""
+    body = {
+        "event": stream.partition("/")[2],
+        "notificationId": event_id,
+        "resourceId": resource.rpartition("/")[2],
+        "relativeResourceUri": f"v1/{resource}",
+        "contextId": company,
+    }
+    return json.dumps(body).encode()
+
+
+async def put_events(store: Store, *ids: str, stream: str = CUSTOMERS, **raw: Any) -> list[str]:
+    """Append events as ingress does; return their entry ids."""
+    fields = [part for id_ in ids for part in ("id", id_, "at", 1_760_000_000_000, "raw", raw_of(id_, stream, **raw))]
+    markers = [store.keys.seen(stream, id_) for id_ in ids]
+    reply = await store.call(scripts.append(store.keys.events(stream), markers, fields, _WINDOW))
+    return [entry_id.decode() for entry_id in reply]
+
+
+async def put_group(store: Store, name: str, *streams: str) -> None:
+    """Make a subscription as a worker does: a group on each stream and on its inbox."""
+    for stream in streams or (CUSTOMERS,):
+        for key in (store.keys.events(stream), store.keys.inbox(stream, name)):
+            await store.client.xgroup_create(key, name, "0", mkstream=True)
+
+
+def history(*messages: str, error: str = "ValueError") -> bytes:
+    """Return the history of attempts that failed with these messages."""
+    lines = [
+        {"at": f"2025-01-01T00:00:0{number}+00:00", "attempt": number, "error": error, "message": message}
+        for number, message in enumerate(messages, 1)
+    ]
+    return "\n".join(map(json.dumps, lines)).encode()
+
+
+async def put_dead(
+    store: Store,
+    event_id: str,
+    *,
+    subscription: str = "sync",
+    stream: str = CUSTOMERS,
+    fields: Mapping[str, Any] | None = None,
+    entry_id: str = "*",
+    **raw: Any,
+) -> str:
+    """Add a dead letter, of three attempts unless `fields` say otherwise; return its entry id."""
+    whole = {
+        "id": event_id,
+        "at": 1_760_000_000_000,
+        "raw": raw_of(event_id, stream, **raw),
+        "attempts": 3,
+        "history": history("no customer 1", "no customer 2", "no customer 3"),
+        "reason": "failed 3 of 3 attempts",
+        **(fields or {}),
+    }
+    added = await store.client.xadd(store.keys.dead(stream, subscription), whole, id=entry_id)
+    return str(added.decode())
+
+
+async def put_quarantined(
+    store: Store, raw: bytes, *, publisher: str = FINANCIAL, reason: str = "not valid JSON"
+) -> str:
+    """Add to the quarantine; return the entry id."""
+    fields = {"id": f"sha256:{len(raw)}", "at": 1_760_000_000_000, "reason": reason, "raw": raw}
+    return str((await store.client.xadd(store.keys.quarantine(publisher), fields)).decode())

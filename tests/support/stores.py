@@ -1,0 +1,98 @@
+"""Stores to test on: the fake one, and a real server that is started once for a process of tests."""
+
+import os
+import secrets
+import socket
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import fakeredis
+
+from router.embedded import server_binary
+from router.keys import Keys
+from router.store import Client, Store, connect
+
+__all__ = ["SERVER_URL", "fake_store", "fresh_keys", "real_store", "running_server"]
+
+SERVER_URL = "TEST_REDIS_URL"
+"""The environment variable that names a server to use instead of one of our own."""
+
+
+class _FakeClient(fakeredis.FakeAsyncRedis):
+    """Answers a read of a group with a dictionary, as redis-py does with `legacy_responses=False`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        parse = self.response_callbacks["XREADGROUP"]
+        self.set_response_callback("XREADGROUP", lambda reply, **options: dict(parse(reply, **options) or ()))
+
+
+def fresh_keys() -> Keys:
+    """Return key names under a prefix that no other test has."""
+    return Keys(f"test-{secrets.token_hex(6)}")
+
+
+@asynccontextmanager
+async def fake_store(keys: Keys | None = None, server: fakeredis.FakeServer | None = None) -> AsyncIterator[Store]:
+    """Yield a store over a fakeredis server, which is one of its own unless given."""
+    server = server or fakeredis.FakeServer()
+
+    def connector(*, timeout: float, connections: int) -> Client:
+        return _FakeClient(server=server)
+
+    store = Store(connector, keys or fresh_keys())
+    try:
+        yield store
+    finally:
+        await store.aclose()
+
+
+@asynccontextmanager
+async def real_store(url: str, keys: Keys | None = None) -> AsyncIterator[Store]:
+    """Yield a store on a real server, and delete its keys afterwards."""
+    store = connect(url, keys or fresh_keys())
+    try:
+        yield store
+        async for key in store.client.scan_iter(match=f"{store.keys.prefix}:*", count=1000):
+            await store.client.delete(key)
+    finally:
+        await store.aclose()
+
+
+@contextmanager
+def running_server() -> Iterator[str]:
+    """Yield the URL of a server: the one that TEST_REDIS_URL names, or one of our own on a unix socket."""
+    if url := os.environ.get(SERVER_URL):
+        yield url
+        return
+    with tempfile.TemporaryDirectory(prefix="er-test-") as directory:
+        path = Path(directory, "s")
+        options = ("--port", "0", "--unixsocket", str(path), "--dir", directory, "--save", "", "--appendonly", "yes")
+        with Path(directory, "log").open("wb") as log:
+            process = subprocess.Popen(
+                [server_binary(), *options], stdout=log, stderr=log, env={**os.environ, "LC_ALL": "C"}
+            )
+        try:
+            _await_answer(path, process)
+            yield f"unix://{path}"
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _await_answer(path: Path, process: "subprocess.Popen[bytes]") -> None:
+    """Return once the server answers; each try that is refused at once costs next to nothing."""
+    while process.poll() is None:
+        with socket.socket(socket.AF_UNIX) as connection:
+            try:
+                connection.connect(str(path))
+                connection.sendall(b"PING\r\n")
+                if connection.recv(64).startswith(b"+PONG"):
+                    return
+            except OSError:
+                continue
+    raise AssertionError(f"the test server ended with exit code {process.returncode}")

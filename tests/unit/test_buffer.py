@@ -1,0 +1,140 @@
+"""The queue between the reader and the lanes."""
+
+import asyncio
+from typing import Any
+
+from workers.buffer import Buffer
+from workers.delivery import Held
+
+
+def held(name: str, **fields: str) -> Held:
+    """Return a delivery."""
+    encoded = {key.encode(): value.encode() for key, value in {"id": name, **fields}.items()}
+    return Held("p/t", name.encode(), encoded, inbox=False, touched=0.0)
+
+
+def names(items: list[Held]) -> list[str]:
+    """Return their names."""
+    return [item.event_id for item in items]
+
+
+async def turn() -> None:
+    """Let every task go on that can."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def taking(buffer: Buffer, number: int) -> list["asyncio.Task[Any]"]:
+    """Return tasks that wait for a delivery each."""
+    tasks = [asyncio.create_task(buffer.get()) for _ in range(number)]
+    await turn()
+    return tasks
+
+
+async def test_first_in_first_out() -> None:
+    """Deliveries are handed out in the order in which they were read."""
+    buffer = Buffer()
+    buffer.put([held("a"), held("b")])
+    buffer.put([held("c")])
+    assert len(buffer) == 3
+    assert names([await buffer.get() for _ in range(3)]) == ["a", "b", "c"]
+    assert len(buffer) == 0
+
+
+async def test_as_many_takers_wake_as_there_are_deliveries() -> None:
+    """Waiting takers get one each, in their order, and the rest wait on."""
+    buffer = Buffer()
+    tasks = await taking(buffer, 3)
+    buffer.put([held("a"), held("b")])
+    await turn()
+    assert [task.done() for task in tasks] == [True, True, False]
+    assert names([task.result() for task in tasks[:2]]) == ["a", "b"]
+    buffer.put([held("c")])
+    assert (await tasks[2]).event_id == "c"
+
+
+async def test_nothing_put_wakes_nobody() -> None:
+    """An empty list is no delivery."""
+    buffer = Buffer()
+    [task] = await taking(buffer, 1)
+    buffer.put([])
+    await turn()
+    assert not task.done()
+    task.cancel()
+
+
+async def test_a_cancelled_taker_does_not_take_a_turn() -> None:
+    """A taker that was cancelled while it waited is passed over."""
+    buffer = Buffer()
+    first, second = await taking(buffer, 2)
+    first.cancel()
+    await turn()
+    buffer.put([held("a")])
+    assert (await second).event_id == "a"
+
+
+async def test_a_taker_cancelled_after_its_turn_came_passes_it_on() -> None:
+    """A delivery is not left lying when the taker that was woken for it is cancelled."""
+    buffer = Buffer()
+    first, second = await taking(buffer, 2)
+    buffer.put([held("a")])
+    first.cancel()  # woken, but has not run yet
+    assert (await second).event_id == "a"
+    assert first.cancelled()
+
+
+async def test_a_taker_cancelled_with_nobody_else_leaves_the_delivery() -> None:
+    """What a cancelled taker did not take is there for the next."""
+    buffer = Buffer()
+    [task] = await taking(buffer, 1)
+    buffer.put([held("a")])
+    task.cancel()
+    await turn()
+    assert (await buffer.get()).event_id == "a"
+
+
+async def test_a_taker_cancelled_after_the_delivery_was_cleared() -> None:
+    """Nothing is passed on when there is nothing any more."""
+    buffer = Buffer()
+    first, second = await taking(buffer, 2)
+    buffer.put([held("a")])
+    assert names(buffer.clear()) == ["a"]
+    first.cancel()
+    await turn()
+    assert not second.done()
+    second.cancel()
+
+
+async def test_a_waiter_that_is_done_already_is_passed_over() -> None:
+    """A wake goes to somebody who waits, not to one whose future was cancelled in the same turn of the loop."""
+    buffer = Buffer()
+    first, second = await taking(buffer, 2)
+    first.cancel()  # its future is cancelled now, it takes note of that later
+    buffer.put([held("a")])
+    assert (await second).event_id == "a"
+
+
+async def test_a_woken_taker_waits_again_when_another_was_faster() -> None:
+    """Who comes before a woken taker has run takes the delivery; the woken one waits on."""
+    buffer = Buffer()
+    [task] = await taking(buffer, 1)
+    buffer.put([held("a")])
+    assert (await buffer.get()).event_id == "a"
+    await turn()
+    assert not task.done()
+    buffer.put([held("b")])
+    assert (await task).event_id == "b"
+
+
+async def test_a_batch_takes_what_never_failed() -> None:
+    """A batch ends before a delivery that failed or crashed, which is handled alone, and at its limit."""
+    buffer = Buffer()
+    buffer.put([held("a"), held("b"), held("c"), held("bad", attempts="1"), held("d"), held("suspect", crashes="1")])
+    assert names(buffer.more(2)) == ["a", "b"]
+    assert names(buffer.more(9)) == ["c"]
+    assert buffer.more(9) == []
+    assert names(buffer.more(0)) == []
+    await buffer.get()
+    assert names(buffer.more(9)) == ["d"]
+    assert names(buffer.clear()) == ["suspect"]
+    assert buffer.more(9) == []

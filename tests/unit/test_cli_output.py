@@ -1,0 +1,144 @@
+"""How results are printed, and how commands end."""
+
+import io
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import typer
+from redis.exceptions import ConnectionError as RedisConnectionError
+from typer.testing import CliRunner
+
+from config.errors import ConfigError, RouterError
+from router.catalogue import UnknownStream
+from router.cli.exits import Guarded, NothingMatched, Unanswered
+from router.cli.main import main
+from router.cli.output import age, print_record, print_table, progress, stamp
+from router.store import StoreUnavailable
+
+
+class Terminal(io.StringIO):
+    """A text stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+def test_plain_table(capsys: pytest.CaptureFixture[str]) -> None:
+    """Columns are aligned, nothing is cut, an empty cell is a dash and what could command a terminal is not printed."""
+    print_table(("A", "B", "C"), [("x" * 100, None, 1), ("y\n\x1b[2J", "", "ø")])
+    assert capsys.readouterr().out.splitlines() == [
+        f"A{' ' * 99}  B  C",
+        f"{'x' * 100}  -  1",
+        f"y\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}[2J{' ' * 94}  -  ø",
+    ]
+    print_table(("A", "B"), [])
+    assert capsys.readouterr().out == "A  B\n"
+
+
+def test_drawn_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal the table is drawn, and what looks like markup is text."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    print_table(("NAME",), [("[bold]x",), ("\x1b[31mred",)])
+    assert "─" in terminal.getvalue()
+    assert "[bold]x" in terminal.getvalue()
+    assert "\x1b[31mred" not in terminal.getvalue()
+
+
+def test_record(capsys: pytest.CaptureFixture[str]) -> None:
+    """A line for each field that has a value; a text of several lines is indented under its name."""
+    print_record({"a": 1, "none": None, "false": False, "empty": "", "long": "x\ny"})
+    assert capsys.readouterr().out == "a      1\nfalse  False\nlong\n    x\n    y\n"
+
+
+@pytest.mark.parametrize(
+    ("ago", "text"),
+    [(-5, "0s"), (0, "0s"), (59, "59s"), (60, "1m"), (3_599, "59m"), (7_200, "2h"), (86_400 * 400, "400d")],
+)
+def test_age(ago: int, text: str) -> None:
+    """An age is told in its largest unit; a clock that is ahead makes it no less than nothing."""
+    assert age(datetime.now(UTC) - timedelta(seconds=ago)) == text
+
+
+def test_stamp() -> None:
+    """Times are ISO texts in UTC."""
+    assert stamp(datetime(2025, 1, 1, tzinfo=UTC)) == "2025-01-01T00:00:00.000Z"
+    assert stamp(None) is None
+
+
+def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress is shown on a terminal and nowhere else."""
+    for stream in (io.StringIO(), Terminal()):
+        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setenv("TERM", "xterm")
+        with progress("send", 10) as advance:
+            advance(5)
+            advance(5)
+        assert ("send" in stream.getvalue()) is stream.isatty()
+
+
+def _ends(error: BaseException) -> tuple[int, str]:
+    app = typer.Typer(cls=Guarded)
+
+    @app.command()
+    def fail() -> None:
+        raise error
+
+    @app.command()
+    def other() -> None:
+        """Be there, so that `fail` is a command of its own."""
+
+    result = CliRunner().invoke(app, ["fail"])
+    return result.exit_code, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RouterError("no"), 1),
+        (ConfigError("no"), 2),
+        (UnknownStream("no"), 2),
+        (NothingMatched("no"), 3),
+        (StoreUnavailable("no"), 4),
+        (Unanswered("no"), 4),
+        (RedisConnectionError("no"), 4),
+        (ConfigError("n\no"), 2),
+    ],
+)
+def test_exit_codes(error: Exception, code: int) -> None:
+    """Every error that a user can act on has an exit code, and is told in one line."""
+    assert _ends(error) == (code, f"event-router: {' '.join(str(error).split())}\n")
+
+
+def test_main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command knows its version, and that it is not installed."""
+    monkeypatch.setattr(sys, "argv", ["event-router", "--version"])
+    for distribution in ("pytest", "not-installed-at-all"):
+        monkeypatch.setattr("router.cli.main._DISTRIBUTION", distribution)
+        with pytest.raises(SystemExit, match="0"):
+            main()
+    assert capsys.readouterr().out.splitlines() == [f"event-router {pytest.__version__}", "event-router unknown"]
+
+
+def test_broken_pipe() -> None:
+    """When the reader of the output has gone, the command ends quietly."""
+    assert _ends(BrokenPipeError()) == (0, "")
+
+
+def test_interrupted() -> None:
+    """Ctrl-C ends with the exit code that shells know, and without a traceback."""
+    assert _ends(KeyboardInterrupt())[0] == 130
+
+
+def test_bug() -> None:
+    """An error that nobody foresaw is not hidden."""
+    app = typer.Typer(cls=Guarded)
+
+    @app.command()
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    app.command("other")(lambda: None)
+    assert isinstance(CliRunner().invoke(app, ["fail"]).exception, ZeroDivisionError)

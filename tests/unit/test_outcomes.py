@@ -1,0 +1,40 @@
+"""What a handler may raise or return."""
+
+import math
+import pickle
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from config.errors import RouterError
+from workers.outcomes import DeadLetter, HandlerTimeout, RetryLater, WorkerLost
+
+
+@pytest.mark.parametrize(("given", "seconds"), [(60, 60.0), (0.5, 0.5), (0, 0.0), (timedelta(minutes=2), 120.0)])
+def test_retry_later_takes_seconds_or_a_timedelta(given: Any, seconds: float) -> None:
+    """The delay is kept in seconds, whatever it was given in."""
+    assert RetryLater(given).delay == seconds
+
+
+@pytest.mark.parametrize("wrong", [-1, timedelta(seconds=-1), math.inf, -math.inf, math.nan])
+def test_retry_later_refuses_what_is_no_delay(wrong: Any) -> None:
+    """A delay lies in the future and is finite."""
+    with pytest.raises(ValueError, match="delay of 0 seconds or more"):
+        RetryLater(wrong)
+
+
+def test_reasons_are_the_texts() -> None:
+    """The reason given is the exception's text; without one there is a default that says who."""
+    assert str(RetryLater(1, "closed today")) == "closed today"
+    assert "the handler" in str(RetryLater(1))
+    assert str(DeadLetter("customer is gone")) == "customer is gone"
+    assert "the handler" in str(DeadLetter())
+
+
+def test_our_own_errors_are_router_errors() -> None:
+    """What the worker itself finds wrong has the one root; what a user raises has not."""
+    assert issubclass(HandlerTimeout, RouterError)
+    assert issubclass(WorkerLost, RouterError)
+    assert not issubclass(DeadLetter, RouterError)
+    assert str(pickle.loads(pickle.dumps(DeadLetter("why")))) == "why"

@@ -1,0 +1,71 @@
+"""Reading streams in pages."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from router.pages import Span, checked, forward, moment_of, newest_first, order_of
+from router.store import Store, StoreUnavailable
+
+
+async def _fill(store: Store, key: str, *ids: str) -> None:
+    pipeline = store.client.pipeline(transaction=False)
+    for id_ in ids:
+        pipeline.xadd(key, {"n": id_}, id=id_)
+    await pipeline.execute()
+
+
+async def test_forward(store: Store) -> None:
+    """Pages follow each other without a gap and without a repetition."""
+    key = store.keys.events
+    await _fill(store, key("k"), *(f"{n}-1" for n in range(1, 8)))
+    for page in (1, 2, 3, 7, 8):
+        ids = [entry_id async for entry_id, _ in forward(store, key("k"), Span(), page)]
+        assert ids == [f"{n}-1".encode() for n in range(1, 8)]
+
+
+async def test_forward_span(store: Store) -> None:
+    """A span includes both of its ends; a stream that is not there is empty."""
+    key = store.keys.events
+    await _fill(store, key("k"), "1-0", "2-0", "2-9", "3-0")
+    assert [entry_id async for entry_id, _ in forward(store, key("k"), Span("2", "2"))] == [b"2-0", b"2-9"]
+    assert [entry async for entry in forward(store, key("none"), Span())] == []
+
+
+async def test_newest_first(store: Store) -> None:
+    """Many streams are read as one, newest first, however unevenly they are filled."""
+    key = store.keys.events
+    await _fill(store, key("a"), *(f"{n}-0" for n in range(1, 2000, 3)))
+    await _fill(store, key("b"), *(f"{n}-0" for n in range(1998, 2003)))
+    keys = [key("a"), key("b"), key("none"), *(key(f"none{n}") for n in range(60))]
+    found = [(key, order_of(entry_id)[0]) async for key, (entry_id, _) in newest_first(store, keys, Span())]
+    times = [time for _, time in found]
+    assert times == sorted(times, reverse=True)
+    assert len(found) == len(range(1, 2000, 3)) + 5
+    assert {key for key, _ in found[:3]} == {key("b")}
+    within = [entry_id async for _, (entry_id, _) in newest_first(store, [key("a"), key("b")], Span("1996", "1999"))]
+    assert within == [b"1999-0", b"1999-0", b"1998-0", b"1996-0"]
+
+
+async def test_newest_first_of_nothing(store: Store) -> None:
+    """No streams have no entries."""
+    assert [entry async for entry in newest_first(store, [], Span())] == []
+
+
+@pytest.mark.parametrize(("entry_id", "order"), [(b"5-3", (5, 3)), ("5-3", (5, 3)), ("5", (5, 0))])
+def test_order_of(entry_id: bytes | str, order: tuple[int, int]) -> None:
+    """Entry ids sort as numbers, not as text."""
+    assert order_of(entry_id) == order
+
+
+def test_moment_of() -> None:
+    """An id tells when its entry was written; one that somebody made up is cut to the last year there is."""
+    assert moment_of("1500-7") == datetime(1970, 1, 1, 0, 0, 1, 500_000, tzinfo=UTC)
+    assert moment_of(b"18446744073709551615-0").year == 9999
+
+
+def test_checked() -> None:
+    """An error among the replies is an error of the store, said in one line."""
+    assert checked([1, None]) == [1, None]
+    with pytest.raises(StoreUnavailable, match="ValueError: no"):
+        checked([1, ValueError("no")])

@@ -1,0 +1,102 @@
+"""The retry policy."""
+
+import math
+from random import Random
+from typing import Any
+
+import pytest
+
+from config.errors import ConfigError
+from workers.outcomes import Dead, DeadLetter, Done, HandlerTimeout, Outcome, RetryIn, RetryLater
+from workers.retry import Retry, decide
+
+POLICY = Retry(max_attempts=3, first_delay=2, max_delay=900, never=(LookupError, HandlerTimeout))
+
+
+class Longest(Random):
+    """Always draws the longest delay."""
+
+    def uniform(self, _a: float, b: float) -> float:
+        """Draw."""
+        return b
+
+
+@pytest.mark.parametrize(
+    ("attempt", "result", "outcome"),
+    [
+        (1, None, Done()),
+        (1, "a value", Done()),
+        (1, ValueError, Done()),  # a class is no exception
+        (9, None, Done()),
+        (1, ValueError("x"), RetryIn(2)),
+        (2, ValueError("x"), RetryIn(4)),
+        (3, ValueError("x"), Dead("failed 3 of 3 attempts")),
+        (4, ValueError("x"), Dead("failed 4 of 3 attempts")),
+        (1, RetryLater(60), RetryIn(60)),
+        (2, RetryLater(0), RetryIn(0)),
+        (3, RetryLater(60), Dead("failed 3 of 3 attempts")),
+        (1, DeadLetter("why"), Dead("why")),
+        (3, DeadLetter("why"), Dead("why")),
+        (1, LookupError("x"), Dead("LookupError is never retried")),
+        (1, KeyError("x"), Dead("KeyError is never retried")),
+        (1, HandlerTimeout("x"), Dead("HandlerTimeout is never retried")),
+        (1, SystemExit(1), RetryIn(2)),
+        (1, KeyboardInterrupt(), RetryIn(2)),
+    ],
+)
+def test_what_becomes_of_an_attempt(attempt: int, result: object, outcome: Outcome) -> None:
+    """Done unless it is an exception; dead where the handler, the policy or the count says so; else a retry."""
+    assert decide(POLICY, attempt, result, Longest()) == outcome
+
+
+@pytest.mark.parametrize(
+    ("attempt", "ceiling"), [(1, 2), (2, 4), (3, 8), (9, 512), (10, 900), (64, 900), (10_000, 900), (0, 1)]
+)
+def test_the_ceiling_doubles_up_to_the_longest(attempt: int, ceiling: float) -> None:
+    """Each attempt may wait twice as long as the one before, up to max_delay, however many there are."""
+    assert POLICY.ceiling(attempt) == ceiling
+
+
+def test_the_delay_is_spread_over_all_of_the_ceiling() -> None:
+    """Full jitter: events that failed together do not come back together."""
+    random = Random(1)
+    delays = [POLICY.delay(3, random) for _ in range(1000)]
+    assert all(0 <= delay <= 8 for delay in delays)
+    assert min(delays) < 0.5
+    assert max(delays) > 7.5
+    assert 3.5 < sum(delays) / len(delays) < 4.5
+
+
+def test_the_delay_is_a_function_of_its_randomness() -> None:
+    """The same random numbers give the same delays: nothing else goes in."""
+    assert [POLICY.delay(n, Random(7)) for n in range(1, 5)] == [POLICY.delay(n, Random(7)) for n in range(1, 5)]
+
+
+def test_no_delay_at_all_is_a_policy_too() -> None:
+    """`first_delay=0` is allowed and stays 0."""
+    assert decide(Retry(first_delay=0, max_delay=0), 1, ValueError(), Longest()) == RetryIn(0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_attempts": 0},
+        {"max_attempts": -1},
+        {"first_delay": -1},
+        {"first_delay": 10, "max_delay": 5},
+        {"max_delay": math.inf},
+        {"first_delay": math.nan},
+        {"max_delay": math.nan},
+    ],
+    ids=str,
+)
+def test_a_policy_that_makes_no_sense_is_refused(options: dict[str, Any]) -> None:
+    """Wrong numbers are found when they are written, and the message repeats them."""
+    with pytest.raises(ConfigError, match=str(next(iter(options.values())))):
+        Retry(**options)
+
+
+def test_the_defaults_are_sensible() -> None:
+    """Eight attempts over a good quarter of an hour."""
+    assert Retry() == Retry(max_attempts=8, first_delay=2.0, max_delay=900.0, never=())
+    assert sum(Retry().ceiling(attempt) for attempt in range(1, 8)) == 254

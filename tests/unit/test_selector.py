@@ -1,0 +1,143 @@
+"""The selector: one grammar for all commands on dead letters."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from support.filling import CUSTOMERS, history, raw_of
+
+from router.catalogue import Catalogue
+from router.pages import Span
+from workers.dead_entry import DeadLetterEntry, read_dead_letter
+from workers.selector import Selector, parse_moment
+
+NOW = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)
+DIED = datetime(2025, 5, 31, tzinfo=UTC)
+ENTRY = f"{int(DIED.timestamp() * 1000)}-3"
+
+
+@pytest.fixture(scope="module")
+def letter(catalogue: Catalogue) -> DeadLetterEntry:
+    """Return a dead letter of three attempts; the last failed with `Client.Timeout: no answer from 10.0.0.1`."""
+    fields = {
+        b"id": b"abc",
+        b"at": b"1748000000000",
+        b"raw": raw_of("abc", resource="customer/55"),
+        b"attempts": b"3",
+        b"history": history("no answer from 10.0.0.1", error="Client.Timeout"),
+        b"reason": b"failed 3 of 3 attempts",
+    }
+    return read_dead_letter(catalogue, CUSTOMERS, "sync", ENTRY.encode(), fields)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, True),
+        ({"events": "visma-net-financial/customer_*"}, True),
+        ({"events": "visma-net-financial/*"}, True),
+        ({"events": "customer_*"}, True),
+        ({"events": "Customer_Changed"}, True),
+        ({"events": "supplier_*"}, False),
+        ({"events": "visma-net-journal-transaction/*"}, False),
+        ({"events": "visma-net-financial"}, False),
+        ({"subscription": "sync"}, True),
+        ({"subscription": "syn"}, False),
+        ({"error": "Timeout"}, True),
+        ({"error": "client.timeout"}, True),
+        ({"error": "*out"}, True),
+        ({"error": "ValueError"}, False),
+        ({"text": "NO ANSWER"}, True),
+        ({"text": "3 of 3"}, True),
+        ({"text": "refused"}, False),
+        ({"resource": "customer/55"}, True),
+        ({"resource": "customer/*"}, True),
+        ({"resource": "customer/5"}, False),
+        ({"attempts": 3}, True),
+        ({"attempts": 4}, False),
+        ({"since": DIED}, True),
+        ({"since": DIED + timedelta(seconds=1)}, False),
+        ({"until": DIED}, True),
+        ({"until": DIED - timedelta(seconds=1)}, False),
+        ({"ids": frozenset({"abc", "other"})}, True),
+        ({"ids": frozenset({ENTRY})}, True),
+        ({"ids": frozenset({"other"})}, False),
+        ({"events": "customer_*", "subscription": "sync", "error": "Timeout", "attempts": 2}, True),
+        ({"events": "customer_*", "subscription": "other"}, False),
+    ],
+)
+def test_matches(letter: DeadLetterEntry, given: dict, wanted: bool) -> None:  # noqa: FBT001
+    """A dead letter is selected when it is as wanted in every respect that is given."""
+    assert Selector(**given).matches(letter) is wanted
+
+
+def test_unreadable_event(letter: DeadLetterEntry) -> None:
+    """A dead letter whose event cannot be read has no resource, and is selected by everything else."""
+    unreadable = replace(letter, event=None)
+    assert not Selector(resource="customer/*").matches(unreadable)
+    assert Selector(events="customer_*", text="answer").matches(unreadable)
+
+
+def test_streams(catalogue: Catalogue) -> None:
+    """A glob without a slash takes the type of any publisher."""
+    streams = catalogue.streams()
+    assert Selector(events="salesorder_created").streams(streams) == tuple(
+        stream for stream in streams if stream.endswith("/salesorder_created")
+    )
+    assert Selector().streams(streams) == streams
+
+
+def test_is_empty() -> None:
+    """Only a selector to which nothing was given is empty."""
+    assert Selector().is_empty
+    assert not Selector(attempts=1).is_empty
+
+
+@pytest.mark.parametrize(
+    ("given", "span"),
+    [
+        ({}, Span("-", "+")),
+        ({"since": DIED}, Span(ENTRY.partition("-")[0], "+")),
+        ({"until": DIED}, Span("-", ENTRY.partition("-")[0])),
+        ({"since": datetime(1, 1, 1, tzinfo=UTC)}, Span("0", "+")),
+        ({"ids": frozenset({"9-1", "10-0", "10-2"})}, Span("9-1", "10-2")),
+        ({"ids": frozenset({"9-1", "abc"})}, Span("-", "+")),
+    ],
+)
+def test_span(given: dict, span: Span) -> None:
+    """Only entries that can match are read: those of the time, or between the entry ids, that are given."""
+    assert Selector(**given).span() == span
+
+
+def test_describe() -> None:
+    """The log gets what was given and nothing else."""
+    given = Selector(events="customer_*", since=DIED, ids=frozenset({"b", "a"}))
+    assert given.describe() == {"events": "customer_*", "since": str(DIED), "ids": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("30s", NOW - timedelta(seconds=30)),
+        ("15m", NOW - timedelta(minutes=15)),
+        (" 2h ", NOW - timedelta(hours=2)),
+        ("3d", NOW - timedelta(days=3)),
+        ("2w", NOW - timedelta(weeks=2)),
+        ("2025-05-01", datetime(2025, 5, 1, tzinfo=UTC)),
+        ("2025-05-01T08:00:00", datetime(2025, 5, 1, 8, tzinfo=UTC)),
+        ("2025-05-01T08:00:00Z", datetime(2025, 5, 1, 8, tzinfo=UTC)),
+        ("2025-05-01T08:00:00+02:00", datetime(2025, 5, 1, 8, tzinfo=timezone(timedelta(hours=2)))),
+    ],
+)
+def test_parse_moment(text: str, moment: datetime) -> None:
+    """A time is so long ago, or an ISO time that is UTC unless it says otherwise."""
+    parsed = parse_moment(text, NOW)
+    assert parsed == moment
+    assert parsed.tzinfo is UTC
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "5", "-5m", "5y", "1.5h", "999999w", "2025-13-01"])
+def test_no_moment(text: str) -> None:
+    """Any other text is refused with an example of what is allowed."""
+    with pytest.raises(ValueError, match="write 15m, 2h, 3d"):
+        parse_moment(text, NOW)

@@ -1,0 +1,19 @@
+"""From stream to handler: what a user imports to write a worker."""
+
+from router.event import Event
+from workers.delivery import AttemptError, Delivery
+from workers.outcomes import DeadLetter, HandlerTimeout, RetryLater, WorkerLost
+from workers.retry import Retry
+from workers.subscription import Subscription
+
+__all__ = [
+    "AttemptError",
+    "DeadLetter",
+    "Delivery",
+    "Event",
+    "HandlerTimeout",
+    "Retry",
+    "RetryLater",
+    "Subscription",
+    "WorkerLost",
+]

@@ -1,0 +1,136 @@
+"""One attempt: make sure the deliveries are still ours, call the handler, settle what came of it."""
+
+import asyncio
+import time
+from concurrent.futures import Executor
+from typing import Any
+
+from structlog.contextvars import bind_contextvars
+
+from router import scripts
+from router.store import STORE_ERRORS
+from workers.backoff import Backoff
+from workers.context import Context
+from workers.delivery import Delivery, Held, text_of
+from workers.groups import is_no_group
+from workers.handling import call
+from workers.lane import Lane, Watchdog
+from workers.outcomes import Dead, Done, HandlerTimeout, RetryIn
+from workers.retry import decide
+from workers.settler import Settler
+
+__all__ = ["Attempts"]
+
+
+class Attempts:
+    """Runs attempts of one subscription in lanes."""
+
+    def __init__(self, context: Context, settler: Settler, watchdog: Watchdog, threads: Executor | None) -> None:
+        self._context = context
+        self._settler = settler
+        self._watchdog = watchdog
+        self._threads = threads
+        self._handler = context.subscription.handled_by
+        self._seconds = context.metrics.seconds.labels(context.group)
+        self._stale_after = context.settings.lease / 2
+
+    async def run(self, lane: Lane) -> None:
+        """Attempt what the lane holds, and leave the lane empty; when cancelled, it stays with the lane."""
+        owned = [held for held in lane.holding if await self._owned(held)]
+        ready = [(held, delivery) for held in owned if (delivery := self._prepare(held))]
+        if ready:
+            lane.holding = [held for held, _ in ready]
+            results = await self._call(lane, [delivery for _, delivery in ready])
+            for (held, delivery), result in zip(ready, results, strict=True):
+                self._settle(held, delivery.attempt, result)
+        lane.holding = []
+
+    async def _call(self, lane: Lane, deliveries: list[Delivery]) -> list[Any]:
+        first = deliveries[0]
+        bind_contextvars(stream=first.event.stream, event_id=first.event.id, attempt=first.attempt)
+        self._watchdog.started(lane)
+        started = time.perf_counter()
+        try:
+            return await call(self._handler, deliveries, self._threads)
+        except asyncio.CancelledError as cancelled:
+            return [self._cancelled(lane, cancelled)] * len(deliveries)
+        finally:
+            self._watchdog.finished(lane)
+            if lane.timed_out and lane.task is not None:
+                lane.task.uncancel()
+            self._seconds.observe(time.perf_counter() - started)
+
+    def _cancelled(self, lane: Lane, cancelled: asyncio.CancelledError) -> BaseException:
+        """Return the error that a cancelled handler ended in; raises when it was the lane that was cancelled."""
+        if lane.timed_out:
+            return HandlerTimeout(f"the handler took longer than {self._context.subscription.timeout:g} seconds")
+        if lane.task is not None and lane.task.cancelling():
+            raise cancelled
+        return cancelled
+
+    def _prepare(self, held: Held) -> Delivery | None:
+        """Return what the handler gets, or None where the delivery is settled without it."""
+        context = self._context
+        limit = context.subscription.retry.max_attempts
+        if held.crashes and held.used >= limit:
+            self._bury(held, Dead(f"its worker died: {held.used} of {limit} attempts used"), None)
+            return None
+        try:
+            event = held.event(context.catalogue)
+            errors = held.errors() if b"history" in held.fields else ()
+        except Exception as error:  # noqa: BLE001 - whatever is in an entry, it must not end the lane
+            self._bury(held, Dead(f"the entry cannot be read: {text_of(error)}"), error)
+            return None
+        return Delivery(event, context.group, held.used + 1, errors)
+
+    def _settle(self, held: Held, attempt: int, result: Any) -> None:
+        outcome = decide(self._context.subscription.retry, attempt, result, self._context.random)
+        if isinstance(outcome, Done):
+            self._settler.settle(held, outcome)
+        elif isinstance(outcome, RetryIn):
+            log = self._context.log
+            log.info("retry_scheduled", attempt=attempt, delay=round(outcome.seconds, 3), **_about(held, result))
+            self._settler.settle(held, outcome, result)
+        else:
+            self._bury(held, outcome, result)
+
+    def _bury(self, held: Held, outcome: Dead, error: BaseException | None) -> None:
+        self._context.log.warning("dead_lettered", reason=outcome.reason, **_about(held, error))
+        self._settler.settle(held, outcome, error)
+
+    async def _owned(self, held: Held) -> bool:
+        """Return whether a delivery is still this consumer's, asking the store where that may be in doubt."""
+        context = self._context
+        if held.crashes and held.used < context.subscription.retry.max_attempts:
+            owned = await self._ask(scripts.mark(context.source(held), context.group, context.consumer, held.entry_id))
+            lost = owned != 1
+        elif context.monotonic() - held.touched > self._stale_after:
+            ids = [held.entry_id]
+            lost = bool(await self._ask(scripts.extend(context.source(held), context.group, context.consumer, ids)))
+        else:
+            lost = held.lost
+        if lost:
+            context.held.pop(held, None)
+            context.metrics.outcomes.labels(context.group, "lost").inc()
+            context.log.warning("lease_lost", event_id=held.event_id, stream=held.stream)
+        return not lost
+
+    async def _ask(self, question: scripts.Call) -> Any:
+        """Run a script, waiting for the store if it is away; a group that is gone owns nothing."""
+        backoff = Backoff(self._context.random)
+        while True:
+            try:
+                return await self._context.store.call(question)
+            except STORE_ERRORS as error:
+                if is_no_group(error):
+                    return None
+                await asyncio.sleep(backoff.next())
+
+
+def _about(held: Held, error: BaseException | None) -> dict[str, Any]:
+    return {
+        "stream": held.stream,
+        "event_id": held.event_id,
+        "error": type(error).__qualname__ if error is not None else None,
+        "message": text_of(error)[:500] if error is not None else None,
+    }

@@ -1,0 +1,124 @@
+"""One subscription at work in this process: its parts, started and stopped together."""
+
+import asyncio
+
+from config.settings import WorkerSettings
+from router.catalogue import Catalogue
+from router.store import STORE_ERRORS, Store
+from workers.backoff import Backoff
+from workers.context import Context
+from workers.executor import Executor
+from workers.groups import ensure_groups
+from workers.heartbeat import Heartbeat
+from workers.metrics import WorkerMetrics
+from workers.reader import Reader
+from workers.schedule import Schedule
+from workers.settler import Settler
+from workers.subscription import Subscription
+from workers.sweeper import Sweeper, forget
+
+__all__ = ["Consumer"]
+
+
+class Consumer:
+    """Reads, handles and settles the events of one subscription under one consumer name.
+
+    `returning`: the name was used before, by a process that is gone for sure; what it held is taken over at once.
+    """
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        name: str,
+        store: Store,
+        catalogue: Catalogue,
+        settings: WorkerSettings,
+        metrics: WorkerMetrics,
+        *,
+        returning: bool = False,
+    ) -> None:
+        self._returning = returning
+        streams = catalogue.select(*subscription.events)
+        self.context = Context(subscription, streams, name, store, catalogue, settings, metrics)
+        self._schedule = Schedule(self.context)
+        self._settler = Settler(self.context, self._schedule.scheduled, self._settled)
+        self._executor = Executor(self.context, self._settler)
+        self._sweeper = Sweeper(self.context, self._schedule.look_everywhere)
+        self._heartbeat = Heartbeat(self.context, self._sweeper.recover)
+        self._readers: list[Reader] = []
+        self._reading: list[asyncio.Task[None]] = []
+        self._keeping: list[asyncio.Task[None]] = []
+        self.ready = False
+
+    async def start(self) -> None:
+        """Begin: make the groups, say that this consumer lives, open the lanes, read; waits for the store."""
+        await self._join()
+        self._executor.start()
+        context = self.context
+        parts = [[stream] for stream in context.streams] if context.store.cluster else [list(context.streams)]
+        capacity = max(1, self._executor.capacity)
+        self._readers = [Reader(context, streams, capacity, self._executor.put) for streams in parts]
+        self._reading = [asyncio.create_task(reader.run()) for reader in self._readers]
+        self._keeping = [asyncio.create_task(part.run()) for part in (self._heartbeat, self._schedule, self._sweeper)]
+        self.ready = True
+        context.log.info("subscription_started", consumer=context.consumer, streams=len(context.streams))
+
+    async def stop(self) -> None:
+        """End: read no more, finish what runs within `shutdown_timeout`, give the rest back, and leave the group."""
+        self.ready = False
+        grace = self.context.settings.shutdown_timeout
+        reading = asyncio.gather(*self._reading, return_exceptions=True)
+        while not reading.done():
+            await asyncio.gather(*(reader.stop() for reader in self._readers))
+            await asyncio.wait([reading], timeout=0.2)
+        await self._executor.stop(grace)
+        for task in self._keeping:
+            task.cancel()
+        await asyncio.gather(*self._keeping, return_exceptions=True)
+        await self._leave()
+
+    async def failed(self) -> None:
+        """Return, by raising, only if one of the loops ended in an error it should have survived."""
+        parts = [*self._reading, *self._keeping, *self._executor.tasks, self._settler.broken]
+        done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_EXCEPTION)
+        for part in done:
+            part.result()
+
+    async def _join(self) -> None:
+        backoff = Backoff(self.context.random)
+        while True:
+            try:
+                await ensure_groups(self.context, self.context.subscription.start)
+                if self._returning:
+                    await self._sweeper.recover(self.context.consumer)
+                await self._heartbeat.beat()
+            except STORE_ERRORS as error:
+                delay = backoff.next()
+                self.context.log.warning("store_unavailable", error=str(error), retry_in=round(delay, 2))
+                await asyncio.sleep(delay)
+            else:
+                return
+
+    async def _leave(self) -> None:
+        """Settle what is left and take this consumer out of the groups; the lease does it if the store is away."""
+        context = self.context
+        try:
+            async with asyncio.timeout(min(5.0, context.settings.shutdown_timeout)):
+                await self._settler.drain()
+                if not context.held and await forget(context, context.consumer):
+                    await self._sign_off()
+        except STORE_ERRORS as error:
+            context.log.warning("leave_failed", error=f"{type(error).__name__}: {error}")
+        context.log.info("subscription_stopped", unsettled=len(context.held))
+
+    async def _sign_off(self) -> None:
+        """Take this consumer off the list; or, with retries to watch over, declare it dead for another to take over."""
+        client, key = self.context.store.client, self.context.keys.consumers(self.context.group)
+        if self._schedule.watching:
+            await client.zadd(key, {self.context.consumer: 0})
+        else:
+            await client.zrem(key, self.context.consumer)
+
+    def _settled(self) -> None:
+        for reader in self._readers:
+            reader.settled()

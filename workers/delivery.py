@@ -1,0 +1,152 @@
+"""One event handed to one subscription: as the handler sees it, and as the streams hold it."""
+
+import json
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from router.catalogue import Catalogue
+from router.event import Event
+from router.normalise import UnreadableEvent, normalise
+from router.scripts import Field
+
+__all__ = ["AttemptError", "Delivery", "Held", "error_line", "read_history", "text_of"]
+
+_MESSAGE = 2_000
+_TRACEBACK = 8_000
+_HISTORY = 24
+_FIELDS = 128  # a script cannot unpack the thousands that an entry written by hand may have
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptError:
+    """How an attempt failed: when, with which class of exception, its message and traceback."""
+
+    at: datetime
+    attempt: int
+    error: str
+    message: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An event with the story of its delivery to this subscription; `attempt` is 1 for the first."""
+
+    event: Event
+    subscription: str
+    attempt: int = 1
+    errors: tuple[AttemptError, ...] = ()
+
+
+class Held:
+    """A delivery in this worker's hands, as it was read from a stream.
+
+    Fields of an entry: `id`, `at` (received, epoch milliseconds) and `raw`; and after its first failure `attempts`,
+    `crashes` (workers that died with it) and `history` (JSON lines, oldest first).
+    """
+
+    __slots__ = ("attempts", "crashes", "entry_id", "fields", "inbox", "lost", "stream", "touched")
+
+    def __init__(
+        self, stream: str, entry_id: bytes, fields: Mapping[bytes, bytes], *, inbox: bool, touched: float
+    ) -> None:
+        self.stream = stream
+        self.entry_id = entry_id
+        self.fields = fields
+        self.inbox = inbox
+        self.touched = touched
+        self.lost = False
+        self.attempts = _number(fields.get(b"attempts"))
+        self.crashes = _number(fields.get(b"crashes"))
+
+    @property
+    def used(self) -> int:
+        """Attempts used up: those that failed, and those that a worker did not survive."""
+        return self.attempts + self.crashes
+
+    @property
+    def event_id(self) -> str:
+        """The event's id as the entry has it, for logs."""
+        return self.fields.get(b"id", b"").decode(errors="replace")
+
+    def event(self, catalogue: Catalogue) -> Event:
+        """Return the normalised event; raises UnreadableEvent where the entry is not one of ours."""
+        fields = self.fields
+        if b"id" not in fields or b"raw" not in fields:
+            raise UnreadableEvent("the entry has no id or no raw: it was not written by an ingress")
+        try:
+            received = datetime.fromtimestamp(_number(fields.get(b"at")) / 1000, UTC)
+        except (ValueError, OverflowError, OSError):
+            raise UnreadableEvent("the time of receipt is out of range") from None
+        return normalise(catalogue, self.stream, self.event_id, fields[b"raw"], received)
+
+    def errors(self) -> tuple[AttemptError, ...]:
+        """Return the earlier failures, oldest first."""
+        return read_history(self.fields.get(b"history", b""))
+
+    def moved(self, line: str | None = None) -> list[Field]:
+        """Return the fields to move this delivery with; with `line`, one more failed attempt and its history line."""
+        fields: dict[bytes, Field] = {**self.fields}
+        if line is not None:
+            fields[b"attempts"] = self.attempts + 1
+            fields[b"history"] = _extended(self.fields.get(b"history", b""), line)
+        pairs = list(fields.items())[-_FIELDS:] or [(b"raw", b"")]
+        return [part for pair in pairs for part in pair]
+
+
+def error_line(error: BaseException, attempt: int, at: float) -> str:
+    """Return the history line of a failed attempt; `at` in epoch seconds."""
+    trace = _trace_of(error) if error.__traceback__ else ""
+    return json.dumps(
+        {
+            "at": datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds"),
+            "attempt": attempt,
+            "error": type(error).__qualname__,
+            "message": text_of(error)[:_MESSAGE],
+            "traceback": trace[-_TRACEBACK:],
+        }
+    )
+
+
+def _trace_of(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception as failure:  # noqa: BLE001 - formatting runs the user's code too
+        return f"(no traceback: formatting it raised {type(failure).__qualname__})"
+
+
+def text_of(error: BaseException) -> str:
+    """Return what an error says, also when its own code for that fails."""
+    try:
+        return str(error)
+    except Exception as failure:  # noqa: BLE001 - the user's class can raise anything
+        return f"(no text: its __str__ raised {type(failure).__qualname__})"
+
+
+def read_history(lines: bytes) -> tuple[AttemptError, ...]:
+    """Return the failed attempts of a history; a line that cannot be read (written by hand) is passed over."""
+    errors = []
+    for line in lines.splitlines():
+        try:
+            entry = json.loads(line)
+            at = datetime.fromisoformat(entry["at"])
+            errors.append(
+                AttemptError(at, entry["attempt"], entry["error"], entry["message"], entry.get("traceback", ""))
+            )
+        except (ValueError, KeyError, TypeError, RecursionError):
+            continue
+    return tuple(errors)
+
+
+def _extended(history: bytes, line: str) -> bytes:
+    """Return the history with one more line: the first and the newest are kept when it grows long."""
+    lines = [*history.splitlines(), line.encode()]
+    if len(lines) > _HISTORY:
+        lines = [lines[0], *lines[-_HISTORY + 1 :]]
+    return b"\n".join(lines)
+
+
+def _number(value: bytes | None) -> int:
+    return int(value) if value is not None and value.isdigit() and len(value) < 16 else 0  # noqa: PLR2004 - hostile digits

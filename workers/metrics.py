@@ -1,0 +1,48 @@
+"""What a worker counts."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+__all__ = ["WorkerMetrics"]
+
+
+class WorkerMetrics:
+    """Counters of one worker process; labels are subscriptions and a fixed set of outcomes."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.delivered = Counter(
+            "event_router_deliveries_total",
+            "Deliveries read from the streams.",
+            ["subscription"],
+            registry=registry,
+        )
+        self.outcomes = Counter(
+            "event_router_outcomes_total",
+            "Finished attempts by outcome: done, retried, dead, lost (another consumer took over) or returned.",
+            ["subscription", "outcome"],
+            registry=registry,
+        )
+        self.recovered = Counter(
+            "event_router_recovered_total",
+            "Deliveries taken over from consumers that died.",
+            ["subscription"],
+            registry=registry,
+        )
+        self.gone = Counter(
+            "event_router_gone_total",
+            "Pending deliveries whose entry somebody had deleted from the stream.",
+            ["subscription"],
+            registry=registry,
+        )
+        self.seconds = Histogram(
+            "event_router_handler_seconds",
+            "Seconds a handler took.",
+            ["subscription"],
+            registry=registry,
+            buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300),
+        )
+        self.in_hand = Gauge(
+            "event_router_in_hand",
+            "Deliveries read and not yet finished.",
+            ["subscription"],
+            registry=registry,
+        )

@@ -1,0 +1,70 @@
+"""The retry policy: a pure function of the attempt, the error and a random number."""
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from config.errors import ConfigError
+from workers.delivery import text_of
+from workers.outcomes import Dead, DeadLetter, Done, Outcome, RetryIn, RetryLater
+
+__all__ = ["Retry", "decide"]
+
+_DONE = Done()
+_MAX_DOUBLINGS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often and when a failed event is tried again.
+
+    max_attempts: deliveries in all, crashes of the worker included, before the event is dead.
+    first_delay, max_delay: seconds; the delay doubles with every attempt between them, and the actual one is drawn
+        evenly from 0 to it (full jitter), so that events that failed together do not come back together.
+    never: classes of exceptions that a retry cannot mend; the event is dead at once.
+    """
+
+    max_attempts: int = 8
+    first_delay: float = 2.0
+    max_delay: float = 900.0
+    never: Sequence[type[BaseException]] = ()
+
+    def __post_init__(self) -> None:
+        never = (self.never,) if isinstance(self.never, type) else tuple(self.never)
+        if not all(inspect.isclass(error) and issubclass(error, BaseException) for error in never):
+            raise ConfigError(f"Retry(never={self.never!r}): name classes of exceptions")
+        object.__setattr__(self, "never", never)
+        if self.max_attempts < 1:
+            raise ConfigError(f"Retry(max_attempts={self.max_attempts!r}): allow at least 1 attempt")
+        if not 0 <= self.first_delay <= self.max_delay < float("inf"):
+            raise ConfigError(
+                f"Retry(first_delay={self.first_delay!r}, max_delay={self.max_delay!r}): "
+                "delays are seconds, and 0 <= first_delay <= max_delay"
+            )
+
+    def ceiling(self, attempt: int) -> float:
+        """Return the longest delay after the given attempt (1 for the first), in seconds."""
+        return float(min(self.max_delay, self.first_delay * 2 ** min(attempt - 1, _MAX_DOUBLINGS)))
+
+    def delay(self, attempt: int, random: Random) -> float:
+        """Return the delay to wait after the given attempt, in seconds."""
+        return random.uniform(0, self.ceiling(attempt))
+
+
+def decide(retry: Retry, attempt: int, result: object, random: Random) -> Outcome:
+    """Return what becomes of an event whose attempt number `attempt` ended in `result`.
+
+    `result` is what the handler returned, or the exception it raised; any value that is no exception means done.
+    """
+    if not isinstance(result, BaseException):
+        return _DONE
+    if isinstance(result, DeadLetter):
+        return Dead(text_of(result))
+    if isinstance(result, tuple(retry.never)):
+        return Dead(f"{type(result).__name__} is never retried")
+    if attempt >= retry.max_attempts:
+        return Dead(f"failed {attempt} of {retry.max_attempts} attempts")
+    if isinstance(result, RetryLater):
+        return RetryIn(result.delay)
+    return RetryIn(retry.delay(attempt, random))

@@ -1,0 +1,93 @@
+"""The schedule of retries: sleeps until the next one is due, then moves what is due into the inbox."""
+
+import asyncio
+from collections.abc import Sequence
+
+from router import scripts
+from router.store import STORE_ERRORS
+from workers.backoff import Backoff
+from workers.context import Context
+
+__all__ = ["Schedule"]
+
+_INBOX_ROOM = 1000
+"""Deliveries an inbox may hold before due retries wait: a crowd of them must not bury the new events' reader."""
+_FULL_PAUSE = 0.25
+"""Seconds until a full inbox is looked at again."""
+_NOTHING, _FULL = -1, -2
+
+
+class Schedule:
+    """Knows for each stream when its next retry is due (monotonic seconds); asks the store at the start."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._due: dict[str, float] = {}
+        self._changed = asyncio.Event()
+        self.look_everywhere()
+
+    def look_everywhere(self) -> None:
+        """Ask the store about all streams soon: others may have scheduled retries that nobody watches now."""
+        self._due.update(dict.fromkeys(self._context.streams, 0.0))
+        self._changed.set()
+
+    @property
+    def watching(self) -> bool:
+        """Whether retries are known to be scheduled."""
+        return bool(self._due)
+
+    def scheduled(self, stream: str, seconds: float) -> None:
+        """Take note of a retry due in `seconds`."""
+        due = self._context.monotonic() + seconds
+        if due < self._due.get(stream, float("inf")):
+            self._due[stream] = due
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Promote what is due, when it is due, until cancelled."""
+        context = self._context
+        backoff = Backoff(context.random)
+        while True:
+            now = context.monotonic()
+            ready = [stream for stream, due in self._due.items() if due <= now]
+            if not ready:
+                await self._sleep()
+                continue
+            try:
+                await self.promote(ready)
+                backoff.reset()
+            except STORE_ERRORS as error:
+                context.log.warning("promote_failed", error=f"{type(error).__name__}: {error}")
+                await asyncio.sleep(backoff.next())
+
+    async def promote(self, streams: Sequence[str]) -> None:
+        """Move what is due in these streams, and learn when their next retry is due."""
+        context, keys, group = self._context, self._context.keys, self._context.group
+        for stream in streams:
+            # Forgotten before the store is asked: a retry scheduled while the answer is under way is then kept.
+            self._due.pop(stream, None)
+        calls = [
+            scripts.promote(keys.due(stream, group), keys.parked(stream, group), keys.inbox(stream, group), _INBOX_ROOM)
+            for stream in streams
+        ]
+        replies = await context.store.run(calls)
+        failed = [reply for reply in replies if isinstance(reply, BaseException)]
+        for stream, reply in zip(streams, replies, strict=True):
+            self._note(stream, 0 if isinstance(reply, BaseException) else reply[1])
+        if failed:
+            raise failed[0]
+
+    def _note(self, stream: str, wait: int) -> None:
+        if wait != _NOTHING:
+            self.scheduled(stream, _FULL_PAUSE if wait == _FULL else wait / 1000)
+
+    async def _sleep(self) -> None:
+        self._changed.clear()
+        timeout = None
+        if self._due:
+            timeout = max(0.0, min(self._due.values()) - self._context.monotonic())
+        try:
+            async with asyncio.timeout(timeout):
+                await self._changed.wait()
+        except TimeoutError:
+            pass

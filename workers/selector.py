@@ -1,0 +1,113 @@
+"""Which dead letters are meant: one grammar for every command that reads or changes them."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import Any
+
+from router.pages import Span, order_of
+from workers.dead_entry import DeadLetterEntry
+
+__all__ = ["Selector", "parse_moment"]
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_AGO = re.compile(r"(\d{1,5})([smhdw])")
+_ENTRY_ID = re.compile(r"\d{1,19}-\d{1,19}")
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """What a dead letter must be like, in every respect that is given.
+
+    events: glob over `publisher/type`; without a slash it is one over the type, whoever the publisher.
+    subscription: its name. error: glob over the class of the last error. text: part of its message, or of the reason.
+    resource: glob such as `customer/*`. attempts: how many it took at the least.
+    since, until: when the event died, both included. ids: of events or of entries, in lower case.
+
+    Case matters only in the subscription and the resource.
+    """
+
+    events: str | None = None
+    subscription: str | None = None
+    error: str | None = None
+    text: str | None = None
+    resource: str | None = None
+    attempts: int = 0
+    since: datetime | None = None
+    until: datetime | None = None
+    ids: frozenset[str] = frozenset()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it selects everything because nothing is given."""
+        return self == Selector()
+
+    def narrowed(self, *ids: str) -> "Selector":
+        """Return the same selector for these ids only, in whatever case they are written."""
+        return replace(self, ids=frozenset(id_.lower() for id_ in ids))
+
+    def streams(self, known: Iterable[str]) -> tuple[str, ...]:
+        """Return those of the known streams that it wants."""
+        return tuple(stream for stream in known if self.wants_stream(stream))
+
+    def wants_stream(self, stream: str) -> bool:
+        """Return whether the events of a stream, `publisher/type`, are wanted."""
+        if self.events is None:
+            return True
+        glob = self.events.lower()
+        return fnmatchcase(stream, glob) or ("/" not in glob and fnmatchcase(stream.partition("/")[2], glob))
+
+    def wants_subscription(self, name: str) -> bool:
+        """Return whether the dead letters of a subscription are wanted."""
+        return self.subscription in (None, name)
+
+    def matches(self, letter: DeadLetterEntry) -> bool:
+        """Return whether a dead letter is wanted."""
+        return (
+            self.wants_stream(letter.stream)
+            and self.wants_subscription(letter.subscription)
+            and letter.used >= self.attempts
+            and self._wants_time(letter.died_at)
+            and (not self.ids or letter.entry_id in self.ids or letter.event_id in self.ids)
+            and (self.resource is None or fnmatchcase(letter.resource or "", self.resource))
+            and (self.error is None or _is_class(letter.error, self.error))
+            and (self.text is None or self.text.lower() in f"{letter.message}\n{letter.reason}".lower())
+        )
+
+    def span(self) -> Span:
+        """Return the entries that can match at all, by their ids: reading more would be in vain."""
+        if self.ids and all(map(_ENTRY_ID.fullmatch, self.ids)):
+            ordered = sorted(self.ids, key=order_of)
+            return Span(ordered[0], ordered[-1])
+        return Span.between(self.since, self.until)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what is given, for the log."""
+        given = {name: value for name, value in asdict(self).items() if value}
+        return {name: sorted(value) if name == "ids" else str(value) for name, value in given.items()}
+
+    def _wants_time(self, died_at: datetime) -> bool:
+        return (self.since is None or self.since <= died_at) and (self.until is None or died_at <= self.until)
+
+
+def _is_class(name: str, glob: str) -> bool:
+    """Compare a class by its qualified name (`Client.Timeout`) and by the last part of it."""
+    lower, glob = name.lower(), glob.lower()
+    return fnmatchcase(lower, glob) or fnmatchcase(lower.rpartition(".")[2], glob)
+
+
+def parse_moment(text: str, now: datetime) -> datetime:
+    """Return the time meant by `15m`, `2h`, `3d` (so long before `now`) or an ISO date or time, UTC unless it says.
+
+    Raises ValueError saying what is allowed.
+    """
+    text = text.strip()
+    if ago := _AGO.fullmatch(text):
+        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no time: write 15m, 2h, 3d, or 2025-10-30T15:05:57Z") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

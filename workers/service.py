@@ -1,0 +1,88 @@
+"""Workers as a process: its subscriptions, its operations port, and its orderly end."""
+
+import asyncio
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Sequence
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from config.settings import Settings
+from router.access import open_store
+from router.ops import OpsServer
+from router.service import load_catalogue, store_check
+from router.store import Store
+from router.supervisor import watch_parent
+from workers.consumer import Consumer
+from workers.metrics import WorkerMetrics
+from workers.subscription import Subscription
+
+__all__ = ["consumer_name", "serve_workers", "threads_left"]
+
+log = structlog.get_logger("worker")
+
+
+async def serve_workers(
+    settings: Settings, subscriptions: Sequence[Subscription], stop: asyncio.Event, *, name: str | None = None
+) -> None:
+    """Run subscriptions until `stop` is set; then finish what runs and give back the rest.
+
+    `name` is the consumer's name, which no two processes may have at once; by default a new one.
+    Raises UnknownStream for a glob that matches nothing.
+    """
+    watch_parent(stop.set)
+    catalogue = load_catalogue(settings)
+    registry = CollectorRegistry()
+    metrics = WorkerMetrics(registry)
+    consumer = name or consumer_name()
+    async with open_store(settings) as store:
+        consumers = [
+            Consumer(subscription, consumer, store, catalogue, settings.workers, metrics, returning=name is not None)
+            for subscription in subscriptions
+        ]
+        await _run(settings, consumers, store, registry, stop)
+
+
+async def _run(
+    settings: Settings, consumers: Sequence[Consumer], store: Store, registry: CollectorRegistry, stop: asyncio.Event
+) -> None:
+    async def readiness() -> dict[str, bool | str]:
+        checks: dict[str, bool | str] = {c.context.group: c.ready or "starting" for c in consumers}
+        return {**checks, **await store_check(store)}
+
+    ops = OpsServer(settings.ops.host, settings.ops.port, readiness, registry)
+    log.info("worker_started", subscriptions=[c.context.group for c in consumers], ops_port=await ops.start())
+    running = [asyncio.create_task(_run_one(consumer)) for consumer in consumers]
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        done, _ = await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        log.info("worker_stopping")
+        ops.not_ready("stopping")
+        for task in (stopping, *running):
+            task.cancel()
+        await asyncio.gather(stopping, *running, return_exceptions=True)
+        await asyncio.gather(*(consumer.stop() for consumer in consumers))
+        await ops.stop()
+    log.info("worker_stopped")
+
+
+async def _run_one(consumer: Consumer) -> None:
+    """Start one subscription and raise if one of its loops breaks; no start waits for another's."""
+    await consumer.start()
+    await consumer.failed()
+
+
+def consumer_name() -> str:
+    """Return a name for this process that no other has."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+
+
+def threads_left() -> list[str]:
+    """Return the handler threads that still run; the interpreter would wait for them at its end."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("handler-")]

@@ -1,0 +1,132 @@
+"""A subscription: a name, the events it wants, and the function that handles them."""
+
+import inspect
+import re
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from config.errors import ConfigError
+from router.event import Event
+from workers.delivery import Delivery
+from workers.retry import Retry
+
+__all__ = ["Handler", "Subscription"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+Function = typing.TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A user's function and how it wants to be called."""
+
+    function: Callable[..., Any]
+    is_async: bool
+    wants_delivery: bool
+    batch: bool
+
+
+class Subscription:
+    """A named consumer group over one or more streams, with one handler.
+
+    name: letters, digits, `.`, `_` and `-`; workers of the same name share the events between them.
+    events: globs over `publisher/type`, such as `visma-net-financial/customer_*`.
+    retry: when a failed event is tried again, and how often.
+    concurrency: how many events (or batches) are handled at once in one worker process.
+    timeout: seconds an attempt may take; None for no limit. A plain function runs in a thread, which cannot be
+        stopped: it counts as failed after the timeout and is left to end by itself.
+    start: where a new subscription begins: `earliest` takes what is in the streams already, `latest` only what comes.
+    batch_size, batch_wait: for a handler of `list[Event]`: the most events of one call, and the seconds it may wait
+        for more. An event that failed before is always handled alone.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        events: Sequence[str],
+        retry: Retry | None = None,
+        concurrency: int = 32,
+        timeout: float | None = 30.0,
+        start: Literal["earliest", "latest"] = "earliest",
+        batch_size: int = 100,
+        batch_wait: float = 0.0,
+    ) -> None:
+        self.name = name
+        self.events = (events,) if isinstance(events, str) else tuple(events)
+        self.retry = retry or Retry()
+        self.concurrency = concurrency
+        self.timeout = timeout
+        self.start = start
+        self.batch_size = batch_size
+        self.batch_wait = batch_wait
+        self._handler: Handler | None = None
+        self._validate()
+
+    def __repr__(self) -> str:
+        return f"Subscription({self.name!r}, events={list(self.events)!r})"
+
+    def handler(self, function: Function) -> Function:
+        """Make the decorated function the handler of this subscription, and return it unchanged.
+
+        It may be a coroutine function or a plain one (run in a thread), and take an `Event` (the default), a
+        `Delivery`, or a `list` of either (a batch), as its annotation says.
+        """
+        if self._handler is not None:
+            raise ConfigError(f"subscription {self.name!r} has a handler already: {self._handler.function!r}")
+        self._handler = inspect_handler(function)
+        return function
+
+    @property
+    def handled_by(self) -> Handler:
+        """The handler; raises ConfigError where there is none yet."""
+        if self._handler is None:
+            raise ConfigError(f"subscription {self.name!r} has no handler: decorate a function with its .handler")
+        return self._handler
+
+    def _validate(self) -> None:
+        if not _NAME.fullmatch(str(self.name)):
+            raise ConfigError(f"{self.name!r} is no subscription name: use letters, digits, '.', '_' and '-'")
+        if not self.events or not all(self.events):
+            raise ConfigError(f"subscription {self.name!r}: events is a list of globs such as 'visma-net-financial/*'")
+        if self.start not in ("earliest", "latest"):
+            raise ConfigError(f"subscription {self.name!r}: start is 'earliest' or 'latest', not {self.start!r}")
+        numbers = {"concurrency": self.concurrency, "batch_size": self.batch_size}
+        for field, number in numbers.items():
+            if number < 1:
+                raise ConfigError(f"subscription {self.name!r}: {field} is a number from 1, not {number!r}")
+        if self.timeout is not None and not self.timeout > 0:
+            raise ConfigError(f"subscription {self.name!r}: timeout is in seconds, or None, not {self.timeout!r}")
+        if not self.batch_wait >= 0:
+            raise ConfigError(f"subscription {self.name!r}: batch_wait is in seconds, not {self.batch_wait!r}")
+
+
+def inspect_handler(function: Callable[..., Any]) -> Handler:
+    """Return how a function wants to be called; raises ConfigError where it can't be told."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{function!r} is no handler: {error}") from None
+    required = [parameter for parameter in parameters if parameter.default is inspect.Parameter.empty]
+    if not parameters or len(required) > 1:
+        raise ConfigError(f"handler {function!r} takes one argument: an Event, a Delivery or a list of them")
+    wanted = _annotation(function, parameters[0].name)
+    origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
+    batch = origin in (list, Sequence)
+    item = arguments[0] if batch else wanted
+    if item not in (Event, Delivery, inspect.Parameter.empty, Any):
+        raise ConfigError(f"handler {function!r} takes an Event, a Delivery or a list of them, not {wanted!r}")
+    target = function if inspect.isroutine(function) else type(function).__call__
+    return Handler(function, inspect.iscoroutinefunction(target), wants_delivery=item is Delivery, batch=batch)
+
+
+def _annotation(function: Callable[..., Any], name: str) -> Any:
+    target = function if inspect.isroutine(function) else type(function).__call__
+    try:
+        hints = typing.get_type_hints(target)
+    except Exception as error:
+        raise ConfigError(f"the annotations of handler {function!r} cannot be read: {error}") from error
+    return hints.get(name, inspect.Parameter.empty)

@@ -1,0 +1,101 @@
+"""Taking over from consumers that died: what they had in hand goes to the inbox, where any live consumer reads it."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from router import scripts
+from router.store import STORE_ERRORS
+from workers.context import Context
+from workers.delivery import error_line
+from workers.groups import is_no_group
+from workers.outcomes import WorkerLost
+
+__all__ = ["Sweeper", "forget"]
+
+
+class Sweeper:
+    """Recovers the work of dead consumers; calls `recovered` after each, since its retries need a new watcher."""
+
+    def __init__(self, context: Context, recovered: Callable[[], None]) -> None:
+        self._context = context
+        self._recovered = recovered
+
+    async def run(self) -> None:
+        """Look for orphans at once and then every `sweep_interval`, until cancelled.
+
+        A dead consumer is normally found by the heartbeat within a lease. This catches those the heartbeats do not
+        know of: the store was flushed, or the whole subscription was down for long.
+        """
+        context = self._context
+        while True:
+            try:
+                for consumer in await self.orphans():
+                    await self.recover(consumer, idle=int(context.settings.lease * 1000))
+                self._recovered()
+            except STORE_ERRORS as error:
+                context.log.warning("sweep_failed", error=f"{type(error).__name__}: {error}")
+            await asyncio.sleep(context.settings.sweep_interval * context.random.uniform(0.75, 1.25))
+
+    async def orphans(self) -> list[str]:
+        """Return the consumers with something pending that sent no heartbeat within a lease."""
+        context = self._context
+        alive = await context.store.client.zrange(context.keys.consumers(context.group), 0, -1)
+        commands = [("XPENDING", key, context.group) for _, _, key in context.sources()]
+        found: dict[str, None] = {}
+        for reply in await context.store.commands(commands):
+            if isinstance(reply, BaseException):
+                if is_no_group(reply):
+                    continue
+                raise reply
+            names = [consumer["name"] for consumer in reply["consumers"]]
+            found.update(dict.fromkeys(name.decode() for name in names if name not in alive))
+        return [name for name in found if name != context.consumer]
+
+    async def recover(self, consumer: str, idle: int = 0) -> None:
+        """Move to the inboxes what `consumer` held for `idle` milliseconds; forget it when nothing is left."""
+        context = self._context
+        lost = WorkerLost(f"worker {consumer} died or lost its lease with the event in its hands")
+        line = error_line(lost, 0, context.clock())
+        moved = await self._move_all(consumer, idle, line)
+        context.metrics.recovered.labels(context.group).inc(moved)
+        log = context.log.warning if moved else context.log.info
+        log("consumer_recovered", consumer=consumer, deliveries=moved)
+        if await forget(context, consumer):
+            await context.store.client.zrem(context.keys.consumers(context.group), consumer)
+        self._recovered()
+
+    async def _move_all(self, consumer: str, idle: int, line: str) -> int:
+        """Move everything a consumer holds, a bounded number from each stream in one round trip; return how many."""
+        context, total = self._context, 0
+        sources = [(source, context.keys.inbox(stream, context.group)) for stream, _, source in context.sources()]
+        while sources:
+            calls = [scripts.recover(source, inbox, context.group, consumer, idle, line) for source, inbox in sources]
+            replies = await context.store.run(calls)
+            results = [(0, 0, 0) if is_no_group(reply) else _checked(reply) for reply in replies]
+            total += sum(moved for moved, _, _ in results)
+            self._report_gone(sum(gone for _, gone, _ in results))
+            sources = [source for source, (_, _, left) in zip(sources, results, strict=True) if left]
+        return total
+
+    def _report_gone(self, number: int) -> None:
+        if number:
+            self._context.metrics.gone.labels(self._context.group).inc(number)
+            self._context.log.error("entries_gone", entries=number)
+
+
+def _checked(reply: Any) -> tuple[int, int, int]:
+    if isinstance(reply, BaseException):
+        raise reply
+    moved, gone, left = reply
+    return moved, gone, left
+
+
+async def forget(context: Context, consumer: str) -> bool:
+    """Remove a consumer from the groups where it holds nothing; return whether it holds nothing anywhere."""
+    calls = [scripts.forget(source, context.group, consumer) for _, _, source in context.sources()]
+    return _all_free(await context.store.run(calls))
+
+
+def _all_free(replies: Sequence[object]) -> bool:
+    return all(reply == 0 or is_no_group(reply) for reply in replies)

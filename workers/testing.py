@@ -1,0 +1,86 @@
+"""Runs a handler against sample events, under its timeout and retry policy, with no server and no worker running.
+
+A test of a handler:
+
+    from workers.testing import Dead, run, sample_event
+
+    def test_sync() -> None:
+        event = sample_event("visma-net-financial/customer_updated", company_id=None)
+        assert run(customers, event) == [Dead("no company")]
+"""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import cache
+from random import Random
+from typing import Any
+
+from router.catalogue import Catalogue
+from router.event import Event
+from router.identify import Identified, identify
+from router.normalise import normalise
+from router.samples import body, sample
+from workers.delivery import AttemptError, Delivery
+from workers.handling import call
+from workers.outcomes import Dead, Done, HandlerTimeout, Outcome, RetryIn
+from workers.retry import decide
+from workers.subscription import Subscription
+
+__all__ = ["Dead", "Done", "Outcome", "RetryIn", "deliver", "run", "sample_event"]
+
+_catalogue = cache(Catalogue.load)
+
+
+def sample_event(stream: str, **overrides: Any) -> Event:
+    """Return an event of a stream, `publisher/type`, as its publisher would send it now, with an id of its own.
+
+    `overrides` are fields of the event, checked as such; `raw` stays as it was made. Raises UnknownStream.
+    """
+    now = datetime.now(UTC)
+    raw = body([sample(_catalogue(), stream, Random(), now)])  # noqa: S311 - samples are no secrets
+    (item,) = identify(_catalogue(), stream.partition("/")[0], raw, None)
+    assert isinstance(item, Identified)
+    event = normalise(_catalogue(), item.stream, item.id, item.raw, now)
+    return Event.model_validate(event.model_dump() | overrides)
+
+
+async def deliver(
+    subscription: Subscription, *events: Event, attempt: int = 1, errors: Sequence[AttemptError] = ()
+) -> list[Outcome]:
+    """Hand events to a subscription's handler; return what would become of each: `Done`, `RetryIn` or `Dead`.
+
+    `attempt` and `errors` are what the handler and the retry policy are told. A batch handler gets batches, and events
+    that failed before one by one, as it would from a worker.
+    """
+    size = subscription.batch_size if subscription.handled_by.batch and attempt == 1 else 1
+    deliveries = [Delivery(event, subscription.name, attempt, tuple(errors)) for event in events]
+    threads = ThreadPoolExecutor(max(1, len(events)))
+    random = Random(0)  # noqa: S311 - jitter is no secret
+    try:
+        outcomes: list[Outcome] = []
+        for start in range(0, len(deliveries), size):
+            results = await _attempt(subscription, deliveries[start : start + size], threads)
+            outcomes += [decide(subscription.retry, attempt, result, random) for result in results]
+        return outcomes
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+
+
+def run(
+    subscription: Subscription, *events: Event, attempt: int = 1, errors: Sequence[AttemptError] = ()
+) -> list[Outcome]:
+    """Do what `deliver` does, in tests that are not async."""
+    return asyncio.run(deliver(subscription, *events, attempt=attempt, errors=errors))
+
+
+async def _attempt(
+    subscription: Subscription, deliveries: Sequence[Delivery], threads: ThreadPoolExecutor
+) -> list[Any]:
+    try:
+        async with asyncio.timeout(subscription.timeout):
+            return await call(subscription.handled_by, deliveries, threads)
+    except TimeoutError:
+        late = HandlerTimeout(f"the handler took longer than {subscription.timeout:g} seconds")
+        return [late] * len(deliveries)
