@@ -1,0 +1,1 @@
+"""What an operator edits, and the code that reads it."""

@@ -87,6 +87,8 @@ class Ingress:
             return await self._accept(request, self._doors[slug])
         except _Refused as refused:
             self._metrics.refused.labels(slug, refused.status, refused.reason).inc()
+            what = {"publisher": slug, "status": refused.status, "reason": refused.reason}
+            log.info("request_refused", **what, peer=_peer(request))
             return problem(refused.status, str(refused), headers=refused.headers, close=refused.close)
         except Exception:
             log.exception("request_failed", publisher=slug)
@@ -106,9 +108,7 @@ class Ingress:
         return slug
 
     def _check_address(self, request: web.BaseRequest) -> None:
-        peer = (request.transport and request.transport.get_extra_info("peername")) or ("",)
-        if not self._addresses.allows(str(peer[0]), request.headers.getall("X-Forwarded-For", ())):
-            log.warning("address_refused", peer=peer[0])
+        if not self._addresses.allows(_peer(request), request.headers.getall("X-Forwarded-For", ())):
             raise _Refused(403, "address", "requests from this address are not allowed", close=True)
 
     async def _accept(self, request: web.BaseRequest, door: _Door) -> web.StreamResponse:
@@ -121,6 +121,9 @@ class Ingress:
         accepted = sum(appended) - quarantined
         duplicates = len(items) - accepted - quarantined
         self._count(publisher, accepted, duplicates, quarantined)
+        if quarantined:
+            reasons = sorted({item.reason for item in items if isinstance(item, Unreadable)})
+            log.warning("items_quarantined", publisher=publisher, items=quarantined, reasons=reasons)
         self._metrics.seconds.observe(time.perf_counter() - started)
         text = f'{{"accepted": {accepted}, "duplicates": {duplicates}, "quarantined": {quarantined}}}'
         return web.Response(status=202, body=text.encode(), content_type="application/json")
@@ -148,9 +151,8 @@ class Ingress:
         if verify(scheme, door.secrets, body, signatures):
             return
         reason = "unsigned" if not signatures else "signature" if door.secrets else "no_secret"
-        log.warning(
-            "signature_refused", publisher=door.publisher.slug, reason=reason, header_names=sorted(set(request.headers))
-        )
+        names = sorted(set(request.headers))
+        log.warning("signature_refused", publisher=door.publisher.slug, reason=reason, header_names=names)
         missing = f"header {scheme.header} is missing"
         raise _Refused(401, reason, missing if not signatures else "the signature does not match the body")
 
@@ -183,6 +185,12 @@ class Ingress:
 
     def _retry_after(self) -> dict[str, str]:
         return {"Retry-After": str(max(1, round(self._settings.retry_after)))}
+
+
+def _peer(request: web.BaseRequest) -> str:
+    """Return the address at the other end of the connection."""
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    return str(peer[0]) if peer else ""
 
 
 def _path_of(target: str) -> str:

@@ -11,9 +11,7 @@ from collections.abc import Mapping
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-from config.settings import redact_url
-
-__all__ = ["configure", "get", "redact", "redact_url"]
+__all__ = ["configure", "get", "redact"]
 
 _HANDLER = "event-router"
 _HIDDEN = "***"

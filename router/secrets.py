@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
+from config.errors import ConfigError
 from config.settings import Settings
 from router.access import EMBEDDED
 
@@ -17,9 +18,10 @@ def secrets_of(settings: Settings, slug: str) -> tuple[bytes, ...]:
     if configured or settings.redis.url != EMBEDDED:
         return configured
     try:
-        return (_file(settings, slug).read_bytes().strip(),)
-    except FileNotFoundError:
+        secret = _file(settings, slug).read_bytes().strip()
+    except (FileNotFoundError, NotADirectoryError):
         return ()
+    return (secret,) if secret else ()
 
 
 def make_secrets(settings: Settings, slugs: Iterable[str]) -> list[Path]:
@@ -34,10 +36,21 @@ def make_secrets(settings: Settings, slugs: Iterable[str]) -> list[Path]:
 
 
 def _make(file: Path) -> Path:
+    try:
+        return _written(file)
+    except OSError as error:
+        what = f"data_dir: {error.filename} cannot be written ({error.strerror})"
+        raise ConfigError(f"{what}; set ROUTER_DATA_DIR to a folder that can") from error
+
+
+def _written(file: Path) -> Path:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    whole = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as stream:
         stream.write(secrets.token_urlsafe(32) + "\n")
+    # Put in place whole: a start that dies on the way must not leave an empty secret behind.
+    whole.replace(file)
     return file
 
 

@@ -8,7 +8,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from config.errors import ConfigError
-from config.settings import IngressSettings, Settings
+from config.settings import IngressSettings, Settings, fold_slug
 from router.access import open_store
 from router.append import Appender
 from router.catalogue import Catalogue
@@ -17,8 +17,8 @@ from router.ingress import Ingress
 from router.metrics import IngressMetrics
 from router.ops import OpsServer
 from router.secrets import secrets_of
+from router.signals import watch_parent
 from router.store import STORE_ERRORS, Store
-from router.supervisor import watch_parent
 
 __all__ = ["bind", "load_catalogue", "serve_ingress", "store_check"]
 
@@ -28,8 +28,19 @@ log = structlog.get_logger("ingress")
 
 
 def load_catalogue(settings: Settings) -> Catalogue:
-    """Return the packaged catalogue with the operator's own publishers; raises ConfigError."""
-    return Catalogue.load(*([settings.publishers_dir] if settings.publishers_dir else []))
+    """Return the packaged catalogue with the operator's own publishers.
+
+    Raises ConfigError for a file that is wrong, and for a setting that names a publisher which is not in the catalogue:
+    with a slip of the pen there, a publisher would be without its secret and refuse everything.
+    """
+    catalogue = Catalogue.load(*([settings.publishers_dir] if settings.publishers_dir else []))
+    known = {fold_slug(slug) for slug in catalogue.publishers}
+    named = {"secrets": settings.secrets, "allow_unsigned": settings.allow_unsigned}
+    for setting, slugs in named.items():
+        for slug in slugs:
+            if fold_slug(slug) not in known:
+                raise ConfigError(f"{setting}: {slug!r} is no publisher; known are {', '.join(catalogue.publishers)}")
+    return catalogue
 
 
 async def serve_ingress(settings: Settings, stop: asyncio.Event, *, reuse_port: bool = False) -> None:

@@ -1,24 +1,24 @@
 """Child processes that are kept running, and that never outlive the process that runs them.
 
 Every child inherits the reading end of a pipe of which the parent alone holds the writing end. When the parent is gone,
-however it went, the pipe closes and the child's `watch_parent` tells it to stop.
+however it went, the pipe closes and the child's `signals.watch_parent` tells it to stop.
 """
 
 import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from router import logs
+from router.restart_delay import RestartDelay
+from router.signals import PARENT_FD
 
-__all__ = ["PARENT_FD", "Backoff", "ChildSpec", "Supervisor", "install_stop", "watch_parent"]
+__all__ = ["ChildSpec", "Supervisor"]
 
 _log = logs.get(__name__)
 
-PARENT_FD = "ROUTER_PARENT_FD"
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _USAGE = 2  # the exit code of a process whose arguments or settings are wrong: starting it again cannot help
 
 
@@ -31,21 +31,6 @@ class ChildSpec:
     env: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Backoff:
-    """How long to wait before a restart, in seconds: doubling, and from the start again after a good while up."""
-
-    first: float = 0.1
-    maximum: float = 5.0
-    reset_after: float = 30.0
-
-    def following(self, delay: float | None, uptime: float) -> float:
-        """Return the delay that comes after `delay` (None: there was none) for a child that ran `uptime` seconds."""
-        if delay is None or uptime >= self.reset_after:
-            return self.first
-        return min(delay * 2, self.maximum)
-
-
 class Supervisor:
     """Runs children and restarts those that die; on stop it ends them, by force after `stop_timeout` seconds."""
 
@@ -53,11 +38,11 @@ class Supervisor:
         self,
         children: Sequence[ChildSpec],
         *,
-        backoff: Backoff | None = None,
+        backoff: RestartDelay | None = None,
         stop_timeout: float = 30.0,
     ) -> None:
         self._children = children
-        self._backoff = backoff or Backoff()
+        self._backoff = backoff or RestartDelay()
         self._stop_timeout = stop_timeout
         self._running: dict[asyncio.subprocess.Process, str] = {}
         self._ending = asyncio.Event()
@@ -157,57 +142,3 @@ def _cause(code: int | None) -> dict[str, int | str]:
     if code is None:
         return {}
     return {"exit_code": code} if code >= 0 else {"signal": signal.strsignal(-code) or -code}
-
-
-def watch_parent(on_gone: Callable[[], None]) -> bool:
-    """Call `on_gone` in the running loop when the supervising parent is gone; return False when there is none."""
-    try:
-        # Taken out of the environment: in a process started by this one the number would mean something else.
-        descriptor = int(os.environ.pop(PARENT_FD, ""))
-        os.set_inheritable(descriptor, False)
-    except (ValueError, OSError):
-        return False
-    loop = asyncio.get_running_loop()
-
-    def gone() -> None:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
-        on_gone()
-
-    loop.add_reader(descriptor, gone)
-    return True
-
-
-def install_stop(stop: asyncio.Event, *, force: Callable[[], None] | None = None, supervised: bool = False) -> None:
-    """Let SIGTERM and SIGINT set `stop`; the second one ends the process at once (a shell sees 143 or 130).
-
-    `force` runs before that end, such as `Supervisor.kill`; without it the second signal works even while the event
-    loop is blocked. A `supervised` process takes no second signal: process managers signal every process of a service,
-    so it gets one from them and one from its supervisor, which ends it by force when it takes too long.
-    """
-
-    def first(_number: signal.Signals) -> None:
-        stop.set()
-        if force is not None:
-            _on_stop_signals(second)
-        elif not supervised:
-            _restore_defaults()
-
-    def second(number: signal.Signals) -> None:
-        if force is not None:
-            force()
-        _restore_defaults()
-        signal.raise_signal(number)
-
-    _on_stop_signals(first)
-
-
-def _on_stop_signals(handler: Callable[[signal.Signals], None]) -> None:
-    for number in _STOP_SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, handler, number)
-
-
-def _restore_defaults() -> None:
-    for number in _STOP_SIGNALS:
-        asyncio.get_running_loop().remove_signal_handler(number)
-        signal.signal(number, signal.SIG_DFL)

@@ -13,7 +13,8 @@ from config.settings import Settings
 from router.access import EMBEDDED, open_store
 from router.secrets import make_secrets
 from router.service import bind, load_catalogue
-from router.supervisor import PARENT_FD, ChildSpec, Supervisor, install_stop
+from router.signals import PARENT_FD, install_stop
+from router.supervisor import ChildSpec, Supervisor
 
 __all__ = ["run_ingress_processes", "run_up", "supervised"]
 
@@ -85,4 +86,5 @@ def _ops(settings: Settings, offset: int) -> dict[str, str]:
 
 
 def _command(*arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "router.cli.main", *arguments)
+    # -P: a folder of the user's named `config` or `workers` must not hide our packages.
+    return (sys.executable, "-P", "-m", "router.cli.main", *arguments)

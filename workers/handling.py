@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import inspect
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import Any
@@ -47,7 +48,8 @@ async def _run(handler: Handler, argument: Any, threads: Executor | None) -> Any
         return await handler.function(argument)
     context = contextvars.copy_context()
     future = asyncio.get_running_loop().run_in_executor(threads, context.run, _guarded, handler.function, argument)
-    return _unwrapped(await future)
+    result = _unwrapped(await future)
+    return await result if inspect.isawaitable(result) else result
 
 
 class _Raised:

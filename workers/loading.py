@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -53,11 +54,13 @@ def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise ConfigError(f"{path}: no such file; name a Python file or a dotted module")
     _import_from(path.resolve().parent)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    # A name of its own: a user's file may well be called `workers.py` or `config.py`, as our packages are.
+    name = f"worker_file_{path.stem}_{zlib.crc32(bytes(path.resolve())):08x}"
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path}: not a Python file; its name must end in .py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 

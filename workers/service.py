@@ -14,8 +14,8 @@ from config.settings import Settings
 from router.access import open_store
 from router.ops import OpsServer
 from router.service import load_catalogue, store_check
+from router.signals import watch_parent
 from router.store import Store
-from router.supervisor import watch_parent
 from workers.consumer import Consumer
 from workers.metrics import WorkerMetrics
 from workers.subscription import Subscription

@@ -1,5 +1,6 @@
 """A subscription: a name, the events it wants, and the function that handles them."""
 
+import functools
 import inspect
 import re
 import typing
@@ -15,6 +16,8 @@ from workers.retry import Retry
 __all__ = ["Handler", "Subscription"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+_KEYWORD_KINDS = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
 
 Function = typing.TypeVar("Function", bound=Callable[..., Any])
 
@@ -106,25 +109,41 @@ class Subscription:
 
 def inspect_handler(function: Callable[..., Any]) -> Handler:
     """Return how a function wants to be called; raises ConfigError where it can't be told."""
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{function!r} is no handler: {error}") from None
-    required = [parameter for parameter in parameters if parameter.default is inspect.Parameter.empty]
-    if not parameters or len(required) > 1:
-        raise ConfigError(f"handler {function!r} takes one argument: an Event, a Delivery or a list of them")
-    wanted = _annotation(function, parameters[0].name)
+    target = _target(function)
+    if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
+        raise ConfigError(f"handler {function!r} is a generator and would never run: return instead of yield")
+    wanted = _annotation(function, target, _parameter(function))
     origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
     batch = origin in (list, Sequence)
     item = arguments[0] if batch else wanted
     if item not in (Event, Delivery, inspect.Parameter.empty, Any):
         raise ConfigError(f"handler {function!r} takes an Event, a Delivery or a list of them, not {wanted!r}")
-    target = function if inspect.isroutine(function) else type(function).__call__
     return Handler(function, inspect.iscoroutinefunction(target), wants_delivery=item is Delivery, batch=batch)
 
 
-def _annotation(function: Callable[..., Any], name: str) -> Any:
-    target = function if inspect.isroutine(function) else type(function).__call__
+def _target(function: Callable[..., Any]) -> Any:
+    """Return the function that is run in the end: behind partials, or the `__call__` of an object."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function if inspect.isroutine(function) else type(function).__call__
+
+
+def _parameter(function: Callable[..., Any]) -> str:
+    """Return the name of the one parameter that gets the event."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{function!r} is no handler: {error}") from None
+    required = [parameter for parameter in parameters if parameter.default is inspect.Parameter.empty]
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    required = [parameter for parameter in required if parameter.kind not in variadic]
+    fits = parameters and parameters[0].kind not in _KEYWORD_KINDS and required in ([], parameters[:1])
+    if not fits:
+        raise ConfigError(f"handler {function!r} takes one argument: an Event, a Delivery or a list of them")
+    return parameters[0].name
+
+
+def _annotation(function: Callable[..., Any], target: Any, name: str) -> Any:
     try:
         hints = typing.get_type_hints(target)
     except Exception as error:

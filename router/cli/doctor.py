@@ -8,12 +8,12 @@ import typer
 
 from config.errors import ConfigError
 from config.settings import Settings
+from config.urls import redact_url
 from router.access import EMBEDDED
 from router.cli.checks import Check, judge_publishers, judge_server
 from router.cli.exits import ExitCode, complain
 from router.cli.output import JsonFlag, print_json, print_table
 from router.cli.runtime import for_reading, opened, run
-from router.logs import redact_url
 from router.pages import checked
 from router.service import load_catalogue
 from router.store import StoreUnavailable

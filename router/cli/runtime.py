@@ -8,7 +8,9 @@ from typing import Any, NamedTuple, TypeVar
 import uvloop
 
 from config.errors import ConfigError, RouterError
-from config.settings import Settings, load_settings
+from config.settings import Settings
+from config.sources import load_settings
+from config.urls import redact_url
 from router import logs
 from router.access import open_store
 from router.catalogue import Catalogue
@@ -65,5 +67,5 @@ async def opened(settings: Settings) -> AsyncIterator[Session]:
             raise
         except (StoreUnavailable, *STORE_ERRORS) as error:
             text = str(error) if isinstance(error, StoreUnavailable) else f"{type(error).__name__}: {error}"
-            where = logs.redact_url(settings.redis.url)
+            where = redact_url(settings.redis.url)
             raise StoreUnavailable(f"the store ({where}) cannot be used: {text}; check redis.url") from error

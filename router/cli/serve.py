@@ -13,7 +13,7 @@ from router.cli.demo import run_demo
 from router.cli.exits import ExitCode
 from router.cli.runtime import for_service, run
 from router.service import serve_ingress
-from router.supervisor import install_stop
+from router.signals import install_stop
 from router.up import run_ingress_processes, run_up, supervised
 from workers.loading import load_subscriptions
 from workers.service import serve_workers, threads_left

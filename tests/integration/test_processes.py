@@ -70,7 +70,7 @@ def handle(event: Event) -> None:
     letter = await system.json("dlq", "show", "lost")
     assert [attempt["message"] for attempt in letter["history"]] == ["no customer lost"] * 2
     assert letter["event"]["type"] == "customer_changed"
-    Path(system.folder, "mended").touch()
+    (system.folder / "mended").touch()
     code, _, err = await system.run("dlq", "replay", "lost")
     assert code == 0, err
     await eventually(lambda: system.handled()["lost"] == 1, timeout=20)
@@ -110,7 +110,7 @@ async def test_every_subscription_gets_every_event(system: System) -> None:
 
 
 async def test_sigterm_gives_unfinished_work_back(system: System) -> None:
-    """A worker asked to stop finishes what runs, gives the rest back at once, exits 0, and nothing is lost or doubled."""
+    """A worker asked to stop ends what runs, gives the rest back at once and exits 0: nothing is lost or doubled."""
     module = system.module(RECORDING)
     await system.start("ingress")
     await system.ready()

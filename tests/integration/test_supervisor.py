@@ -12,15 +12,17 @@ import pytest
 import uvloop
 from structlog.testing import capture_logs
 
-from router.supervisor import PARENT_FD, Backoff, ChildSpec, Supervisor, install_stop, watch_parent
+from router.restart_delay import RestartDelay
+from router.signals import PARENT_FD, install_stop, watch_parent
+from router.supervisor import ChildSpec, Supervisor
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
-QUICK = Backoff(first=0.01, maximum=0.02)
+QUICK = RestartDelay(first=0.01, maximum=0.02)
 # A well-behaved child: writes its pid when it is ready, and stops when it is told to or when its parent is gone.
 CHILD = """
 import asyncio, os, sys
-from router.supervisor import install_stop, watch_parent
+from router.signals import install_stop, watch_parent
 
 async def main():
     stop = asyncio.Event()
@@ -41,7 +43,8 @@ time.sleep(60)
 """
 PARENT = """
 import asyncio, sys
-from router.supervisor import ChildSpec, Supervisor, install_stop
+from router.signals import install_stop
+from router.supervisor import ChildSpec, Supervisor
 
 async def main():
     stop = asyncio.Event()
@@ -54,7 +57,7 @@ sys.exit(asyncio.run(main()))
 """
 WAITER = """
 import asyncio, sys
-from router.supervisor import install_stop
+from router.signals import install_stop
 
 async def main():
     stop = asyncio.Event()
@@ -182,14 +185,14 @@ async def test_child_that_exits_is_restarted_with_backoff() -> None:
 )
 def test_backoff_doubles_and_resets(delay: float | None, uptime: float, following: float) -> None:
     """The delay doubles from 0.1 s to 5 s and starts again after 30 s up."""
-    assert Backoff().following(delay, uptime) == following
+    assert RestartDelay().following(delay, uptime) == following
 
 
 async def test_stop_ends_a_backoff() -> None:
     """A stop does not wait for a restart that is due later."""
     stop = asyncio.Event()
     with capture_logs() as logged:
-        supervisor = Supervisor([spec("")], backoff=Backoff(first=60))
+        supervisor = Supervisor([spec("")], backoff=RestartDelay(first=60))
         running = asyncio.create_task(supervisor.run(stop))
         await eventually(lambda: events(logged, "child_exited"))
         stop.set()

@@ -12,8 +12,8 @@ from typing import Any
 
 import fakeredis
 
-from router.embedded import server_binary
 from router.keys import Keys
+from router.server_process import server_binary
 from router.store import Client, Store, connect
 
 __all__ = ["SERVER_URL", "fake_store", "fresh_keys", "real_store", "running_server"]

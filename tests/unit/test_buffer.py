@@ -138,3 +138,55 @@ async def test_a_batch_takes_what_never_failed() -> None:
     assert names(buffer.more(9)) == ["d"]
     assert names(buffer.clear()) == ["suspect"]
     assert buffer.more(9) == []
+
+
+async def test_suspects_go_to_the_one_taker_that_asks_for_them() -> None:
+    """Deliveries whose worker died wait apart: one taker gets them, and gets them first; the others get the rest."""
+    buffer = Buffer()
+    buffer.put([held("a"), held("s1", crashes="1"), held("b"), held("s2", crashes="2")])
+    assert len(buffer) == 4
+    assert (await buffer.get()).event_id == "a"
+    assert (await buffer.get(suspects=True)).event_id == "s1"
+    assert names(buffer.clear()) == ["s2", "b"]
+    assert len(buffer) == 0
+
+
+async def test_a_suspect_wakes_only_who_asks_for_it() -> None:
+    """A waiting taker that does not want suspects sleeps on, and the one that does wakes."""
+    buffer = Buffer()
+    [other] = await taking(buffer, 1)
+    suspects = asyncio.create_task(buffer.get(suspects=True))
+    await turn()
+    buffer.put([held("s", crashes="1")])
+    assert (await suspects).event_id == "s"
+    assert not other.done()
+    buffer.put([held("t", crashes="1")])
+    await turn()
+    assert not other.done()
+    buffer.put([held("a")])
+    assert (await other).event_id == "a"
+
+
+async def test_the_taker_of_suspects_takes_others_too() -> None:
+    """With no suspects about it is a taker like the rest."""
+    buffer = Buffer()
+    suspects = asyncio.create_task(buffer.get(suspects=True))
+    await turn()
+    buffer.put([held("a")])
+    assert (await suspects).event_id == "a"
+
+
+async def test_a_suspect_that_comes_in_between_leaves_nothing_lying() -> None:
+    """A taker woken for one delivery that takes a suspect instead passes its turn on to another that waits."""
+    buffer = Buffer()
+    suspects = asyncio.create_task(buffer.get(suspects=True))
+    await turn()
+    [other] = await taking(buffer, 1)
+    buffer.put([held("a")])
+    buffer.put([held("s", crashes="1")])  # as the readers of a Cluster may, in one turn of the loop
+    assert (await suspects).event_id == "s"
+    await turn()
+    try:
+        assert other.done()
+    finally:
+        other.cancel()

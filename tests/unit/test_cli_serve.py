@@ -11,7 +11,7 @@ from support.cli import Cli
 
 from config.errors import ConfigError
 from config.settings import Settings
-from router.supervisor import PARENT_FD
+from router.signals import PARENT_FD
 from workers import Subscription
 
 WORKER = """

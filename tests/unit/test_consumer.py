@@ -1162,3 +1162,43 @@ async def test_a_broken_loop_is_reported(bench: Bench, seen: Seen, monkeypatch: 
     with pytest.raises(ZeroDivisionError):
         async with asyncio.timeout(10):
             await consumer.failed()
+
+
+async def test_retries_due_at_once_are_not_overlooked(bench: Bench, seen: Seen) -> None:
+    """A retry may be due before the store has been told of it; none is left behind in the schedule."""
+
+    async def handle(delivery: Delivery) -> None:
+        if delivery.attempt <= 2:
+            raise ValueError
+        await seen.handle(delivery)
+
+    subscription = subscribe(handle, retry=Retry(max_attempts=3, first_delay=0, max_delay=0))
+    names = [f"e{number}" for number in range(60)]
+    await bench.start(subscription)
+    for start in range(0, len(names), 10):
+        await bench.publish(*names[start : start + 10])
+        await seen.all_of(*names[:start])
+    await seen.all_of(*names)
+
+
+async def test_the_retries_of_a_worker_that_stopped_are_watched_by_another(bench: Bench, seen: Seen) -> None:
+    """A worker that leaves in good order with a retry scheduled leaves it to the live ones, not to the next sweep."""
+    handled_by: list[Consumer] = []
+
+    def handler_of(number: int) -> Callable[..., Any]:
+        async def handle(delivery: Delivery) -> None:
+            if delivery.event.id == "a" and delivery.attempt == 1:
+                handled_by.append(consumers[number])
+                raise RetryLater(1.0)
+            await seen.handle(delivery)
+
+        return handle
+
+    consumers = [await bench.start(subscribe(handler_of(number)), f"c{number}", lease=SHORT) for number in range(2)]
+    await bench.publish("first")
+    await seen.all_of("first")  # by now both have looked at the schedule, as they do when they start
+    await eventually(lambda: not any(consumer._schedule.watching for consumer in consumers))
+    await bench.publish("a")
+    await eventually(lambda: bool(handled_by))
+    await bench.stop(handled_by[0])
+    await seen.all_of("a")

@@ -133,9 +133,6 @@ async def test_a_cancellation_is_passed_on() -> None:
         await task
 
 
-@pytest.mark.xfail(
-    strict=True, reason="BUG: a coroutine that a plain function returns is never awaited, and counts as done"
-)
 async def test_a_plain_function_that_returns_a_coroutine_is_not_done() -> None:
     """A lambda or a decorator around a coroutine function: it is awaited, or it failed, but it is not silently lost."""
     awaited = []

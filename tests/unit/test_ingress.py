@@ -521,7 +521,7 @@ async def test_a_refused_address_does_not_learn_which_publishers_exist(opened: A
     """The address is looked at before the publisher, and its refusal is logged."""
     door = await opened(allow="10.0.0.0/8")
     refused(await door.post(item("a"), path="/webhooks/nobody"), 403)
-    assert "address_refused" in logged.events()
+    assert "request_refused" in logged.events()
 
 
 # 404, 405, 415

@@ -131,7 +131,6 @@ def test_no_modules_are_no_subscriptions() -> None:
     assert isinstance(Subscription, type)
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: a file is put into sys.modules under its bare name, over our own package")
 def test_a_file_named_like_a_package_does_not_replace_it(write: Write) -> None:
     """`workers.py` is what many will call their file; `from workers import Subscription` in it must work."""
     assert names(write("workers.py")) == ["workers-1", "workers-2"]

@@ -136,8 +136,3 @@ def test_auto_is_json_unless_on_a_terminal(
     written = capsys.readouterr().err
     assert written.startswith("{") is is_json
     assert "hunter2" not in written
-
-
-def test_urls_lose_their_password() -> None:
-    """A URL for the log has no password."""
-    assert logs.redact_url("redis://:hunter2@h/0") == "redis://:***@h/0"

@@ -12,7 +12,9 @@ from pydantic import BaseModel, ValidationError
 
 import config.settings
 from config.errors import ConfigError
-from config.settings import IngressSettings, Settings, load_settings, redact_url
+from config.settings import IngressSettings, Settings
+from config.sources import load_settings
+from config.urls import redact_url
 
 PACKAGED = Path(config.settings.__file__).with_name("router.toml")
 Load = Callable[..., Settings]

@@ -1,0 +1,142 @@
+"""Where the settings come from.
+
+Strongest first: `ROUTER_…` environment variables (`ROUTER_INGRESS__PORT`), the TOML file, the defaults. An empty
+variable counts as unset, because compose files and charts pass empty ones on.
+"""
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from config.errors import ConfigError
+from config.settings import Settings, fold_slug, split_list
+from config.urls import redact_url
+
+__all__ = ["load_settings"]
+
+_PREFIX = "ROUTER_"
+_PLAIN = ("data_dir", "publishers_dir", "allow_unsigned")  # the settings outside any section
+_SHOWN = 120  # characters of a wrong value that an error message repeats
+
+_Values = dict[str, Any]
+
+
+def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from `path` (else `ROUTER_CONFIG`, `./config/router.toml`, the packaged file) and `environ`.
+
+    Raises ConfigError, one line, when a file cannot be read, a key is unknown or a value is not allowed.
+    """
+    environ = os.environ if environ is None else environ
+    file = _choose_file(path, environ)
+    weak, strong = _from_file(file), _from_environment(environ)
+    try:
+        return Settings(**_merge(weak, strong))
+    except ValidationError as error:
+        problems = [_explain(problem, strong, file) for problem in error.errors()]
+    # Raised outside the handler: the original error repeats the values it was given, secrets among them.
+    raise ConfigError("; ".join(problems))
+
+
+def _merge(weak: _Values, strong: _Values) -> _Values:
+    both = weak | strong
+    for key in weak.keys() & strong.keys():
+        if isinstance(weak[key], dict) and isinstance(strong[key], dict):
+            both[key] = weak[key] | strong[key]
+    return both
+
+
+def _choose_file(path: Path | None, environ: Mapping[str, str]) -> Path:
+    if named := path or environ.get(f"{_PREFIX}CONFIG"):
+        return Path(named)
+    local = Path("config", "router.toml")
+    return local if local.is_file() else Path(__file__).with_name("router.toml")
+
+
+def _from_file(file: Path) -> _Values:
+    values = _parse(file)
+    secrets = values.get("secrets")
+    if isinstance(secrets, dict):
+        values["secrets"] = _read_secrets(secrets, lambda key: f"{file}: secrets.{key}")
+    return values
+
+
+def _parse(file: Path) -> _Values:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read ({error.strerror}); name an existing settings file") from error
+    except ValueError as error:
+        raise ConfigError(f"{file}: not a TOML file: {error}") from None
+
+
+def _from_environment(environ: Mapping[str, str]) -> _Values:
+    values: _Values = {}
+    for name, value in environ.items():
+        if value and name.startswith(_PREFIX):
+            _place(values, name, value)
+    if "secrets" in values:
+        values["secrets"] = _read_secrets(values["secrets"], lambda key: _variable(["secrets", key]))
+    return values
+
+
+def _place(values: _Values, name: str, value: str) -> None:
+    """Put one variable where it belongs; one without `__` that names no setting is somebody else's."""
+    section, nested, key = name.removeprefix(_PREFIX).lower().partition("__")
+    if section in Settings.model_fields and section not in _PLAIN:
+        if not nested:
+            raise ConfigError(f"{name}: a section, not a setting; set one of its settings, as in {name}__NAME")
+        values.setdefault(section, {})[key] = value
+    elif nested or section in _PLAIN:
+        values[section + nested + key] = value
+
+
+def _variable(keys: Sequence[str]) -> str:
+    return _PREFIX + "__".join(keys).upper()
+
+
+def _read_secrets(named: _Values, label: Callable[[str], str]) -> _Values:
+    """Turn one source's `slug` and `slug_file` entries into the texts of each publisher's secrets."""
+    found: dict[str, tuple[str, ...]] = {}
+    for key, value in named.items():
+        slug = fold_slug(key).removesuffix("_file")
+        texts = split_list(value) if slug == fold_slug(key) else _secret_lines(value, label(key))
+        if not isinstance(texts, list | tuple) or not texts or not all(isinstance(text, str) for text in texts):
+            raise ConfigError(f"{label(key)}: holds no secret; give one or more, separated by commas")
+        found[slug] = found.get(slug, ()) + tuple(texts)
+    return found
+
+
+def _secret_lines(file: object, label: str) -> tuple[str, ...]:
+    try:
+        lines = map(str.strip, Path(str(file)).read_text(encoding="utf-8-sig").splitlines())
+    except OSError as error:
+        raise ConfigError(f"{label}: {file} cannot be read ({error.strerror}); name a readable file") from error
+    except UnicodeDecodeError:
+        raise ConfigError(f"{label}: {file} is not UTF-8 text; write one secret a line") from None
+    if secrets := tuple(line for line in lines if line and not line.startswith("#")):
+        return secrets
+    raise ConfigError(f"{label}: {file} holds no secret; write one a line")
+
+
+def _explain(problem: ErrorDetails, environment: _Values, file: Path) -> str:
+    """Say in one line which setting is wrong, where it was set, to what, and what is allowed."""
+    first, *rest = (str(part) for part in problem["loc"])
+    keys = [first] if first in _PLAIN else [first, *rest[:1]]
+    section = environment.get(first)
+    in_environment = keys[1] in section if len(keys) > 1 and isinstance(section, dict) else section is not None
+    where = _variable(keys) if in_environment else f"{file}: {'.'.join(keys)}"
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: unknown setting; known are {', '.join(_known(keys))}"
+    value = "" if first == "secrets" else f" = {redact_url(str(problem['input']))[:_SHOWN]!r}"
+    return f"{where}{value}: {problem.get('ctx', {}).get('error', problem['msg'])}"
+
+
+def _known(keys: Sequence[str]) -> list[str]:
+    """Name the settings that stand beside an unknown one."""
+    section = Settings.model_fields[keys[0]].default if len(keys) > 1 else None
+    return sorted(type(section).model_fields if isinstance(section, BaseModel) else Settings.model_fields)

@@ -1,0 +1,67 @@
+"""What tells a process to stop: the stop signals, and the end of the parent that supervises it."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+
+__all__ = ["PARENT_FD", "install_stop", "watch_parent"]
+
+PARENT_FD = "ROUTER_PARENT_FD"
+"""The environment variable that holds the descriptor of a pipe which closes when the supervising parent is gone."""
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def watch_parent(on_gone: Callable[[], None]) -> bool:
+    """Call `on_gone` in the running loop when the supervising parent is gone; return False when there is none."""
+    try:
+        # Taken out of the environment: in a process started by this one the number would mean something else.
+        descriptor = int(os.environ.pop(PARENT_FD, ""))
+        os.set_inheritable(descriptor, False)
+    except (ValueError, OSError):
+        return False
+    loop = asyncio.get_running_loop()
+
+    def gone() -> None:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+        on_gone()
+
+    loop.add_reader(descriptor, gone)
+    return True
+
+
+def install_stop(stop: asyncio.Event, *, force: Callable[[], None] | None = None, supervised: bool = False) -> None:
+    """Let SIGTERM and SIGINT set `stop`; the second one ends the process at once (a shell sees 143 or 130).
+
+    `force` runs before that end, such as `Supervisor.kill`; without it the second signal works even while the event
+    loop is blocked. A `supervised` process takes no second signal: process managers signal every process of a service,
+    so it gets one from them and one from its supervisor, which ends it by force when it takes too long.
+    """
+
+    def first(_number: signal.Signals) -> None:
+        stop.set()
+        if force is not None:
+            _on_stop_signals(second)
+        elif not supervised:
+            _restore_defaults()
+
+    def second(number: signal.Signals) -> None:
+        if force is not None:
+            force()
+        _restore_defaults()
+        signal.raise_signal(number)
+
+    _on_stop_signals(first)
+
+
+def _on_stop_signals(handler: Callable[[signal.Signals], None]) -> None:
+    for number in _STOP_SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, handler, number)
+
+
+def _restore_defaults() -> None:
+    for number in _STOP_SIGNALS:
+        asyncio.get_running_loop().remove_signal_handler(number)
+        signal.signal(number, signal.SIG_DFL)

@@ -1,0 +1,253 @@
+"""Reading ahead."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+from support.waiting import eventually
+
+from config.settings import WorkerSettings
+from router.catalogue import Catalogue
+from router.keys import Keys
+from router.store import Store
+from workers import Subscription
+from workers.context import Context
+from workers.delivery import Held
+from workers.groups import ensure_groups, is_no_group
+from workers.metrics import WorkerMetrics
+from workers.reader import Reader
+
+FIRST, SECOND = "visma-net-financial/customer_changed", "visma-net-financial/supplier_changed"
+
+
+class Script:
+    """A client that answers reads with what a test says, one after the other."""
+
+    def __init__(self, *replies: Any) -> None:
+        self.keys = Keys("x")
+        self.replies = list(replies)
+        self.commands_run: list[tuple[Any, ...]] = []
+        self.plain: list[tuple[Any, ...]] = []
+        self.refuse: BaseException | None = None
+        self.empty = asyncio.Event()
+        self.closed = 0
+
+    def reader(self, _block: float) -> "Script":
+        """Be the reader's client too."""
+        return self
+
+    async def execute_command(self, *command: Any) -> Any:
+        """Answer a read."""
+        self.commands_run.append(command)
+        if not self.replies:
+            self.empty.set()
+            await asyncio.Event().wait()
+        reply = self.replies.pop(0)
+        if isinstance(reply, BaseException):
+            raise reply
+        return reply
+
+    async def commands(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+        """Answer what makes the groups."""
+        self.plain += commands
+        return [self.refuse or b"OK"] * len(commands)
+
+    async def aclose(self) -> None:
+        """Close."""
+        self.closed += 1
+
+    def counts(self) -> list[int]:
+        """Return how many each read asked for."""
+        return [command[command.index("COUNT") + 1] for command in self.commands_run]
+
+
+class Quick:
+    """Randomness that draws no delay at all."""
+
+    def uniform(self, _low: float, _high: float) -> float:
+        """Draw."""
+        return 0.0
+
+
+def context_of(store: Any, catalogue: Catalogue, streams: tuple[str, ...] = (FIRST,), **options: Any) -> Context:
+    """Return a context."""
+    settings = WorkerSettings(**{"block": 0.1, **options})
+    metrics = WorkerMetrics(CollectorRegistry())
+    random: Any = Quick()
+    subscription = Subscription("sub", events=streams)
+    return Context(subscription, streams, "c1", store, catalogue, settings, metrics, random=random)
+
+
+def entries(number: int, start: int = 0) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """Return entries as the client does."""
+    return [(b"%d-1" % (start + n), {b"id": b"n%d" % (start + n)}) for n in range(number)]
+
+
+EVENTS = b"x:{visma-net-financial/customer_changed}:events"
+INBOX = b"x:{visma-net-financial/customer_changed}:inbox:sub"
+
+
+async def read(script: Script, catalogue: Catalogue, capacity: int = 10, **options: Any) -> tuple[Reader, list[Held]]:
+    """Run a reader until the script has ended."""
+    got: list[Held] = []
+    reader = Reader(context_of(script, catalogue, **options), (FIRST,), capacity, got.extend)
+    task = asyncio.create_task(reader.run())
+    ended = asyncio.create_task(script.empty.wait())
+    await asyncio.wait([ended, task], timeout=10, return_when=asyncio.FIRST_COMPLETED)
+    for running in (task, ended):
+        running.cancel()
+    await asyncio.gather(task, ended, return_exceptions=True)
+    return reader, got
+
+
+async def test_inboxes_come_before_the_streams(catalogue: Catalogue) -> None:
+    """One read takes from all streams and inboxes, retries first, and knows which delivery is of which."""
+    script = Script({INBOX: entries(1), EVENTS: entries(2, 5)})
+    reader, got = await read(script, catalogue)
+    command = script.commands_run[0]
+    assert command[command.index("STREAMS") + 1 :] == (INBOX, EVENTS, ">", ">")
+    assert [(held.event_id, held.inbox, held.stream) for held in got] == [
+        ("n0", True, FIRST),
+        ("n5", False, FIRST),
+        ("n6", False, FIRST),
+    ]
+    assert list(reader._context.held) == got
+
+
+async def test_an_entry_without_fields_is_a_delivery(catalogue: Catalogue) -> None:
+    """An entry that was deleted while pending comes without fields, and is no error."""
+    _, [held] = await read(Script({EVENTS: [(b"1-1", None)]}), catalogue)
+    assert held.fields == {}
+
+
+async def test_it_asks_for_what_there_is_room_for(catalogue: Catalogue) -> None:
+    """The count holds for each stream: it is the room, divided among the streams that had something."""
+    script = Script(None, {EVENTS: entries(1)}, None)
+    await read(script, catalogue, capacity=10, prefetch=1)
+    assert script.counts()[0] == 5  # the stream and its inbox
+    assert script.counts()[2] in (9, 10)  # the stream alone had something
+
+
+async def test_a_read_is_bounded(catalogue: Catalogue) -> None:
+    """However much room there is, one read takes no more than a bound from each stream."""
+    script = Script(None)
+    await read(script, catalogue, capacity=100_000)
+    assert script.counts()[0] == 250
+
+
+async def test_it_reads_no_further_than_there_is_room(catalogue: Catalogue) -> None:
+    """With its hands full it waits, and goes on once half of them are free again."""
+    script = Script({EVENTS: entries(4)}, {EVENTS: entries(4, 4)})
+    context = context_of(script, catalogue, prefetch=1)
+    reader = Reader(context, (FIRST,), 3, lambda _items: None)
+    task = asyncio.create_task(reader.run())
+    await eventually(lambda: len(context.held) == 4)
+    context.held.popitem()
+    reader.settled()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert len(script.commands_run) == 1
+    context.held.popitem()
+    reader.settled()
+    await eventually(lambda: len(script.commands_run) == 2)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_how_far_ahead_follows_the_speed(catalogue: Catalogue) -> None:
+    """A fast handler is read further ahead for, up to the setting; a slow one is not."""
+    clock = [0.0]
+    context = context_of(Script(), catalogue, prefetch=50)
+    context.monotonic = lambda: clock[0]
+    reader = Reader(context, (FIRST,), 4, lambda _items: None)
+    assert reader._target() == 4
+    for number, ahead in ((100, 25), (100, 25), (10_000, 50), (0, 0)):
+        clock[0] += 1.0
+        reader._measure(number)
+        assert reader._target() == 4 + ahead
+
+
+async def test_a_lost_group_is_made_again(catalogue: Catalogue) -> None:
+    """When the server has lost the group, all groups are made again, at the earliest entry, and reading goes on."""
+    error = ResponseError("NOGROUP No such key or consumer group")
+    script = Script(error, {EVENTS: entries(1)})
+    _, got = await read(script, catalogue)
+    assert [held.event_id for held in got] == ["n0"]
+    assert [command[:2] + command[3:5] for command in script.plain] == [("XGROUP", "CREATE", "sub", "0")] * 2
+
+
+async def test_groups_that_cannot_be_made_are_tried_again(catalogue: Catalogue) -> None:
+    """While the store refuses, each read finds out anew."""
+    error = ResponseError("UNBLOCKED the stream key no longer exists")
+    script = Script(error, error, {EVENTS: entries(1)})
+    script.refuse = ResponseError("LOADING")
+    _, got = await read(script, catalogue)
+    assert len(got) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RedisConnectionError("cut"), TimeoutError(), OSError("net"), ResponseError("WRONGTYPE"), ResponseError("x")],
+)
+async def test_reading_goes_on_after_any_error_of_the_store(catalogue: Catalogue, error: Exception) -> None:
+    """Whatever the store says, the reader is there when it answers again; it makes groups for none of these."""
+    script = Script(error, error, {EVENTS: entries(1)})
+    _, got = await read(script, catalogue)
+    assert len(got) == 1
+    assert script.plain == []
+
+
+async def test_a_stop_ends_the_wait_for_room(catalogue: Catalogue) -> None:
+    """A reader that waits for room does not hold up a stop, and closes its connections."""
+    script = Script({EVENTS: entries(9)})
+    context = context_of(script, catalogue)
+    reader = Reader(context, (FIRST,), 1, lambda _items: None)
+    context.settings = WorkerSettings(prefetch=1)
+    task = asyncio.create_task(reader.run())
+    await eventually(lambda: context.held)
+    await reader.stop()
+    await asyncio.wait_for(task, 10)
+    assert script.closed
+    assert len(script.commands_run) == 1
+
+
+async def test_reading_from_a_store(store: Store, catalogue: Catalogue) -> None:
+    """On a store: what is in the streams is read once, and a stop ends the blocked read."""
+    context = context_of(store, catalogue, (FIRST, SECOND))
+    assert await ensure_groups(context) == 4
+    assert await ensure_groups(context) == 0
+    for stream in (FIRST, SECOND):
+        await store.client.xadd(store.keys.events(stream), {"id": stream})
+    got: list[Held] = []
+    reader = Reader(context, (FIRST, SECOND), 10, got.extend)
+    task = asyncio.create_task(reader.run())
+    await eventually(lambda: len(got) == 2)
+    assert {held.event_id for held in got} == {FIRST, SECOND}
+    await reader.stop()
+    await asyncio.wait_for(task, 10)
+
+
+async def test_a_missing_group_is_recognised_on_every_server(store: Store, catalogue: Catalogue) -> None:
+    """The texts of servers differ; what they say is the same."""
+    context = context_of(store, catalogue)
+    key = store.keys.events(FIRST)
+    command = ("XREADGROUP", "GROUP", "sub", "c1", "STREAMS", key, ">")
+    [error] = await store.commands([command])
+    assert is_no_group(error)
+    assert not is_no_group(ResponseError("BUSYGROUP"))
+    assert not is_no_group(RedisConnectionError("NOGROUP"))
+    assert not is_no_group(None)
+    await store.client.set(key, "in the way")
+    with pytest.raises(ResponseError):
+        await ensure_groups(context)
+
+
+@pytest.mark.parametrize(("start", "first"), [("latest", "$"), ("earliest", "0")])
+async def test_where_groups_start(catalogue: Catalogue, start: str, first: str) -> None:
+    """`latest` holds for streams; an inbox always starts at its first entry, since it is the subscription's own."""
+    script = Script()
+    await ensure_groups(context_of(script, catalogue), start)
+    assert [command[4] for command in script.plain] == [first, "0"]
