@@ -1,5 +1,6 @@
 """The signing secrets of a publisher, and those that `up` makes for the embedded server."""
 
+import contextlib
 import os
 import secrets
 from collections.abc import Iterable
@@ -49,8 +50,13 @@ def _written(file: Path) -> Path:
     descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as stream:
         stream.write(secrets.token_urlsafe(32) + "\n")
-    # Put in place whole: a start that dies on the way must not leave an empty secret behind.
-    whole.replace(file)
+    # Put in place whole, and over nothing but an empty file: a start that died must not leave an empty secret behind,
+    # nor two that start at once replace each other's.
+    if file.exists() and not file.stat().st_size:
+        file.unlink()
+    with contextlib.suppress(FileExistsError):
+        file.hardlink_to(whole)
+    whole.unlink()
     return file
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from concurrent.futures import Executor
 from typing import Any
 
 from structlog.contextvars import bind_contextvars
@@ -25,11 +24,10 @@ __all__ = ["Attempts"]
 class Attempts:
     """Runs attempts of one subscription in lanes."""
 
-    def __init__(self, context: Context, settler: Settler, watchdog: Watchdog, threads: Executor | None) -> None:
+    def __init__(self, context: Context, settler: Settler, watchdog: Watchdog) -> None:
         self._context = context
         self._settler = settler
         self._watchdog = watchdog
-        self._threads = threads
         self._handler = context.subscription.handled_by
         self._seconds = context.metrics.seconds.labels(context.group)
         self._stale_after = context.settings.lease / 2
@@ -41,8 +39,9 @@ class Attempts:
         if ready:
             lane.holding = [held for held, _ in ready]
             results = await self._call(lane, [delivery for _, delivery in ready])
-            for (held, delivery), result in zip(ready, results, strict=True):
-                self._settle(held, delivery.attempt, result)
+            for (held, _), result in zip(ready, results, strict=True):
+                self._settle(held, result)
+                lane.holding.pop(0)  # one by one: if settling breaks, those before it are settled
         lane.holding = []
 
     async def _call(self, lane: Lane, deliveries: list[Delivery]) -> list[Any]:
@@ -51,29 +50,39 @@ class Attempts:
         self._watchdog.started(lane)
         started = time.perf_counter()
         try:
-            return await call(self._handler, deliveries, self._threads)
+            return await call(self._handler, deliveries, None if self._handler.is_async else lane.thread())
         except asyncio.CancelledError as cancelled:
             return [self._cancelled(lane, cancelled)] * len(deliveries)
         finally:
             self._watchdog.finished(lane)
             if lane.timed_out and lane.task is not None:
-                lane.task.uncancel()
+                while lane.task.cancelling():
+                    lane.task.uncancel()
             self._seconds.observe(time.perf_counter() - started)
 
     def _cancelled(self, lane: Lane, cancelled: asyncio.CancelledError) -> BaseException:
         """Return the error that a cancelled handler ended in; raises when it was the lane that was cancelled."""
         if lane.timed_out:
+            if lane.abandon_thread():
+                self._context.log.warning("thread_abandoned", reason="a thread that is over its time cannot be stopped")
             return HandlerTimeout(f"the handler took longer than {self._context.subscription.timeout:g} seconds")
         if lane.task is not None and lane.task.cancelling():
             raise cancelled
         return cancelled
 
+    def failed(self, lane: Lane, error: Exception) -> None:
+        """Settle what a lane holds as failed: something broke that was not the handler."""
+        self._context.log.error("attempt_broken", exc_info=error)
+        for held in lane.holding:
+            self._settle(held, error)
+        lane.holding = []
+
     def _prepare(self, held: Held) -> Delivery | None:
         """Return what the handler gets, or None where the delivery is settled without it."""
         context = self._context
         limit = context.subscription.retry.max_attempts
-        if held.crashes and held.used >= limit:
-            self._bury(held, Dead(f"its worker died: {held.used} of {limit} attempts used"), None)
+        if held.poisonous(limit):
+            self._bury(held, Dead(f"its worker died {held.crashes} times; {limit} attempts are allowed"), None)
             return None
         try:
             event = held.event(context.catalogue)
@@ -83,13 +92,13 @@ class Attempts:
             return None
         return Delivery(event, context.group, held.used + 1, errors)
 
-    def _settle(self, held: Held, attempt: int, result: Any) -> None:
-        outcome = decide(self._context.subscription.retry, attempt, result, self._context.random)
+    def _settle(self, held: Held, result: Any) -> None:
+        outcome = decide(self._context.subscription.retry, held.spent + 1, result, self._context.random)
         if isinstance(outcome, Done):
             self._settler.settle(held, outcome)
         elif isinstance(outcome, RetryIn):
             log = self._context.log
-            log.info("retry_scheduled", attempt=attempt, delay=round(outcome.seconds, 3), **_about(held, result))
+            log.info("retry_scheduled", attempt=held.used + 1, delay=round(outcome.seconds, 3), **_about(held, result))
             self._settler.settle(held, outcome, result)
         else:
             self._bury(held, outcome, result)
@@ -101,7 +110,7 @@ class Attempts:
     async def _owned(self, held: Held) -> bool:
         """Return whether a delivery is still this consumer's, asking the store where that may be in doubt."""
         context = self._context
-        if held.crashes and held.used < context.subscription.retry.max_attempts:
+        if held.crashes and not held.poisonous(context.subscription.retry.max_attempts):
             owned = await self._ask(scripts.mark(context.source(held), context.group, context.consumer, held.entry_id))
             lost = owned != 1
         elif context.monotonic() - held.touched > self._stale_after:
@@ -110,9 +119,7 @@ class Attempts:
         else:
             lost = held.lost
         if lost:
-            context.held.pop(held, None)
-            context.metrics.outcomes.labels(context.group, "lost").inc()
-            context.log.warning("lease_lost", event_id=held.event_id, stream=held.stream)
+            self._settler.let_go(held)
         return not lost
 
     async def _ask(self, question: scripts.Call) -> Any:

@@ -45,7 +45,7 @@ class Buffer:
     def more(self, limit: int) -> list[Held]:
         """Take up to `limit` further deliveries that may share a batch: those that never failed."""
         taken: list[Held] = []
-        while self._fresh and len(taken) < limit and not self._fresh[0].used:
+        while self._fresh and len(taken) < limit and not self._fresh[0].attempts:
             taken.append(self._fresh.popleft())
         return taken
 

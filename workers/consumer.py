@@ -1,6 +1,7 @@
 """One subscription at work in this process: its parts, started and stopped together."""
 
 import asyncio
+from collections.abc import Sequence
 
 from config.settings import WorkerSettings
 from router.catalogue import Catalogue
@@ -50,6 +51,11 @@ class Consumer:
         self._keeping: list[asyncio.Task[None]] = []
         self.ready = False
 
+    @property
+    def stuck(self) -> bool:
+        """Whether a handler still runs after the stop, having swallowed its cancellation."""
+        return self._executor.stuck
+
     async def start(self) -> None:
         """Begin: make the groups, say that this consumer lives, open the lanes, read; waits for the store."""
         await self._join()
@@ -72,9 +78,7 @@ class Consumer:
             await asyncio.gather(*(reader.stop() for reader in self._readers))
             await asyncio.wait([reading], timeout=0.2)
         await self._executor.stop(grace)
-        for task in self._keeping:
-            task.cancel()
-        await asyncio.gather(*self._keeping, return_exceptions=True)
+        await _end(self._keeping)
         await self._leave()
 
     async def failed(self) -> None:
@@ -122,3 +126,12 @@ class Consumer:
     def _settled(self) -> None:
         for reader in self._readers:
             reader.settled()
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: on Python 3.11 `wait_for`, inside redis-py, can swallow a cancellation."""
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.2)

@@ -63,8 +63,17 @@ class Held:
 
     @property
     def used(self) -> int:
-        """Attempts used up: those that failed, and those that a worker did not survive."""
+        """Deliveries before this one: attempts that failed, and those that a worker did not survive."""
         return self.attempts + self.crashes
+
+    @property
+    def spent(self) -> int:
+        """Attempts surely used up; the first crash is but a suspicion, which all has that the worker had in hand."""
+        return self.attempts + max(0, self.crashes - 1)
+
+    def poisonous(self, limit: int) -> bool:
+        """Return whether it has killed workers, for certain, until its attempts were used up."""
+        return self.crashes > 1 and self.used >= limit
 
     @property
     def event_id(self) -> str:

@@ -7,7 +7,6 @@ before it starts. So the one event that kills the process is told from those tha
 """
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 
 from workers.attempt import Attempts
 from workers.buffer import Buffer
@@ -18,6 +17,8 @@ from workers.settler import Settler
 
 __all__ = ["Executor"]
 
+_LAST_WORDS = 2.0
+"""Seconds that cancelled handlers get to end."""
 _SLICE = 0.01
 """Seconds a lane may go on without letting the event loop do anything else."""
 
@@ -34,16 +35,17 @@ class Executor:
         subscription = context.subscription
         self._batch = subscription.batch_size if subscription.handled_by.batch else 1
         self._watchdog = Watchdog(self._lanes, subscription.timeout)
-        self._threads: ThreadPoolExecutor | None = None
-        if not subscription.handled_by.is_async:
-            # A thread that is over its time cannot be stopped: it must not take the place of the next event's.
-            self._threads = ThreadPoolExecutor(2 * subscription.concurrency, f"handler-{subscription.name}")
-        self._attempts = Attempts(context, settler, self._watchdog, self._threads)
+        self._attempts = Attempts(context, settler, self._watchdog)
 
     @property
     def capacity(self) -> int:
         """Deliveries that can run at once."""
         return self._context.subscription.concurrency * self._batch
+
+    @property
+    def stuck(self) -> bool:
+        """Whether a handler still runs after the stop."""
+        return self._stopping and not all(task.done() for task in self.tasks)
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
@@ -53,7 +55,7 @@ class Executor:
     def start(self) -> None:
         """Open the lanes."""
         for number in range(self._context.subscription.concurrency):
-            lane = Lane()
+            lane = Lane(f"handler-{self._context.group}")
             lane.task = asyncio.create_task(self._run(lane, suspects=number == 0))
             self._lanes.append(lane)
 
@@ -74,13 +76,15 @@ class Executor:
             await asyncio.wait(busy, timeout=grace)
         await self._cut_off()
         self._watchdog.stop()
-        if self._threads:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+        for lane in self._lanes:
+            lane.abandon_thread()
 
     async def _cut_off(self) -> None:
         for task in self.tasks:
             task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        if self.tasks:
+            # Bounded: a handler may swallow its cancellation, and must not keep the process alive.
+            await asyncio.wait(self.tasks, timeout=_LAST_WORDS)
         for lane in self._lanes:
             for held in lane.holding:
                 self._context.log.warning("handler_interrupted", event_id=held.event_id, stream=held.stream)
@@ -92,12 +96,19 @@ class Executor:
         until = loop.time() + _SLICE
         while not self._stopping:
             lane.holding = [await self._buffer.get(suspects=suspects)]
-            if self._batch > 1 and not lane.holding[0].used:
-                await self._fill(lane)
-            await self._attempts.run(lane)
+            await self._attempt(lane)
             if loop.time() > until:
                 await asyncio.sleep(0)
                 until = loop.time() + _SLICE
+
+    async def _attempt(self, lane: Lane) -> None:
+        """Attempt one delivery or batch; whatever breaks, the lane goes on and the attempt counts."""
+        try:
+            if self._batch > 1 and not lane.holding[0].attempts and not lane.holding[0].crashes:
+                await self._fill(lane)
+            await self._attempts.run(lane)
+        except Exception as error:  # noqa: BLE001 - a delivery must not come back uncounted for ever
+            self._attempts.failed(lane, error)
 
     async def _fill(self, lane: Lane) -> None:
         """Make a batch of the first delivery and what waits behind it, for as long as the subscription allows."""

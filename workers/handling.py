@@ -22,12 +22,12 @@ async def call(handler: Handler, deliveries: Sequence[Delivery], threads: Execut
     """Run the handler once; return for each delivery what it returned, or the exception it raised.
 
     A batch handler may return a list with one result for each event: None, `RetryLater`, `DeadLetter` or another
-    exception. Raises only the cancellation of this call. SystemExit counts as a failure: an event must not be able to
-    stop the worker.
+    exception. Raises only the cancellation of this call. SystemExit and KeyboardInterrupt count as failures: an event
+    must not be able to stop the worker, and a real Ctrl-C arrives as a signal, not in a handler.
     """
     try:
         result = await _run(handler, _argument(handler, deliveries), threads)
-    except (asyncio.CancelledError, KeyboardInterrupt):
+    except asyncio.CancelledError:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever the user's code raises is the outcome of the attempt
         return [error] * len(deliveries)

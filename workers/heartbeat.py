@@ -13,11 +13,17 @@ __all__ = ["Heartbeat"]
 
 
 class Heartbeat:
-    """Beats three times a lease; calls `recover(consumer)` for each consumer it is told has died."""
+    """Beats three times a lease; calls `recover(consumer)` for each consumer it is told has died.
+
+    It asks who died only after it has itself reached the store for a whole lease without a gap. Otherwise the first to
+    come back after an outage would take all the others for dead, who could not have reached the store either.
+    """
 
     def __init__(self, context: Context, recover: Callable[[str], Awaitable[None]]) -> None:
         self._context = context
         self._recover = recover
+        self._since: float | None = None
+        self._last = 0.0
 
     async def run(self) -> None:
         """Beat until cancelled; a beat that the store does not take is made up for by the next."""
@@ -25,17 +31,27 @@ class Heartbeat:
         while True:
             await asyncio.sleep(context.settings.lease / 3)
             try:
-                await self.extend()
                 for consumer in await self.beat():
                     await self._recover(consumer)
+                await self.extend()
             except STORE_ERRORS as error:
                 context.log.warning("heartbeat_failed", error=f"{type(error).__name__}: {error}")
 
     async def beat(self) -> list[str]:
-        """Say that this consumer lives; return those that were silent for longer than a lease."""
+        """Say that this consumer lives; return those that were silent for longer than a lease, if it may judge."""
         context = self._context
-        lease = int(context.settings.lease * 1000)
-        dead = await context.store.call(scripts.beat(context.keys.consumers(context.group), context.consumer, lease))
+        lease = context.settings.lease
+        now = context.monotonic()
+        if self._since is None or now - self._last > lease:
+            self._since = now
+        key = context.keys.consumers(context.group)
+        call = scripts.beat(key, context.consumer, int(lease * 1000), judge=now - self._since >= lease)
+        try:
+            dead = await context.store.call(call)
+        except STORE_ERRORS:
+            self._since = None
+            raise
+        self._last = context.monotonic()
         return [consumer.decode() for consumer in dead]
 
     async def extend(self) -> None:

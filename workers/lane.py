@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 from workers.delivery import Held
 
@@ -9,15 +10,34 @@ __all__ = ["Lane", "Watchdog"]
 
 
 class Lane:
-    """What one lane has in hand; `deadline` (loop time, seconds) is set while a handler runs."""
+    """What one lane has in hand; `deadline` (loop time, seconds) is set while a handler runs.
 
-    __slots__ = ("deadline", "holding", "task", "timed_out")
+    A plain function runs in the lane's own thread. One that is over its time cannot be stopped, so its thread is
+    abandoned and the lane gets another: a handler that hangs takes no place from the events behind it.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_thread", "deadline", "holding", "name", "task", "timed_out")
+
+    def __init__(self, name: str = "handler") -> None:
+        self.name = name
         self.task: asyncio.Task[None] | None = None
         self.holding: list[Held] = []
         self.deadline: float | None = None
         self.timed_out = False
+        self._thread: ThreadPoolExecutor | None = None
+
+    def thread(self) -> ThreadPoolExecutor:
+        """Return the executor of this lane's one thread."""
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, self.name)
+        return self._thread
+
+    def abandon_thread(self) -> bool:
+        """Leave the thread to itself; return whether there was one."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.shutdown(wait=False, cancel_futures=True)
+        return thread is not None
 
 
 class Watchdog:
@@ -56,7 +76,8 @@ class Watchdog:
         now = loop.time()
         for lane in self._lanes:
             if lane.deadline is not None and lane.deadline <= now and lane.task is not None:
-                lane.deadline = None
+                # Again after another time-out, for a handler that swallows its cancellation.
+                lane.deadline = now + (self._timeout or 0)
                 lane.timed_out = True
                 lane.task.cancel()
         waiting = [lane.deadline for lane in self._lanes if lane.deadline is not None]

@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import traceback
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,14 +13,22 @@ from types import ModuleType
 from config.errors import ConfigError
 from workers.subscription import Subscription
 
-__all__ = ["load_subscriptions"]
+__all__ = ["BrokenModule", "load_subscriptions"]
+
+
+class BrokenModule(ConfigError):
+    """The user's own module raised when it was imported; `traceback` shows where, from their module on."""
+
+    def __init__(self, name: str, error: BaseException) -> None:
+        self.traceback = _traceback(error)
+        super().__init__(f"{name} cannot be imported: {type(error).__name__}: {error}")
 
 
 def load_subscriptions(modules: Sequence[str]) -> list[Subscription]:
     """Import modules, each a dotted name or a file, and return all subscriptions found in them, in order.
 
     Raises ConfigError for a module that is not there or holds none, for a subscription without a handler, and for two
-    subscriptions of one name. An error inside the user's own module is raised as it is: they need its traceback.
+    subscriptions of one name. An error inside the user's own module is a BrokenModule: they need its traceback.
     """
     _import_from(Path.cwd())
     found: dict[int, Subscription] = {}
@@ -33,16 +42,30 @@ def load_subscriptions(modules: Sequence[str]) -> list[Subscription]:
 
 
 def _import(name: str) -> ModuleType:
-    if name.endswith(".py") or os.sep in name:
-        return _import_file(Path(name))
+    is_file = name.endswith(".py") or os.sep in name
     try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+        return _import_file(Path(name)) if is_file else importlib.import_module(name)
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) and not is_file else None
+        if missing and f"{name}.".startswith(f"{missing}."):
             raise ConfigError(
                 f"{name}: no such module; name a dotted module or a file such as ./my_worker.py"
             ) from None
-        raise
+        raise BrokenModule(name, error) from error
+
+
+def _traceback(error: BaseException) -> str:
+    """Return the traceback of an import as Python prints it, without our own frames and those of the import system."""
+    frame = error.__traceback__
+    while frame is not None and _is_ours(frame.tb_frame.f_code.co_filename):
+        frame = frame.tb_next
+    return "".join(traceback.format_exception(type(error), error, frame))
+
+
+def _is_ours(file: str) -> bool:
+    return file in (__file__, importlib.__file__) or file.startswith("<frozen importlib")
 
 
 def _import_from(folder: Path) -> None:

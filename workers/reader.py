@@ -16,6 +16,7 @@ from workers.backoff import Backoff
 from workers.context import Context
 from workers.delivery import Held
 from workers.groups import ensure_groups, is_no_group
+from workers.stranded import Stranded
 
 __all__ = ["Reader"]
 
@@ -41,6 +42,7 @@ class Reader:
         for stream in streams:
             for inbox in (True, False):
                 self._sources[context.source_of(stream, inbox=inbox).encode()] = (stream, inbox)
+        self._stranded = Stranded(context, self._sources)
         self._tail: tuple[str | bytes, ...] = ("STREAMS", *self._sources, *([">"] * len(self._sources)))
         self._active = len(self._sources)
         self._room = asyncio.Event()
@@ -61,7 +63,11 @@ class Reader:
         backoff = Backoff(context.random)
         while not self._stopping:
             try:
-                await self._read(await self._wait_for_room())
+                room = await self._wait_for_room()
+                if self._stranded.due:
+                    self._take(await self._stranded.find())
+                    continue
+                await self._read(room)
                 backoff.reset()
             except STORE_ERRORS as error:
                 await self._mend(error, backoff.next())
@@ -82,7 +88,8 @@ class Reader:
             self._room.clear()
             target = self._target()
             room = target - len(self._context.held)
-            if room * 2 >= target or self._stopping:
+            # A free lane is worth a read at once; reading further ahead is when half of that is used up.
+            if len(self._context.held) < self._capacity or room * 2 >= target or self._stopping:
                 return room
             await self._room.wait()
 
@@ -103,9 +110,12 @@ class Reader:
         )
         items = self._held(reply or {})
         self._measure(len(items))
+        self._take(items)
+
+    def _take(self, items: list[Held]) -> None:
         if items:
             self._delivered.inc(len(items))
-            context.held.update(dict.fromkeys(items))
+            self._context.held.update(dict.fromkeys(items))
             self._put(items)
 
     def _held(self, reply: Any) -> list[Held]:
@@ -128,6 +138,7 @@ class Reader:
     async def _mend(self, error: BaseException, delay: float) -> None:
         """Do what the error calls for, wait, and let the loop go on."""
         self._connection_id = None
+        self._stranded.read_failed()
         context = self._context
         context.log.warning("read_failed", error=f"{type(error).__name__}: {error}", retry_in=round(delay, 2))
         if is_no_group(error):

@@ -19,7 +19,8 @@ _MAX_DOUBLINGS = 64
 class Retry:
     """How often and when a failed event is tried again.
 
-    max_attempts: deliveries in all, crashes of the worker included, before the event is dead.
+    max_attempts: deliveries in all, crashes of the worker included, before the event is dead. What a worker had in hand
+        when it died is delivered once more even with 1, since it may never have been started.
     first_delay, max_delay: seconds; the delay doubles with every attempt between them, and the actual one is drawn
         evenly from 0 to it (full jitter), so that events that failed together do not come back together.
     never: classes of exceptions that a retry cannot mend; the event is dead at once.
@@ -65,6 +66,8 @@ def decide(retry: Retry, attempt: int, result: object, random: Random) -> Outcom
         return Dead(f"{type(result).__name__} is never retried")
     if attempt >= retry.max_attempts:
         return Dead(f"failed {attempt} of {retry.max_attempts} attempts")
-    if isinstance(result, RetryLater):
-        return RetryIn(result.delay)
+    # A subclass may have forgotten its super().__init__(): then it is a failure like others.
+    delay = getattr(result, "delay", None) if isinstance(result, RetryLater) else None
+    if isinstance(delay, int | float) and 0 <= delay < float("inf"):
+        return RetryIn(delay)
     return RetryIn(retry.delay(attempt, random))

@@ -33,8 +33,8 @@ class Schedule:
 
     @property
     def watching(self) -> bool:
-        """Whether retries are known to be scheduled."""
-        return bool(self._due)
+        """Whether retries are known to be scheduled; 0 is a stream that was not looked at yet."""
+        return any(self._due.values())
 
     def scheduled(self, stream: str, seconds: float) -> None:
         """Take note of a retry due in `seconds`."""
@@ -63,14 +63,17 @@ class Schedule:
     async def promote(self, streams: Sequence[str]) -> None:
         """Move what is due in these streams, and learn when their next retry is due."""
         context, keys, group = self._context, self._context.keys, self._context.group
-        for stream in streams:
-            # Forgotten before the store is asked: a retry scheduled while the answer is under way is then kept.
-            self._due.pop(stream, None)
+        # Forgotten before the store is asked: a retry scheduled while the answer is under way is then kept.
+        asked = {stream: self._due.pop(stream, 0.0) for stream in streams}
         calls = [
             scripts.promote(keys.due(stream, group), keys.parked(stream, group), keys.inbox(stream, group), _INBOX_ROOM)
             for stream in streams
         ]
-        replies = await context.store.run(calls)
+        try:
+            replies = await context.store.run(calls)
+        except BaseException:
+            self._due = {**asked, **self._due}
+            raise
         failed = [reply for reply in replies if isinstance(reply, BaseException)]
         for stream, reply in zip(streams, replies, strict=True):
             self._note(stream, 0 if isinstance(reply, BaseException) else reply[1])

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
+from router.globs import fits
 from router.pages import Span, order_of
+from router.shortened import SHORTENED, is_short_for
 from workers.dead_entry import DeadLetterEntry
 
 __all__ = ["Selector", "parse_moment"]
@@ -21,10 +23,12 @@ _ENTRY_ID = re.compile(r"\d{1,19}-\d{1,19}")
 class Selector:
     """What a dead letter must be like, in every respect that is given.
 
-    events: glob over `publisher/type`; without a slash it is one over the type, whoever the publisher.
+    events: globs over `publisher/type`, separated by commas; one without a slash is over the type, whoever the
+    publisher.
     subscription: its name. error: glob over the class of the last error. text: part of its message, or of the reason.
     resource: glob such as `customer/*`. attempts: how many it took at the least.
-    since, until: when the event died, both included. ids: of events or of entries, in lower case.
+    since, until: when the event died, both included. ids: of events or of entries, in lower case. shortened: likewise,
+    as a narrow table shows them, with an ellipsis for what is left out.
 
     Case matters only in the subscription and the resource.
     """
@@ -38,6 +42,7 @@ class Selector:
     since: datetime | None = None
     until: datetime | None = None
     ids: frozenset[str] = frozenset()
+    shortened: frozenset[str] = frozenset()
 
     @property
     def is_empty(self) -> bool:
@@ -46,7 +51,9 @@ class Selector:
 
     def narrowed(self, *ids: str) -> "Selector":
         """Return the same selector for these ids only, in whatever case they are written."""
-        return replace(self, ids=frozenset(id_.lower() for id_ in ids))
+        lower = frozenset(id_.lower() for id_ in ids)
+        shortened = frozenset(id_ for id_ in lower if SHORTENED in id_)
+        return replace(self, ids=lower - shortened, shortened=shortened)
 
     def streams(self, known: Iterable[str]) -> tuple[str, ...]:
         """Return those of the known streams that it wants."""
@@ -54,10 +61,7 @@ class Selector:
 
     def wants_stream(self, stream: str) -> bool:
         """Return whether the events of a stream, `publisher/type`, are wanted."""
-        if self.events is None:
-            return True
-        glob = self.events.lower()
-        return fnmatchcase(stream, glob) or ("/" not in glob and fnmatchcase(stream.partition("/")[2], glob))
+        return self.events is None or any(fits(stream, glob) for glob in self.events.split(","))
 
     def wants_subscription(self, name: str) -> bool:
         """Return whether the dead letters of a subscription are wanted."""
@@ -70,7 +74,7 @@ class Selector:
             and self.wants_subscription(letter.subscription)
             and letter.used >= self.attempts
             and self._wants_time(letter.died_at)
-            and (not self.ids or letter.entry_id in self.ids or letter.event_id in self.ids)
+            and self._wants_id(letter.entry_id, letter.event_id)
             and (self.resource is None or fnmatchcase(letter.resource or "", self.resource))
             and (self.error is None or _is_class(letter.error, self.error))
             and (self.text is None or self.text.lower() in f"{letter.message}\n{letter.reason}".lower())
@@ -78,7 +82,7 @@ class Selector:
 
     def span(self) -> Span:
         """Return the entries that can match at all, by their ids: reading more would be in vain."""
-        if self.ids and all(map(_ENTRY_ID.fullmatch, self.ids)):
+        if self.ids and not self.shortened and all(map(_ENTRY_ID.fullmatch, self.ids)):
             ordered = sorted(self.ids, key=order_of)
             return Span(ordered[0], ordered[-1])
         return Span.between(self.since, self.until)
@@ -86,7 +90,12 @@ class Selector:
     def describe(self) -> dict[str, Any]:
         """Return what is given, for the log."""
         given = {name: value for name, value in asdict(self).items() if value}
-        return {name: sorted(value) if name == "ids" else str(value) for name, value in given.items()}
+        return {name: sorted(value) if isinstance(value, frozenset) else str(value) for name, value in given.items()}
+
+    def _wants_id(self, *ids: str) -> bool:
+        if not self.ids and not self.shortened:
+            return True
+        return any(id_ in self.ids for id_ in ids) or any(is_short_for(s, id_) for s in self.shortened for id_ in ids)
 
     def _wants_time(self, died_at: datetime) -> bool:
         return (self.since is None or self.since <= died_at) and (self.until is None or died_at <= self.until)

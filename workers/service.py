@@ -27,9 +27,10 @@ log = structlog.get_logger("worker")
 
 async def serve_workers(
     settings: Settings, subscriptions: Sequence[Subscription], stop: asyncio.Event, *, name: str | None = None
-) -> None:
+) -> list[str]:
     """Run subscriptions until `stop` is set; then finish what runs and give back the rest.
 
+    Returns the handlers that could not be ended: the interpreter would wait for them for ever, so leave at once.
     `name` is the consumer's name, which no two processes may have at once; by default a new one.
     Raises UnknownStream for a glob that matches nothing.
     """
@@ -44,6 +45,7 @@ async def serve_workers(
             for subscription in subscriptions
         ]
         await _run(settings, consumers, store, registry, stop)
+    return [*threads_left(), *(consumer.context.group for consumer in consumers if consumer.stuck)]
 
 
 async def _run(

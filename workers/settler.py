@@ -67,6 +67,13 @@ class Settler:
         self._steps.append(_Step(call, "returned", [held]))
         self._wake()
 
+    def let_go(self, held: Held) -> None:
+        """Forget a delivery that another consumer has taken over."""
+        self._counters["lost"].inc()
+        self._context.log.warning("lease_lost", event_id=held.event_id, stream=held.stream)
+        self._context.held.pop(held, None)
+        self._settled()
+
     async def drain(self) -> None:
         """Wait until everything is settled."""
         while self._task is not None:

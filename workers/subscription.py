@@ -6,6 +6,7 @@ import re
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from config.errors import ConfigError
@@ -79,7 +80,7 @@ class Subscription:
         `Delivery`, or a `list` of either (a batch), as its annotation says.
         """
         if self._handler is not None:
-            raise ConfigError(f"subscription {self.name!r} has a handler already: {self._handler.function!r}")
+            raise ConfigError(f"subscription {self.name!r} has a handler already: {_named(self._handler.function)}")
         self._handler = inspect_handler(function)
         return function
 
@@ -111,14 +112,25 @@ def inspect_handler(function: Callable[..., Any]) -> Handler:
     """Return how a function wants to be called; raises ConfigError where it can't be told."""
     target = _target(function)
     if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
-        raise ConfigError(f"handler {function!r} is a generator and would never run: return instead of yield")
+        raise ConfigError(f"handler {_named(function)} is a generator and would never run: return instead of yield")
     wanted = _annotation(function, target, _parameter(function))
     origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
     batch = origin in (list, Sequence)
     item = arguments[0] if batch else wanted
     if item not in (Event, Delivery, inspect.Parameter.empty, Any):
-        raise ConfigError(f"handler {function!r} takes an Event, a Delivery or a list of them, not {wanted!r}")
+        raise ConfigError(f"handler {_named(function)} takes an Event, a Delivery or a list of them, not {wanted!r}")
     return Handler(function, inspect.iscoroutinefunction(target), wants_delivery=item is Delivery, batch=batch)
+
+
+def _named(function: Callable[..., Any]) -> str:
+    """Return the name of a function and where it is, as an editor opens it."""
+    target = _target(function)
+    code = getattr(inspect.unwrap(target), "__code__", None)
+    if code is None:
+        return repr(function)
+    stem = Path(code.co_filename).stem  # a module that was loaded as a file has another name than its author knows
+    module = target.__module__ if target.__module__.rpartition(".")[2] == stem else stem
+    return f"{module}.{target.__qualname__} ({code.co_filename}:{code.co_firstlineno})"
 
 
 def _target(function: Callable[..., Any]) -> Any:
@@ -133,13 +145,13 @@ def _parameter(function: Callable[..., Any]) -> str:
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{function!r} is no handler: {error}") from None
+        raise ConfigError(f"{_named(function)} is no handler: {error}") from None
     required = [parameter for parameter in parameters if parameter.default is inspect.Parameter.empty]
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     required = [parameter for parameter in required if parameter.kind not in variadic]
     fits = parameters and parameters[0].kind not in _KEYWORD_KINDS and required in ([], parameters[:1])
     if not fits:
-        raise ConfigError(f"handler {function!r} takes one argument: an Event, a Delivery or a list of them")
+        raise ConfigError(f"handler {_named(function)} takes one argument: an Event, a Delivery or a list of them")
     return parameters[0].name
 
 
@@ -147,5 +159,5 @@ def _annotation(function: Callable[..., Any], target: Any, name: str) -> Any:
     try:
         hints = typing.get_type_hints(target)
     except Exception as error:
-        raise ConfigError(f"the annotations of handler {function!r} cannot be read: {error}") from error
+        raise ConfigError(f"the annotations of handler {_named(function)} cannot be read: {error}") from error
     return hints.get(name, inspect.Parameter.empty)

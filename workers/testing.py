@@ -13,10 +13,12 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from functools import cache
 from random import Random
 from typing import Any
 
+from config.errors import RouterError
 from router.catalogue import Catalogue
 from router.event import Event
 from router.identify import Identified, identify
@@ -28,16 +30,23 @@ from workers.outcomes import Dead, Done, HandlerTimeout, Outcome, RetryIn
 from workers.retry import decide
 from workers.subscription import Subscription
 
-__all__ = ["Dead", "Done", "Outcome", "RetryIn", "deliver", "run", "sample_event"]
+__all__ = ["Dead", "Done", "NotSubscribed", "Outcome", "RetryIn", "deliver", "run", "sample_event"]
 
 _catalogue = cache(Catalogue.load)
+
+
+class NotSubscribed(RouterError):
+    """A test hands over an event that the subscription's globs leave out: it would never come from a worker."""
 
 
 def sample_event(stream: str, **overrides: Any) -> Event:
     """Return an event of a stream, `publisher/type`, as its publisher would send it now, with an id of its own.
 
-    `overrides` are fields of the event, checked as such; `raw` stays as it was made. Raises UnknownStream.
+    `overrides` are fields of the event, checked as such; `raw` stays as it was made. Raises UnknownStream, which
+    suggests what may be meant.
     """
+    if stream not in _catalogue().streams():
+        _catalogue().select(stream)
     now = datetime.now(UTC)
     raw = body([sample(_catalogue(), stream, Random(), now)])  # noqa: S311 - samples are no secrets
     (item,) = identify(_catalogue(), stream.partition("/")[0], raw, None)
@@ -47,13 +56,20 @@ def sample_event(stream: str, **overrides: Any) -> Event:
 
 
 async def deliver(
-    subscription: Subscription, *events: Event, attempt: int = 1, errors: Sequence[AttemptError] = ()
+    subscription: Subscription,
+    *events: Event,
+    attempt: int = 1,
+    errors: Sequence[AttemptError] = (),
+    any_event: bool = False,
 ) -> list[Outcome]:
     """Hand events to a subscription's handler; return what would become of each: `Done`, `RetryIn` or `Dead`.
 
     `attempt` and `errors` are what the handler and the retry policy are told. A batch handler gets batches, and events
-    that failed before one by one, as it would from a worker.
+    that failed before one by one, as it would from a worker. Raises NotSubscribed for an event that the subscription's
+    globs leave out, unless `any_event`.
     """
+    if not any_event:
+        _check(subscription, events)
     size = subscription.batch_size if subscription.handled_by.batch and attempt == 1 else 1
     deliveries = [Delivery(event, subscription.name, attempt, tuple(errors)) for event in events]
     threads = ThreadPoolExecutor(max(1, len(events)))
@@ -69,10 +85,23 @@ async def deliver(
 
 
 def run(
-    subscription: Subscription, *events: Event, attempt: int = 1, errors: Sequence[AttemptError] = ()
+    subscription: Subscription,
+    *events: Event,
+    attempt: int = 1,
+    errors: Sequence[AttemptError] = (),
+    any_event: bool = False,
 ) -> list[Outcome]:
     """Do what `deliver` does, in tests that are not async."""
-    return asyncio.run(deliver(subscription, *events, attempt=attempt, errors=errors))
+    return asyncio.run(deliver(subscription, *events, attempt=attempt, errors=errors, any_event=any_event))
+
+
+def _check(subscription: Subscription, events: Sequence[Event]) -> None:
+    for event in events:
+        if not any(fnmatchcase(event.stream, glob) for glob in subscription.events):
+            raise NotSubscribed(
+                f"subscription {subscription.name!r} never gets {event.stream}: its events are "
+                f"{', '.join(subscription.events)}; correct one of the two, or pass any_event=True"
+            )
 
 
 async def _attempt(

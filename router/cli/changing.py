@@ -3,18 +3,21 @@
 import getpass
 import sys
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import typer
 
 from router import logs
-from router.cli.dlq import dead_letters
+from router.catalogue import Catalogue
 from router.cli.exits import NothingMatched, complain, usage
 from router.cli.listing import first
-from router.cli.output import print_table, progress
+from router.cli.output import number_of, progress
 from router.cli.pace import Pacer
 from router.cli.rows import DEAD_LETTER_COLUMNS, dead_letter_row
-from router.cli.runtime import for_reading, opened
+from router.cli.runtime import Session, opened
+from router.cli.subscriptions import none_named, without_worker
+from router.cli.table import print_table
 from router.scripts import BATCH
 from router.store import STORE_ERRORS, StoreUnavailable
 from workers.dead_letters import DeadLetterEntry, DeadLetters, Pile, Result
@@ -50,46 +53,69 @@ class Change:
 
 async def change(order: Change) -> tuple[int, Result]:
     """Return how many dead letters were meant and what became of them; raises NothingMatched."""
-    async with opened(for_reading()) as session:
-        letters = dead_letters(session, order.selector)
+    async with opened() as session:
+        letters = DeadLetters(session.store, session.catalogue)
         piles = await letters.freeze(order.selector)
-        matched, sample = await _look(order.meant(letters, piles))
-        if not matched:
-            raise NothingMatched(f"nothing to {order.verb}: no dead letter is so; `event-router dlq list` shows them")
+        meant = await _look(order.meant(letters, piles))
+        if not meant.number:
+            why = await none_named(session, order.selector.subscription) or "no dead letter matches"
+            raise NothingMatched(f"nothing to {order.verb}: {why}; `event-router dlq list` shows the dead letters")
+        if order.verb == "replay":
+            await _say_who_is_away(session, meant)
         if order.dry_run:
-            _show(order, matched, sample)
-            return matched, Result(0, 0)
-        if matched > 1 or order.selector.is_empty:
-            _confirm(order, matched, sample)
-        result = await _carry_out(order, letters, piles, matched)
-    _audit(order, matched, result)
-    return matched, result
+            _show(order, meant, session.catalogue)
+            return meant.number, Result(0, 0)
+        if meant.number > 1 or order.selector.is_empty:
+            _confirm(order, meant, session.catalogue)
+        result = await _carry_out(order, letters, piles, meant.number)
+    _audit(order, meant.number, result)
+    return meant.number, result
 
 
-async def _look(meant: AsyncIterator[DeadLetterEntry]) -> tuple[int, list[DeadLetterEntry]]:
-    number, sample = 0, []
-    async for letter in meant:
-        number += 1
-        if number <= _SAMPLE:
-            sample.append(letter)
-    return number, sample
+@dataclass(slots=True)
+class _Meant:
+    """What a look at the dead letters that are meant has found."""
+
+    number: int = 0
+    sample: list[DeadLetterEntry] = field(default_factory=list)
+    subscriptions: set[str] = field(default_factory=set)
 
 
-def _show(order: Change, matched: int, sample: Sequence[DeadLetterEntry]) -> None:
-    everything = order.selector.is_empty
-    which = f"{'all ' * everything}{matched} dead letters{', since nothing selects' * everything}"
-    complain(f"{order.verb} {which}{', such as' * (matched > len(sample))}:")
-    print_table(DEAD_LETTER_COLUMNS, map(dead_letter_row, sample), file=sys.stderr)
+async def _look(letters: AsyncIterator[DeadLetterEntry]) -> _Meant:
+    meant = _Meant()
+    async for letter in letters:
+        meant.number += 1
+        meant.subscriptions.add(letter.subscription)
+        if meant.number <= _SAMPLE:
+            meant.sample.append(letter)
+    return meant
 
 
-def _confirm(order: Change, matched: int, sample: Sequence[DeadLetterEntry]) -> None:
+async def _say_who_is_away(session: Session, meant: _Meant) -> None:
+    if away := await without_worker(session, meant.subscriptions):
+        complain(f"no worker runs for {', '.join(away)} now: what is replayed waits until one does")
+
+
+def _show(order: Change, meant: _Meant, catalogue: Catalogue) -> None:
+    complain(f"{order.verb} {_which(order, meant.number)}{', such as' * (meant.number > len(meant.sample))}:")
+    print_table(DEAD_LETTER_COLUMNS, map(partial(dead_letter_row, catalogue), meant.sample), file=sys.stderr)
+
+
+def _which(order: Change, number: int) -> str:
+    which = number_of(number, "dead letter")
+    if not order.selector.is_empty:
+        return which
+    return f"{f'all {which}' if number > 1 else 'the only dead letter'}, since nothing selects"
+
+
+def _confirm(order: Change, meant: _Meant, catalogue: Catalogue) -> None:
     """Go on with a yes, of the command line or of somebody at the terminal; else end the command."""
     if order.yes:
         return
-    _show(order, matched, sample)
+    _show(order, meant, catalogue)
     if not _is_asked():
-        usage(f"add --yes to {order.verb} these {matched}")
-    typer.confirm(f"{order.verb} {matched}?", abort=True, err=True)
+        usage(f"add --yes to {order.verb} {'it' if meant.number == 1 else f'these {meant.number}'}")
+    typer.confirm(f"{order.verb} {number_of(meant.number, 'dead letter')}?", abort=True, err=True)
 
 
 def _is_asked() -> bool:
@@ -109,7 +135,7 @@ async def _carry_out(order: Change, letters: DeadLetters, piles: Sequence[Pile],
                     advance(size)
             total = await _step(order, letters, batch, total, pacer)
         except (StoreUnavailable, *STORE_ERRORS):
-            complain(f"{total.changed} of {matched} were {order.done} before the store was lost; repeating is safe")
+            complain(f"the store was lost when {total.changed} of {matched} were {order.done}; repeating is safe")
             raise
     return total
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import typer
 from rich.console import Console
 
 from config.errors import RouterError
@@ -19,7 +20,7 @@ from router.cli.demo_tally import Tally
 from router.samples import body, sample
 from router.signature import sign
 
-__all__ = ["run_demo"]
+__all__ = ["demo", "run_demo"]
 
 _BATCH = 25
 _PATIENCE = 60.0
@@ -111,6 +112,11 @@ class _Demo:
         for check, holds in checks.items():
             self.say(f"{'ok  ' if holds else 'WRONG'} {check}")
         return all(checks.values())
+
+
+def demo() -> None:
+    """Run the whole system by itself, feed it everything a sender may send, and count where all of it went."""
+    raise typer.Exit(run_demo(typer.echo))
 
 
 def run_demo(say: Callable[[str], None]) -> int:

@@ -1,36 +1,48 @@
 """`dlq stats|list|show`: reading the dead letters."""
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
+from router.catalogue import Catalogue
 from router.cli.exits import ExitCode, NothingMatched, complain
 from router.cli.listing import Limit, first, print_list
-from router.cli.output import JsonFlag, age, print_json, print_record, print_table, stamp
+from router.cli.loop import run
+from router.cli.output import JsonFlag, age, number_of, print_json, print_record, stamp
 from router.cli.rows import (
     DEAD_LETTER_COLUMNS,
     attempt_json,
     dead_letter_json,
     dead_letter_row,
     error_group_json,
+    event_cell,
     event_json,
     text_of,
 )
-from router.cli.runtime import Session, for_reading, opened, run
-from router.cli.selecting import What, narrowed, select_streams, selecting
+from router.cli.runtime import opened
+from router.cli.selecting import What, narrowed, selecting
+from router.cli.subscriptions import none_named
+from router.cli.table import EVENT, SUBSCRIPTION, Column, Told, ident, print_table, rest
 from workers.dead_letters import DeadLetterEntry, DeadLetters
 from workers.fingerprints import ErrorGroup
 from workers.selector import Selector
 
-__all__ = ["app", "dead_letters"]
+__all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="The dead letters: events that a subscription gave up.")
+_STATS_COLUMNS = (
+    Column("COUNT", right=True),
+    SUBSCRIPTION,
+    EVENT,
+    rest("ERROR"),
+    Column("FIRST", right=True, drop=3),
+    Column("LAST", right=True, drop=6),
+    ident("SAMPLE", drop=5),
+)
 
-
-def dead_letters(session: Session, selector: Selector) -> DeadLetters:
-    """Return the dead letters; raises UnknownStream for a glob that fits no stream, which is a slip of the pen."""
-    select_streams(session.catalogue, selector.events)
-    return DeadLetters(session.store, session.catalogue)
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="The dead letters: events that a subscription gave up."
+)
 
 
 @app.command("list")
@@ -41,9 +53,12 @@ def list_(selector: Selector, what: What = None, *, limit: Limit = None, as_json
 
 
 async def _list(selector: Selector, limit: int | None, *, as_json: bool) -> None:
-    async with opened(for_reading()) as session:
-        letters = dead_letters(session, selector).newest(selector)
-        await print_list(letters, DEAD_LETTER_COLUMNS, dead_letter_row, dead_letter_json, limit=limit, as_json=as_json)
+    async with opened() as session:
+        letters = DeadLetters(session.store, session.catalogue).newest(selector)
+        row_of = partial(dead_letter_row, session.catalogue)
+        found = await print_list(letters, DEAD_LETTER_COLUMNS, row_of, dead_letter_json, limit=limit, as_json=as_json)
+        if not found and (words := await none_named(session, selector.subscription)):
+            complain(words)
 
 
 @app.command()
@@ -58,27 +73,29 @@ def stats(
     as_json: JsonFlag = False,
 ) -> None:
     """Count dead letters by what went wrong; details such as numbers and ids are folded."""
-    groups = run(_stats(narrowed(selector, what)))
+    catalogue, groups = run(_stats(narrowed(selector, what)))
     if as_json:
         print_json([error_group_json(group) for group in groups])
     else:
-        columns = ("COUNT", "SUBSCRIPTION", "EVENT", "ERROR", "FIRST", "LAST", "SAMPLE")
-        print_table(columns, map(_stats_row, groups))
+        print_table(_STATS_COLUMNS, [_stats_row(catalogue, group) for group in groups])
     total = sum(group.count for group in groups)
     if fail_over is not None and total > fail_over:
-        complain(f"{total} dead letters are more than {fail_over}")
+        complain(f"{number_of(total, 'dead letter')} {'is' if total == 1 else 'are'} more than {fail_over}")
         raise typer.Exit(ExitCode.OVER_THRESHOLD)
 
 
-async def _stats(selector: Selector) -> list[ErrorGroup]:
-    async with opened(for_reading()) as session:
-        return await dead_letters(session, selector).stats(selector)
+async def _stats(selector: Selector) -> tuple[Catalogue, list[ErrorGroup]]:
+    async with opened() as session:
+        groups = await DeadLetters(session.store, session.catalogue).stats(selector)
+        if not groups and (words := await none_named(session, selector.subscription)):
+            complain(words)
+        return session.catalogue, groups
 
 
-def _stats_row(group: ErrorGroup) -> tuple[object, ...]:
+def _stats_row(catalogue: Catalogue, group: ErrorGroup) -> tuple[object, ...]:
     error = f"{group.error}: {group.message}" if group.error else group.message
-    times = (f"{age(group.first_seen)} ago", f"{age(group.last_seen)} ago")
-    return (group.count, group.subscription, group.stream, error, *times, group.sample)
+    times = [Told(f"{age(moment)} ago", age(moment)) for moment in (group.first_seen, group.last_seen)]
+    return (group.count, group.subscription, event_cell(catalogue, group.stream), error, *times, group.sample)
 
 
 @app.command()
@@ -90,7 +107,7 @@ def show(
     as_json: JsonFlag = False,
 ) -> None:
     """Show a dead letter: its event, its bytes and every attempt. Of several the newest, unless options say which."""
-    letter, others = run(_find(selector.narrowed(id_)))
+    letter, others = run(_find(selector, id_))
     if as_json:
         print_json(_whole(letter))
     else:
@@ -99,12 +116,12 @@ def show(
         complain("there are older ones of this id; see dlq list, and --subscription or --event")
 
 
-async def _find(selector: Selector) -> tuple[DeadLetterEntry, bool]:
-    async with opened(for_reading()) as session:
-        letters = dead_letters(session, selector).newest(selector)
+async def _find(selector: Selector, id_: str) -> tuple[DeadLetterEntry, bool]:
+    async with opened() as session:
+        letters = DeadLetters(session.store, session.catalogue).newest(selector.narrowed(id_))
         found = [letter async for letter in first(letters, 2)]
     if not found:
-        raise NothingMatched(f"no dead letter is {' or '.join(selector.ids)}; `event-router dlq list` shows them")
+        raise NothingMatched(f"no dead letter has the id {id_}; `event-router dlq list` shows them")
     return found[0], len(found) > 1
 
 

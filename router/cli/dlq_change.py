@@ -7,8 +7,8 @@ import typer
 from router.cli.changing import Change, change
 from router.cli.dlq import app
 from router.cli.exits import ExitCode, complain, usage
+from router.cli.loop import run
 from router.cli.output import JsonFlag, print_json
-from router.cli.runtime import run
 from router.cli.selecting import What, narrowed, selecting
 from workers.dead_letters import Result
 from workers.selector import Selector
@@ -69,7 +69,8 @@ def _finish(order: Change, matched: int, result: Result, *, as_json: bool) -> No
         print_json({"matched": matched, order.done: result.changed, "failed": result.failed})
     elif not order.dry_run:
         gone = matched - result.changed - result.failed
-        typer.echo(f"{order.done} {result.changed} of {matched}" + (f", {gone} were gone already" if gone else ""))
+        were = "was" if gone == 1 else "were"
+        typer.echo(f"{order.done} {result.changed} of {matched}" + (f", {gone} {were} gone already" if gone else ""))
     if result.failed:
         complain(f"{result.failed} could not be {order.done}: the server refused it")
         raise typer.Exit(ExitCode.PARTLY_FAILED)

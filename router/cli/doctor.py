@@ -1,6 +1,7 @@
 """`doctor`: looks whether this installation can keep its promises, and says what to do where it can't."""
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -9,13 +10,15 @@ import typer
 from config.errors import ConfigError
 from config.settings import Settings
 from config.urls import redact_url
-from router.access import EMBEDDED
+from router.access import EMBEDDED, NoData
 from router.cli.checks import Check, judge_publishers, judge_server
 from router.cli.exits import ExitCode, complain
-from router.cli.output import JsonFlag, print_json, print_table
-from router.cli.runtime import for_reading, opened, run
+from router.cli.known import catalogue_of, load_settings
+from router.cli.loop import run
+from router.cli.output import JsonFlag, print_json
+from router.cli.runtime import opened
+from router.cli.table import print_table, rest
 from router.pages import checked
-from router.service import load_catalogue
 from router.store import StoreUnavailable
 
 __all__ = ["doctor"]
@@ -28,23 +31,35 @@ def doctor(*, as_json: JsonFlag = False) -> None:
     if as_json:
         print_json({"ok": not failed, "checks": [asdict(check) for check in checks]})
     else:
-        rows = [(check.state.upper(), check.name, check.detail, check.advice) for check in checks]
-        print_table(("STATE", "CHECK", "FOUND", "WHAT TO DO"), rows)
+        _print(checks)
     if failed:
         complain(f"{len(failed)} of {len(checks)} checks failed")
         raise typer.Exit(ExitCode.PARTLY_FAILED)
 
 
+def _print(checks: Sequence[Check]) -> None:
+    if not sys.stdout.isatty():
+        rows = [(check.state.upper(), check.name, check.detail, check.advice) for check in checks]
+        print_table(("STATE", "CHECK", "FOUND", "WHAT TO DO"), rows)
+        return
+    found = [(check.state.upper(), f"{check.name}: {check.detail}{_arrow(check)}") for check in checks]
+    print_table(("STATE", rest("FOUND", "wrap")), found)
+
+
+def _arrow(check: Check) -> str:
+    return f" → {check.advice}" if check.advice else ""
+
+
 def _examine() -> Iterator[Check]:
     """Check one thing after the other, as far as what was found allows."""
     try:
-        settings = for_reading()
+        settings = load_settings()
     except ConfigError as error:
         yield Check("settings", "failed", str(error), "correct that setting")
         return
-    yield Check("settings", "ok", f"store {redact_url(settings.redis.url)}, data in {settings.data_dir}")
+    yield Check("settings", "ok", f"store {redact_url(settings.redis.url)}, data in {settings.data_dir.absolute()}")
     try:
-        catalogue = load_catalogue(settings)
+        catalogue = catalogue_of(settings)
     except ConfigError as error:
         yield Check("catalogue", "failed", str(error), "correct that file")
         return
@@ -57,6 +72,9 @@ def _examine() -> Iterator[Check]:
 def _judge_store(settings: Settings) -> Iterator[Check]:
     try:
         servers = run(_ask(settings))
+    except NoData as error:
+        yield Check("store", "failed", error.what, error.advice)
+        return
     except (StoreUnavailable, ConfigError) as error:
         yield Check("store", "failed", str(error), "start the server, or correct redis.url")
         return

@@ -7,12 +7,9 @@ from enum import IntEnum
 from typing import Any, NoReturn
 
 import typer
-from redis.exceptions import RedisError
 from typer.core import TyperGroup
 
 from config.errors import ConfigError, RouterError
-from router.catalogue import UnknownStream
-from router.store import StoreUnavailable
 
 __all__ = ["ExitCode", "Guarded", "NothingMatched", "Unanswered", "complain", "usage"]
 
@@ -36,17 +33,6 @@ class Unanswered(RouterError):
     """Nothing listens where a command wanted to send to."""
 
 
-_CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
-    (ConfigError, ExitCode.USAGE),
-    (UnknownStream, ExitCode.USAGE),
-    (NothingMatched, ExitCode.NOTHING_MATCHED),
-    (Unanswered, ExitCode.UNREACHABLE),
-    (StoreUnavailable, ExitCode.UNREACHABLE),
-    (RedisError, ExitCode.UNREACHABLE),
-    (RouterError, ExitCode.PARTLY_FAILED),
-)
-
-
 def complain(message: str) -> None:
     """Say something on stderr, which is for people: stdout is for results."""
     typer.echo(f"event-router: {message}", err=True)
@@ -67,7 +53,8 @@ class Guarded(TyperGroup):
         try:
             code = super().main(*args, **options)
         except typer.TyperException as error:
-            complain(" ".join(error.format_message().split()) + _hint(error))
+            if message := " ".join(error.format_message().split()):  # a group without a command has shown its help
+                complain(message + _hint(error))
             code = error.exit_code
         except typer.Abort:
             complain("aborted")
@@ -82,14 +69,33 @@ class Guarded(TyperGroup):
         except BrokenPipeError:
             _silence_stdout()
             raise typer.Exit(ExitCode.DONE) from None
-        except (RouterError, RedisError) as error:
+        except (typer.Exit, typer.Abort, typer.TyperException):
+            raise
+        except Exception as error:
+            if (code := _code_of(error)) is None:
+                raise
             complain(" ".join(str(error).split()))
-            raise typer.Exit(_code_of(error)) from error
+            raise typer.Exit(code) from error
         return result
 
 
-def _code_of(error: Exception) -> ExitCode:
-    return next(code for kind, code in _CODES if isinstance(error, kind))
+def _code_of(error: Exception) -> ExitCode | None:
+    """Return how a command ends with this error; None for one that nobody foresaw."""
+    from redis.exceptions import RedisError  # noqa: PLC0415 - slow to import, and most commands end well
+
+    from router.catalogue import UnknownStream  # noqa: PLC0415 - likewise
+    from router.store import StoreUnavailable  # noqa: PLC0415 - likewise
+
+    codes: tuple[tuple[type[Exception], ExitCode], ...] = (
+        (ConfigError, ExitCode.USAGE),
+        (UnknownStream, ExitCode.USAGE),
+        (NothingMatched, ExitCode.NOTHING_MATCHED),
+        (Unanswered, ExitCode.UNREACHABLE),
+        (StoreUnavailable, ExitCode.UNREACHABLE),
+        (RedisError, ExitCode.UNREACHABLE),
+        (RouterError, ExitCode.PARTLY_FAILED),
+    )
+    return next((code for kind, code in codes if isinstance(error, kind)), None)
 
 
 def _hint(error: typer.TyperException) -> str:

@@ -7,7 +7,8 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from router.cli.exits import complain
-from router.cli.output import print_json_array, print_table
+from router.cli.output import print_json_array
+from router.cli.table import Column, print_table
 
 __all__ = ["Limit", "first", "print_list"]
 
@@ -33,19 +34,19 @@ async def first(items: AsyncIterator[T], limit: int | None) -> AsyncGenerator[T,
 
 async def print_list(
     items: AsyncIterator[T],
-    columns: Sequence[str],
+    columns: Sequence[Column],
     row_of: Callable[[T], Sequence[object]],
     json_of: Callable[[T], Any],
     *,
     limit: int | None,
     as_json: bool,
-) -> None:
-    """Print items as a JSON array, or as a table that says so when there are more."""
+) -> int:
+    """Print items as a JSON array, or as a table that says so when there are more; return how many were printed."""
     if as_json:
-        await print_json_array(json_of(item) async for item in first(items, limit))
-        return
+        return await print_json_array(json_of(item) async for item in first(items, limit))
     shown = limit or _IN_TABLE
     found = [item async for item in first(items, shown + 1)]
     print_table(columns, map(row_of, found[:shown]))
     if len(found) > shown:
-        complain(f"there are more than these {shown}; see --limit")
+        complain(f"there are more than {f'these {shown}' if shown > 1 else 'this one'}; see --limit")
+    return len(found)

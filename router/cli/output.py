@@ -1,28 +1,28 @@
-"""Results on stdout: JSON for machines, tables for people.
-
-On a terminal tables are drawn and fitted to its width. Elsewhere they are plain and complete, so that grep and awk find
-everything: nothing is cut, and nothing is coloured.
-"""
+"""Results on stdout: JSON for machines, records for people (tables are next door), and the words they are told in."""
 
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
-__all__ = ["JsonFlag", "age", "print_json", "print_json_array", "print_record", "print_table", "progress", "stamp"]
+__all__ = [
+    "JsonFlag",
+    "age",
+    "clean",
+    "number_of",
+    "print_json",
+    "print_json_array",
+    "print_record",
+    "progress",
+    "stamp",
+]
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
-_WHOLE = ("ID", "SAMPLE")  # what one copies from a table is never broken
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
 
@@ -31,31 +31,14 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-async def print_json_array(rows: AsyncIterator[Any]) -> None:
-    """Print one JSON array, each row as it comes, so that the memory it takes does not grow with their number."""
-    separator = "["
+async def print_json_array(rows: AsyncIterator[Any]) -> int:
+    """Print one JSON array, each row as it comes, so that the memory does not grow with their number; return that."""
+    number = 0
     async for row in rows:
-        sys.stdout.write(f"{separator}\n{json.dumps(row, ensure_ascii=False)}")
-        separator = ","
-    sys.stdout.write("[]\n" if separator == "[" else "\n]\n")
-
-
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], file: TextIO | None = None) -> None:
-    """Print rows under their columns, to stdout unless it says elsewhere."""
-    texts = [[_clean(cell) for cell in row] for row in rows]
-    file = file or sys.stdout
-    if file.isatty():
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for column in columns:
-            table.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
-        for row in texts:
-            table.add_row(*map(Text, row))
-        Console(file=file).print(table)
-        return
-    widths = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
-    for row in ([*columns], *texts):
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        file.write(line.rstrip() + "\n")
+        sys.stdout.write(f"{',' if number else '['}\n{json.dumps(row, ensure_ascii=False)}")
+        number += 1
+    sys.stdout.write("\n]\n" if number else "[]\n")
+    return number
 
 
 def print_record(fields: Mapping[str, object]) -> None:
@@ -64,7 +47,7 @@ def print_record(fields: Mapping[str, object]) -> None:
     for name, value in fields.items():
         if value in (None, "", (), [], {}):
             continue
-        lines = [_clean(line) for line in str(value).splitlines()]
+        lines = [clean(line) for line in str(value).splitlines()]
         if len(lines) > 1:
             sys.stdout.write(f"{name}\n" + "".join(f"    {line}\n" for line in lines))
         else:
@@ -77,6 +60,11 @@ def age(moment: datetime) -> str:
     return next((f"{seconds // size}{unit}" for size, unit in _UNITS if seconds >= size), "0s")
 
 
+def number_of(number: int, thing: str) -> str:
+    """Return `1 dead letter` or `2 dead letters`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def stamp(moment: datetime | None) -> str | None:
     """Return a moment as ISO text in UTC, to the millisecond."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else None
@@ -85,17 +73,26 @@ def stamp(moment: datetime | None) -> str | None:
 @contextmanager
 def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show progress on a terminal; yield what is called with the number of each step."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not sys.stderr.isatty():
         yield lambda _number: None
         return
+    from rich.console import Console  # noqa: PLC0415 - slow to import, and only this needs it
+    from rich.progress import (  # noqa: PLC0415 - likewise
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(description, total=total)
         yield lambda number: bar.advance(task, number)
 
 
-def _clean(cell: object) -> str:
+def clean(cell: object) -> str:
     """Return a cell's text without what could break the table or command the terminal: it comes from senders."""
     text = "-" if cell is None or cell == "" else str(cell)
     return text if text.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -9,16 +9,26 @@ from router.browse import Browser, Quarantined
 from router.catalogue import Catalogue
 from router.cli.exits import NothingMatched
 from router.cli.listing import Limit, print_list
-from router.cli.output import JsonFlag, print_json, print_record, stamp
+from router.cli.loop import run
+from router.cli.output import JsonFlag, age, print_json, print_record, stamp
 from router.cli.rows import quarantined_json
-from router.cli.runtime import for_reading, opened, run
+from router.cli.runtime import opened
 from router.cli.selecting import Since
+from router.cli.table import Column, Told, rest
 
 __all__ = ["app"]
 
-_COLUMNS = ("TIME", "PUBLISHER", "BYTES", "REASON", "ID")
+_COLUMNS = (
+    Column("TIME", drawn="AGE", right=True),
+    Column("PUBLISHER", shrink=((2, 19),), cut="middle"),
+    Column("BYTES", right=True),
+    rest("REASON"),
+    Column("ID"),
+)
 
-app = typer.Typer(no_args_is_help=True, help="The quarantine: signed bodies that could not be read.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="The quarantine: signed bodies that could not be read."
+)
 
 
 @app.command("list")
@@ -32,7 +42,7 @@ def list_(
     """List what was quarantined, newest first."""
 
     async def work() -> None:
-        async with opened(for_reading()) as session:
+        async with opened() as session:
             found = Browser(session.store, session.catalogue).quarantined(_of(session.catalogue, publisher), since)
             await print_list(found, _COLUMNS, _row, quarantined_json, limit=limit, as_json=as_json)
 
@@ -46,7 +56,8 @@ def _of(catalogue: Catalogue, publisher: str | None) -> list[str]:
 
 
 def _row(found: Quarantined) -> tuple[object, ...]:
-    return (stamp(found.received_at), found.publisher, len(found.raw), found.reason, found.entry_id)
+    time = Told(stamp(found.received_at), age(found.received_at))
+    return (time, found.publisher, len(found.raw), found.reason, found.entry_id)
 
 
 @app.command()
@@ -65,7 +76,7 @@ def show(
 
 
 async def _find(id_: str, publisher: str | None) -> Quarantined:
-    async with opened(for_reading()) as session:
+    async with opened() as session:
         browser = Browser(session.store, session.catalogue)
         found = await browser.find_quarantined(id_, _of(session.catalogue, publisher))
     if found is None:

@@ -3,8 +3,11 @@
 from typing import Any
 
 from router.browse import Quarantined
+from router.catalogue import Catalogue
 from router.cli.output import age, stamp
+from router.cli.table import EVENT, RESOURCE, SUBSCRIPTION, Column, Told, ident, rest
 from router.event import Event
+from router.globs import short
 from workers.dead_letters import DeadLetterEntry
 from workers.delivery import AttemptError
 from workers.fingerprints import ErrorGroup
@@ -15,12 +18,21 @@ __all__ = [
     "dead_letter_json",
     "dead_letter_row",
     "error_group_json",
+    "event_cell",
     "event_json",
     "quarantined_json",
     "text_of",
 ]
 
-DEAD_LETTER_COLUMNS = ("ID", "AGE", "EVENT", "RESOURCE", "SUBSCRIPTION", "ATTEMPTS", "ERROR")
+DEAD_LETTER_COLUMNS = (
+    ident("ID"),
+    Column("AGE", right=True),
+    EVENT,
+    RESOURCE,
+    SUBSCRIPTION,
+    Column("ATTEMPTS", right=True, drop=4),
+    rest("ERROR"),
+)
 
 
 def text_of(raw: bytes) -> str:
@@ -54,11 +66,16 @@ def dead_letter_json(letter: DeadLetterEntry) -> dict[str, Any]:
     }
 
 
-def dead_letter_row(letter: DeadLetterEntry) -> tuple[object, ...]:
+def dead_letter_row(catalogue: Catalogue, letter: DeadLetterEntry) -> tuple[object, ...]:
     """Return the cells of DEAD_LETTER_COLUMNS."""
     what = f"{letter.error}: {letter.message}" if letter.error else letter.reason
-    where = (letter.event_id, age(letter.died_at), letter.stream, letter.resource, letter.subscription)
-    return (*where, letter.used, what.strip().partition("\n")[0])
+    where = (letter.event_id, age(letter.died_at), event_cell(catalogue, letter.stream), letter.resource)
+    return (*where, letter.subscription, letter.used, what.strip().partition("\n")[0])
+
+
+def event_cell(catalogue: Catalogue, stream: str) -> Told:
+    """Return the cell of EVENT."""
+    return Told(stream, short(catalogue, stream))
 
 
 def attempt_json(attempt: AttemptError) -> dict[str, Any]:

@@ -1,25 +1,19 @@
-"""What the commands have in common: settings, logging, event loop and store."""
+"""What the commands have in common that work with a store: logging and the store itself."""
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, NamedTuple, TypeVar
-
-import uvloop
+from typing import NamedTuple
 
 from config.errors import ConfigError, RouterError
 from config.settings import Settings
-from config.sources import load_settings
 from config.urls import redact_url
 from router import logs
 from router.access import open_store
 from router.catalogue import Catalogue
-from router.service import load_catalogue
+from router.cli.known import catalogue_of, load_settings
 from router.store import STORE_ERRORS, Store, StoreUnavailable
 
-__all__ = ["Session", "for_reading", "for_service", "opened", "run"]
-
-T = TypeVar("T")
+__all__ = ["Session", "for_service", "opened"]
 
 
 class Session(NamedTuple):
@@ -27,6 +21,7 @@ class Session(NamedTuple):
 
     store: Store
     catalogue: Catalogue
+    settings: Settings
 
 
 def for_service() -> Settings:
@@ -36,33 +31,26 @@ def for_service() -> Settings:
     return settings
 
 
-def for_reading() -> Settings:
-    """Return the settings for a command that ends by itself, and log nothing but what is wrong."""
-    settings = load_settings()
+@asynccontextmanager
+async def opened(settings: Settings | None = None) -> AsyncIterator[Session]:
+    """Open the store to look into it, and log nothing but what is wrong.
+
+    Whatever is wrong with the store, then or later, becomes a StoreUnavailable that says what to do. An embedded one
+    without data is left alone: there is nothing to see, and the wrong folder is no place to make one.
+    """
+    settings = settings or load_settings()
     quiet = settings.log.level in ("debug", "info", "warning")
     logs.configure("warning" if quiet else settings.log.level, settings.log.format)
-    return settings
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a command's work to its end."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
-
-
-@asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Session]:
-    """Open the store; whatever is wrong with it, then or later, becomes a StoreUnavailable that says what to do."""
-    catalogue = load_catalogue(settings)
+    catalogue = catalogue_of(settings)
     async with AsyncExitStack() as stack:
         try:
-            store = await stack.enter_async_context(open_store(settings))
-        except ConfigError:
+            store = await stack.enter_async_context(open_store(settings, create=False))
+        except (ConfigError, StoreUnavailable):
             raise
         except (RouterError, OSError) as error:
             raise StoreUnavailable(f"the embedded server in {settings.data_dir} cannot be used: {error}") from error
         try:
-            yield Session(store, catalogue)
+            yield Session(store, catalogue, settings)
         except BrokenPipeError:  # of stdout: it is an OSError, but none of the store
             raise
         except (StoreUnavailable, *STORE_ERRORS) as error:

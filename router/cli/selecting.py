@@ -9,10 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from router.catalogue import Catalogue
+from router.catalogue import UNLISTED, Catalogue
+from router.cli.known import catalogue_of, load_settings
+from router.globs import is_glob, named, select
 from workers.selector import Selector, parse_moment
 
-__all__ = ["Since", "Until", "What", "narrowed", "select_streams", "selecting"]
+__all__ = ["Since", "Until", "What", "narrowed", "selecting"]
 
 _STDIN = "-"
 
@@ -31,13 +33,11 @@ Until = Annotated[datetime | None, typer.Option(parser=_moment, metavar="TIME", 
 
 What = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[ID|GLOB]...", help="Ids of events or entries; - reads them on stdin; or a glob."),
+    typer.Argument(
+        metavar="[ID|EVENT|GLOB]...",
+        help="Ids of events or entries, - reads them on stdin; or event types, by name or by a glob.",
+    ),
 ]
-
-
-def select_streams(catalogue: Catalogue, glob: str | None) -> tuple[str, ...]:
-    """Return the streams that a glob selects, as in a selector; raises UnknownStream, since it is a slip of the pen."""
-    return Selector(glob).streams(catalogue.streams()) or catalogue.select(glob or "*")
 
 
 def _selector(
@@ -53,8 +53,9 @@ def _selector(
     since: Since = None,
     until: Until = None,
 ) -> Selector:
-    """Declare the options, and make of what is given the selector."""
-    return Selector(events, subscription, error, text, resource, attempts, since, until)
+    """Declare the options, and make of what is given the selector; raises UnknownStream."""
+    wanted = _events(catalogue_of(load_settings()), [events]) if events is not None else None
+    return Selector(wanted, subscription, error, text, resource, attempts, since, until)
 
 
 _OPTIONS = inspect.signature(_selector).parameters
@@ -78,13 +79,32 @@ def selecting(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def narrowed(selector: Selector, arguments: Sequence[str] | None) -> Selector:
-    """Narrow a selector to what the command line names: ids, those on stdin for `-`, and at most one glob."""
-    globs = [argument for argument in arguments or () if "/" in argument or "*" in argument]
-    ids = [argument for argument in arguments or () if argument not in (*globs, _STDIN)]
-    if len(globs) + (selector.events is not None) > 1:
-        raise typer.BadParameter("give one glob over events, not several")
-    if _STDIN in (arguments or ()):
+    """Narrow a selector to what the command line names: ids, those on stdin for `-`, and event types.
+
+    A name that the catalogue knows is that of an event, whatever its spelling; raises UnknownStream for a glob that
+    fits no stream, which is a slip of the pen.
+    """
+    if not arguments:
+        return selector
+    catalogue = catalogue_of(load_settings())
+    events = [argument for argument in arguments if _is_event(catalogue, argument)]
+    ids = [argument for argument in arguments if argument not in (*events, _STDIN)]
+    if events and selector.events is not None:
+        raise typer.BadParameter("name events as arguments or with --event, not both")
+    if _STDIN in arguments:
         ids += sys.stdin.read().split()
         if not ids:  # an empty list of ids must not select everything
             raise typer.BadParameter("no ids on stdin")
-    return replace(selector, events=globs[0] if globs else selector.events).narrowed(*ids)
+    return replace(selector, events=_events(catalogue, events) if events else selector.events).narrowed(*ids)
+
+
+def _is_event(catalogue: Catalogue, argument: str) -> bool:
+    return "/" in argument or is_glob(argument) or argument == UNLISTED or bool(named(catalogue, argument))
+
+
+def _events(catalogue: Catalogue, texts: Sequence[str]) -> str:
+    """Return the globs that select what these texts mean: they themselves, or the streams of the events they name."""
+    globs = [part for text in texts for part in text.split(",")]
+    for glob in globs:
+        select(catalogue, glob)
+    return ",".join(",".join(() if is_glob(glob) else named(catalogue, glob)) or glob for glob in globs)

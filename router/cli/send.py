@@ -12,12 +12,12 @@ import typer
 from config.errors import ConfigError
 from config.settings import Settings
 from router.catalogue import UNLISTED, Catalogue, UnknownStream, fold
-from router.cli.exits import ExitCode, Unanswered
-from router.cli.output import JsonFlag, print_json, print_record, progress
-from router.cli.runtime import for_reading, run
+from router.cli.exits import ExitCode, Unanswered, complain
+from router.cli.known import catalogue_of, load_settings
+from router.cli.loop import run
+from router.cli.output import JsonFlag, clean, print_json, print_record, progress
 from router.cli.sending import Parcel, Signer, Summary, parcels, send_all
 from router.identify import identify
-from router.service import load_catalogue
 
 __all__ = ["find_publisher", "find_streams", "send"]
 
@@ -42,8 +42,8 @@ def send(
     as_json: JsonFlag = False,
 ) -> None:
     """Send signed samples of an event to an ingress."""
-    settings = for_reading()
-    catalogue = load_catalogue(settings)
+    settings = load_settings()
+    catalogue = catalogue_of(settings)
     base, signer = _base(url, settings), Signer(settings, catalogue)
     if file is not None:
         load = _file(catalogue, publisher, file, count or 1)
@@ -81,15 +81,14 @@ def _file(catalogue: Catalogue, publisher: str, file: Path, times: int) -> _Load
 
 
 def _finish(summary: Summary, url: str, *, as_json: bool) -> None:
-    figures = summary.as_json()
     if as_json:
-        print_json(figures)
-    else:
-        statuses = ", ".join(f"{status}: {number}" for status, number in figures["statuses"].items())
-        shown = {name: f"{number}" for name, number in figures.items()} | {"statuses": statuses}
-        print_record(shown)
+        print_json(summary.as_json())
+    elif not summary.unanswered:
+        print_record(summary.as_text())
     if summary.unanswered:
-        raise Unanswered(f"nothing answered at {url}: start `event-router up`, or name an ingress with --url")
+        raise Unanswered(f"nobody answered at {url}: start `event-router up`, or name an ingress with --url")
+    if summary.refusal:
+        complain(f"refused with {clean(summary.refusal)}")
     if summary.refused:
         raise typer.Exit(ExitCode.PARTLY_FAILED)
 

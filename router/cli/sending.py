@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from itertools import cycle, islice
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 
@@ -20,7 +20,7 @@ from router.samples import body, sample
 from router.secrets import secrets_of
 from router.signature import sign
 
-__all__ = ["Parcel", "Signer", "Summary", "parcels", "send_all"]
+__all__ = ["Answer", "Parcel", "Signer", "Summary", "parcels", "send_all"]
 
 _ACCEPTED = 202
 _NO_ANSWER = "no answer"
@@ -47,18 +47,29 @@ class Summary:
     quarantined: int = 0
     refused: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
+    unanswered_items: int = 0
+    refusal: str | None = None
+    """The first status but 202, and why it was that, as far as the answer says."""
 
-    def count(self, parcel: Parcel, status: str, answer: Mapping[str, int] | None) -> None:
-        """Take note of an answer; `answer` holds the figures of a 202."""
+    def count(self, parcel: Parcel, answer: "Answer") -> None:
+        """Take note of an answer."""
         self.requests += 1
         self.sent += parcel.items
-        self.statuses[status] += 1
-        if answer is None:
+        self.statuses[answer.status] += 1
+        figures = answer.figures
+        if figures is None:
             self.refused += parcel.items
+            self._note(parcel, answer)
             return
-        self.accepted += answer["accepted"]
-        self.duplicates += answer["duplicates"]
-        self.quarantined += answer["quarantined"]
+        self.accepted += figures["accepted"]
+        self.duplicates += figures["duplicates"]
+        self.quarantined += figures["quarantined"]
+
+    def _note(self, parcel: Parcel, answer: "Answer") -> None:
+        if answer.status == _NO_ANSWER:
+            self.unanswered_items += parcel.items
+        elif self.refusal is None:
+            self.refusal = f"{answer.status}: {answer.detail}"
 
     @property
     def unanswered(self) -> bool:
@@ -66,8 +77,26 @@ class Summary:
         return self.requests > 0 and self.statuses[_NO_ANSWER] == self.requests
 
     def as_json(self) -> dict[str, Any]:
-        """Return the figures."""
-        return asdict(self) | {"statuses": dict(sorted(self.statuses.items()))}
+        """Return the figures; what nobody answered counts as refused."""
+        figures = asdict(self) | {"statuses": dict(sorted(self.statuses.items()))}
+        return {name: value for name, value in figures.items() if name not in ("unanswered_items", "refusal")}
+
+    def as_text(self) -> dict[str, str]:
+        """Return the figures for people, who are told apart what was refused and what nobody answered."""
+        figures = {name: f"{number}" for name, number in self.as_json().items()}
+        figures["refused"] = f"{self.refused - self.unanswered_items}"
+        if self.unanswered_items:
+            figures["unanswered"] = f"{self.unanswered_items}"
+        statuses = ", ".join(f"{status}: {number}" for status, number in sorted(self.statuses.items()))
+        return {**figures, "statuses": statuses}
+
+
+class Answer(NamedTuple):
+    """What an ingress said: the figures of a 202, or else why it was none."""
+
+    status: str
+    figures: Mapping[str, int] | None = None
+    detail: str = ""
 
 
 class Signer:
@@ -132,8 +161,8 @@ async def send_all(
     async def lane(session: aiohttp.ClientSession) -> None:
         for parcel in waiting:
             await pacer.take(parcel.items)
-            status, answer = await _post(session, f"{url}/webhooks/{parcel.publisher}", parcel, signer.headers(parcel))
-            summary.count(parcel, status, answer)
+            answer = await _post(session, f"{url}/webhooks/{parcel.publisher}", parcel, signer.headers(parcel))
+            summary.count(parcel, answer)
             advance(parcel.items)
 
     connector = aiohttp.TCPConnector(limit=concurrency)
@@ -142,15 +171,23 @@ async def send_all(
     return summary
 
 
-async def _post(
-    session: aiohttp.ClientSession, url: str, parcel: Parcel, headers: Mapping[str, str]
-) -> tuple[str, dict[str, int] | None]:
+async def _post(session: aiohttp.ClientSession, url: str, parcel: Parcel, headers: Mapping[str, str]) -> Answer:
     try:
         async with session.post(url, data=parcel.body, headers=headers) as response:
             text = await response.read()
     except (aiohttp.ClientError, OSError, TimeoutError):
-        return _NO_ANSWER, None
-    return str(response.status), _figures(text) if response.status == _ACCEPTED else None
+        return Answer(_NO_ANSWER)
+    figures = _figures(text) if response.status == _ACCEPTED else None
+    return Answer(str(response.status), figures, "" if figures else _detail(text))
+
+
+def _detail(text: bytes) -> str:
+    """Return what a problem document says was wrong."""
+    try:
+        detail = json.loads(text)["detail"]
+    except (ValueError, KeyError, TypeError):
+        return "the answer does not say why; it may be none of an ingress"
+    return str(detail)
 
 
 def _figures(text: bytes) -> dict[str, int] | None:

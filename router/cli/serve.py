@@ -3,22 +3,26 @@
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
 import typer
 
+from config.settings import Settings
 from router import logs
-from router.cli.demo import run_demo
+from router.cli.banner import Banner
 from router.cli.exits import ExitCode
-from router.cli.runtime import for_service, run
+from router.cli.known import catalogue_of
+from router.cli.loop import run
+from router.cli.runtime import for_service
 from router.service import serve_ingress
 from router.signals import install_stop
 from router.up import run_ingress_processes, run_up, supervised
-from workers.loading import load_subscriptions
-from workers.service import serve_workers, threads_left
+from workers.loading import BrokenModule, load_subscriptions
+from workers.service import serve_workers
+from workers.subscription import Subscription
 
-__all__ = ["demo", "ingress", "up", "worker"]
+__all__ = ["ingress", "up", "worker"]
 
 _DEFAULT = "workers.log_events"
 
@@ -31,7 +35,18 @@ def up(
     ] = None,
 ) -> None:
     """Run everything: the embedded server if that is the store, ingress, and workers."""
-    raise typer.Exit(run(run_up(for_service(), modules or [_DEFAULT], asyncio.Event())))
+    raise typer.Exit(run(_up(for_service(), modules or [_DEFAULT])))
+
+
+async def _up(settings: Settings, modules: Sequence[str]) -> int:
+    if not sys.stdout.isatty():
+        return await run_up(settings, modules, asyncio.Event())
+    banner = asyncio.create_task(Banner(settings, catalogue_of(settings)).show(typer.echo))
+    try:
+        return await run_up(settings, modules, asyncio.Event())
+    finally:
+        banner.cancel()
+        await asyncio.wait([banner])
 
 
 def ingress(
@@ -57,16 +72,24 @@ def worker(
 ) -> None:
     """Run all subscriptions found in modules."""
     settings = for_service()
-    subscriptions = load_subscriptions(modules)
-    run(_until_stopped(lambda stop: serve_workers(settings, subscriptions, stop, name=name)))
-    if threads := threads_left():
-        logs.get("worker").warning("threads_abandoned", threads=threads)
+    subscriptions = _load(modules)
+    run(_until_stopped(lambda stop: _work(settings, subscriptions, stop, name)))
+
+
+async def _work(
+    settings: Settings, subscriptions: Sequence[Subscription], stop: asyncio.Event, name: str | None
+) -> None:
+    if stuck := await serve_workers(settings, subscriptions, stop, name=name):
+        logs.get("worker").warning("handlers_abandoned", handlers=stuck)
         _leave()
 
 
-def demo() -> None:
-    """Run the whole system by itself, feed it everything a sender may send, and count where all of it went."""
-    raise typer.Exit(run_demo(typer.echo))
+def _load(modules: Sequence[str]) -> list[Subscription]:
+    try:
+        return load_subscriptions(modules)
+    except BrokenModule as error:
+        typer.echo(error.traceback, err=True, nl=False)
+        raise
 
 
 async def _until_stopped(serve: Callable[[asyncio.Event], Awaitable[None]]) -> None:
@@ -76,7 +99,7 @@ async def _until_stopped(serve: Callable[[asyncio.Event], Awaitable[None]]) -> N
 
 
 def _leave() -> None:
-    """End at once: the interpreter would wait for threads that a handler never returns from."""
+    """End at once: event loop and interpreter would wait for handlers that never return."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(ExitCode.DONE)

@@ -20,6 +20,7 @@ __all__ = [
     "forget",
     "mark",
     "move",
+    "pending",
     "promote",
     "recover",
     "replay",
@@ -59,6 +60,7 @@ _EXTEND = Script("extend")
 _BEAT = Script("beat")
 _REPLAY = Script("replay")
 _FORGET = Script("forget")
+_PENDING = Script("pending")
 
 
 def append(stream: str, markers: Sequence[str], fields: Sequence[Field], window: int) -> Call:
@@ -117,14 +119,19 @@ def extend(stream: str, group: str, consumer: str, ids: Sequence[Field]) -> Call
     return Call(_EXTEND, (stream,), (group, consumer, *ids))
 
 
-def beat(consumers: str, consumer: str, lease: int) -> Call:
-    """Say that a consumer lives. Reply: those that were silent for longer than `lease` milliseconds."""
-    return Call(_BEAT, (consumers,), (consumer, lease))
+def beat(consumers: str, consumer: str, lease: int, *, judge: bool = True) -> Call:
+    """Say that a consumer lives. Reply: with `judge`, those that were silent for longer than `lease` milliseconds."""
+    return Call(_BEAT, (consumers,), (consumer, lease, _flag(judge)))
 
 
 def replay(dead: str, inbox: str, ids: Sequence[Field], line: str) -> Call:
     """Move dead letters back into the inbox. Reply: how many were still there to be moved."""
     return Call(_REPLAY, (dead, inbox), (line, *ids))
+
+
+def pending(source: str, group: str, consumer: str, start: str) -> Call:
+    """List what is pending with a consumer, from `start` on. Reply: at most BATCH entry ids."""
+    return Call(_PENDING, (source,), (group, consumer, start, BATCH))
 
 
 def forget(source: str, group: str, consumer: str) -> Call:

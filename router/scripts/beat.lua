@@ -3,14 +3,20 @@
 -- A consumer found dead is written down as alive once more, so that only the one who asked recovers its work; if that
 -- one dies too before it has removed the dead consumer, the next to ask a lease later is told again.
 --
+-- Who could not reach the store for a while must not judge others: they could not reach it either.
+--
 -- KEYS[1]  sorted set of consumers by last heartbeat
 -- ARGV[1]  consumer
 -- ARGV[2]  lease, milliseconds: who was silent for longer is dead
--- Reply    the consumers found dead, at most 16
+-- ARGV[3]  '1' to ask who died
+-- Reply    the consumers found dead, at most 16; none if not asked
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local stamp = string.format('%.0f', now)
 redis.call('ZADD', KEYS[1], stamp, ARGV[1])
+if ARGV[3] ~= '1' then
+  return {}
+end
 local limit = string.format('(%.0f', now - tonumber(ARGV[2]))
 local dead = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', limit, 'LIMIT', 0, 16)
 for _, consumer in ipairs(dead) do

@@ -1,6 +1,7 @@
 """The command line in this process, on a fake store."""
 
 import asyncio
+import io
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -14,12 +15,20 @@ from support.stores import fake_store, fresh_keys
 from typer.testing import CliRunner, Result
 
 from config.settings import Settings
-from router.cli.main import app
+from router.cli.app import app
 from router.store import Store
 
-__all__ = ["Cli", "cli_on_fake_store"]
+__all__ = ["Cli", "Terminal", "cli_on_fake_store"]
 
 T = TypeVar("T")
+
+
+class Terminal(io.StringIO):
+    """A text stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
 
 
 class Cli:

@@ -1,6 +1,7 @@
 """The commands on dead letters."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -72,6 +73,14 @@ def test_list_table(dlq: Cli) -> None:
         (("--events", f"{FINANCIAL}/customer_*"), ["e4", "e2", "e1"]),
         ((f"{FINANCIAL}/supplier_changed",), ["e3"]),
         (("e1", "E2"), ["e2", "e1"]),
+        (("customer_changed",), ["e4", "e2", "e1"]),
+        (("CustomerChanged", "e1"), ["e1"]),
+        (("Visma-Net-Financial/Supplier_Changed",), ["e3"]),
+        (("supplier_changed", "customer_*"), ["e4", "e3", "e2", "e1"]),
+        (("--event", "SupplierChanged"), ["e3"]),
+        (("--event", "customerinvoice_changed"), []),
+        (("unlisted",), []),
+        (("customer",), []),
         (("--subscription", "audit"), ["e4"]),
         (("--error", "keyerror"), ["e4"]),
         (("--text", "no customer"), ["e3", "e2", "e1"]),
@@ -94,7 +103,8 @@ def test_selection(dlq: Cli, options: tuple[str, ...], ids: list[str]) -> None:
     [
         (("list", "--since", "soon"), "'soon' is no time"),
         (("list", "--event", "custmer_*"), "did you mean"),
-        (("list", "--event", "a/*", "b/*"), "one glob"),
+        (("list", "--event", "customer_*", "supplier_*"), "not both"),
+        (("list", "custmer_*"), "did you mean"),
         (("list", "--limit", "0"), "greater than or equal to 1"),
         (("list", "--frobnicate"), "No such option"),
         (("show",), "Missing argument"),
@@ -108,11 +118,26 @@ def test_usage(dlq: Cli, arguments: tuple[str, ...], message: str) -> None:
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", ["list", "stats"])
+def test_no_such_subscription(dlq: Cli, command: str) -> None:
+    """A subscription that nobody has is no failure, but said, with those there are; one that has nothing is not."""
+    result = dlq.run("dlq", command, "--subscription", "snyc")
+    assert result.exit_code == 0
+    assert result.stderr == "event-router: no subscription 'snyc' exists; there are audit, sync\n"
+    assert dlq.run("dlq", command, "--subscription", "audit", "--event", "supplier_*").stderr == ""
+
+
+def test_no_subscription_at_all(cli: Cli) -> None:
+    """Where no worker ever ran, that is what is said."""
+    assert "no worker has run yet" in cli.run("dlq", "list", "--subscription", "sync").stderr
+
+
 def test_list_says_there_is_more(dlq: Cli) -> None:
     """A table that is cut says so, on stderr."""
     result = dlq.run("dlq", "list", "--limit", "2")
     assert len(result.stdout.splitlines()) == 3
     assert "more than these 2" in result.stderr
+    assert "more than this one" in dlq.run("dlq", "list", "--limit", "1").stderr
 
 
 def test_stats(dlq: Cli) -> None:
@@ -134,6 +159,13 @@ def test_stats(dlq: Cli) -> None:
         "sample": "e2",
     }
     assert "no customer #" in dlq.ok("dlq", "stats", "--subscription", "sync")
+
+
+def test_one_is_told_as_one(dlq: Cli) -> None:
+    """A single dead letter is told in the singular."""
+    assert "replay 1 dead letter:" in dlq.run("dlq", "replay", "e1", "--dry-run").stderr
+    assert "1 dead letter is more than 0" in dlq.run("dlq", "stats", "e1", "--fail-over", "0").stderr
+    assert "no dead letter matches" in dlq.fails(3, "dlq", "replay", "nothing")
 
 
 @pytest.mark.parametrize(("threshold", "code"), [("3", 5), ("4", 0)])
@@ -175,6 +207,17 @@ def test_show_of_several(dlq: Cli) -> None:
     assert dlq.json("dlq", "show", "e1", "--subscription", "sync")["subscription"] == "sync"
 
 
+def test_show_by_a_shortened_id(dlq: Cli) -> None:
+    """An id that is copied from a narrow table is understood."""
+
+    async def fill(store: Store) -> None:
+        await put_dead(store, "bc0fa46d-44da-45c4-8c18-a26cb6eca33c")
+
+    dlq.fill(fill)
+    assert dlq.json("dlq", "show", "BC0FA…ca33c")["id"] == "bc0fa46d-44da-45c4-8c18-a26cb6eca33c"
+    assert "no dead letter has the id bc0fa…ca33d" in dlq.fails(3, "dlq", "show", "bc0fa…ca33d")
+
+
 def test_show_unreadable(dlq: Cli) -> None:
     """A dead letter that is no event is shown as it is."""
 
@@ -200,7 +243,7 @@ def test_replay_one(dlq: Cli) -> None:
     """A single match goes at once; the log says who, why, which and how many."""
     result = dlq.run("dlq", "replay", "e1", "--reason", "fixed", "--json")
     assert json.loads(result.stdout) == {"matched": 1, "replayed": 1, "failed": 0}
-    audit = json.loads(result.stderr)
+    audit = json.loads(result.stderr.splitlines()[-1])
     assert audit["event"] == "dead_letters_replayed"
     assert (audit["reason"], audit["selector"], audit["changed"]) == ("fixed", {"ids": ["e1"]}, 1)
     assert audit["by"]
@@ -234,7 +277,25 @@ def test_replay_of_everything(dlq: Cli) -> None:
         await put_dead(store, "last")
 
     dlq.fill(one)
-    assert "all 1 dead letters" in dlq.fails(2, "dlq", "replay")
+    said = dlq.fails(2, "dlq", "replay")
+    assert "replay the only dead letter, since nothing selects:" in said
+    assert "add --yes to replay it\n" in said
+
+
+def test_replay_without_a_worker(dlq: Cli) -> None:
+    """Whether somebody works for a subscription is told before its events are given back to it."""
+    words = "no worker runs for {} now: what is replayed waits until one does"
+    assert words.format("audit, sync") in dlq.fails(2, "dlq", "replay")
+
+    async def work(store: Store) -> None:
+        now, keys = time.time() * 1000, store.keys
+        await store.client.zadd(keys.consumers("audit"), {"old": 5, "dead": now - 60_000})
+        await store.client.zadd(keys.consumers("sync"), {"old": 5, "alive": now - 1000})
+
+    dlq.fill(work)
+    assert words.format("audit") + "\n" in dlq.fails(2, "dlq", "replay")
+    assert "no worker" not in dlq.run("dlq", "replay", "e1").stderr
+    assert "no worker" not in dlq.run("dlq", "purge", "e4").stderr
 
 
 def test_replay_ids_of_stdin(dlq: Cli) -> None:
@@ -305,7 +366,7 @@ def test_gone_meanwhile(dlq: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
         return Result(0, 0)
 
     monkeypatch.setattr(DeadLetters, "replay", nothing)
-    assert "replayed 0 of 1, 1 were gone already" in dlq.ok("dlq", "replay", "e1")
+    assert "replayed 0 of 1, 1 was gone already" in dlq.ok("dlq", "replay", "e1")
 
 
 def test_store_lost_meanwhile(dlq: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,7 +377,7 @@ def test_store_lost_meanwhile(dlq: Cli, monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(DeadLetters, "replay", lost)
     said = dlq.fails(4, "dlq", "replay", "--yes")
-    assert "0 of 4 were replayed" in said
+    assert "the store was lost when 0 of 4 were replayed" in said
     assert "ConnectionError: reset" in said
 
 

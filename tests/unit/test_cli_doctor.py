@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cli import Cli
+from support.cli import Cli, Terminal
 
 from config.settings import RedisSettings, Settings
 from router.catalogue import Catalogue
-from router.cli.checks import judge_publishers, judge_server
+from router.cli.checks import Check, judge_publishers, judge_server
+from router.cli.doctor import _print
 from router.store import Store
 
 GOOD = {
@@ -111,6 +112,30 @@ def test_cluster(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROUTER_SECRETS__VISMA_NET_FINANCIAL", "x")
     checks = cli.json("doctor", code=1)["checks"]
     assert [check["state"] for check in checks if check["name"] == "append-only file"] == ["ok", "failed"]
+
+
+def test_no_data(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A folder without data is a failed check that names it in full; it is not made."""
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    checks = {check["name"]: check for check in cli.json("doctor", code=1)["checks"]}
+    assert checks["settings"]["detail"].endswith(f"data in {tmp_path}/data")
+    assert (checks["store"]["state"], checks["store"]["detail"]) == ("failed", f"no data in {tmp_path}/data")
+    assert "event-router up" in checks["store"]["advice"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal what was found and what to do about it are read as one text, in the terminal's width."""
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "60")
+    _print([Check("a", "ok", "fine"), Check("memory", "warning", "is " + "very " * 12 + "full", "buy some")])
+    lines = terminal.getvalue().splitlines()
+    assert lines[2] == "OK       a: fine"
+    assert lines[3].startswith("WARNING  memory: is very")
+    assert lines[-1].endswith("full \N{RIGHTWARDS ARROW} buy some")
+    assert max(map(len, lines)) <= 60
 
 
 @pytest.mark.parametrize(

@@ -7,44 +7,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import typer
 from redis.exceptions import ConnectionError as RedisConnectionError
+from support.cli import Terminal
 from typer.testing import CliRunner
 
 from config.errors import ConfigError, RouterError
 from router.catalogue import UnknownStream
 from router.cli.exits import Guarded, NothingMatched, Unanswered
 from router.cli.main import main
-from router.cli.output import age, print_record, print_table, progress, stamp
+from router.cli.output import age, print_record, progress, stamp
 from router.store import StoreUnavailable
-
-
-class Terminal(io.StringIO):
-    """A text stream that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        """Say so."""
-        return True
-
-
-def test_plain_table(capsys: pytest.CaptureFixture[str]) -> None:
-    """Columns are aligned, nothing is cut, an empty cell is a dash and what could command a terminal is not printed."""
-    print_table(("A", "B", "C"), [("x" * 100, None, 1), ("y\n\x1b[2J", "", "ø")])
-    assert capsys.readouterr().out.splitlines() == [
-        f"A{' ' * 99}  B  C",
-        f"{'x' * 100}  -  1",
-        f"y\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}[2J{' ' * 94}  -  ø",
-    ]
-    print_table(("A", "B"), [])
-    assert capsys.readouterr().out == "A  B\n"
-
-
-def test_drawn_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal the table is drawn, and what looks like markup is text."""
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stdout", terminal)
-    print_table(("NAME",), [("[bold]x",), ("\x1b[31mred",)])
-    assert "─" in terminal.getvalue()
-    assert "[bold]x" in terminal.getvalue()
-    assert "\x1b[31mred" not in terminal.getvalue()
 
 
 def test_record(capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,7 +87,7 @@ def test_main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     """The command knows its version, and that it is not installed."""
     monkeypatch.setattr(sys, "argv", ["event-router", "--version"])
     for distribution in ("pytest", "not-installed-at-all"):
-        monkeypatch.setattr("router.cli.main._DISTRIBUTION", distribution)
+        monkeypatch.setattr("router.cli.app._DISTRIBUTION", distribution)
         with pytest.raises(SystemExit, match="0"):
             main()
     assert capsys.readouterr().out.splitlines() == [f"event-router {pytest.__version__}", "event-router unknown"]

@@ -96,6 +96,8 @@ def test_events_json(filled: Cli) -> None:
     ("options", "ids"),
     [
         (("customer_changed",), ["c3", "c2", "c1"]),
+        (("CustomerChanged",), ["c3", "c2", "c1"]),
+        (("customerinvoice_changed",), []),
         ((CUSTOMERS, "--resource", "customer/2"), ["c3", "c2"]),
         ((CUSTOMERS, "--company", "7", "--limit", "1"), ["c2"]),
         (("--until", "2020-01-01"), []),
@@ -128,6 +130,16 @@ def test_events_show(filled: Cli) -> None:
     assert text.startswith(f"stream           {CUSTOMERS}\n")
     assert "tenant_id" not in text
     assert "events list" in filled.fails(3, "events", "show", "c9")
+
+
+def test_events_show_by_a_shortened_id(filled: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An id that is copied from a narrow table is understood, if the event is among the newest."""
+    filled.fill(lambda store: put_events(store, "bc0fa46d-44da-45c4-8c18-a26cb6eca33c", resource="customer/9"))
+    assert filled.json("events", "show", "BC0FA…ca33c")["resource"] == "customer/9"
+    filled.fails(3, "events", "show", "bc0fb…ca33c")
+    filled.fill(lambda store: put_events(store, "newer"))
+    monkeypatch.setattr("router.cli.events.SEARCHED", 1)
+    filled.fails(3, "events", "show", "BC0FA…ca33c")
 
 
 def test_quarantine(cli: Cli) -> None:
@@ -177,11 +189,25 @@ def test_config(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_embedded_server_that_does_not_start(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An embedded server that cannot be started is a store that cannot be reached."""
     monkeypatch.undo()
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("ROUTER_DATA_DIR", str(tmp_path / "file"))
+    monkeypatch.setenv("ROUTER_DATA_DIR", str(tmp_path))
+    for name in ("appendonlydir", "owner.lock"):
+        (tmp_path / "redis" / name).mkdir(parents=True)
     said = cli.fails(4, "streams")
     assert "cannot be used" in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command", [("events", "list"), ("events", "show", "x"), ("dlq", "list"), ("dlq", "replay"), ("streams",)]
+)
+def test_no_data(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: tuple[str, ...]) -> None:
+    """Looking into a folder where nothing ever ran makes nothing there; where it looked and what to do is said."""
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    said = cli.fails(4, *command)
+    assert said.startswith(f"event-router: no data in {tmp_path}/data: start `event-router up`")
+    assert said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_sentinel_without_service(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from config.settings import Settings
 from router.catalogue import Catalogue, UnknownStream
 from router.cli.pace import Pacer
 from router.cli.send import find_publisher, find_streams
-from router.cli.sending import parcels
+from router.cli.sending import Answer, Parcel, Summary, parcels
 from router.identify import Identified, identify
 from router.signature import verify
 
@@ -140,6 +140,30 @@ def test_figures_add_up(cli: Cli, receiver: Receiver) -> None:
     assert summary["statuses"] == {"202": 1, "401": 1, "503": 1}
 
 
+def test_reason_of_a_refusal(cli: Cli, receiver: Receiver) -> None:
+    """The first refusal is told with the reason that the ingress gave, beside the figures."""
+    details = iter(["the signature is not of these bytes\x1b[2J", "never told"])
+    receiver.answer = lambda _items: web.json_response({"detail": next(details)}, status=401)
+    result = cli.run("send", FINANCIAL, "customer_changed", "--count", "2", "--concurrency", "1", "--json")
+    assert json.loads(result.stdout)["statuses"] == {"401": 2}
+    assert result.stderr == (
+        "event-router: refused with 401: the signature is not of these bytes\N{REPLACEMENT CHARACTER}[2J\n"
+    )
+    receiver.answer = lambda _items: web.Response(status=502, text="<html>")
+    assert "502: the answer does not say why" in cli.fails(1, "send", FINANCIAL, "customer_changed")
+
+
+def test_some_are_not_answered() -> None:
+    """People are told apart what was refused and what nobody answered; machines have them as one, as ever."""
+    summary, parcel = Summary(), Parcel(FINANCIAL, b"", 5)
+    for answer in (Answer("no answer"), Answer("401", None, "why"), Answer("no answer")):
+        summary.count(parcel, answer)
+    assert (summary.as_json()["refused"], "unanswered" in summary.as_json()) == (15, False)
+    assert (summary.as_text()["refused"], summary.as_text()["unanswered"]) == ("5", "10")
+    assert summary.as_text()["statuses"] == "401: 1, no answer: 2"
+    assert (summary.refusal, summary.unanswered) == ("401: why", False)
+
+
 def test_not_an_ingress(cli: Cli, receiver: Receiver) -> None:
     """A 202 of something that is no ingress accepts nothing."""
     for text in ("fine", "{}", "[]", '{"accepted": "x", "duplicates": 0, "quarantined": 0}'):
@@ -164,7 +188,9 @@ def test_nothing_answers(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.exit_code == 4
     assert json.loads(result.stdout)["statuses"] == {"no answer": 3}
     assert json.loads(result.stdout)["refused"] == 3
-    assert "nothing answered at http://127.0.0.1:1" in result.stderr
+    assert "nobody answered at http://127.0.0.1:1:" in result.stderr
+    result = cli.run("send", FINANCIAL, "customer_changed", "--url", "http://127.0.0.1:1")
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (4, "", 1)
 
 
 def test_secrets(cli: Cli, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

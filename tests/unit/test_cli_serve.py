@@ -1,16 +1,19 @@
 """The commands that run processes: what they hand to the parts that do the work."""
 
 import asyncio
+import io
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from support.cli import Cli
+from support.cli import Cli, Terminal
 
 from config.errors import ConfigError
 from config.settings import Settings
+from router.cli.banner import Banner
+from router.cli.serve import _up
 from router.signals import PARENT_FD
 from workers import Subscription
 
@@ -26,6 +29,8 @@ async def handle(event: Event) -> None: ...
 
 class Calls(list[tuple[Any, ...]]):
     """What a command called."""
+
+    stuck: ClassVar[list[str]] = []
 
     async def run_up(self, settings: Settings, modules: Sequence[str], stop: asyncio.Event) -> int:
         """Stand in for the whole system."""
@@ -45,9 +50,10 @@ class Calls(list[tuple[Any, ...]]):
 
     async def serve_workers(
         self, settings: Settings, subscriptions: Sequence[Subscription], stop: asyncio.Event, *, name: str | None = None
-    ) -> None:
-        """Stand in for the workers."""
+    ) -> list[str]:
+        """Stand in for the workers, which leave behind the handlers that are named in `stuck`."""
         self.append(("workers", [subscription.name for subscription in subscriptions], name))
+        return self.stuck
 
 
 @pytest.fixture(autouse=True)
@@ -98,6 +104,41 @@ def test_worker(cli: Cli, calls: Calls, tmp_path: Path) -> None:
     assert calls == [("workers", ["log-events", "mine"], "w1")]
 
 
+def test_broken_module(cli: Cli, calls: Calls, tmp_path: Path) -> None:
+    """An error in the user's module is their traceback and one line, and no frame of ours."""
+    (tmp_path / "my_worker.py").write_text("import json\njson.loads(5)\n")
+    said = cli.fails(2, "worker", "./my_worker.py").splitlines()
+    assert said[0] == "Traceback (most recent call last):"
+    assert said[1].endswith('my_worker.py", line 2, in <module>')
+    assert said[-2].startswith("TypeError")
+    assert said[-1].startswith("event-router: ./my_worker.py cannot be imported: TypeError: ")
+    assert "router/cli" not in "".join(said)
+    assert calls == []
+
+
+def test_banner_is_for_terminals(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`up` shows its banner on a terminal and nowhere else; what it waits for ends with `up`."""
+    shown: list[str] = []
+
+    async def show(self: Banner, say: Any) -> None:
+        shown.append("begun")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            shown.append("ended")
+
+    async def run_up(*_: Any) -> int:
+        await asyncio.sleep(0)
+        return 3
+
+    monkeypatch.setattr(Banner, "show", show)
+    monkeypatch.setattr("router.cli.serve.run_up", run_up)
+    for stream, expected in ((io.StringIO(), []), (Terminal(), ["begun", "ended"])):
+        monkeypatch.setattr("sys.stdout", stream)
+        assert asyncio.run(_up(Settings(), ["m"])) == 3
+        assert shown == expected
+
+
 @pytest.mark.parametrize("module", ["no_such_module", "none.py", "json"])
 def test_wrong_module(cli: Cli, calls: Calls, module: str) -> None:
     """A module that is not there, or holds no subscription, is exit code 2 and one line."""
@@ -105,10 +146,10 @@ def test_wrong_module(cli: Cli, calls: Calls, module: str) -> None:
     assert calls == []
 
 
-def test_threads_left(cli: Cli, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads that a handler never returns from do not keep the process."""
+def test_handlers_left(cli: Cli, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Handlers that never return do not keep the process, neither its event loop nor its interpreter."""
     ended: list[int] = []
-    monkeypatch.setattr("router.cli.serve.threads_left", lambda: ["handler-mine_0"])
+    monkeypatch.setattr(calls, "stuck", ["handler-mine_0"])
     monkeypatch.setattr("router.cli.serve.os._exit", ended.append)
     assert "handler-mine_0" in cli.fails(0, "worker", "workers.log_events")
     assert ended == [0]
@@ -116,7 +157,7 @@ def test_threads_left(cli: Cli, calls: Calls, monkeypatch: pytest.MonkeyPatch) -
 
 def test_demo(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """The exit code of `demo` is that of its count."""
-    monkeypatch.setattr("router.cli.serve.run_demo", lambda say: say("counted") or 1)
+    monkeypatch.setattr("router.cli.demo.run_demo", lambda say: say("counted") or 1)
     assert cli.run("demo").exit_code == 1
 
 

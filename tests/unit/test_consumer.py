@@ -87,8 +87,8 @@ class Bench:
         for reader in consumer._readers:
             await reader._client.aclose()
             await reader._pool.aclose()
-        if consumer._executor._threads:
-            consumer._executor._threads.shutdown(wait=False, cancel_futures=True)
+        for lane in consumer._executor._lanes:
+            lane.abandon_thread()
 
     async def publish(self, *names: str, stream: str = STREAM) -> None:
         """Append events as ingress does."""
@@ -829,6 +829,72 @@ async def test_a_stop_waits_for_what_runs(bench: Bench) -> None:
     assert await bench.pending(subscription) == 0
 
 
+@pytest.mark.parametrize("finishes", [True, False])
+async def test_a_stop_with_threads(bench: Bench, *, finishes: bool) -> None:
+    """A thread may finish within the time allowed; one that does not cannot be stopped, and its event is given back."""
+    inside, release = threading.Event(), threading.Event()
+
+    def handler(_event: Event) -> None:
+        inside.set()
+        release.wait(10)
+
+    subscription = subscribe(handler, concurrency=1, timeout=None)
+    consumer = await bench.start(subscription, shutdown_timeout=5.0 if finishes else 0.05)
+    await bench.publish("a")
+    await eventually(inside.is_set)
+    stopping = asyncio.ensure_future(bench.stop(consumer))
+    if finishes:
+        release.set()
+    await stopping
+    release.set()
+    assert bench.count(subscription, "done" if finishes else "returned") == 1
+    assert await bench.client.xlen(bench.keys.inbox(STREAM, "sub")) == (0 if finishes else 1)
+
+
+async def test_a_handler_that_ignores_its_cancellation_does_not_hold_up_a_stop(bench: Bench) -> None:
+    """A stop takes as long as it is allowed to, whatever a handler does about being cancelled."""
+    release = asyncio.Event()
+
+    async def handler(_event: Event) -> None:
+        while not release.is_set():
+            with suppress(asyncio.CancelledError):
+                await release.wait()
+
+    subscription = subscribe(handler, concurrency=1, timeout=None)
+    consumer = await bench.start(subscription, shutdown_timeout=0.1)
+    await bench.publish("a")
+    await eventually(lambda: any(lane.holding for lane in consumer._executor._lanes))
+    stopping = asyncio.ensure_future(consumer.stop())
+    done, _ = await asyncio.wait([stopping], timeout=3)
+    was_stuck = consumer.stuck
+    release.set()
+    await stopping
+    bench.alive.remove(consumer)
+    assert done
+    assert was_stuck
+    await eventually(lambda: not consumer.stuck)
+
+
+async def test_whatever_breaks_in_a_lane_counts_as_a_failed_attempt(bench: Bench, seen: Seen) -> None:
+    """A fault of ours in the middle of an attempt costs the event an attempt, and neither the event nor the lane."""
+    subscription = subscribe(seen.handle, concurrency=1)
+    consumer = await bench.start(subscription)
+    attempts = consumer._executor._attempts
+    original, faults = attempts._prepare, [ZeroDivisionError()]
+
+    def broken(held: Any) -> Any:
+        if faults:
+            raise faults.pop()
+        return original(held)
+
+    attempts._prepare = broken  # type: ignore[method-assign]
+    await bench.publish("a")
+    await seen.all_of("a")
+    await bench.finished(subscription)
+    assert seen.deliveries[0].attempt == 2
+    assert seen.deliveries[0].errors[0].error == "ZeroDivisionError"
+
+
 async def test_a_batch_that_waits_for_more_is_handled_before_the_end(bench: Bench) -> None:
     """A stop while a batch gathers lets that batch run."""
     batches: list[int] = []
@@ -870,6 +936,32 @@ async def test_a_stop_does_not_wait_for_the_blocked_read(real_store: Store, cata
     await seen.all_of("a")
     async with asyncio.timeout(10):
         await bench.stop(consumer)
+
+
+async def test_a_stop_ends_although_a_cancellation_is_swallowed(
+    bench: Bench, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop that goes on although it was cancelled once is ended by a stop all the same.
+
+    On Python 3.11 `asyncio.wait_for`, by which redis-py sends every command, swallows a cancellation when what it waits
+    for ends in the same turn of the loop.
+    """
+    consumer = await bench.start(subscribe(seen.handle), lease=SHORT)
+    original = bench.store.call
+    swallowing = asyncio.Event()
+
+    async def call(argument: scripts.Call) -> Any:
+        if argument.script.name == "beat" and not swallowing.is_set():
+            swallowing.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        return await original(argument)
+
+    monkeypatch.setattr(bench.store, "call", call)
+    await swallowing.wait()
+    async with asyncio.timeout(3):
+        await consumer.stop()
+    bench.alive.remove(consumer)
 
 
 async def test_a_stop_before_anything_came(bench: Bench, seen: Seen) -> None:
@@ -988,6 +1080,28 @@ async def test_a_consumer_that_lost_its_lease_does_not_start_what_it_lost(bench:
     assert gate.entered == ["a"]
     assert bench.count(subscription, "lost") == 1
     assert bench.count(subscription, "done") == 1
+
+
+async def test_a_lost_delivery_makes_room_for_the_next(
+    bench: Bench, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A delivery found lost before it started leaves the hands as one that was settled does: reading goes on."""
+    inbox = bench.keys.inbox(STREAM, "sub")
+    original = bench.store.call
+
+    async def stolen(call: scripts.Call) -> Any:
+        if call.script.name == "mark":
+            await eventually(lambda: bench.alive and bench.alive[0]._readers[0]._room._waiters)
+            await bench.client.xclaim(inbox, "sub", "thief", 0, [call.args[2]])
+        return await original(call)
+
+    monkeypatch.setattr(bench.store, "call", stolen)
+    subscription = subscribe(seen.handle, concurrency=1)
+    await bench.client.xadd(inbox, {"id": "lost", "at": 1, "raw": '{"event": "customer_changed"}', "crashes": 1})
+    await bench.start(subscription)
+    await eventually(lambda: bench.count(subscription, "lost") == 1)
+    await bench.publish("next")
+    await eventually(lambda: seen.ids == ["next"], timeout=2)
 
 
 async def buffered(bench: Bench, consumer: Consumer) -> Any:
@@ -1149,6 +1263,122 @@ async def test_a_stop_while_the_store_is_away_ends(bench: Bench, seen: Seen, mon
     assert outage.calls
     outage.on = False
     await consumer._settler.drain()
+
+
+async def test_a_stop_with_unsettled_work_gives_up_waiting(
+    bench: Bench, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be settled before the end of a stop stays pending, for the next consumer to take over."""
+    subscription = subscribe(seen.handle)
+    consumer = await bench.start(subscription, shutdown_timeout=0.2)
+    outage = Outage(bench.store, monkeypatch)
+    outage.on = False
+    await bench.publish("a")
+    outage.on = True
+    await seen.all_of("a")
+    async with asyncio.timeout(10):
+        await bench.stop(consumer)
+    assert len(consumer.context.held) == 1
+    assert await bench.pending(subscription) == 1
+    outage.on = False
+    await consumer._settler.drain()
+    assert await bench.pending(subscription) == 0
+
+
+@pytest.mark.parametrize("owner", ["c1", "thief"])
+async def test_what_waited_for_long_is_asked_for_before_it_starts(bench: Bench, owner: str) -> None:
+    """When the heartbeats cannot have renewed a delivery for half a lease, the store says whose it is by now."""
+    gate = Gate()
+    subscription = subscribe(gate.handle, concurrency=1, timeout=None)
+    consumer = await bench.start(subscription)
+    await bench.publish("a")
+    await eventually(lambda: gate.inside == 1)
+    await consumer._readers[0].stop()
+    await eventually(consumer._reading[0].done)
+    await bench.publish("b")
+    waiting = await buffered(bench, consumer)
+    waiting.touched -= CALM
+    await bench.client.xclaim(bench.keys.events(STREAM), "sub", owner, 0, [waiting.entry_id])
+    gate.open.set()
+    await eventually(lambda: not consumer.context.held)
+    assert gate.entered == (["a", "b"] if owner == "c1" else ["a"])
+    assert bench.count(subscription, "lost") == (0 if owner == "c1" else 1)
+
+
+async def test_a_suspect_waits_for_the_store_to_take_its_mark(
+    bench: Bench, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A suspect is not started before the store knows, else a crash would not count; it starts when it does."""
+    inbox = bench.keys.inbox(STREAM, "sub")
+    original = bench.store.call
+    failures = [RedisConnectionError("away"), OSError("net"), TimeoutError()]
+
+    async def call(argument: scripts.Call) -> Any:
+        if argument.script.name == "mark" and failures:
+            assert seen.ids == []
+            raise failures.pop()
+        return await original(argument)
+
+    monkeypatch.setattr(bench.store, "call", call)
+    await bench.client.xadd(inbox, {"id": "s", "at": 1, "raw": '{"event": "customer_changed"}', "crashes": 1})
+    subscription = subscribe(seen.handle)
+    await bench.start(subscription)
+    await seen.all_of("s")
+    await bench.finished(subscription)
+    assert failures == []
+    assert seen.deliveries[0].attempt == 2
+
+
+async def test_a_suspect_of_a_lost_group_is_not_started(
+    bench: Bench, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the group is gone by the time a suspect is marked, nobody owns it, and it does not start."""
+    inbox = bench.keys.inbox(STREAM, "sub")
+    original = bench.store.call
+
+    async def call(argument: scripts.Call) -> Any:
+        if argument.script.name == "mark":
+            await bench.client.delete(inbox)
+        return await original(argument)
+
+    monkeypatch.setattr(bench.store, "call", call)
+    await bench.client.xadd(inbox, {"id": "s", "at": 1, "raw": '{"event": "customer_changed"}', "crashes": 1})
+    subscription = subscribe(seen.handle)
+    await bench.start(subscription)
+    await eventually(lambda: bench.count(subscription, "lost") == 1)
+    await bench.publish("a")
+    await seen.all_of("a")
+    assert seen.ids == ["a"]
+
+
+async def test_a_returning_consumer_takes_over_what_it_held(bench: Bench, seen: Seen) -> None:
+    """A process that comes back under its old name has its earlier work at once, without waiting for a lease."""
+    gate = Gate()
+    vanishing = await bench.start(subscribe(gate.handle, timeout=None), "c1")
+    await bench.publish("a")
+    await eventually(lambda: gate.inside == 1)
+    bench.kill(vanishing)
+    await bench.bury(vanishing)
+    settings = WorkerSettings(lease=CALM, block=0.1)
+    subscription = subscribe(seen.handle)
+    consumer = Consumer(subscription, "c1", bench.store, bench.catalogue, settings, bench.metrics, returning=True)
+    bench.alive.append(consumer)
+    await consumer.start()
+    await seen.all_of("a")
+    await bench.finished(subscription)
+    assert seen.deliveries[0].attempt == 2
+
+
+async def test_a_handler_cut_off_by_a_stop_is_given_back_after_its_time_out_too(bench: Bench, seen: Seen) -> None:
+    """A stop in the middle of handlers leaves every event either settled or back in the inbox, none in between."""
+    gate = Gate()
+    names = [f"n{number}" for number in range(6)]
+    stopping = await bench.start(subscribe(gate.handle, concurrency=3, timeout=0.3), "c1", shutdown_timeout=0.25)
+    await bench.publish(*names)
+    await eventually(lambda: gate.inside == 3)
+    await bench.stop(stopping)
+    await bench.start(subscribe(seen.handle), "c2")
+    await seen.all_of(*names)
 
 
 async def test_a_broken_loop_is_reported(bench: Bench, seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:

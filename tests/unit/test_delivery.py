@@ -117,6 +117,29 @@ def test_a_nested_class_is_named_in_full() -> None:
     assert json.loads(error_line(Inner(), 1, AT))["error"].endswith("<locals>.Inner")
 
 
+class Nasty(Exception):
+    """An error whose own code fails."""
+
+    def __str__(self) -> str:
+        raise AttributeError("no text")
+
+
+def test_an_error_without_a_text_is_a_line_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a text nor a traceback that cannot be made keeps a failure from being written down."""
+    with pytest.raises(Nasty) as caught:
+        raise Nasty
+    [error] = read_history(error_line(caught.value, 1, AT).encode())
+    assert error.error == "Nasty"
+    assert "AttributeError" in error.message
+
+    def failing(_error: BaseException) -> list[str]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("traceback.format_exception", failing)
+    [error] = read_history(error_line(caught.value, 1, AT).encode())
+    assert "ZeroDivisionError" in error.traceback
+
+
 @pytest.mark.parametrize(
     "line",
     [

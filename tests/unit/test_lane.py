@@ -38,7 +38,9 @@ async def test_a_handler_over_its_time_is_cancelled_and_told_so() -> None:
     with pytest.raises(asyncio.CancelledError):
         await lane.task
     assert lane.timed_out
+    watchdog.finished(lane)
     assert lane.deadline is None
+    watchdog.stop()
 
 
 async def test_only_those_over_their_time_are_cancelled() -> None:
@@ -68,6 +70,7 @@ async def test_a_finished_handler_is_left_alone() -> None:
     watchdog.finished(first)
     await eventually(lambda: second.timed_out)
     assert not first.timed_out
+    watchdog.finished(second)
     await eventually(lambda: watchdog._timer is None)
     watchdog.started(first)
     assert watchdog._timer is not None
@@ -98,3 +101,14 @@ async def test_a_new_start_forgets_an_earlier_time_out() -> None:
     watchdog.stop()
     assert watchdog._timer is None
     await end(made)
+
+
+def test_a_lane_keeps_its_thread_until_it_is_abandoned() -> None:
+    """A lane has one thread for all its plain handlers; one that hangs is left to itself, and another takes over."""
+    lane = Lane("mine")
+    assert not lane.abandon_thread()
+    first = lane.thread()
+    assert lane.thread() is first
+    assert lane.abandon_thread()
+    assert lane.thread() is not first
+    assert lane.abandon_thread()

@@ -8,7 +8,7 @@ import pytest
 
 from config.errors import ConfigError
 from workers import Subscription
-from workers.loading import load_subscriptions
+from workers.loading import BrokenModule, load_subscriptions
 
 GOOD = """
 from workers import Subscription
@@ -97,13 +97,34 @@ def test_a_file_that_is_not_python_is_refused(write: Write) -> None:
         names(write("mine.txt", "x"))
 
 
-def test_an_import_that_fails_within_the_module_is_raised_as_it_is(write: Write) -> None:
-    """A missing dependency of the user's module is not reported as a missing module."""
-    write("mine_broken.py", "import mine_missing_dependency")
-    with pytest.raises(ModuleNotFoundError, match="mine_missing_dependency"):
-        names("mine_broken")
-    with pytest.raises(ZeroDivisionError):
-        names(write("mine_raises.py", "1 / 0"))
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("import mine_missing_dependency", "ModuleNotFoundError: No module named 'mine_missing_dependency'"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("(", "SyntaxError: "),
+    ],
+)
+def test_an_error_within_the_module_is_shown_from_there_on(write: Write, text: str, reason: str) -> None:
+    """What is wrong in the user's own module is told as that, with a traceback that begins in their file."""
+    path = write("mine_broken.py", text)
+    for name in ("mine_broken", path):
+        with pytest.raises(BrokenModule) as caught:
+            names(name)
+        assert name in str(caught.value)
+        assert reason in str(caught.value)
+        assert path in caught.value.traceback
+        assert "loading.py" not in caught.value.traceback
+        assert "importlib" not in caught.value.traceback
+
+
+def test_a_wrong_handler_of_a_file_is_named_as_its_author_knows_it(write: Write) -> None:
+    """The name that a file is imported under is nobody's business."""
+    text = "from workers import Subscription\ns = Subscription('s', events=['*'])\n@s.handler\ndef f(a, b): ..."
+    path = write("mine_wrong.py", text)
+    with pytest.raises(ConfigError, match=rf"handler mine_wrong\.f \({path}:3\) takes one argument"):
+        names(path)
 
 
 def test_a_module_without_a_subscription_is_a_mistake(write: Write) -> None:

@@ -23,6 +23,13 @@ from workers.reader import Reader
 FIRST, SECOND = "visma-net-financial/customer_changed", "visma-net-financial/supplier_changed"
 
 
+async def end(task: "asyncio.Task[Any]") -> None:
+    """End a task for sure: on Python 3.11 the store's client swallows a cancellation now and then."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.05)
+
+
 class Script:
     """A client that answers reads with what a test says, one after the other."""
 
@@ -49,6 +56,10 @@ class Script:
         if isinstance(reply, BaseException):
             raise reply
         return reply
+
+    async def run(self, calls: list[Any]) -> list[Any]:
+        """Say that nothing is pending."""
+        return [[] for _ in calls]
 
     async def commands(self, commands: list[tuple[Any, ...]]) -> list[Any]:
         """Answer what makes the groups."""
@@ -153,8 +164,7 @@ async def test_it_reads_no_further_than_there_is_room(catalogue: Catalogue) -> N
     context.held.popitem()
     reader.settled()
     await eventually(lambda: len(script.commands_run) == 2)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await end(task)
 
 
 async def test_how_far_ahead_follows_the_speed(catalogue: Catalogue) -> None:
@@ -251,3 +261,115 @@ async def test_where_groups_start(catalogue: Catalogue, start: str, first: str) 
     script = Script()
     await ensure_groups(context_of(script, catalogue), start)
     assert [command[4] for command in script.plain] == [first, "0"]
+
+
+# Deliveries whose reply was lost
+
+
+async def stranded(store: Store, catalogue: Catalogue, number: int, **options: Any) -> tuple[Context, list[bytes]]:
+    """Let entries be delivered to a consumer that does not learn of them; return its context and their ids."""
+    context = context_of(store, catalogue, **options)
+    await ensure_groups(context)
+    key = store.keys.events(FIRST)
+    ids = [await store.client.xadd(key, {"id": f"n{n}"}) for n in range(number)]
+    command = ("XREADGROUP", "GROUP", "sub", "c1", "COUNT", number, "STREAMS", key, ">")
+    await store.commands([command])
+    return context, ids
+
+
+async def look(context: Context, *, failed: bool = True) -> list[Held]:
+    """Look for stranded deliveries as a reader does after a read that failed."""
+    reader = Reader(context, (FIRST,), 10, lambda _items: None)
+    if failed:
+        reader._stranded.read_failed()
+    assert reader._stranded.due is failed
+    found = await reader._stranded.find()
+    await reader._client.aclose()
+    await reader._pool.aclose()
+    return found
+
+
+async def test_what_a_lost_reply_brought_is_found(store: Store, catalogue: Catalogue) -> None:
+    """After a read that failed, everything pending with this consumer that it does not know of is its to handle."""
+    context, ids = await stranded(store, catalogue, 205)
+    known = Held(FIRST, ids[7], {}, inbox=False, touched=0.0)
+    context.held[known] = None
+    found = await look(context)
+    assert [held.entry_id for held in found] == ids[:7] + ids[8:]
+    assert found[0].event_id == "n0"
+    assert not found[0].inbox
+
+
+async def test_what_others_hold_is_not_stranded(store: Store, catalogue: Catalogue) -> None:
+    """A delivery that another consumer has is that one's, and with nothing missing nothing is found."""
+    context, ids = await stranded(store, catalogue, 2)
+    await store.client.xclaim(store.keys.events(FIRST), "sub", "c2", 0, ids)
+    assert await look(context) == []
+
+
+async def test_a_stranded_entry_that_somebody_deleted_is_counted(store: Store, catalogue: Catalogue) -> None:
+    """An entry that is gone from its stream is loss: it is shown, and pending no more."""
+    context, ids = await stranded(store, catalogue, 2)
+    await store.client.xdel(store.keys.events(FIRST), ids[0])
+    assert [held.entry_id for held in await look(context)] == ids[1:]
+    assert (await store.client.xpending(store.keys.events(FIRST), "sub"))["pending"] == 1
+    assert context.metrics.gone.labels("sub")._value.get() == 1
+
+
+async def test_nothing_is_stranded_in_a_group_that_is_gone(store: Store, catalogue: Catalogue) -> None:
+    """A group that was lost holds nothing; the next read makes it again."""
+    context, _ = await stranded(store, catalogue, 1)
+    await store.client.delete(store.keys.events(FIRST))
+    assert await look(context) == []
+
+
+async def test_a_store_that_is_away_is_looked_through_later(
+    store: Store, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that is an error is not taken for nothing to find: it stays due."""
+    context, _ = await stranded(store, catalogue, 1)
+
+    async def away(calls: list[Any]) -> list[Any]:
+        return [RedisConnectionError("away")] * len(calls)
+
+    reader = Reader(context, (FIRST,), 10, lambda _items: None)
+    reader._stranded.read_failed()
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "run", away)
+        with pytest.raises(RedisConnectionError):
+            await reader._stranded.find()
+    assert reader._stranded.due
+    assert len(await reader._stranded.find()) == 1
+    assert not reader._stranded.due
+    await reader._client.aclose()
+    await reader._pool.aclose()
+
+
+async def test_it_is_looked_for_again_a_lease_later(catalogue: Catalogue) -> None:
+    """A frozen server may carry out the read after the first look; without a failure the sweep's interval is enough."""
+    clock = [1000.0]
+    context = context_of(Script(), catalogue, lease=15, sweep_interval=300)
+    context.monotonic = lambda: clock[0]
+    places = Reader(context, (FIRST,), 10, lambda _items: None)._stranded
+    looks = []
+    for now in range(1000, 1700):
+        clock[0] = now
+        if now == 1010:
+            places.read_failed()
+        if places.due:
+            looks.append(now)
+            await places.find()
+    assert looks[:3] == [1010, 1025, 1300]
+
+
+async def test_a_reader_hands_on_what_was_stranded(store: Store, catalogue: Catalogue) -> None:
+    """On a store: a reader whose consumer has stranded deliveries finds them when the time to look comes."""
+    context, ids = await stranded(store, catalogue, 3, sweep_interval=0.05)
+    got: list[Held] = []
+    reader = Reader(context, (FIRST,), 10, got.extend)
+    task = asyncio.create_task(reader.run())
+    await eventually(lambda: len(got) == 3)
+    await reader.stop()
+    await asyncio.wait_for(task, 10)
+    assert [held.entry_id for held in got] == ids
+    assert list(context.held) == got

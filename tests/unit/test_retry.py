@@ -1,6 +1,7 @@
 """The retry policy."""
 
 import math
+import re
 from random import Random
 from typing import Any
 
@@ -87,13 +88,22 @@ def test_no_delay_at_all_is_a_policy_too() -> None:
         {"max_delay": math.inf},
         {"first_delay": math.nan},
         {"max_delay": math.nan},
+        {"never": (42,)},
+        {"never": ("ValueError",)},
+        {"never": (int,)},
     ],
     ids=str,
 )
 def test_a_policy_that_makes_no_sense_is_refused(options: dict[str, Any]) -> None:
     """Wrong numbers are found when they are written, and the message repeats them."""
-    with pytest.raises(ConfigError, match=str(next(iter(options.values())))):
+    with pytest.raises(ConfigError, match=re.escape(str(next(iter(options.values()))))):
         Retry(**options)
+
+
+@pytest.mark.parametrize("never", [KeyError, [KeyError], (KeyError, OSError), {KeyError}])
+def test_never_takes_one_class_or_several(never: Any) -> None:
+    """One class of exceptions, or any collection of them."""
+    assert decide(Retry(never=never), 1, KeyError("x"), Longest()) == Dead("KeyError is never retried")
 
 
 def test_the_defaults_are_sensible() -> None:

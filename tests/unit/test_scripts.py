@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -562,6 +563,14 @@ async def test_beat_tells_again_when_the_first_asker_did_not_finish(place: Place
     assert await place.store.call(scripts.beat(place.consumers, "c2", 60_000)) == [b"dead"]
 
 
+async def test_beat_without_judging_tells_of_nobody(place: Place) -> None:
+    """Who may not judge says only that it lives, and leaves the dead to be told to another."""
+    await place.client.zadd(place.consumers, {"dead": 1})
+    assert await place.store.call(scripts.beat(place.consumers, "c1", 60_000, judge=False)) == []
+    assert await place.client.zscore(place.consumers, "c1") > 1
+    assert await place.store.call(scripts.beat(place.consumers, "c2", 60_000)) == [b"dead"]
+
+
 async def test_beat_tells_of_sixteen_at_a_time(place: Place) -> None:
     """However many died at once, one asker gets a share of them, and others the rest."""
     await place.client.zadd(place.consumers, {f"dead{number}": 1 for number in range(20)})
@@ -604,6 +613,24 @@ async def test_replay_counts_only_what_was_there(place: Place) -> None:
     assert await place.names(place.inbox) == ["a", "b"]
 
 
+# pending
+
+
+async def test_pending_lists_what_one_consumer_holds_page_by_page(place: Place) -> None:
+    """Each page begins behind the one before; what others hold, and what is done, is on none."""
+    await place.group(place.events)
+    ids = [await place.add(place.events, id=f"n{number}") for number in range(BATCH + 2)]
+    await place.read(place.events)
+    await place.add(place.events, id="other's")
+    await place.read(place.events, "c2")
+    await place.client.xack(place.events, GROUP, ids[0])
+    first = await place.store.call(scripts.pending(place.events, GROUP, "c1", "-"))
+    assert first == ids[1 : BATCH + 1]
+    rest = await place.store.call(scripts.pending(place.events, GROUP, "c1", f"({first[-1].decode()}"))
+    assert rest == ids[BATCH + 1 :]
+    assert await place.store.call(scripts.pending(place.events, GROUP, "c1", f"({rest[-1].decode()}")) == []
+
+
 # forget
 
 
@@ -632,7 +659,7 @@ async def test_forget_of_an_unknown_consumer_is_no_error(place: Place) -> None:
 # all
 
 
-@pytest.mark.parametrize("name", ["append", "ack", "move", "promote", "recover", "mark", "extend", "beat", "replay"])
+@pytest.mark.parametrize("name", sorted(path.stem for path in Path(scripts.__file__).parent.glob("*.lua")))
 def test_every_script_names_its_arguments(name: str) -> None:
     """Each file begins with a comment that names KEYS, ARGV and the reply."""
     header = scripts.Script(name).source.decode().partition("\nlocal ")[0]

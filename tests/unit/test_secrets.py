@@ -4,6 +4,9 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from config.errors import ConfigError
 from config.settings import Settings
 from router.secrets import make_secrets, secrets_of
 
@@ -67,3 +70,18 @@ def test_a_file_that_was_left_empty_is_no_secret(tmp_path: Path) -> None:
     assert secrets_of(here, SLUG) == ()
     make_secrets(here, [SLUG])
     assert len(secrets_of(here, SLUG)[0]) >= 32
+
+
+def test_a_folder_that_cannot_be_written_is_a_wrong_setting(tmp_path: Path) -> None:
+    """The message names the place and the setting; a secret is not lost in silence."""
+    (tmp_path / "file").write_text("")
+    here = settings(tmp_path / "file")
+    assert secrets_of(here, SLUG) == ()
+    with pytest.raises(ConfigError, match="ROUTER_DATA_DIR"):
+        make_secrets(here, [SLUG])
+
+
+def test_making_a_secret_leaves_nothing_else_behind(tmp_path: Path) -> None:
+    """What is in the folder are secrets, each by the name of its publisher."""
+    [file] = make_secrets(settings(tmp_path), [SLUG])
+    assert list(file.parent.iterdir()) == [file]

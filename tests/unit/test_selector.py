@@ -39,6 +39,8 @@ def letter(catalogue: Catalogue) -> DeadLetterEntry:
         ({"events": "customer_*"}, True),
         ({"events": "Customer_Changed"}, True),
         ({"events": "supplier_*"}, False),
+        ({"events": "supplier_*,customer_*"}, True),
+        ({"events": "supplier_*,visma-net-journal-transaction/*"}, False),
         ({"events": "visma-net-journal-transaction/*"}, False),
         ({"events": "visma-net-financial"}, False),
         ({"subscription": "sync"}, True),
@@ -69,6 +71,19 @@ def letter(catalogue: Catalogue) -> DeadLetterEntry:
 def test_matches(letter: DeadLetterEntry, given: dict, wanted: bool) -> None:  # noqa: FBT001
     """A dead letter is selected when it is as wanted in every respect that is given."""
     assert Selector(**given).matches(letter) is wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("1749…00-3", False), (f"{ENTRY[:5]}…{ENTRY[-5:]}", True), ("abc…", False), ("…", False)]
+)
+def test_shortened_id(letter: DeadLetterEntry, text: str, wanted: bool) -> None:  # noqa: FBT001
+    """An id may be given as a narrow table shows it; too little of one selects nothing, and never everything."""
+    selector = Selector().narrowed(text)
+    assert selector.matches(letter) is wanted
+    assert not selector.is_empty
+    assert selector.span() == Span("-", "+")
+    assert selector.describe() == {"shortened": [text]}
+    assert Selector().narrowed(text, "abc").matches(letter)
 
 
 def test_unreadable_event(letter: DeadLetterEntry) -> None:

@@ -82,8 +82,9 @@ def test_a_sentinel_password_is_decoded() -> None:
 
 def test_a_sentinel_may_have_an_ipv6_address() -> None:
     """IPv6 addresses are written in brackets, which are not part of them."""
-    pool = pool_of("redis+sentinel://[::1]:1234/main")
-    assert pool.sentinel_manager.sentinels[0].connection_pool.connection_kwargs["host"] == "::1"
+    pool = pool_of("redis+sentinel://[::1]:1234,[::2]/main")
+    hosts = [client.connection_pool.connection_kwargs for client in pool.sentinel_manager.sentinels]
+    assert [(kwargs["host"], kwargs["port"]) for kwargs in hosts] == [("::1", 1234), ("::2", 26379)]
 
 
 def test_a_sentinel_database_is_a_number() -> None:

@@ -271,3 +271,14 @@ def test_the_defaults() -> None:
     assert (sub.batch_size, sub.batch_wait) == (100, 0.0)
     assert subscription(timeout=None).timeout is None
     assert repr(sub) == "Subscription('sub', events=['a/*'])"
+
+
+@pytest.mark.parametrize("function", [generator, lambda one, two: None])
+def test_a_wrong_handler_is_named_with_its_place(function: Callable[..., Any]) -> None:
+    """The message says which function of which module it is, and the file and the line to open."""
+    line = function.__code__.co_firstlineno
+    with pytest.raises(ConfigError) as caught:
+        subscription().handler(function)
+    assert f"handler {__name__}.{function.__qualname__} ({__file__}:{line})" in str(caught.value)
+    with pytest.raises(ConfigError, match="<built-in"):
+        subscription().handler(isinstance)

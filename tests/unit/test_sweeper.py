@@ -23,6 +23,13 @@ from workers.sweeper import Sweeper, forget
 FIRST, SECOND = "visma-net-financial/customer_changed", "visma-net-financial/supplier_changed"
 
 
+async def end(task: "asyncio.Task[Any]") -> None:
+    """End a task for sure: on Python 3.11 the store's client swallows a cancellation now and then."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.05)
+
+
 class Bench:
     """A sweeper over a store, and consumers that hold something."""
 
@@ -167,8 +174,7 @@ async def test_it_sweeps_again_and_again_and_survives_the_store(bench: Bench, mo
     await eventually(lambda: bench.value("event_router_recovered_total") == 1)
     await bench.hold("another", 1)
     await eventually(lambda: bench.value("event_router_recovered_total") == 2)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await end(task)
 
 
 async def test_a_sweep_leaves_what_was_renewed_within_the_lease(bench: Bench) -> None:
@@ -178,7 +184,6 @@ async def test_a_sweep_leaves_what_was_renewed_within_the_lease(bench: Bench) ->
     await bench.client.xclaim(bench.keys.events(FIRST), "sub", "young", 0, ids, justid=True)
     task = asyncio.create_task(bench.sweeper.run())
     await eventually(lambda: bench.told >= 2)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await end(task)
     assert await bench.inbox() == []
     assert await bench.consumers() == {b"young"}

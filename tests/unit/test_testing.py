@@ -11,7 +11,7 @@ from config.errors import ConfigError
 from router.catalogue import Catalogue, UnknownStream
 from workers import AttemptError, DeadLetter, Delivery, Event, Retry, RetryLater, Subscription, example, log_events
 from workers.loading import load_subscriptions
-from workers.testing import Dead, Done, Outcome, RetryIn, deliver, run, sample_event
+from workers.testing import Dead, Done, NotSubscribed, Outcome, RetryIn, deliver, run, sample_event
 
 CUSTOMERS = "visma-net-financial/customer_changed"
 
@@ -33,8 +33,10 @@ def test_sample_overrides() -> None:
     assert (event.id, event.company_id, event.occurred_at) == ("e1", None, datetime(2025, 1, 1, tzinfo=UTC))
     with pytest.raises(ValidationError, match="colour"):
         sample_event(CUSTOMERS, colour="red")
-    with pytest.raises(UnknownStream, match="no such stream"):
+    with pytest.raises(UnknownStream, match=f"did you mean {CUSTOMERS}"):
         sample_event("visma-net-financial/custome_changed")
+    with pytest.raises(UnknownStream, match="no such stream"):
+        sample_event("visma-net-financial/customer_*")
 
 
 @pytest.mark.parametrize(
@@ -128,6 +130,19 @@ def test_without_handler() -> None:
     """A subscription without a handler is refused, with what to do."""
     with pytest.raises(ConfigError, match="decorate a function"):
         run(_subscription(), sample_event(CUSTOMERS))
+
+
+def test_event_that_the_globs_leave_out() -> None:
+    """An event that would never come is refused, unless the test says that any will do."""
+    subscription = Subscription("invoices", events=["*/ar_invoice_*", "*/ap_invoice_*"])
+
+    @subscription.handler
+    async def handle(event: Event) -> None: ...
+
+    with pytest.raises(NotSubscribed, match=rf"'invoices' never gets {CUSTOMERS}: .*ap_invoice_\*.*any_event=True"):
+        run(subscription, sample_event(CUSTOMERS))
+    assert run(subscription, sample_event(CUSTOMERS), any_event=True) == [Done()]
+    assert run(subscription, sample_event("visma-net-financial/ar_invoice_changed")) == [Done()]
 
 
 def test_log_events(capsys: pytest.CaptureFixture[str], catalogue: Catalogue) -> None:

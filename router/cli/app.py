@@ -1,0 +1,104 @@
+"""All commands under one root, each imported when it is asked for: what it needs takes long to import."""
+
+import importlib
+import importlib.metadata
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from router.cli.exits import Guarded
+from router.cli.interrupt import as_usual
+
+__all__ = ["app", "load"]
+
+_DISTRIBUTION = "visma-event-router"
+
+_COMMANDS = {
+    "up": ("serve:up", "Run everything: the embedded server if that is the store, ingress, and workers."),
+    "ingress": ("serve:ingress", "Receive webhooks."),
+    "worker": ("serve:worker", "Run all subscriptions found in modules."),
+    "send": ("send:send", "Send signed samples of an event to an ingress."),
+    "catalogue": ("catalogue:catalogue", "List the event types: what a worker can subscribe to."),
+    "streams": ("streams:streams", "Show how full the streams are, and how far each subscription is."),
+    "doctor": ("doctor:doctor", "Check settings, catalogue, secrets and server; exit with 1 where something is wrong."),
+    "demo": (
+        "demo:demo",
+        "Run the whole system by itself, feed it everything a sender may send, and count where all of it went.",
+    ),
+    "events": ("events:app", "The events that were received."),
+    "dlq": ("dlq_change:app", "The dead letters: events that a subscription gave up."),
+    "quarantine": ("quarantine:app", "The quarantine: signed bodies that could not be read."),
+}
+"""Where each command is, in which module here and under which name, and what the help says of it."""
+
+
+class _Root(Guarded):
+    """Knows the commands by name and by what the help says of them; imports the one that is run."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Name them, in the order of the help."""
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return what stands for a command until it is run; None where there is none of that name."""
+        del ctx
+        return TyperCommand(cmd_name, help=_COMMANDS[cmd_name][1]) if cmd_name in _COMMANDS else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command to run; with that all is imported, and Ctrl-C is its own affair."""
+        name, _, rest = super().resolve_command(ctx, args)
+        command = load(name) if name else None
+        as_usual()
+        return name, command, rest
+
+
+def load(name: str) -> Any:
+    """Import a command."""
+    module, _, attribute = _COMMANDS[name][0].partition(":")
+    value = getattr(importlib.import_module(f"router.cli.{module}"), attribute)
+    command = typer.main.get_command(value if isinstance(value, typer.Typer) else _alone(value))
+    command.name = name
+    return command
+
+
+def _alone(function: Any) -> typer.Typer:
+    app = typer.Typer(add_completion=False)
+    app.command()(function)
+    return app
+
+
+app = typer.Typer(
+    name="event-router",
+    cls=_Root,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # they print local variables, and those may be secrets
+    help="Receives webhooks of Visma.net ERP, keeps their events in Redis streams and hands them to workers.",
+    epilog="Exit codes: 0 done, 1 partly failed, 2 usage, 3 nothing matched, 4 unreachable, 5 over the threshold.",
+)
+
+
+def _print_version(value: bool) -> None:  # noqa: FBT001 - what a callback of an option gets
+    if value:
+        try:
+            version = importlib.metadata.version(_DISTRIBUTION)
+        except importlib.metadata.PackageNotFoundError:  # run from a checkout that is not installed
+            version = "unknown"
+        typer.echo(f"event-router {version}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    config: Annotated[Path | None, typer.Option(metavar="PATH", help="The settings file.")] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    del version
+    if config is not None:
+        os.environ["ROUTER_CONFIG"] = str(config.absolute())  # for the processes that `up` starts, too

@@ -1,0 +1,79 @@
+"""`streams`: how full the streams are, and how far each subscription is."""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from router.cli.catalogue import Glob
+from router.cli.exits import complain
+from router.cli.known import catalogue_of, load_settings
+from router.cli.loop import run
+from router.cli.output import JsonFlag, number_of, print_json
+from router.cli.rows import event_cell
+from router.cli.runtime import opened
+from router.cli.table import EVENT, SUBSCRIPTION, Column, Told, print_table
+from router.globs import select
+from workers.overview import StreamOverview, overview
+
+__all__ = ["streams"]
+
+_FIGURES = tuple(Column(name, right=True) for name in ("LAG", "PENDING", "SCHEDULED", "DEAD"))
+_COLUMNS = (EVENT, Column("LENGTH", right=True), SUBSCRIPTION, *_FIGURES)
+
+
+def streams(
+    glob: Glob = "*",
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Show idle streams in the table too.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show how full the streams are, and how far each subscription is.
+
+    LAG waits to be handed to a worker, PENDING is in the hands of one, SCHEDULED waits for its next attempt, DEAD was
+    given up.
+    """
+    known = catalogue_of(load_settings())
+    found = run(_overview(select(known, glob)))
+    if as_json:
+        print_json([_json(stream) for stream in found])
+        return
+    shown = [stream for stream in found if everything or not stream.is_idle]
+    rows = [row for stream in shown for row in _rows(stream, event_cell(known, stream.stream))]
+    print_table(_COLUMNS, rows)
+    if len(shown) < len(found):
+        idle = len(found) - len(shown)
+        complain(f"{number_of(idle, 'idle stream')} {'is' if idle == 1 else 'are'} not shown; see --all")
+
+
+async def _overview(wanted: Sequence[str]) -> list[StreamOverview]:
+    async with opened() as session:
+        return await overview(session.store, wanted)
+
+
+def _rows(stream: StreamOverview, event: Told) -> Iterator[tuple[object, ...]]:
+    if not stream.subscriptions:
+        yield (event, stream.length, None, None, None, None, None)
+    for way in stream.subscriptions:
+        yield (event, stream.length, way.name, way.lag, way.pending, way.scheduled, way.dead)
+
+
+def _json(stream: StreamOverview) -> dict[str, Any]:
+    publisher, _, type_ = stream.stream.partition("/")
+    ways = [
+        {
+            "name": way.name,
+            "lag": way.lag,
+            "pending": way.pending,
+            "scheduled": way.scheduled,
+            "dead": way.dead,
+        }
+        for way in stream.subscriptions
+    ]
+    return {
+        "stream": stream.stream,
+        "publisher": publisher,
+        "type": type_,
+        "length": stream.length,
+        "subscriptions": ways,
+    }

@@ -1,0 +1,32 @@
+"""What a command on dead letters says of subscriptions: that there is none of a name, or that nobody works for one."""
+
+import time
+from collections.abc import Iterable
+
+from router.cli.runtime import Session
+from router.pages import checked
+from workers.existing import existing_groups
+
+__all__ = ["none_named", "without_worker"]
+
+
+async def none_named(session: Session, name: str | None) -> str | None:
+    """Return, where no subscription has this name, what to say of it; None where one has, or none was named."""
+    if name is None:
+        return None
+    groups = await existing_groups(session.store, session.catalogue.streams())
+    names = sorted({group.name for found in groups.values() for group in found})
+    if name in names:
+        return None
+    if not names:
+        return f"no subscription {name!r} exists, and no other: no worker has run yet"
+    return f"no subscription {name!r} exists; there {'are' if len(names) > 1 else 'is'} {', '.join(names)}"
+
+
+async def without_worker(session: Session, names: Iterable[str]) -> list[str]:
+    """Return those of the subscriptions for which no worker has given a sign of life within the lease."""
+    wanted = sorted(set(names))
+    keys = [session.store.keys.consumers(name) for name in wanted]
+    newest = checked(await session.store.commands([("ZREVRANGE", key, 0, 0, "WITHSCORES") for key in keys]))
+    least = (time.time() - session.settings.workers.lease) * 1000
+    return [name for name, found in zip(wanted, newest, strict=True) if not found or found[0][1] < least]

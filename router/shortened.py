@@ -1,0 +1,15 @@
+"""Ids as a narrow table shows them, their two ends with an ellipsis between, which commands take as ids too."""
+
+__all__ = ["SHORTENED", "is_short_for"]
+
+SHORTENED = "…"
+"""Stands for what was cut out."""
+
+_TELLING = 6  # characters that say which id is meant
+
+
+def is_short_for(shortened: str, id_: str) -> bool:
+    """Return whether an id is one that is shown so."""
+    head, ellipsis, tail = shortened.partition(SHORTENED)
+    known = len(head) + len(tail)
+    return bool(ellipsis) and _TELLING <= known <= len(id_) and id_.startswith(head) and id_.endswith(tail)
