@@ -190,3 +190,43 @@ async def test_a_forged_signature_stores_nothing(system: System) -> None:
     assert await system.json("events", "list") == []
     assert await system.json("quarantine", "list") == []
     assert SECRET not in system.logs()
+
+
+async def test_the_demo_adds_up(system: System) -> None:
+    """`demo` sends every event type and every kind of trouble through a whole system, and its figures add up."""
+    code, out, err = await system.run("demo")
+    assert code == 0, err
+    assert "WRONG" not in out
+    assert "accepted x subscriptions = handled + dead" in out
+
+
+async def test_a_handler_that_never_ends_does_not_keep_the_worker(system: System) -> None:
+    """A worker asked to stop leaves, with exit 0, handlers that swallow cancellations or hang in a thread."""
+    module = system.module("""
+stubborn = Subscription("stubborn", events=["*"], timeout=60)
+hanging = Subscription("hanging", events=["*"], timeout=60)
+
+@stubborn.handler
+async def swallow(event: Event) -> None:
+    note("stubborn", event)
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
+
+@hanging.handler
+def hang(event: Event) -> None:
+    note("hanging", event)
+    time.sleep(60)
+""")
+    await system.start("ingress")
+    await system.ready()
+    worker = await system.start("worker", module, ROUTER_OPS__PORT="0", ROUTER_WORKERS__SHUTDOWN_TIMEOUT="0.5")
+    await system.post({"notificationId": "one", "event": "customer_changed"})
+    await eventually(lambda: system.handled()["one"] == 2, timeout=20)
+    worker.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(worker.wait(), 20) == 0
+    streams = await system.json("streams")
+    [stream] = [row for row in streams if row["length"]]
+    assert {group["lag"] + group["pending"] for group in stream["subscriptions"]} == {1}  # given back

@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from support.cli import Cli
+from support.cli import Cli, Terminal
 from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_events, put_group, put_quarantined
 
+from router.cli.catalogue import catalogue as show_catalogue
 from router.event import Event
 from router.store import Store
 
@@ -39,6 +40,19 @@ def test_catalogue(cli: Cli) -> None:
     lines = cli.ok("catalogue").splitlines()
     assert len(lines) == 59
     assert any("end of life" in line and "use visma-net-erp-salesorderservice/" in line for line in lines)
+
+
+def test_catalogue_on_a_terminal(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal each publisher is told once, above its events, and no line is longer than the terminal is wide."""
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "80")
+    show_catalogue("*sales*order*")
+    lines = terminal.getvalue().splitlines()
+    assert [line for line in lines if line.endswith("/")] == ["visma-net-erp-salesorderservice/", f"{FINANCIAL}/"]
+    assert "salesorder_created          A sales order was created." in lines
+    assert "(end of life: " in terminal.getvalue()
+    assert max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize(
