@@ -8,8 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
-from config.errors import RouterError
+from config.errors import ConfigError, RouterError
 from config.publishers import UNLISTED, Dialect, EventType, Publisher, fold, load_publishers
+from config.settings import Settings, fold_slug
 from router.fields import Layout
 
 __all__ = ["UNLISTED", "Catalogue", "UnknownStream", "fold"]
@@ -35,6 +36,22 @@ class Catalogue:
     def load(cls, *directories: Path) -> "Catalogue":
         """Read the packaged publishers and those of the directories; raises ConfigError for a file that is wrong."""
         return cls.of(load_publishers(*directories))
+
+    @classmethod
+    def for_settings(cls, settings: Settings) -> "Catalogue":
+        """Read the packaged publishers and the operator's own.
+
+        Raises ConfigError also for a setting that names a publisher which is not in the catalogue: with a slip of the
+        pen there, a publisher would be without its secret and refuse everything.
+        """
+        catalogue = cls.load(*([settings.publishers_dir] if settings.publishers_dir else []))
+        known = {fold_slug(slug) for slug in catalogue.publishers}
+        named = [("secrets", slug) for slug in settings.secrets]
+        named += [("allow_unsigned", slug) for slug in settings.allow_unsigned]
+        for setting, slug in named:
+            if fold_slug(slug) not in known:
+                raise ConfigError(f"{setting}: {slug!r} is no publisher; known are {', '.join(catalogue.publishers)}")
+        return catalogue
 
     @classmethod
     def of(cls, publishers: Iterable[Publisher]) -> "Catalogue":

@@ -8,7 +8,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from config.errors import ConfigError
-from config.settings import IngressSettings, Settings, fold_slug
+from config.settings import IngressSettings, Settings
 from router.access import open_store
 from router.append import Appender
 from router.catalogue import Catalogue
@@ -20,27 +20,11 @@ from router.secrets import secrets_of
 from router.signals import watch_parent
 from router.store import STORE_ERRORS, Store
 
-__all__ = ["bind", "load_catalogue", "serve_ingress", "store_check"]
+__all__ = ["bind", "serve_ingress", "store_check"]
 
 _BACKLOG = 2048
 
 log = structlog.get_logger("ingress")
-
-
-def load_catalogue(settings: Settings) -> Catalogue:
-    """Return the packaged catalogue with the operator's own publishers.
-
-    Raises ConfigError for a file that is wrong, and for a setting that names a publisher which is not in the catalogue:
-    with a slip of the pen there, a publisher would be without its secret and refuse everything.
-    """
-    catalogue = Catalogue.load(*([settings.publishers_dir] if settings.publishers_dir else []))
-    known = {fold_slug(slug) for slug in catalogue.publishers}
-    named = {"secrets": settings.secrets, "allow_unsigned": settings.allow_unsigned}
-    for setting, slugs in named.items():
-        for slug in slugs:
-            if fold_slug(slug) not in known:
-                raise ConfigError(f"{setting}: {slug!r} is no publisher; known are {', '.join(catalogue.publishers)}")
-    return catalogue
 
 
 async def serve_ingress(settings: Settings, stop: asyncio.Event, *, reuse_port: bool = False) -> None:
@@ -49,7 +33,7 @@ async def serve_ingress(settings: Settings, stop: asyncio.Event, *, reuse_port: 
     Raises ConfigError when the port is taken, RouterError when the embedded server cannot be started.
     """
     watch_parent(stop.set)
-    catalogue = load_catalogue(settings)
+    catalogue = Catalogue.for_settings(settings)
     _report_doors(settings, catalogue)
     listener = bind(settings.ingress, reuse_port=reuse_port)
     try:

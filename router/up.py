@@ -11,8 +11,9 @@ import structlog
 
 from config.settings import Settings
 from router.access import EMBEDDED, open_store
+from router.catalogue import Catalogue
 from router.secrets import make_secrets
-from router.service import bind, load_catalogue
+from router.service import bind
 from router.signals import PARENT_FD, install_stop
 from router.supervisor import ChildSpec, Supervisor
 
@@ -31,7 +32,7 @@ def supervised() -> bool:
 
 async def run_up(settings: Settings, modules: Sequence[str], stop: asyncio.Event) -> int:
     """Run the embedded server (if that is the store), ingress, and the workers of `modules`; return the exit code."""
-    for file in make_secrets(settings, load_catalogue(settings).publishers):
+    for file in make_secrets(settings, Catalogue.for_settings(settings).publishers):
         log.info("secret_made", publisher=file.name, file=str(file))
     _probe_port(settings)
     # The worker keeps its name when it is restarted, so it need not wait for a lease to take its own work back.

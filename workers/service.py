@@ -12,8 +12,9 @@ from prometheus_client import CollectorRegistry
 
 from config.settings import Settings
 from router.access import open_store
+from router.catalogue import Catalogue
 from router.ops import OpsServer
-from router.service import load_catalogue, store_check
+from router.service import store_check
 from router.signals import watch_parent
 from router.store import Store
 from workers.consumer import Consumer
@@ -35,7 +36,7 @@ async def serve_workers(
     Raises UnknownStream for a glob that matches nothing.
     """
     watch_parent(stop.set)
-    catalogue = load_catalogue(settings)
+    catalogue = Catalogue.for_settings(settings)
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)
     consumer = name or consumer_name()

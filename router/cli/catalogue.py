@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from config.publishers import EventType
-from router.cli.known import catalogue_of, load_settings
+from config.sources import load_settings
+from router.catalogue import Catalogue
 from router.cli.output import JsonFlag, print_json
 from router.cli.table import print_table, rest
 from router.globs import select
@@ -19,7 +20,7 @@ Glob = Annotated[str, typer.Argument(metavar="[GLOB]", help="PUBLISHER/TYPE, or 
 
 def catalogue(glob: Glob = "*", *, as_json: JsonFlag = False) -> None:
     """List the event types: what a worker can subscribe to."""
-    known = catalogue_of(load_settings())
+    known = Catalogue.for_settings(load_settings())
     pairs = (stream.split("/", 1) for stream in select(known, glob))
     rows = [(slug, event) for slug, type_ in pairs if (event := known.event_type(slug, type_))]
     if as_json:

@@ -9,11 +9,12 @@ import typer
 
 from config.errors import ConfigError
 from config.settings import Settings
+from config.sources import load_settings
 from config.urls import redact_url
 from router.access import EMBEDDED, NoData
+from router.catalogue import Catalogue
 from router.cli.checks import Check, judge_publishers, judge_server
 from router.cli.exits import ExitCode, complain
-from router.cli.known import catalogue_of, load_settings
 from router.cli.loop import run
 from router.cli.output import JsonFlag, print_json
 from router.cli.runtime import opened
@@ -59,7 +60,7 @@ def _examine() -> Iterator[Check]:
         return
     yield Check("settings", "ok", f"store {redact_url(settings.redis.url)}, data in {settings.data_dir.absolute()}")
     try:
-        catalogue = catalogue_of(settings)
+        catalogue = Catalogue.for_settings(settings)
     except ConfigError as error:
         yield Check("catalogue", "failed", str(error), "correct that file")
         return

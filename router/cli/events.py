@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
+from config.sources import load_settings
 from router.browse import SEARCHED, Browser, EventFilter, StoredEvent
 from router.catalogue import Catalogue
 from router.cli.exits import NothingMatched, complain
-from router.cli.known import catalogue_of, load_settings
 from router.cli.listing import Limit, print_list
 from router.cli.loop import run
 from router.cli.output import JsonFlag, age, print_json, print_record, stamp
@@ -48,7 +48,7 @@ def list_(
 ) -> None:
     """List events, newest first."""
     wanted = EventFilter(resource, company, since, until)
-    streams = select(catalogue_of(load_settings()), glob)
+    streams = select(Catalogue.for_settings(load_settings()), glob)
     run(_list(streams, wanted, limit, as_json=as_json))
 
 

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from config.errors import ConfigError, RouterError
 from config.settings import Settings
+from config.sources import load_settings
 from config.urls import redact_url
 from router import logs
 from router.access import open_store
 from router.catalogue import Catalogue
-from router.cli.known import catalogue_of, load_settings
 from router.store import STORE_ERRORS, Store, StoreUnavailable
 
 __all__ = ["Session", "for_service", "opened"]
@@ -41,7 +41,7 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Session]:
     settings = settings or load_settings()
     quiet = settings.log.level in ("debug", "info", "warning")
     logs.configure("warning" if quiet else settings.log.level, settings.log.format)
-    catalogue = catalogue_of(settings)
+    catalogue = Catalogue.for_settings(settings)
     async with AsyncExitStack() as stack:
         try:
             store = await stack.enter_async_context(open_store(settings, create=False))

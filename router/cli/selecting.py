@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from config.sources import load_settings
 from router.catalogue import UNLISTED, Catalogue
-from router.cli.known import catalogue_of, load_settings
 from router.globs import is_glob, named, select
 from workers.selector import Selector, parse_moment
 
@@ -54,7 +54,7 @@ def _selector(
     until: Until = None,
 ) -> Selector:
     """Declare the options, and make of what is given the selector; raises UnknownStream."""
-    wanted = _events(catalogue_of(load_settings()), [events]) if events is not None else None
+    wanted = _events(Catalogue.for_settings(load_settings()), [events]) if events is not None else None
     return Selector(wanted, subscription, error, text, resource, attempts, since, until)
 
 
@@ -86,7 +86,7 @@ def narrowed(selector: Selector, arguments: Sequence[str] | None) -> Selector:
     """
     if not arguments:
         return selector
-    catalogue = catalogue_of(load_settings())
+    catalogue = Catalogue.for_settings(load_settings())
     events = [argument for argument in arguments if _is_event(catalogue, argument)]
     ids = [argument for argument in arguments if argument not in (*events, _STDIN)]
     if events and selector.events is not None:

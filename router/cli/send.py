@@ -11,9 +11,9 @@ import typer
 
 from config.errors import ConfigError
 from config.settings import Settings
+from config.sources import load_settings
 from router.catalogue import UNLISTED, Catalogue, UnknownStream, fold
 from router.cli.exits import ExitCode, Unanswered, complain
-from router.cli.known import catalogue_of, load_settings
 from router.cli.loop import run
 from router.cli.output import JsonFlag, clean, print_json, print_record, progress
 from router.cli.sending import Parcel, Signer, Summary, parcels, send_all
@@ -43,7 +43,7 @@ def send(
 ) -> None:
     """Send signed samples of an event to an ingress."""
     settings = load_settings()
-    catalogue = catalogue_of(settings)
+    catalogue = Catalogue.for_settings(settings)
     base, signer = _base(url, settings), Signer(settings, catalogue)
     if file is not None:
         load = _file(catalogue, publisher, file, count or 1)

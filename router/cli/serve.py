@@ -10,9 +10,9 @@ import typer
 
 from config.settings import Settings
 from router import logs
+from router.catalogue import Catalogue
 from router.cli.banner import Banner
 from router.cli.exits import ExitCode
-from router.cli.known import catalogue_of
 from router.cli.loop import run
 from router.cli.runtime import for_service
 from router.service import serve_ingress
@@ -41,7 +41,7 @@ def up(
 async def _up(settings: Settings, modules: Sequence[str]) -> int:
     if not sys.stdout.isatty():
         return await run_up(settings, modules, asyncio.Event())
-    banner = asyncio.create_task(Banner(settings, catalogue_of(settings)).show(typer.echo))
+    banner = asyncio.create_task(Banner(settings, Catalogue.for_settings(settings)).show(typer.echo))
     try:
         return await run_up(settings, modules, asyncio.Event())
     finally:

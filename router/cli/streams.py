@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
+from config.sources import load_settings
+from router.catalogue import Catalogue
 from router.cli.catalogue import Glob
 from router.cli.exits import complain
-from router.cli.known import catalogue_of, load_settings
 from router.cli.loop import run
 from router.cli.output import JsonFlag, number_of, print_json
 from router.cli.rows import event_cell
@@ -33,7 +34,7 @@ def streams(
     LAG waits to be handed to a worker, PENDING is in the hands of one, SCHEDULED waits for its next attempt, DEAD was
     given up.
     """
-    known = catalogue_of(load_settings())
+    known = Catalogue.for_settings(load_settings())
     found = run(_overview(select(known, glob)))
     if as_json:
         print_json([_json(stream) for stream in found])

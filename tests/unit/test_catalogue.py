@@ -4,6 +4,8 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
+from config.errors import ConfigError
+from config.settings import Settings
 from router.catalogue import UNLISTED, Catalogue, UnknownStream
 
 FINANCIAL = "visma-net-financial"
@@ -134,3 +136,10 @@ def test_catalogue_is_frozen(catalogue: Catalogue) -> None:
         catalogue.publishers = {}
     with pytest.raises(TypeError):
         catalogue.publishers["x"] = None
+
+def test_a_setting_that_names_no_publisher_is_refused() -> None:
+    """A slip of the pen in a secret's name must not leave a publisher without its secret, unsaid."""
+    for wrong in ({"secrets": {"visma_net_financal": ("x",)}}, {"allow_unsigned": ("nobody",)}):
+        with pytest.raises(ConfigError, match="is no publisher; known are"):
+            Catalogue.for_settings(Settings(**wrong))
+    assert Catalogue.for_settings(Settings(secrets={"visma_net_financial": ("x",)})).publishers
