@@ -137,6 +137,7 @@ def test_catalogue_is_frozen(catalogue: Catalogue) -> None:
     with pytest.raises(TypeError):
         catalogue.publishers["x"] = None
 
+
 def test_a_setting_that_names_no_publisher_is_refused() -> None:
     """A slip of the pen in a secret's name must not leave a publisher without its secret, unsaid."""
     for wrong in ({"secrets": {"visma_net_financal": ("x",)}}, {"allow_unsigned": ("nobody",)}):
