@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import secrets
-import socket
 import sys
 from collections.abc import Sequence
 
@@ -12,6 +10,7 @@ import structlog
 from config.settings import Settings
 from router.access import EMBEDDED, open_store
 from router.catalogue import Catalogue
+from router.process_name import process_name
 from router.secrets import make_secrets
 from router.service import bind
 from router.signals import PARENT_FD, install_stop
@@ -36,9 +35,8 @@ async def run_up(settings: Settings, modules: Sequence[str], stop: asyncio.Event
         log.info("secret_made", publisher=file.name, file=str(file))
     _probe_port(settings)
     # The worker keeps its name when it is restarted, so it need not wait for a lease to take its own work back.
-    consumer = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     worker = ChildSpec(
-        "worker", _command("worker", "--name", consumer, *modules), _ops(settings, settings.ingress.processes)
+        "worker", _command("worker", "--name", process_name(), *modules), _ops(settings, settings.ingress.processes)
     )
     children = [*_ingress_children(settings, settings.ingress.processes), worker]
     if settings.redis.url != EMBEDDED:

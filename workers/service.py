@@ -1,9 +1,6 @@
 """Workers as a process: its subscriptions, its operations port, and its orderly end."""
 
 import asyncio
-import os
-import secrets
-import socket
 import threading
 from collections.abc import Sequence
 
@@ -14,6 +11,7 @@ from config.settings import Settings
 from router.access import open_store
 from router.catalogue import Catalogue
 from router.ops import OpsServer
+from router.process_name import process_name
 from router.service import store_check
 from router.signals import watch_parent
 from router.store import Store
@@ -21,7 +19,7 @@ from workers.consumer import Consumer
 from workers.metrics import WorkerMetrics
 from workers.subscription import Subscription
 
-__all__ = ["consumer_name", "serve_workers", "threads_left"]
+__all__ = ["serve_workers", "threads_left"]
 
 log = structlog.get_logger("worker")
 
@@ -39,7 +37,7 @@ async def serve_workers(
     catalogue = Catalogue.for_settings(settings)
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)
-    consumer = name or consumer_name()
+    consumer = name or process_name()
     async with open_store(settings) as store:
         consumers = [
             Consumer(subscription, consumer, store, catalogue, settings.workers, metrics, returning=name is not None)
@@ -79,11 +77,6 @@ async def _run_one(consumer: Consumer) -> None:
     """Start one subscription and raise if one of its loops breaks; no start waits for another's."""
     await consumer.start()
     await consumer.failed()
-
-
-def consumer_name() -> str:
-    """Return a name for this process that no other has."""
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 def threads_left() -> list[str]:
