@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import structlog
 
@@ -39,27 +40,22 @@ async def run_up(settings: Settings, modules: Sequence[str], stop: asyncio.Event
         "worker", _command("worker", "--name", process_name(), *modules), _ops(settings, settings.ingress.processes)
     )
     children = [*_ingress_children(settings, settings.ingress.processes), worker]
-    if settings.redis.url != EMBEDDED:
-        return await _supervise(settings, children, stop)
-    async with open_store(settings):
-        return await _supervise(settings, children, stop)
+    return await _supervise(settings, children, stop)
 
 
 async def run_ingress_processes(settings: Settings, processes: int, stop: asyncio.Event) -> int:
     """Run several ingress processes that share the port; return the exit code."""
     _probe_port(settings)
     children = _ingress_children(settings, processes)
-    if settings.redis.url != EMBEDDED:
-        return await _supervise(settings, children, stop)
-    async with open_store(settings):
-        return await _supervise(settings, children, stop)
+    return await _supervise(settings, children, stop)
 
 
 async def _supervise(settings: Settings, children: Sequence[ChildSpec], stop: asyncio.Event) -> int:
     longest = max(settings.ingress.shutdown_timeout, settings.workers.shutdown_timeout)
     supervisor = Supervisor(children, stop_timeout=longest + _MARGIN)
-    install_stop(stop, force=supervisor.kill)
-    return await supervisor.run(stop)
+    async with open_store(settings) if settings.redis.url == EMBEDDED else nullcontext():
+        install_stop(stop, force=supervisor.kill)
+        return await supervisor.run(stop)
 
 
 def _probe_port(settings: Settings) -> None:
