@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.stamp
 
 .DEFAULT_GOAL := setup
-.PHONY: setup run demo test lint wheel lock clean
+.PHONY: setup run demo test faults fuzz lint wheel lock clean
 
 setup: $(STAMP)
 
@@ -24,6 +24,20 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term-missing:skip-covered
+
+# Breaks a whole system on purpose and counts what is lost: docs/faults.md. RUN is random faults for MINUTES, made again
+# by their SEED, or one of the scenarios, of some LENGTH.
+RUN ?= random
+MINUTES ?= 30
+faults: setup
+	PYTHONPATH=tests $(BIN)/python -m faults $(RUN) --minutes $(MINUTES) $(SEED:%=--seed %) $(LENGTH:%=--length %) \
+		--report build/faults-$(RUN).json
+
+# Plays CASES bad bodies and bad requests, made again by their SEED, or one that failed, by its file as REPLAY:
+# docs/bad-input.md.
+CASES ?= 20000
+fuzz: setup
+	PYTHONPATH=tests $(BIN)/python -m fuzz --cases $(CASES) $(SEED:%=--seed %) $(REPLAY:%=--replay %)
 
 lint: setup
 	$(BIN)/python -m ruff check .

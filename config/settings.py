@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, IPvAnyNetwor
 from pydantic.functional_validators import AfterValidator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from config.durability import Durability
 from config.urls import check_redis_url
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "LogSettings",
     "OpsSettings",
     "RedisSettings",
+    "RetentionSettings",
     "Settings",
     "WorkerSettings",
     "fold_slug",
@@ -37,6 +39,7 @@ def _lower(value: object) -> object:
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+SecondsOrOff = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Host = Annotated[str, Field(min_length=1)]
 Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(split_list)]
 Slugs = Annotated[tuple[str, ...], BeforeValidator(split_list)]
@@ -55,6 +58,7 @@ class RedisSettings(_Section):
     prefix: str = Field(default="er", pattern=r"^[A-Za-z0-9:_-]+$")
     connect_timeout: Seconds = 2
     command_timeout: Seconds = 5
+    allow_eviction: bool = False
 
 
 class IngressSettings(_Section):
@@ -67,7 +71,9 @@ class IngressSettings(_Section):
     header_timeout: Seconds = 10
     body_timeout: Seconds = 10
     keepalive: Seconds = 75
-    store_timeout: Seconds = 5
+    store_timeout: Seconds = 2
+    durability: Annotated[Durability, BeforeValidator(Durability.parse)] = Durability()
+    spool_max_bytes: int = Field(default=1024**3, ge=0)
     retry_after: int = Field(default=5, gt=0)
     allow: Networks = ()
     trusted_proxies: Networks = ()
@@ -92,6 +98,17 @@ class WorkerSettings(_Section):
     shutdown_timeout: Seconds = 20
 
 
+class RetentionSettings(_Section):
+    """How long things are kept; times in seconds, and an age or a count of 0 keeps everything."""
+
+    interval: Seconds = 300
+    events: Seconds = 7 * 24 * 3600
+    dead_letters_age: SecondsOrOff = 0
+    dead_letters_count: int = Field(default=0, ge=0)
+    quarantine_age: SecondsOrOff = 0
+    quarantine_count: int = Field(default=0, ge=0)
+
+
 class LogSettings(_Section):
     """What is logged and how."""
 
@@ -108,6 +125,7 @@ class Settings(BaseSettings):
     ingress: IngressSettings = IngressSettings()
     ops: OpsSettings = OpsSettings()
     workers: WorkerSettings = WorkerSettings()
+    retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()
     data_dir: Path = Path("data")
     publishers_dir: OptionalPath = None

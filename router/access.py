@@ -48,7 +48,7 @@ async def open_store(
             directory = settings.data_dir / "redis"
             if not create and not any((directory / name).exists() for name in _DATA):
                 raise NoData(settings.data_dir)
-            url = await stack.enter_async_context(embedded(directory))
+            url = await stack.enter_async_context(embedded(directory, fsync=_fsync(settings)))
         store = connect(
             url,
             Keys(redis.prefix),
@@ -57,3 +57,8 @@ async def open_store(
         )
         stack.push_async_callback(store.aclose)
         yield store
+
+
+def _fsync(settings: Settings) -> str:
+    """Return when the server flushes its file: waiting for its next second would make every request as slow."""
+    return "always" if settings.ingress.durability.level == "fsynced" else "everysec"

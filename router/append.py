@@ -2,54 +2,53 @@
 
 While one round trip is under way the next batch gathers, so batches grow with the load by themselves: a lone request
 waits for nobody, and under load many share one script call for each stream.
+
+What the store does not take goes to the spool, in the order in which it came, before anybody hears of it. Whether the
+store had taken it after all (its reply was lost) need not be known: appending once more finds the marker.
 """
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
-from router import scripts
-from router.store import STORE_ERRORS, Store, StoreUnavailable
+from redis.exceptions import ResponseError
 
-__all__ = ["Appender", "Entry"]
+from router import logs
+from router.batch import Batch, Outcome
+from router.entry import Entry, Waiting
+from router.spool import Spool
+from router.store import StoreUnavailable
+
+__all__ = ["Appender"]
 
 _MAX_ITEMS = 2000
 _MAX_BYTES = 8 * 1024 * 1024
 
-
-class Entry(NamedTuple):
-    """One item to append: where to, under which deduplication marker, and the fields of its entry."""
-
-    stream: str
-    marker: str
-    fields: tuple[scripts.Field, ...]
-    size: int
-
-
-class _Waiting(NamedTuple):
-    entries: Sequence[Entry]
-    done: asyncio.Future[list[bool]]
+_log = logs.get("ingress")
 
 
 class Appender:
-    """Appends entries, each exactly once within the deduplication window (seconds)."""
+    """Stores the entries of requests: in the store, or in the spool (if there is one) while the store does not."""
 
-    def __init__(self, store: Store, *, window: float) -> None:
-        self._store = store
-        self._window = int(window * 1000)
-        self._waiting: list[_Waiting] = []
+    def __init__(self, batch: Batch, spool: Spool | None = None) -> None:
+        self._batch = batch
+        self._spool = spool
+        self._failing = False
+        self._waiting: list[Waiting] = []
         self._task: asyncio.Task[None] | None = None
 
     def append(self, entries: Sequence[Entry]) -> asyncio.Future[list[bool]]:
-        """Return a future of one flag an entry: True appended, False a duplicate.
+        """Return a future of one flag an entry: True appended or spooled, False a duplicate.
 
         It fails with StoreUnavailable unless all of them are stored. Then some may be: appending them again is safe.
         """
-        done = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(entries, done))
+        waiting = Waiting(entries, asyncio.get_running_loop().create_future())
+        if self._spool is not None and self._spool.wants(entries) and (self._task is None or self._spool.store_is_away):
+            self._spool.put(waiting)
+            return waiting.done
+        self._waiting.append(waiting)
         if self._task is None:
             self._task = asyncio.create_task(self._commit_all())
-        return done
+        return waiting.done
 
     async def drain(self) -> None:
         """Wait until nothing is waiting any more."""
@@ -59,11 +58,24 @@ class Appender:
     async def _commit_all(self) -> None:
         try:
             while self._waiting:
-                await self._commit(self._take())
+                self._divert()
+                if self._waiting:
+                    await self._commit(self._take())
         finally:
             self._task = None
 
-    def _take(self) -> list[_Waiting]:
+    def _divert(self) -> None:
+        """Send to the spool, in their order, those whose streams have come to wait there since they were queued."""
+        if self._spool is None:
+            return
+        waiting, self._waiting = self._waiting, []
+        for request in waiting:
+            if self._spool.wants(request.entries):
+                self._spool.put(request)
+            else:
+                self._waiting.append(request)
+
+    def _take(self) -> list[Waiting]:
         """Take as many waiting requests as one round trip should carry, at least one."""
         items = size = count = 0
         for waiting in self._waiting:
@@ -75,56 +87,45 @@ class Appender:
         taken, self._waiting = self._waiting[:count], self._waiting[count:]
         return taken
 
-    async def _commit(self, batch: list[_Waiting]) -> None:
-        by_stream: dict[str, list[Entry]] = {}
-        for waiting in batch:
-            for entry in waiting.entries:
-                by_stream.setdefault(entry.stream, []).append(entry)
-        chunks = [
-            entries[start : start + scripts.BATCH]
-            for entries in by_stream.values()
-            for start in range(0, len(entries), scripts.BATCH)
-        ]
-        try:
-            replies = await self._store.run([self._call(chunk) for chunk in chunks])
-        except Exception as error:  # noqa: BLE001 - those who wait are told, whatever it is
-            replies = [error] * len(chunks)
-        _answer(batch, _by_stream(chunks, replies))
-        if all(isinstance(reply, STORE_ERRORS) for reply in replies):
-            self._fail_waiting(replies[0])
+    async def _commit(self, batch: list[Waiting]) -> None:
+        outcomes = iter(await self._batch.append([entry for waiting in batch for entry in waiting.entries]))
+        answers = [(waiting, [next(outcomes) for _ in waiting.entries]) for waiting in batch]
+        errors = [error for _, flags in answers if (error := _error_of(flags)) is not None]
+        if errors and len(errors) == len(batch) and not any(isinstance(error, ResponseError) for error in errors):
+            self._store_failed(errors[0], answers)
+            return
+        for waiting, flags in answers:
+            self._answer(waiting, flags)
 
-    def _fail_waiting(self, error: BaseException) -> None:
-        """Fail those who came while a round trip failed: they would wait a second time-out for the same."""
-        waiting, self._waiting = self._waiting, []
-        for request in waiting:
-            if not request.done.done():
-                request.done.set_exception(_unavailable(error))
-
-    def _call(self, chunk: list[Entry]) -> scripts.Call:
-        fields = [field for entry in chunk for field in entry.fields]
-        return scripts.append(chunk[0].stream, [entry.marker for entry in chunk], fields, self._window)
-
-
-def _by_stream(chunks: list[list[Entry]], replies: list[Any]) -> dict[str, list[bool | BaseException]]:
-    """Return what became of the entries of each stream, in the order in which they were handed in."""
-    outcomes: dict[str, list[bool | BaseException]] = {}
-    for chunk, reply in zip(chunks, replies, strict=True):
-        row = [reply] * len(chunk) if isinstance(reply, BaseException) else [entry_id != b"" for entry_id in reply]
-        outcomes.setdefault(chunk[0].stream, []).extend(row)
-    return outcomes
-
-
-def _answer(batch: list[_Waiting], outcomes: dict[str, list[bool | BaseException]]) -> None:
-    rows = {stream: iter(row) for stream, row in outcomes.items()}
-    for waiting in batch:
-        results = [next(rows[entry.stream]) for entry in waiting.entries]
-        failure = next((result for result in results if isinstance(result, BaseException)), None)
-        if waiting.done.done():
-            continue
-        if failure is None:
-            waiting.done.set_result([bool(result) for result in results])
+    def _answer(self, waiting: Waiting, flags: Sequence[Outcome]) -> None:
+        error = _error_of(flags)
+        if error is None:
+            waiting.stored(flags)
+            self._failing = False
+        elif self._spool is None:
+            self._say_failed(error)
+            waiting.failed(_unavailable(error))
         else:
-            waiting.done.set_exception(_unavailable(failure))
+            self._spool.refused(error)
+            self._spool.put(waiting)
+
+    def _say_failed(self, error: BaseException) -> None:
+        """Log the first failure in a row: each request would only say the same."""
+        if not self._failing:
+            _log.warning("append_failed", error=f"{type(error).__name__}: {error}")
+        self._failing = True
+
+    def _store_failed(self, error: BaseException, answers: Sequence[tuple[Waiting, Sequence[Outcome]]]) -> None:
+        """Let go of those too who came meanwhile: they would wait for a second time-out of the same kind."""
+        if self._spool is not None:
+            self._spool.refused(error, away=True)
+        waiting, self._waiting = self._waiting, []
+        for request in [*(request for request, _ in answers), *waiting]:
+            self._answer(request, [error])
+
+
+def _error_of(flags: Sequence[Outcome]) -> BaseException | None:
+    return next((flag for flag in flags if isinstance(flag, BaseException)), None)
 
 
 def _unavailable(error: BaseException) -> StoreUnavailable:

@@ -30,12 +30,13 @@ _LOOK = 0.02  # seconds between two looks at a server that starts
 
 
 @contextlib.asynccontextmanager
-async def embedded(directory: Path, *, ready_timeout: float = 10.0) -> AsyncIterator[str]:
+async def embedded(directory: Path, *, ready_timeout: float = 10.0, fsync: str = "everysec") -> AsyncIterator[str]:
     """Run the directory's server, or join the one that runs already, and yield its `unix://` URL.
 
-    Raises RouterError when no server answers within `ready_timeout` seconds; the time it loads its data is not counted.
+    `fsync` is when it flushes its file, as of `appendfsync`. Raises RouterError when no server answers within
+    `ready_timeout` seconds; the time it loads its data is not counted.
     """
-    server = EmbeddedServer(directory, ready_timeout=ready_timeout)
+    server = EmbeddedServer(directory, ready_timeout=ready_timeout, fsync=fsync)
     url = await server.start()
     try:
         yield url
@@ -46,10 +47,12 @@ async def embedded(directory: Path, *, ready_timeout: float = 10.0) -> AsyncIter
 class EmbeddedServer:
     """One process's part in the server of a directory. Timeouts in seconds."""
 
-    def __init__(self, directory: Path, *, ready_timeout: float = 10.0, stop_timeout: float = 10.0) -> None:
+    def __init__(
+        self, directory: Path, *, ready_timeout: float = 10.0, stop_timeout: float = 10.0, fsync: str = "everysec"
+    ) -> None:
         self.directory = directory.resolve()
         self._ready_timeout = ready_timeout
-        self._server = ServerProcess(self.directory, stop_timeout=stop_timeout)
+        self._server = ServerProcess(self.directory, stop_timeout=stop_timeout, fsync=fsync)
         self._socket = Path()
         self._owner_lock: int | None = None
         self._watcher: asyncio.Task[None] | None = None

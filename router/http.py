@@ -1,19 +1,24 @@
-"""aiohttp's low-level server with the limits a public endpoint needs: slow headers, slow bodies, large bodies.
+"""aiohttp's low-level server with the limits that a public endpoint needs: on size, and on slowness of every kind.
 
 The application layer (routing tables, middlewares, match info) is left out: there is one route, and it is hot.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
-from aiohttp.http import RawRequestMessage
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage
+from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import _ErrInfo
 from structlog.stdlib import BoundLogger
 
 from router.problems import problem
 
 __all__ = ["BadBody", "BodyTooLarge", "BodyTooSlow", "Server", "read_body"]
+
+_VERSIONS = (HttpVersion10, HttpVersion11)
+_LOOK = 0.02  # seconds between two looks at requests that are to end
 
 
 class BadBody(Exception):
@@ -35,19 +40,36 @@ class BodyTooSlow(BadBody):
 
 
 class _Protocol(web.RequestHandler):
-    """One connection; closes it when a request's headers take longer than the time allowed."""
+    """One connection; ends it when a request's headers, or the sender's reading of answers, take too long."""
 
-    __slots__ = ("_header_timeout", "_header_timer", "_log")
+    __slots__ = ("_header_timeout", "_header_timer", "_log", "_stall_timer")
 
     def __init__(self, manager: "Server", *, header_timeout: float, log: BoundLogger, **options: Any) -> None:
         super().__init__(manager, **options)
         self._header_timeout = header_timeout
         self._header_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
         self._log = log
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Have any answer that the sender does not take told to `pause_writing`, not only a large one."""
+        super().connection_made(transport)
+        cast("asyncio.WriteTransport", transport).set_write_buffer_limits(high=0)
+
+    def pause_writing(self) -> None:
+        """Start the clock for a sender that does not read: closing waits for it, and it could keep us for ever."""
+        super().pause_writing()
+        self._stall_timer = self._loop.call_later(self._keepalive_timeout, self._stalled, self.transport)
+
+    def resume_writing(self) -> None:
+        """Stop that clock: everything was taken."""
+        super().resume_writing()
+        self._stop_stall_timer()
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; start the clock when that was the beginning of a request and not yet all its headers."""
-        super().data_received(data)
+        self._feed(data)
+        self._judge_messages()
         if self._waiter is not None and not self._waiter.done():
             if self._header_timer is None:
                 self._header_timer = self._loop.call_later(self._header_timeout, self._headers_late)
@@ -56,14 +78,37 @@ class _Protocol(web.RequestHandler):
         if self._current_request is not None and self._messages:
             self._end_broken_body(self._current_request)
 
+    def _feed(self, data: bytes) -> None:
+        """Feed the parser, also while closing: the body of the request under way is still to come."""
+        ends_after_this = self._close and self._current_request is not None
+        if ends_after_this:
+            self._close = False
+        super().data_received(data)
+        self._close = self._close or ends_after_this
+
+    def _judge_messages(self) -> None:
+        """Refuse what says it is another HTTP: the parser takes it for one of ours, whose answer would say the same.
+
+        What offers another protocol is answered and the connection closed, for the parser drops what came behind it.
+        """
+        for place, (message, payload) in enumerate(self._messages):
+            if isinstance(message, _ErrInfo):
+                continue
+            if message.version not in _VERSIONS:
+                refused = _ErrInfo(400, BadHttpMessage("a version of HTTP that is not spoken here"), "")
+                self._messages[place] = (refused, EMPTY_PAYLOAD)
+            elif message.upgrade and not message.should_close:
+                self._messages[place] = (message._replace(should_close=True), payload)
+
     def _end_broken_body(self, request: web.BaseRequest) -> None:
         """Tell the reader of a body that its framing broke; the parser only queues the error behind the request."""
         if not isinstance(self._messages[-1][0], RawRequestMessage) and not request.content.is_eof():
             request.content.set_exception(web.RequestPayloadError("the framing of the body is broken"))
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Forget the timer with the connection."""
+        """Forget the timers with the connection."""
         self._stop_header_timer()
+        self._stop_stall_timer()
         super().connection_lost(exc)
 
     def handle_error(
@@ -87,6 +132,16 @@ class _Protocol(web.RequestHandler):
             self._header_timer.cancel()
             self._header_timer = None
 
+    def _stalled(self, transport: asyncio.Transport | None) -> None:
+        self._log.info("answers_not_taken", limit=self._keepalive_timeout)
+        if transport is not None:
+            transport.abort()
+
+    def _stop_stall_timer(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+
 
 class Server(web.Server):
     """Makes a connection handler for each connection; times in seconds."""
@@ -102,9 +157,20 @@ class Server(web.Server):
             "log": log,
         }
 
+    async def finish(self, grace: float) -> None:
+        """Wait up to `grace` seconds for the requests under way to be answered; their bodies may still be coming."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + grace
+        while any(map(_is_busy, self.connections)) and clock() < deadline:  # noqa: ASYNC110 - aiohttp tells nobody
+            await asyncio.sleep(_LOOK)
+
     def __call__(self) -> web.RequestHandler:
         """Return the handler of a new connection."""
         return _Protocol(self, loop=self._loop, **self._options)
+
+
+def _is_busy(connection: web.RequestHandler) -> bool:
+    return connection._current_request is not None  # noqa: SLF001
 
 
 async def read_body(request: web.BaseRequest, limit: int, timeout: float) -> bytes:  # noqa: ASYNC109 - bounds a read

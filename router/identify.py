@@ -16,6 +16,8 @@ from router.fields import Plan, UnreadableEvent, event_key, id_text, read_object
 __all__ = ["Identified", "Unreadable", "identify"]
 
 MAX_ID: Final = 128  # characters
+MAX_ITEMS: Final = 20_000  # of one body; more only where they are as large as the smallest notification could be
+_SMALLEST: Final = 32  # bytes: a body of half a million numbers would keep everybody else waiting for many seconds
 _BOM: Final = b"\xef\xbb\xbf"
 _WHITESPACE: Final = b" \t\r\n"  # what JSON calls so
 
@@ -46,11 +48,13 @@ def identify(catalogue: Catalogue, publisher: str, body: bytes, header_id: str |
     if not text.startswith(b"["):
         return [_judge(catalogue, publisher, text, header_id)] if text else [Unreadable("empty body", body)]
     try:
-        items = [bytes(item) for item in _cut(text)]
+        items = _cut(text)
     except (ValueError, RecursionError):  # as in read_object
         return [Unreadable("not valid JSON", body)]
+    if len(items) > max(MAX_ITEMS, len(text) // _SMALLEST):
+        return [Unreadable("too many items", body)]
     only_id = header_id if len(items) == 1 else None
-    return [_judge(catalogue, publisher, item, only_id) for item in items]
+    return [_judge(catalogue, publisher, bytes(item), only_id) for item in items]
 
 
 def _judge(catalogue: Catalogue, publisher: str, raw: bytes, header_id: str | None) -> Identified | Unreadable:

@@ -15,8 +15,9 @@ from aiohttp import web
 from config.publishers import Publisher
 from config.settings import Settings
 from router.addresses import AllowList
-from router.append import Appender, Entry
+from router.append import Appender
 from router.catalogue import Catalogue
+from router.entry import Entry
 from router.http import BadBody, read_body
 from router.identify import Identified, Unreadable, identify
 from router.keys import Keys
@@ -30,6 +31,7 @@ __all__ = ["Ingress"]
 
 _PATH = "/webhooks/"
 _NOTIFICATION_HEADER = "x-vwd-notification-id"
+_STORE = "store"
 
 log = structlog.get_logger("ingress")
 
@@ -88,7 +90,8 @@ class Ingress:
         except _Refused as refused:
             self._metrics.refused.labels(slug, refused.status, refused.reason).inc()
             what = {"publisher": slug, "status": refused.status, "reason": refused.reason}
-            log.info("request_refused", **what, peer=_peer(request))
+            say = log.debug if refused.reason == _STORE else log.info
+            say("request_refused", **what, peer=_peer(request))
             return problem(refused.status, str(refused), headers=refused.headers, close=refused.close)
         except Exception:
             log.exception("request_failed", publisher=slug)
@@ -162,9 +165,9 @@ class Ingress:
         try:
             return await self._appender.append(entries) if entries else []
         except StoreUnavailable as error:
-            log.warning("append_failed", publisher=publisher, error=str(error))
+            log.debug("append_failed", publisher=publisher, error=str(error))  # what keeps it from it is logged once
             detail = "the event store is unavailable; nothing is lost if you send this again"
-            raise _Refused(503, "store", detail, headers=self._retry_after()) from error
+            raise _Refused(503, _STORE, detail, headers=self._retry_after()) from error
 
     def _entry(self, publisher: str, item: Identified | Unreadable, now: int) -> Entry:
         keys, raw = self._keys, item.raw

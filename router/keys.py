@@ -50,3 +50,7 @@ class Keys:
     def consumers(self, subscription: str) -> str:
         """Return the sorted set of live consumers by their last heartbeat (epoch milliseconds)."""
         return self._tagged(f"subscription:{subscription}", "consumers")
+
+    def janitor(self) -> str:
+        """Return the claim of the worker that does the present round of retention; its TTL is the interval."""
+        return self._tagged("janitor", "round")

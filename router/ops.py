@@ -15,14 +15,15 @@ __all__ = ["OpsServer", "Readiness"]
 _log = logs.get(__name__)
 
 Readiness = Callable[[], Awaitable[Mapping[str, bool | str]]]
-"""Answers each check by name: True or "ok" passes, False or any other text, saying why, does not."""
+"""Answers each check by name: True passes, and so does a text that begins with "ok"; any other says why it does not."""
 
 
 class OpsServer:
     """Tells an orchestrator how the process is.
 
     `/healthz` answers while the event loop runs. `/readyz` asks `readiness`, which may take `timeout` seconds, and
-    answers 200 or 503 with every check. `/metrics` is `registry` as Prometheus text.
+    answers 200 or 503 with every check, and with what `warnings` returns, which changes nothing about the status.
+    `/metrics` is `registry` as Prometheus text.
     """
 
     def __init__(
@@ -33,11 +34,13 @@ class OpsServer:
         registry: CollectorRegistry = REGISTRY,
         *,
         timeout: float = 3.0,
+        warnings: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._host, self._port = host, port
         self._readiness = readiness
         self._registry = registry
         self._timeout = timeout
+        self._warnings = warnings
         self._not_ready: str | None = None
         self._runner: web.AppRunner | None = None
 
@@ -86,8 +89,11 @@ class OpsServer:
 
     async def _ready(self, _request: web.Request) -> web.Response:
         checks = await self._checks()
-        ready = all(state is True or state == "ok" for state in checks.values())
-        return web.json_response({"ready": ready, "checks": dict(checks)}, status=200 if ready else 503)
+        ready = all(state is True or str(state).startswith("ok") for state in checks.values())
+        report: dict[str, object] = {"ready": ready, "checks": dict(checks)}
+        if warnings := self._warnings():
+            report["warnings"] = dict(warnings)
+        return web.json_response(report, status=200 if ready else 503)
 
     async def _checks(self) -> Mapping[str, bool | str]:
         if self._not_ready is not None:

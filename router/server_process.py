@@ -35,14 +35,18 @@ def server_binary() -> str:
 
 
 class ServerProcess:
-    """The server of a directory, whoever started it; it gets `stop_timeout` seconds to end."""
+    """The server of a directory, whoever started it; it gets `stop_timeout` seconds to end.
 
-    def __init__(self, directory: Path, *, stop_timeout: float) -> None:
+    `fsync` is when it flushes its append-only file, as of `appendfsync`.
+    """
+
+    def __init__(self, directory: Path, *, stop_timeout: float, fsync: str = "everysec") -> None:
         self.log_file = directory / "server.log"
         self._directory = directory
         self._lock_file = directory / "server.lock"
         self._pid_file = directory / "server.pid"
         self._stop_timeout = stop_timeout
+        self._fsync = fsync
         self._child: asyncio.subprocess.Process | None = None
 
     @property
@@ -97,7 +101,7 @@ class ServerProcess:
             "dir": str(self._directory),
             "pidfile": str(self._pid_file),
             "appendonly": "yes",
-            "appendfsync": "everysec",
+            "appendfsync": self._fsync,
             "save": "",
             "maxmemory-policy": "noeviction",
         }

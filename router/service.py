@@ -10,15 +10,17 @@ from prometheus_client import CollectorRegistry
 from config.errors import ConfigError
 from config.settings import IngressSettings, Settings
 from router.access import open_store
-from router.append import Appender
 from router.catalogue import Catalogue
 from router.http import Server
 from router.ingress import Ingress
+from router.intake import Intake
 from router.metrics import IngressMetrics
 from router.ops import OpsServer
 from router.secrets import secrets_of
 from router.signals import watch_parent
+from router.spool import Spool
 from router.store import STORE_ERRORS, Store
+from router.store_guard import StoreGuard, guarded
 
 __all__ = ["bind", "serve_ingress", "store_check"]
 
@@ -30,28 +32,46 @@ log = structlog.get_logger("ingress")
 async def serve_ingress(settings: Settings, stop: asyncio.Event, *, reuse_port: bool = False) -> None:
     """Receive webhooks until `stop` is set; then finish what is in hand.
 
-    Raises ConfigError when the port is taken, RouterError when the embedded server cannot be started.
+    Raises ConfigError when the port is taken or the store is not safe, RouterError when the embedded server cannot be
+    started.
     """
     watch_parent(stop.set)
     catalogue = Catalogue.for_settings(settings)
     _report_doors(settings, catalogue)
     listener = bind(settings.ingress, reuse_port=reuse_port)
     try:
-        async with open_store(settings, timeout=settings.ingress.store_timeout) as store:
-            await _serve(settings, catalogue, store, listener, stop)
+        async with (
+            open_store(settings, timeout=settings.ingress.store_timeout) as store,
+            guarded(store, settings, stop) as guard,
+            Intake.open(settings, store) as intake,
+        ):
+            await _serve(settings, catalogue, store, guard, intake, listener, stop)
     finally:
         listener.close()
 
 
 async def _serve(
-    settings: Settings, catalogue: Catalogue, store: Store, listener: socket.socket, stop: asyncio.Event
+    settings: Settings,
+    catalogue: Catalogue,
+    store: Store,
+    guard: StoreGuard,
+    intake: Intake,
+    listener: socket.socket,
+    stop: asyncio.Event,
 ) -> None:
     limits = settings.ingress
     registry = CollectorRegistry()
-    appender = Appender(store, window=limits.dedup_window)
-    ingress = Ingress(settings, catalogue, appender, IngressMetrics(registry))
+    registry.register(guard)
+    metrics = IngressMetrics(registry)
+    if intake.spool is not None:
+        metrics.watch(intake.spool)
+    ingress = Ingress(settings, catalogue, intake.appender, metrics)
     server = Server(ingress.handle, header_timeout=limits.header_timeout, keepalive=limits.keepalive, log=log)
-    ops = OpsServer(settings.ops.host, settings.ops.port, lambda: store_check(store), registry)
+
+    async def readiness() -> dict[str, bool | str]:
+        return await _readiness(store, intake.spool)
+
+    ops = OpsServer(settings.ops.host, settings.ops.port, readiness, registry, warnings=guard.warnings)
     listening = await asyncio.get_running_loop().create_server(server, sock=listener, backlog=_BACKLOG)
     try:
         host, port = listener.getsockname()[:2]
@@ -62,8 +82,10 @@ async def _serve(
     finally:
         listening.close()
         server.pre_shutdown()
-        await appender.drain()
-        await server.shutdown(limits.shutdown_timeout)
+        await server.finish(limits.shutdown_timeout)
+        await intake.appender.drain()
+        await server.shutdown(1.0)
+        await intake.finish(limits.shutdown_timeout)
         await ops.stop()
     log.info("ingress_stopped")
 
@@ -92,6 +114,18 @@ def bind(settings: IngressSettings, *, reuse_port: bool = False) -> socket.socke
             f"cannot listen on {where} ({error.strerror}): set ROUTER_INGRESS__HOST and __PORT"
         ) from error
     return bound
+
+
+async def _readiness(store: Store, spool: Spool | None) -> dict[str, bool | str]:
+    """Return whether webhooks can be accepted: with room in the spool, also while the store is away."""
+    if spool is not None and spool.is_full:
+        return {"store": spool.reason or True, "spool": "full, or it cannot be written"}
+    if spool is not None and spool.reason:
+        return {"store": f"ok: {spool.entries} events are spooled, for it does not take them ({spool.reason})"}
+    checks = await store_check(store)
+    if spool is None or checks["store"] is True:
+        return checks
+    return {"store": f"ok: events will be spooled ({checks['store']})"}
 
 
 async def store_check(store: Store) -> dict[str, bool | str]:

@@ -1,39 +1,27 @@
-"""The connection to Redis or Valkey, plain, by Sentinel or as a Cluster, and the one way to run scripts on it.
-
-Nothing here retries. A retry inside the client library is invisible and, for a command whose reply was lost, runs it
-twice; every loop that uses the store sees the error, waits and goes on by itself.
-"""
+"""The store: Redis or Valkey, however it is deployed, and the one way to run commands and scripts on it."""
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Protocol
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster, Sentinel
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.asyncio import Redis, RedisCluster
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from config.errors import ConfigError, RouterError
+from config.urls import Node, parse_redis_url
+from router.by_node import by_node, followed_by
+from router.connections import Client, ClusterConnector, Connector, connector_for
 from router.keys import Keys
 from router.scripts import Call
 
 __all__ = ["STORE_ERRORS", "Client", "Store", "StoreUnavailable", "connect"]
 
-STORE_ERRORS = (RedisError, OSError, asyncio.TimeoutError)
+STORE_ERRORS = (RedisError, RedisClusterException, OSError, asyncio.TimeoutError)
 """What a command may raise when the store is away, busy or refuses."""
-
-Client = Redis | RedisCluster
 
 
 class StoreUnavailable(RouterError):
     """The store did not take or answer a command; whether the command was carried out may be unknown."""
-
-
-class Connector(Protocol):
-    """Makes a client whose commands may take up to `timeout` seconds."""
-
-    def __call__(self, *, timeout: float, connections: int) -> Client: ...
 
 
 class Store:
@@ -44,10 +32,27 @@ class Store:
         self.cluster = cluster
         self._connector = connector
         self.client: Client = connector(timeout=timeout, connections=50)
+        self._searching = asyncio.Semaphore(16)
 
-    def reader(self, block: float) -> Client:
-        """Return a client of its own for reads that block up to `block` seconds; the caller closes it."""
-        return self._connector(timeout=block + 5.0, connections=4)
+    async def reader(self, key: str, block: float) -> Redis:
+        """Return a client of its own, of one server, for reads of `key` that block up to `block` seconds.
+
+        The caller closes it. On a Cluster the server is the one that has the key now: raises what redis-py raises.
+        """
+        connector = self._connector
+        if isinstance(connector, ClusterConnector):
+            connector = connector.to_node(await self._node_of(key))
+        client = connector(timeout=block + 5.0, connections=2)
+        assert isinstance(client, Redis)
+        return client
+
+    async def _node_of(self, key: str) -> Node:
+        assert isinstance(self.client, RedisCluster)
+        async with self._searching:  # many look at once, and the client refuses when its connections are all in use
+            await self.client.exists(key)  # an answer means that the client knows the way, after a failover too
+        node = self.client.get_node_from_key(key)
+        assert node is not None
+        return Node(str(node.host), int(node.port))
 
     async def call(self, call: Call) -> Any:
         """Run one script and return its reply; raises what redis-py raises."""
@@ -61,8 +66,8 @@ class Store:
 
         A server that lost its scripts (restart, failover) gets those again that it did not know.
         """
-        if len(calls) == 1 or self.cluster:
-            return await asyncio.gather(*map(self.call, calls), return_exceptions=True)
+        if len(calls) == 1:
+            return list(await asyncio.gather(self.call(calls[0]), return_exceptions=True))
         replies = await self.commands([_evalsha(call) for call in calls])
         for index, reply in enumerate(replies):
             if isinstance(reply, NoScriptError):
@@ -71,9 +76,8 @@ class Store:
 
     async def commands(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Run plain commands in one round trip; an entry of the result is the reply or the exception."""
-        if self.cluster:
-            single = (self.client.execute_command(*command) for command in commands)
-            return await asyncio.gather(*single, return_exceptions=True)
+        if isinstance(self.client, RedisCluster):
+            return await by_node(self.client, commands)
         pipeline = self.client.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
@@ -82,6 +86,16 @@ class Store:
         except STORE_ERRORS as error:
             return [error] * len(commands)
         return replies
+
+    async def followed(self, commands: Sequence[tuple[Any, ...]], last: tuple[Any, ...]) -> list[tuple[Any, Any]]:
+        """Run commands on keys, and on each connection used `last` after them; return pairs of both replies.
+
+        A reply can be the exception it ended in. On a Cluster nothing is redirected: a moved slot is such an exception.
+        """
+        if isinstance(self.client, RedisCluster):
+            return await followed_by(self.client, commands, last)
+        *replies, reply = await self.commands([*commands, last])
+        return [(found, reply) for found in replies]
 
     async def aclose(self) -> None:
         """Close the client's connections."""
@@ -99,71 +113,11 @@ def _eval(call: Call) -> tuple[Any, ...]:
 def connect(url: str, keys: Keys, *, connect_timeout: float = 2.0, timeout: float = 5.0) -> Store:
     """Return a store for a URL of the kinds in the settings; connects on first use.
 
-    Raises ConfigError for a Sentinel URL without a service name (`redis+sentinel://host:26379/service/0`).
+    Raises ConfigError for a URL that says nothing usable, or names certificates that cannot be used.
     """
-    common: dict[str, Any] = {
-        "socket_connect_timeout": connect_timeout,
-        "retry": Retry(NoBackoff(), 0),
-        "legacy_responses": False,
-    }
-    scheme = urlsplit(url).scheme
-    if scheme == "redis+cluster":
-        return Store(_cluster(url, common), keys, timeout=timeout, cluster=True)
-    if scheme == "redis+sentinel":
-        return Store(_sentinel(url, common), keys, timeout=timeout)
-    return Store(_plain(url, common), keys, timeout=timeout)
-
-
-def _plain(url: str, common: dict[str, Any]) -> Connector:
-    def make(*, timeout: float, connections: int) -> Client:
-        pool = BlockingConnectionPool.from_url(
-            url, max_connections=connections, timeout=timeout, socket_timeout=timeout, **common
-        )
-        return Redis.from_pool(pool)
-
-    return make
-
-
-def _sentinel(url: str, common: dict[str, Any]) -> Connector:
-    parts = urlsplit(url)
-    path = [part for part in parts.path.split("/") if part]
-    if not path:
-        raise ConfigError(
-            f"redis.url names no Sentinel service: write redis+sentinel://{parts.netloc.rpartition('@')[2]}/SERVICE[/DB]"
-        )
-    hosts = [_host(pair, 26379) for pair in parts.netloc.rpartition("@")[2].split(",")]
-    database = path[1] if len(path) > 1 else "0"
-    if not database.isdigit():
-        raise ConfigError(f"redis.url: {database!r} is no database number: write …/{path[0]}/0")
-    access = {"username": _decoded(parts.username), "password": _decoded(parts.password), "db": int(database)}
-    extra = dict(parse_qsl(parts.query))
-
-    def make(*, timeout: float, connections: int) -> Client:
-        sentinel = Sentinel(  # type: ignore[no-untyped-call]
-            hosts, socket_timeout=timeout, sentinel_kwargs={**common, "socket_timeout": 2.0, **extra}
-        )
-        options = {**common, **access, "socket_timeout": timeout, "max_connections": connections}
-        client: Redis = sentinel.master_for(path[0], **options)
-        return client
-
-    return make
-
-
-def _cluster(url: str, common: dict[str, Any]) -> Connector:
-    plain = "redis" + url.removeprefix("redis+cluster")
-
-    def make(*, timeout: float, connections: int) -> Client:
-        return RedisCluster.from_url(plain, max_connections=connections, socket_timeout=timeout, **common)
-
-    return make
-
-
-def _host(pair: str, default: int) -> tuple[str, int]:
-    if pair.endswith("]"):
-        return (pair.strip("[]"), default)
-    host, _, port = pair.rpartition(":")
-    return (host.strip("[]"), int(port)) if host else (port, default)
-
-
-def _decoded(text: str | None) -> str | None:
-    return unquote(text) if text is not None else None
+    try:
+        parsed = parse_redis_url(url)
+    except ValueError as error:
+        raise ConfigError(f"redis.url {error}") from None
+    connector = connector_for(parsed, connect_timeout=connect_timeout)
+    return Store(connector, keys, timeout=timeout, cluster=parsed.kind == "cluster")

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # for `support`; not the checkou
 from support.cli import Cli, cli_on_fake_store
 from support.stores import fake_store, running_server
 from support.stores import real_store as on_real_server
+from support.topologies import running_cluster
 
 from router.catalogue import Catalogue
 from router.store import Store
@@ -30,6 +31,13 @@ def server_url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def cluster_url() -> Iterator[str]:
+    """Yield the URL of the Cluster that all tests of this process share: three nodes, which nobody kills."""
+    with running_cluster(replicas=0, node_timeout=30) as cluster:
+        yield cluster.url
+
+
 @pytest.fixture
 async def real_store(server_url: str) -> AsyncIterator[Store]:
     """Yield a store on a real server, under a key prefix of its own."""
@@ -37,14 +45,17 @@ async def real_store(server_url: str) -> AsyncIterator[Store]:
         yield store
 
 
-@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.real)])
+@pytest.fixture(
+    params=["fake", pytest.param("real", marks=pytest.mark.real), pytest.param("cluster", marks=pytest.mark.cluster)]
+)
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    """Yield an empty store, once the fake one and once on a real server."""
+    """Yield an empty store: the fake one, then one on a real server, then one on a Cluster."""
     async with AsyncExitStack() as stack:
         if request.param == "fake":
             yield await stack.enter_async_context(fake_store())
         else:
-            yield await stack.enter_async_context(on_real_server(request.getfixturevalue("server_url")))
+            url = request.getfixturevalue("server_url" if request.param == "real" else "cluster_url")
+            yield await stack.enter_async_context(on_real_server(url))
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from typing import Any
 from structlog.contextvars import bind_contextvars
 
 from router import scripts
+from router.backoff import Backoff
 from router.store import STORE_ERRORS
-from workers.backoff import Backoff
 from workers.context import Context
 from workers.delivery import Delivery, Held, text_of
 from workers.groups import is_no_group

@@ -4,15 +4,16 @@ import asyncio
 from collections.abc import Sequence
 
 from config.settings import WorkerSettings
+from router.backoff import Backoff
 from router.catalogue import Catalogue
 from router.store import STORE_ERRORS, Store
-from workers.backoff import Backoff
 from workers.context import Context
 from workers.executor import Executor
 from workers.groups import ensure_groups
 from workers.heartbeat import Heartbeat
 from workers.metrics import WorkerMetrics
-from workers.reader import Reader
+from workers.pace import Pace
+from workers.reader import Reader, readers_of
 from workers.schedule import Schedule
 from workers.settler import Settler
 from workers.subscription import Subscription
@@ -44,6 +45,7 @@ class Consumer:
         self._schedule = Schedule(self.context)
         self._settler = Settler(self.context, self._schedule.scheduled, self._settled)
         self._executor = Executor(self.context, self._settler)
+        self._pace = Pace(self.context, max(1, self._executor.capacity))
         self._sweeper = Sweeper(self.context, self._schedule.look_everywhere)
         self._heartbeat = Heartbeat(self.context, self._sweeper.recover)
         self._readers: list[Reader] = []
@@ -61,9 +63,7 @@ class Consumer:
         await self._join()
         self._executor.start()
         context = self.context
-        parts = [[stream] for stream in context.streams] if context.store.cluster else [list(context.streams)]
-        capacity = max(1, self._executor.capacity)
-        self._readers = [Reader(context, streams, capacity, self._executor.put) for streams in parts]
+        self._readers = readers_of(context, self._pace, self._executor.put)
         self._reading = [asyncio.create_task(reader.run()) for reader in self._readers]
         self._keeping = [asyncio.create_task(part.run()) for part in (self._heartbeat, self._schedule, self._sweeper)]
         self.ready = True
@@ -98,9 +98,10 @@ class Consumer:
                 await self._heartbeat.beat()
             except STORE_ERRORS as error:
                 delay = backoff.next()
-                self.context.log.warning("store_unavailable", error=str(error), retry_in=round(delay, 2))
+                self.context.outage.failed("joining", error)
                 await asyncio.sleep(delay)
             else:
+                self.context.outage.over("joining")
                 return
 
     async def _leave(self) -> None:
@@ -124,8 +125,7 @@ class Consumer:
             await client.zrem(key, self.context.consumer)
 
     def _settled(self) -> None:
-        for reader in self._readers:
-            reader.settled()
+        self._pace.settled()
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -14,6 +14,7 @@ from router.keys import Keys
 from router.store import Store
 from workers.delivery import Held
 from workers.metrics import WorkerMetrics
+from workers.outage import Outage
 from workers.subscription import Subscription
 
 __all__ = ["Context"]
@@ -34,10 +35,13 @@ class Context:
     clock: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
     held: dict[Held, None] = field(default_factory=dict)
+    spoilt: set[str] = field(default_factory=set)
     log: Any = None
+    outage: Outage = field(init=False)
 
     def __post_init__(self) -> None:
         self.log = structlog.get_logger("worker").bind(subscription=self.group)
+        self.outage = Outage(self.log, self.monotonic)
 
     @property
     def group(self) -> str:

@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from router.catalogue import Catalogue
 from router.event import Event
@@ -139,14 +140,23 @@ def read_history(lines: bytes) -> tuple[AttemptError, ...]:
     errors = []
     for line in lines.splitlines():
         try:
-            entry = json.loads(line)
-            at = datetime.fromisoformat(entry["at"])
-            errors.append(
-                AttemptError(at, entry["attempt"], entry["error"], entry["message"], entry.get("traceback", ""))
-            )
-        except (ValueError, KeyError, TypeError, RecursionError):
+            errors.append(_attempt(json.loads(line)))
+        except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
             continue
     return tuple(errors)
+
+
+def _attempt(entry: dict[str, Any]) -> AttemptError:
+    """Return one line of a history, whatever the types in it: who wrote it by hand may have written anything."""
+    at = datetime.fromisoformat(entry["at"])
+    moment = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    texts = (_legible(entry.get(name, "")) for name in ("error", "message", "traceback"))
+    return AttemptError(moment, int(entry["attempt"]), *texts)
+
+
+def _legible(value: object) -> str:
+    """Return a text that any encoding can carry: a message may hold half of a surrogate pair, as file names do."""
+    return ("" if value is None else str(value)).encode(errors="backslashreplace").decode()
 
 
 def _extended(history: bytes, line: str) -> bytes:

@@ -33,7 +33,12 @@ def parse_groups(reply: Any) -> list[Group]:
         return []
     rows: list[Mapping[bytes, Any]] = checked([reply])[0]
     groups = (
-        Group(row[b"name"].decode(), row[b"pending"], row.get(b"lag"), row[b"last-delivered-id"].decode())
+        Group(
+            name=row[b"name"].decode(errors="backslashreplace"),  # a hand may have written anything
+            pending=row[b"pending"],
+            lag=row.get(b"lag"),
+            last_delivered=row[b"last-delivered-id"].decode(),
+        )
         for row in rows
     )
     return sorted(groups, key=lambda group: group.name)

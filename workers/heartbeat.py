@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from router import scripts
+from router.backoff import Backoff
 from router.store import STORE_ERRORS
 from workers.context import Context
 from workers.delivery import Held
-from workers.groups import is_no_group
+from workers.groups import is_no_group, name_of
 
 __all__ = ["Heartbeat"]
 
@@ -16,7 +17,8 @@ class Heartbeat:
     """Beats three times a lease; calls `recover(consumer)` for each consumer it is told has died.
 
     It asks who died only after it has itself reached the store for a whole lease without a gap. Otherwise the first to
-    come back after an outage would take all the others for dead, who could not have reached the store either.
+    come back after an outage would take all the others for dead, who could not have reached the store either. An
+    answer that was long in coming is such a gap: the store may have hung, and taken this beat before theirs.
     """
 
     def __init__(self, context: Context, recover: Callable[[str], Awaitable[None]]) -> None:
@@ -26,16 +28,23 @@ class Heartbeat:
         self._last = 0.0
 
     async def run(self) -> None:
-        """Beat until cancelled; a beat that the store does not take is made up for by the next."""
+        """Beat until cancelled; a beat that the store does not take is made up for soon."""
         context = self._context
+        third = pause = context.settings.lease / 3
+        backoff = Backoff(context.random)
         while True:
-            await asyncio.sleep(context.settings.lease / 3)
+            await asyncio.sleep(pause)
             try:
                 for consumer in await self.beat():
                     await self._recover(consumer)
                 await self.extend()
             except STORE_ERRORS as error:
-                context.log.warning("heartbeat_failed", error=f"{type(error).__name__}: {error}")
+                context.outage.failed("heartbeat", error)
+                pause = min(third, backoff.next())
+            else:
+                pause = third
+                backoff.reset()
+                context.outage.over("heartbeat")
 
     async def beat(self) -> list[str]:
         """Say that this consumer lives; return those that were silent for longer than a lease, if it may judge."""
@@ -52,7 +61,10 @@ class Heartbeat:
             self._since = None
             raise
         self._last = context.monotonic()
-        return [consumer.decode() for consumer in dead]
+        if self._last - now > lease / 3:  # as long as between two beats
+            self._since = None
+            return []
+        return [name_of(consumer) for consumer in dead]
 
     async def extend(self) -> None:
         """Renew the hold on everything in hand, and note what was lost to others."""

@@ -46,3 +46,21 @@ class WorkerMetrics:
             ["subscription"],
             registry=registry,
         )
+        self.trimmed = Counter(
+            "event_router_events_trimmed_total",
+            "Events removed by retention: finished by every subscription, and older than retention.events.",
+            ["stream"],
+            registry=registry,
+        )
+        self.dead_letters_discarded = Counter(
+            "event_router_dead_letters_discarded_total",
+            "Dead letters removed by retention: unfinished events that nobody will handle any more.",
+            ["subscription", "stream"],
+            registry=registry,
+        )
+        self.quarantine_discarded = Counter(
+            "event_router_quarantine_discarded_total",
+            "Quarantined bodies removed by retention.",
+            ["publisher"],
+            registry=registry,
+        )

@@ -1,116 +1,95 @@
-"""Reading ahead: one blocking read over all streams of a subscription fills the buffer of its executor.
-
-How far ahead is measured, not set: about a quarter of a second's work beyond what can run at once. A slow handler thus
-leaves the rest to other workers, and a fast one never waits for a read.
-"""
+"""Reading: one blocking read over the streams of a subscription fills the buffer of its executor."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.exceptions import ResponseError
-
+from router.backoff import Backoff
 from router.store import STORE_ERRORS
-from workers.backoff import Backoff
 from workers.context import Context
 from workers.delivery import Held
 from workers.groups import ensure_groups, is_no_group
+from workers.pace import Pace
+from workers.read_connection import ReadConnection
 from workers.stranded import Stranded
 
-__all__ = ["Reader"]
+__all__ = ["Reader", "readers_of"]
 
-_AHEAD = 0.25
-"""Seconds of work to read ahead."""
-_MOST = 250
-"""Entries to take from one stream in one read: COUNT holds for each stream, and all of them may be full."""
+_AGAIN = 5.0
+"""Seconds until a key that could not be read, since it is of another type, is tried again."""
+
+
+def readers_of(context: Context, pace: Pace, put: Callable[[list[Held]], None]) -> list["Reader"]:
+    """Return what reads all streams of a subscription: one reader, or many on a Cluster, whose reads keep to a slot."""
+    parts = [[stream] for stream in context.streams] if context.store.cluster else [context.streams]
+    return [Reader(context, streams, pace, put) for streams in parts]
 
 
 class Reader:
-    """Reads streams and their inboxes; hands what it reads to `put`; `capacity` deliveries can run at once."""
+    """Reads streams and their inboxes, at the pace of its consumer; hands what it reads to `put`."""
 
-    def __init__(
-        self, context: Context, streams: Sequence[str], capacity: int, put: Callable[[list[Held]], None]
-    ) -> None:
+    def __init__(self, context: Context, streams: Sequence[str], pace: Pace, put: Callable[[list[Held]], None]) -> None:
         self._context = context
+        self._pace = pace
         self._put = put
-        self._capacity = capacity
-        self._pool = context.store.reader(context.settings.block)
-        # One connection, so that the server can be asked to end its blocked read; a Cluster has no such client.
-        self._client = self._pool.client() if isinstance(self._pool, Redis) else self._pool
         self._sources: dict[bytes, tuple[str, bool]] = {}
         for stream in streams:
             for inbox in (True, False):
                 self._sources[context.source_of(stream, inbox=inbox).encode()] = (stream, inbox)
+        self._name = "reading" if len(streams) > 1 else f"reading {streams[0]}"
         self._stranded = Stranded(context, self._sources)
-        self._tail: tuple[str | bytes, ...] = ("STREAMS", *self._sources, *([">"] * len(self._sources)))
-        self._active = len(self._sources)
-        self._room = asyncio.Event()
-        self._connection_id: int | None = None
+        self._tail: tuple[str | bytes, ...] = ()
+        self._again_at: float | None = None
+        self._aim()
+        self._connection = ReadConnection(context.store, context.keys.events(streams[0]), context.settings.block)
         self._stopping = False
-        self._rate = 0.0
-        self._read_at = context.monotonic()
-        self._handled = 0
         self._delivered = context.metrics.delivered.labels(context.group)
-
-    def settled(self) -> None:
-        """Take note that deliveries were settled: there may be room again."""
-        self._room.set()
 
     async def run(self) -> None:
         """Read until stopped, whatever happens to the store."""
-        context = self._context
-        backoff = Backoff(context.random)
+        backoff = Backoff(self._context.random)
         while not self._stopping:
             try:
-                room = await self._wait_for_room()
+                await self._pace.wait_for_room()
                 if self._stranded.due:
                     self._take(await self._stranded.find())
-                    continue
-                await self._read(room)
-                backoff.reset()
+                elif not self._stopping:
+                    await self._look_again()
+                    await self._read()
+                    backoff.reset()
+                    self._context.outage.over(self._name)
             except STORE_ERRORS as error:
                 await self._mend(error, backoff.next())
-        await self._client.aclose()
-        await self._pool.aclose()
+        await self._connection.aclose()
 
     async def stop(self) -> None:
-        """Make `run` return soon: a blocked read is ended by the server, which loses nothing, instead of cancelled."""
+        """Make `run` return soon; to be called again until it has, since the next read may just have been begun."""
         self._stopping = True
-        self._room.set()
-        if self._connection_id is not None:
-            command = ("CLIENT", "UNBLOCK", self._connection_id)
-            await self._context.store.commands([command])
+        self._pace.stop()
+        await self._connection.unblock()
 
-    async def _wait_for_room(self) -> int:
-        """Return how many deliveries there is room for, once that is worth a read."""
-        while True:
-            self._room.clear()
-            target = self._target()
-            room = target - len(self._context.held)
-            # A free lane is worth a read at once; reading further ahead is when half of that is used up.
-            if len(self._context.held) < self._capacity or room * 2 >= target or self._stopping:
-                return room
-            await self._room.wait()
-
-    def _target(self) -> int:
-        ahead = min(self._context.settings.prefetch, int(self._rate * _AHEAD))
-        return self._capacity + ahead
-
-    async def _read(self, room: int) -> None:
-        if self._stopping:
-            return
-        if self._connection_id is None and isinstance(self._client, Redis):
-            self._connection_id = int(await self._client.client_id())
+    async def _read(self) -> None:
         context = self._context
-        count = max(1, min(_MOST, room // max(1, self._active)))
+        count = self._pace.count(self, len(self._sources))
         block = int(context.settings.block * 1000)
-        reply = await self._client.execute_command(
+        reply = await self._connection.run(
             "XREADGROUP", "GROUP", context.group, context.consumer, "COUNT", count, "BLOCK", block, *self._tail
         )
         items = self._held(reply or {})
-        self._measure(len(items))
+        self._pace.was_read(self, len(reply or ()), len(items))
         self._take(items)
+
+    def _aim(self) -> None:
+        """Read all sources but those that are known to be of another type, which would make every read fail."""
+        keys = [key for key in self._sources if key.decode() not in self._context.spoilt]
+        self._again_at = self._context.monotonic() + _AGAIN if len(keys) < len(self._sources) else None
+        keys = keys or list(self._sources)
+        self._tail = ("STREAMS", *keys, *([">"] * len(keys)))
+
+    async def _look_again(self) -> None:
+        if self._again_at is not None and self._context.monotonic() >= self._again_at:
+            await ensure_groups(self._context)
+            self._aim()
 
     def _take(self, items: list[Held]) -> None:
         if items:
@@ -124,29 +103,18 @@ class Reader:
         for key, entries in reply.items():
             stream, inbox = self._sources[key]
             items.extend(Held(stream, entry_id, fields or {}, inbox=inbox, touched=now) for entry_id, fields in entries)
-        self._active = len(reply) or self._active
         return items
-
-    def _measure(self, number: int) -> None:
-        """Keep a moving average of deliveries a second."""
-        now = self._context.monotonic()
-        elapsed = max(now - self._read_at, 1e-6)
-        self._read_at = now
-        weight = min(1.0, elapsed * 4)
-        self._rate += (number / elapsed - self._rate) * weight
 
     async def _mend(self, error: BaseException, delay: float) -> None:
         """Do what the error calls for, wait, and let the loop go on."""
-        self._connection_id = None
         self._stranded.read_failed()
         context = self._context
-        context.log.warning("read_failed", error=f"{type(error).__name__}: {error}", retry_in=round(delay, 2))
+        context.outage.failed(self._name, error)
         if is_no_group(error):
             try:
                 made = await ensure_groups(context)
                 context.log.warning("groups_made_again", groups=made)
+                self._aim()
             except STORE_ERRORS as again:
                 context.log.warning("groups_not_made", error=str(again))
-        elif isinstance(error, ResponseError):
-            context.log.error("read_refused", error=str(error))
         await asyncio.sleep(delay)

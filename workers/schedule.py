@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Sequence
 
 from router import scripts
+from router.backoff import Backoff
 from router.store import STORE_ERRORS
-from workers.backoff import Backoff
 from workers.context import Context
 
 __all__ = ["Schedule"]
@@ -14,6 +14,8 @@ _INBOX_ROOM = 1000
 """Deliveries an inbox may hold before due retries wait: a crowd of them must not bury the new events' reader."""
 _FULL_PAUSE = 0.25
 """Seconds until a full inbox is looked at again."""
+_REFUSED_PAUSE = 1.0
+"""Seconds until a stream whose retries the store refuses to move, while it moves others, is tried again."""
 _NOTHING, _FULL = -1, -2
 
 
@@ -56,12 +58,16 @@ class Schedule:
             try:
                 await self.promote(ready)
                 backoff.reset()
+                context.outage.over("promoting")
             except STORE_ERRORS as error:
-                context.log.warning("promote_failed", error=f"{type(error).__name__}: {error}")
+                context.outage.failed("promoting", error)
                 await asyncio.sleep(backoff.next())
 
     async def promote(self, streams: Sequence[str]) -> None:
-        """Move what is due in these streams, and learn when their next retry is due."""
+        """Move what is due in these streams, and learn when their next retry is due.
+
+        Raises the store's error when it refuses all of them; a single one waits apart and holds up no other.
+        """
         context, keys, group = self._context, self._context.keys, self._context.group
         # Forgotten before the store is asked: a retry scheduled while the answer is under way is then kept.
         asked = {stream: self._due.pop(stream, 0.0) for stream in streams}
@@ -76,9 +82,17 @@ class Schedule:
             raise
         failed = [reply for reply in replies if isinstance(reply, BaseException)]
         for stream, reply in zip(streams, replies, strict=True):
-            self._note(stream, 0 if isinstance(reply, BaseException) else reply[1])
+            if isinstance(reply, BaseException):
+                self.scheduled(stream, 0 if len(failed) == len(streams) else _REFUSED_PAUSE)
+            else:
+                self._note(stream, reply[1])
         if failed:
-            raise failed[0]
+            self._refused(failed, len(streams))
+
+    def _refused(self, errors: Sequence[BaseException], asked: int) -> None:
+        if len(errors) == asked:
+            raise errors[0]
+        self._context.log.error("promote_refused", error=str(errors[0]), streams=len(errors))
 
     def _note(self, stream: str, wait: int) -> None:
         if wait != _NOTHING:

@@ -15,7 +15,9 @@ from router.process_name import process_name
 from router.service import store_check
 from router.signals import watch_parent
 from router.store import Store
+from router.store_guard import StoreGuard, guarded
 from workers.consumer import Consumer
+from workers.janitor import Janitor
 from workers.metrics import WorkerMetrics
 from workers.subscription import Subscription
 
@@ -31,30 +33,40 @@ async def serve_workers(
 
     Returns the handlers that could not be ended: the interpreter would wait for them for ever, so leave at once.
     `name` is the consumer's name, which no two processes may have at once; by default a new one.
-    Raises UnknownStream for a glob that matches nothing.
+    Raises UnknownStream for a glob that matches nothing, ConfigError for a store that is not safe.
     """
     watch_parent(stop.set)
     catalogue = Catalogue.for_settings(settings)
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)
     consumer = name or process_name()
-    async with open_store(settings) as store:
+    async with (
+        open_store(settings) as store,
+        guarded(store, settings, stop) as guard,
+        Janitor(consumer, store, catalogue, settings.retention, metrics),
+    ):
+        registry.register(guard)
         consumers = [
             Consumer(subscription, consumer, store, catalogue, settings.workers, metrics, returning=name is not None)
             for subscription in subscriptions
         ]
-        await _run(settings, consumers, store, registry, stop)
+        await _run(settings, consumers, store, guard, registry, stop)
     return [*threads_left(), *(consumer.context.group for consumer in consumers if consumer.stuck)]
 
 
 async def _run(
-    settings: Settings, consumers: Sequence[Consumer], store: Store, registry: CollectorRegistry, stop: asyncio.Event
+    settings: Settings,
+    consumers: Sequence[Consumer],
+    store: Store,
+    guard: StoreGuard,
+    registry: CollectorRegistry,
+    stop: asyncio.Event,
 ) -> None:
     async def readiness() -> dict[str, bool | str]:
         checks: dict[str, bool | str] = {c.context.group: c.ready or "starting" for c in consumers}
         return {**checks, **await store_check(store)}
 
-    ops = OpsServer(settings.ops.host, settings.ops.port, readiness, registry)
+    ops = OpsServer(settings.ops.host, settings.ops.port, readiness, registry, warnings=guard.warnings)
     log.info("worker_started", subscriptions=[c.context.group for c in consumers], ops_port=await ops.start())
     running = [asyncio.create_task(_run_one(consumer)) for consumer in consumers]
     stopping = asyncio.create_task(stop.wait())

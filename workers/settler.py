@@ -5,11 +5,12 @@ deliveries stay in hand meanwhile, so their hold is renewed as soon as the store
 """
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from router import scripts
-from workers.backoff import Backoff
+from router.backoff import Backoff
 from workers.context import Context
 from workers.delivery import Held, error_line
 from workers.groups import is_no_group
@@ -43,6 +44,7 @@ class Settler:
         self._done: dict[tuple[str, bool], list[Held]] = {}
         self._steps: list[_Step] = []
         self._task: asyncio.Task[None] | None = None
+        self._own = contextvars.copy_context()
         self._backoff = Backoff(context.random)
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         outcomes = context.metrics.outcomes
@@ -107,7 +109,8 @@ class Settler:
 
     def _wake(self) -> None:
         if self._task is None:
-            self._task = asyncio.create_task(self._settle_all())
+            # Not in the context of the handler that happens to begin it, whose event its log lines would carry.
+            self._task = asyncio.create_task(self._settle_all(), context=self._own)
             self._task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -146,10 +149,11 @@ class Settler:
             await self._wait(failed[0])
         else:
             self._backoff.reset()
+            self._context.outage.over("settling")
 
     async def _wait(self, error: BaseException) -> None:
         delay = self._backoff.next()
-        self._context.log.warning("settle_failed", error=str(error), retry_in=round(delay, 2))
+        self._context.outage.failed("settling", error)
         await asyncio.sleep(delay)
 
     def _note(self, step: _Step, reply: Any) -> None:

@@ -31,6 +31,7 @@ _COMMANDS = {
     "events": ("events:app", "The events that were received."),
     "dlq": ("dlq_change:app", "The dead letters: events that a subscription gave up."),
     "quarantine": ("quarantine:app", "The quarantine: signed bodies that could not be read."),
+    "subscriptions": ("subscriptions_remove:app", "The subscriptions: which there are, and how far each is."),
 }
 """Where each command is, in which module here and under which name, and what the help says of it."""
 

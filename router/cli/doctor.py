@@ -1,9 +1,8 @@
 """`doctor`: looks whether this installation can keep its promises, and says what to do where it can't."""
 
+import asyncio
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import typer
 
@@ -11,16 +10,18 @@ from config.errors import ConfigError
 from config.settings import Settings
 from config.sources import load_settings
 from config.urls import redact_url
-from router.access import EMBEDDED, NoData
+from router.access import NoData
 from router.catalogue import Catalogue
-from router.cli.checks import Check, judge_publishers, judge_server
+from router.cli.checks import judge_conversation, judge_publishers, judge_spool
 from router.cli.exits import ExitCode, complain
 from router.cli.loop import run
 from router.cli.output import JsonFlag, print_json
+from router.cli.probe import look_at_spool, talk_to
 from router.cli.runtime import opened
 from router.cli.table import print_table, rest
-from router.pages import checked
-from router.store import StoreUnavailable
+from router.store import STORE_ERRORS, StoreUnavailable
+from router.store_checks import Check, judge_server
+from router.store_facts import Ask, ask_server, masters
 
 __all__ = ["doctor"]
 
@@ -30,7 +31,7 @@ def doctor(*, as_json: JsonFlag = False) -> None:
     checks = list(_examine())
     failed = [check for check in checks if check.state == "failed"]
     if as_json:
-        print_json({"ok": not failed, "checks": [asdict(check) for check in checks]})
+        print_json({"ok": not failed, "checks": [_row(check) for check in checks]})
     else:
         _print(checks)
     if failed:
@@ -45,6 +46,10 @@ def _print(checks: Sequence[Check]) -> None:
         return
     found = [(check.state.upper(), f"{check.name}: {check.detail}{_arrow(check)}") for check in checks]
     print_table(("STATE", rest("FOUND", "wrap")), found)
+
+
+def _row(check: Check) -> dict[str, str]:
+    return {"name": check.name, "state": check.state, "detail": check.detail, "advice": check.advice}
 
 
 def _arrow(check: Check) -> str:
@@ -67,25 +72,43 @@ def _examine() -> Iterator[Check]:
     events = sum(len(publisher.events) for publisher in catalogue.publishers.values())
     yield Check("catalogue", "ok", f"{len(catalogue.publishers)} publishers, {events} events")
     yield from judge_publishers(settings, catalogue)
-    yield from _judge_store(settings)
+    yield from judge_spool(look_at_spool(settings.data_dir / "spool"), settings.ingress.spool_max_bytes)
+    yield from _examine_store(settings)
 
 
-def _judge_store(settings: Settings) -> Iterator[Check]:
+def _examine_store(settings: Settings) -> Iterator[Check]:
     try:
-        servers = run(_ask(settings))
+        found = run(_ask(settings))
     except NoData as error:
         yield Check("store", "failed", error.what, error.advice)
         return
     except (StoreUnavailable, ConfigError) as error:
-        yield Check("store", "failed", str(error), "start the server, or correct redis.url")
+        yield Check(
+            "store",
+            "failed",
+            str(error),
+            "start the server if it does not run; docs/redis.md has the forms of redis.url",
+        )
         return
     yield Check("store", "ok", "it answers")
-    for info in servers:
-        yield from judge_server(info, embedded=settings.redis.url == EMBEDDED)
+    yield from found
 
 
-async def _ask(settings: Settings) -> list[Mapping[str, Any]]:
-    """Return what each server of the store says of itself: a Cluster has several."""
+async def _ask(settings: Settings) -> list[Check]:
+    """Ask each server of the store: a Cluster has several, and those that answer are judged without the others."""
     async with opened(settings) as session:
-        (reply,) = checked(await session.store.commands([("INFO",)]))
-    return [reply] if "redis_version" in reply else list(reply.values())
+        asked = await masters(session.store)
+        parts = await asyncio.gather(*(_judge(name, ask, settings) for name, ask in asked.items()))
+    return [check for part in parts for check in part]
+
+
+async def _judge(name: str, ask: Ask, settings: Settings) -> list[Check]:
+    try:
+        server = await ask_server(name, ask, fsync=settings.ingress.durability.level == "fsynced")
+        conversation = await talk_to(name, ask)
+    except STORE_ERRORS as error:
+        if not name:
+            raise
+        detail = f"{type(error).__name__}: {error}"
+        return [Check(f"server {name}", "failed", detail, "start it, or wait until the Cluster has replaced it")]
+    return [*judge_server(server, settings), *judge_conversation(conversation)]

@@ -11,6 +11,7 @@ from config.urls import redact_url
 from router import logs
 from router.access import open_store
 from router.catalogue import Catalogue
+from router.cli.advice import advice_on
 from router.store import STORE_ERRORS, Store, StoreUnavailable
 
 __all__ = ["Session", "for_service", "opened"]
@@ -56,4 +57,4 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Session]:
         except (StoreUnavailable, *STORE_ERRORS) as error:
             text = str(error) if isinstance(error, StoreUnavailable) else f"{type(error).__name__}: {error}"
             where = redact_url(settings.redis.url)
-            raise StoreUnavailable(f"the store ({where}) cannot be used: {text}; check redis.url") from error
+            raise StoreUnavailable(f"the store ({where}) cannot be used: {text}; {advice_on(text)}") from error

@@ -1,11 +1,10 @@
 """What a command on dead letters says of subscriptions: that there is none of a name, or that nobody works for one."""
 
-import time
 from collections.abc import Iterable
 
 from router.cli.runtime import Session
-from router.pages import checked
 from workers.existing import existing_groups
+from workers.liveness import live_consumers
 
 __all__ = ["none_named", "without_worker"]
 
@@ -25,8 +24,5 @@ async def none_named(session: Session, name: str | None) -> str | None:
 
 async def without_worker(session: Session, names: Iterable[str]) -> list[str]:
     """Return those of the subscriptions for which no worker has given a sign of life within the lease."""
-    wanted = sorted(set(names))
-    keys = [session.store.keys.consumers(name) for name in wanted]
-    newest = checked(await session.store.commands([("ZREVRANGE", key, 0, 0, "WITHSCORES") for key in keys]))
-    least = (time.time() - session.settings.workers.lease) * 1000
-    return [name for name, found in zip(wanted, newest, strict=True) if not found or found[0][1] < least]
+    alive = await live_consumers(session.store, sorted(set(names)), session.settings.workers.lease)
+    return [name for name, consumers in alive.items() if not consumers]

@@ -14,8 +14,10 @@ __all__ = [
     "Field",
     "Script",
     "ack",
+    "alive",
     "append",
     "beat",
+    "discard",
     "extend",
     "forget",
     "mark",
@@ -23,22 +25,28 @@ __all__ = [
     "pending",
     "promote",
     "recover",
+    "remove",
     "replay",
     "schedule",
+    "trim",
 ]
 
 BATCH = 100
 """Most items one script call may handle: a script blocks the whole server while it runs."""
 
+_TRIMMED = 500
+"""Most events one call may trim: the server does it node by node, without a look at what is in them."""
+
 Field = bytes | str | int
 
 
 class Script:
-    """One Lua file of this folder and the digest that the server knows it by."""
+    """One Lua file of this folder, behind what it uses of `lib`, and the digest that the server knows it by."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *libraries: str) -> None:
         self.name = name
-        self.source = files(__package__).joinpath(f"{name}.lua").read_bytes()
+        parts = (*(f"lib/{library}.lua" for library in libraries), f"{name}.lua")
+        self.source = b"".join(files(__package__).joinpath(part).read_bytes() for part in parts)
         self.sha = sha1(self.source, usedforsecurity=False).hexdigest()
 
 
@@ -53,14 +61,18 @@ class Call(NamedTuple):
 _APPEND = Script("append")
 _ACK = Script("ack")
 _MOVE = Script("move")
-_PROMOTE = Script("promote")
-_RECOVER = Script("recover")
+_PROMOTE = Script("promote", "bounded")
+_RECOVER = Script("recover", "bounded")
 _MARK = Script("mark")
 _EXTEND = Script("extend")
 _BEAT = Script("beat")
-_REPLAY = Script("replay")
+_REPLAY = Script("replay", "bounded")
 _FORGET = Script("forget")
 _PENDING = Script("pending")
+_TRIM = Script("trim")
+_DISCARD = Script("discard")
+_REMOVE = Script("remove")
+_ALIVE = Script("alive")
 
 
 def append(stream: str, markers: Sequence[str], fields: Sequence[Field], window: int) -> Call:
@@ -104,7 +116,7 @@ def promote(due: str, parked: str, inbox: str, room: int) -> Call:
     return Call(_PROMOTE, (due, parked, inbox), (room, BATCH))
 
 
-def recover(source: str, inbox: str, group: str, dead: str, idle: int, line: str) -> Call:
+def recover(source: str, inbox: str, group: str, dead: Field, idle: int, line: str) -> Call:
     """Move what consumer `dead` held for `idle` milliseconds into the inbox. Reply: moved, gone, more left."""
     return Call(_RECOVER, (source, inbox), (group, dead, idle, BATCH, _flag(source == inbox), line))
 
@@ -124,6 +136,11 @@ def beat(consumers: str, consumer: str, lease: int, *, judge: bool = True) -> Ca
     return Call(_BEAT, (consumers,), (consumer, lease, _flag(judge)))
 
 
+def alive(consumers: str, lease: int) -> Call:
+    """List the consumers of a subscription that live. Reply: those heard of within `lease` milliseconds."""
+    return Call(_ALIVE, (consumers,), (lease,))
+
+
 def replay(dead: str, inbox: str, ids: Sequence[Field], line: str) -> Call:
     """Move dead letters back into the inbox. Reply: how many were still there to be moved."""
     return Call(_REPLAY, (dead, inbox), (line, *ids))
@@ -134,9 +151,30 @@ def pending(source: str, group: str, consumer: str, start: str) -> Call:
     return Call(_PENDING, (source,), (group, consumer, start, BATCH))
 
 
-def forget(source: str, group: str, consumer: str) -> Call:
+def forget(source: str, group: str, consumer: Field) -> Call:
     """Remove a consumer that holds nothing. Reply: whether it still holds something and stays."""
     return Call(_FORGET, (source,), (group, consumer))
+
+
+def trim(stream: str, window: int) -> Call:
+    """Remove events that all groups have finished and that are older than `window` milliseconds.
+
+    Reply: how many were removed; once it is 0, nothing is left to remove.
+    """
+    return Call(_TRIM, (stream,), (window, _TRIMMED))
+
+
+def discard(stream: str, age: int, count: int) -> Call:
+    """Remove entries older than `age` milliseconds, and the oldest of more than `count`; 0 for no limit.
+
+    Reply as of `trim`.
+    """
+    return Call(_DISCARD, (stream,), (age, count, BATCH))
+
+
+def remove(events: str, own: Sequence[str], group: str, *, dead_letters: bool) -> Call:
+    """Remove a group and its `own` keys: inbox, due, parked, dead. Reply: dead letters removed; -1: they forbid it."""
+    return Call(_REMOVE, (events, *own), (group, _flag(dead_letters)))
 
 
 def _flag(value: bool) -> str:  # noqa: FBT001 - a conversion has one operand

@@ -1,4 +1,5 @@
--- Moves scheduled retries that are due into the inbox, oldest first, as long as the inbox has room.
+-- Moves scheduled retries that are due into the inbox, oldest first, as long as the inbox has room. A member that is no
+-- id of a body, which only a hand can have put there, is dropped: it must not hold up the others.
 --
 -- KEYS[1]  sorted set of scheduled retries
 -- KEYS[2]  stream of their bodies
@@ -9,14 +10,15 @@
 --            0: now; -1: nothing is scheduled; -2: the inbox is full }
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+redis.call('XLEN', KEYS[2]) -- of another type, it is an error here and not one of each member
 local room = math.min(tonumber(ARGV[1]) - redis.call('XLEN', KEYS[3]), tonumber(ARGV[2]))
 local moved = 0
 if room > 0 then
   local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now), 'LIMIT', 0, room)
   for _, id in ipairs(ids) do
-    local body = redis.call('XRANGE', KEYS[2], id, id)
-    if #body == 1 then
-      redis.call('XADD', KEYS[3], '*', unpack(body[1][2]))
+    local body = redis.pcall('XRANGE', KEYS[2], id, id)
+    if #body == 1 and body[1][1] == id then
+      redis.call('XADD', KEYS[3], '*', unpack(bounded(body[1][2])))
       redis.call('XDEL', KEYS[2], id)
       moved = moved + 1
     end
@@ -28,7 +30,7 @@ if #first == 0 then
   return { moved, -1 }
 end
 -- a day at the most: an integer reply cannot hold every score
-local wait = math.min(math.max(0, tonumber(first[2]) - now), 86400000)
+local wait = math.min(math.max(0, math.ceil(tonumber(first[2]) - now)), 86400000)
 if wait == 0 and room <= moved and redis.call('XLEN', KEYS[3]) >= tonumber(ARGV[1]) then
   return { moved, -2 }
 end

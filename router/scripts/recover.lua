@@ -13,9 +13,6 @@
 -- ARGV[5]  '1' when KEYS[1] is the inbox itself: its entry is replaced
 -- ARGV[6]  line for the history of each
 -- Reply    { moved, entries that were pending but deleted by somebody, entries left }
--- an entry written by hand may have more fields than unpack can take: of those, ours are kept
-local MOST = 256
-local OURS = { id = true, at = true, raw = true, attempts = true, crashes = true, history = true }
 local group, consumer, own = ARGV[1], ARGV[2], ARGV[5] == '1'
 local function held(count)
   if ARGV[3] == '0' then
@@ -29,14 +26,9 @@ for _, entry in ipairs(pending) do
   local id, deliveries = entry[1], entry[4]
   local found = redis.call('XRANGE', KEYS[1], id, id)
   if #found == 1 then
-    local fields, at = {}, {}
-    for i = 1, #found[1][2], 2 do
-      local name = found[1][2][i]
-      if #fields < MOST or OURS[name] then
-        fields[#fields + 1] = name
-        fields[#fields + 1] = found[1][2][i + 1]
-        at[name] = #fields
-      end
+    local fields, at = bounded(found[1][2]), {}
+    for i = 1, #fields, 2 do
+      at[fields[i]] = i + 1
     end
     local crashes = at['crashes'] and fields[at['crashes']] or ''
     local suspect = #crashes < 16 and string.match(crashes, '^%d+$') and tonumber(crashes) or 0

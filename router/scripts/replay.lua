@@ -10,7 +10,7 @@ for i = 2, #ARGV do
   local found = redis.call('XRANGE', KEYS[1], ARGV[i], ARGV[i])
   if #found == 1 then
     local kept = {}
-    local fields = found[1][2]
+    local fields = bounded(found[1][2])
     for f = 1, #fields, 2 do
       local value = fields[f + 1]
       if fields[f] == 'history' then

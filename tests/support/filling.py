@@ -7,7 +7,18 @@ from typing import Any
 from router import scripts
 from router.store import Store
 
-__all__ = ["CUSTOMERS", "FINANCIAL", "history", "put_dead", "put_events", "put_group", "put_quarantined", "raw_of"]
+__all__ = [
+    "CUSTOMERS",
+    "FINANCIAL",
+    "history",
+    "put_dead",
+    "put_events",
+    "put_group",
+    "put_many",
+    "put_quarantined",
+    "raw_of",
+    "schedule_many",
+]
 
 FINANCIAL = "visma-net-financial"
 CUSTOMERS = f"{FINANCIAL}/customer_changed"
@@ -80,3 +91,34 @@ async def put_quarantined(
     """Add to the quarantine; return the entry id."""
     fields = {"id": f"sha256:{len(raw)}", "at": 1_760_000_000_000, "reason": reason, "raw": raw}
     return str((await store.client.xadd(store.keys.quarantine(publisher), fields)).decode())
+
+
+_MANY = """
+for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do
+  local name = string.format('%s%06d', ARGV[3], i)
+  local raw = string.gsub(ARGV[4], 'NAME', name)
+  local id = redis.call('XADD', KEYS[1], '*', 'id', name, 'at', '1', 'raw', raw)
+  if KEYS[2] then
+    redis.call('ZADD', KEYS[2], string.format('%.3f', ARGV[5] + i / 1000), id)
+  end
+end
+"""
+
+
+async def put_many(store: Store, number: int, prefix: str = "many-", stream: str = CUSTOMERS) -> None:
+    """Append this many events to a stream of a real server: `many-000000` and so on."""
+    raw = raw_of("NAME", stream)
+    for start in range(0, number, 5000):
+        last = min(number, start + 5000) - 1
+        await store.client.eval(_MANY, 1, store.keys.events(stream), start, last, prefix, raw)
+
+
+async def schedule_many(
+    store: Store, number: int, subscription: str, due: int, prefix: str = "retry-", stream: str = CUSTOMERS
+) -> None:
+    """Schedule this many retries on a real server, from `due` (epoch milliseconds) on one each microsecond."""
+    keys, raw = store.keys, raw_of("NAME", stream)
+    for start in range(0, number, 5000):
+        last = min(number, start + 5000) - 1
+        places = (keys.parked(stream, subscription), keys.due(stream, subscription))
+        await store.client.eval(_MANY, 2, *places, start, last, prefix, raw, due)

@@ -7,7 +7,6 @@ import hmac
 import json
 import os
 import signal
-import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from support.servers import server_port
 from support.waiting import eventually
 
 __all__ = ["SECRET", "System", "free_port", "ledger", "running_system"]
@@ -37,10 +37,8 @@ def note(subscription, event):
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of the loopback that nobody listens on, and no outgoing connection is given by chance."""
+    return server_port()
 
 
 def ledger(file: Path) -> list[dict[str, Any]]:
@@ -91,12 +89,12 @@ class System:
         self.processes.append(process)
         return process
 
-    async def run(self, *arguments: str) -> tuple[int, str, str]:
+    async def run(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
         """Run a command to its end; return its exit code, output and messages."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "router.cli.main", *arguments),
             cwd=self.folder,
-            env=self.environment,
+            env={**self.environment, **environment},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -2,8 +2,6 @@
 
 import os
 import secrets
-import socket
-import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -11,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import fakeredis
+from support.servers import starting
 
 from router.keys import Keys
-from router.server_process import server_binary
 from router.store import Client, Store, connect
 
 __all__ = ["SERVER_URL", "fake_store", "fresh_keys", "real_store", "running_server"]
@@ -23,12 +21,17 @@ SERVER_URL = "TEST_REDIS_URL"
 
 
 class _FakeClient(fakeredis.FakeAsyncRedis):
-    """Answers a read of a group with a dictionary, as redis-py does with `legacy_responses=False`."""
+    """Answers as redis-py does with `legacy_responses=False`: a dictionary for a read of a group, names as bytes."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         parse = self.response_callbacks["XREADGROUP"]
         self.set_response_callback("XREADGROUP", lambda reply, **options: dict(parse(reply, **options) or ()))
+        self.set_response_callback("XINFO", lambda reply, **_: [_named_in_bytes(row) for row in reply])
+
+
+def _named_in_bytes(row: Any) -> dict[bytes, Any]:
+    return {name.encode() if isinstance(name, str) else name: value for name, value in row.items()}
 
 
 def fresh_keys() -> Keys:
@@ -69,30 +72,8 @@ def running_server() -> Iterator[str]:
     if url := os.environ.get(SERVER_URL):
         yield url
         return
-    with tempfile.TemporaryDirectory(prefix="er-test-") as directory:
-        path = Path(directory, "s")
-        options = ("--port", "0", "--unixsocket", str(path), "--dir", directory, "--save", "", "--appendonly", "yes")
-        with Path(directory, "log").open("wb") as log:
-            process = subprocess.Popen(
-                [server_binary(), *options], stdout=log, stderr=log, env={**os.environ, "LC_ALL": "C"}
-            )
-        try:
-            _await_answer(path, process)
-            yield f"unix://{path}"
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def _await_answer(path: Path, process: "subprocess.Popen[bytes]") -> None:
-    """Return once the server answers; each try that is refused at once costs next to nothing."""
-    while process.poll() is None:
-        with socket.socket(socket.AF_UNIX) as connection:
-            try:
-                connection.connect(str(path))
-                connection.sendall(b"PING\r\n")
-                if connection.recv(64).startswith(b"+PONG"):
-                    return
-            except OSError:
-                continue
-    raise AssertionError(f"the test server ended with exit code {process.returncode}")
+    with (
+        tempfile.TemporaryDirectory(prefix="er-test-") as folder,
+        starting(socket_path=Path(folder, "s")) as server,
+    ):
+        yield server.url

@@ -9,7 +9,9 @@ from redis.exceptions import ResponseError
 from support.waiting import eventually
 
 from router import append
-from router.append import Appender, Entry
+from router.append import Appender
+from router.batch import Batch
+from router.entry import Entry
 from router.scripts import BATCH, Call
 from router.store import Store, StoreUnavailable
 
@@ -49,7 +51,7 @@ def recorder() -> Recorder:
 @pytest.fixture
 def appender(recorder: Any) -> Appender:
     """Return an appender on it."""
-    return Appender(recorder, window=60)
+    return Appender(Batch(recorder, window=60_000))
 
 
 def entry(name: str, stream: str = FIRST, size: int = 1) -> Entry:
@@ -207,7 +209,7 @@ async def test_an_unexpected_error_fails_the_requests(recorder: Recorder, append
 
 async def test_entries_reach_the_streams(store: Store) -> None:
     """On a store: entries, markers with the window, and duplicates are as the script makes them."""
-    appender = Appender(store, window=60)
+    appender = Appender(Batch(store, window=60_000))
     keys = store.keys
     new = [Entry(keys.events(FIRST), keys.seen(FIRST, name), ("id", name, "raw", b"\xff"), 1) for name in ("a", "b")]
     assert await appender.append([new[0], new[1], new[0]]) == [True, True, False]

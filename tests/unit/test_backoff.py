@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from workers.backoff import Backoff
+from router.backoff import Backoff
 
 
 class Draw(Random):

@@ -1,69 +1,41 @@
 """`doctor`: what can be wrong with an installation, and what to do about it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.cli import Cli, Terminal
+from support.servers import starting
+from support.topologies import running_cluster, running_sentinels
 
 from config.settings import RedisSettings, Settings
 from router.catalogue import Catalogue
-from router.cli.checks import Check, judge_publishers, judge_server
+from router.cli.checks import Conversation, SpoolFolder, Waiting, judge_conversation, judge_publishers, judge_spool
 from router.cli.doctor import _print
-from router.store import Store
+from router.cli.probe import look_at_spool
+from router.entry import Entry
+from router.spool_file import SpoolFile
+from router.store_checks import Check
 
-GOOD = {
-    "redis_version": "7.2.4",
-    "valkey_version": "9.1.2",
-    "maxmemory_policy": "noeviction",
-    "aof_enabled": 1,
-    "aof_last_write_status": "ok",
-    "maxmemory": 1_000_000_000,
-    "used_memory": 100_000_000,
-}
 FINANCIAL = "visma-net-financial"
+MIB = 1024 * 1024
 
 
-def _states(info: dict[str, Any], *, embedded: bool = False) -> dict[str, str]:
-    return {check.name: check.state for check in judge_server(info, embedded=embedded)}
+@pytest.fixture
+def real(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cli: Cli) -> Callable[..., dict[str, dict[str, str]]]:
+    """Run `doctor` on the store of a URL, with a secret set; return its checks by name."""
 
+    def examine(url: str, code: int = 0, **environment: str) -> dict[str, dict[str, str]]:
+        monkeypatch.undo()
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("ROUTER_REDIS__URL", url)
+        monkeypatch.setenv("ROUTER_SECRETS__VISMA_NET_FINANCIAL", "x")
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        return {check["name"]: check for check in cli.json("doctor", code=code)["checks"]}
 
-def test_good_server() -> None:
-    """A server that is as it has to be passes all checks, and none has an advice."""
-    checks = list(judge_server(GOOD, embedded=False))
-    assert [check.state for check in checks] == ["ok"] * 4
-    assert checks[0].detail == "Valkey 9.1.2"
-    assert all(check.advice == "" for check in checks)
-
-
-@pytest.mark.parametrize(
-    ("change", "name", "state"),
-    [
-        ({"redis_version": "6.2.14"}, "server version", "failed"),
-        ({"redis_version": "unreadable"}, "server version", "failed"),
-        ({"maxmemory_policy": "allkeys-lru"}, "eviction policy", "failed"),
-        ({"aof_enabled": 0}, "append-only file", "failed"),
-        ({"aof_last_write_status": "err"}, "append-only file", "failed"),
-        ({"maxmemory": 0}, "memory", "warning"),
-        ({"used_memory": 900_000_000}, "memory", "warning"),
-    ],
-)
-def test_bad_server(change: dict[str, Any], name: str, state: str) -> None:
-    """Each fault is found, and what to do is said."""
-    checks = {check.name: check for check in judge_server({**GOOD, **change}, embedded=False)}
-    assert checks[name].state == state
-    assert checks[name].advice
-    assert [check.state for check in checks.values()].count("ok") == 3
-
-
-def test_server_that_says_nothing() -> None:
-    """A server that does not say that it is safe is not."""
-    assert [state for state in _states({}).values() if state == "failed"] == ["failed"] * 3
-
-
-def test_embedded_server_needs_no_limit() -> None:
-    """The embedded server has the machine's memory."""
-    assert _states({**GOOD, "maxmemory": 0}, embedded=True)["memory"] == "ok"
+    return examine
 
 
 def _publishers(catalogue: Catalogue, **values: Any) -> dict[str, tuple[str, str]]:
@@ -87,13 +59,112 @@ def test_unsigned_is_loud(catalogue: Catalogue) -> None:
     assert "ALLOWS UNSIGNED" in detail
 
 
+# What talking to a server tells
+
+
+def _state(found: Conversation) -> dict[str, str]:
+    return {check.name: check.state for check in judge_conversation(found)}
+
+
+def test_a_good_conversation() -> None:
+    """A server that is near, keeps the time and says who we are is fine; what it does not say is not spoken of."""
+    assert _state(Conversation("", 0.05, 5.0, "me")) == {"round trip": "ok", "clock": "ok", "user": "ok"}
+    assert _state(Conversation("h:1", 0.001)) == {"round trip of h:1": "ok"}
+
+
+def test_a_slow_server() -> None:
+    """A round trip of more than 50 ms is warned of."""
+    assert _state(Conversation("", 0.051))["round trip"] == "warning"
+
+
+@pytest.mark.parametrize(("ahead", "words"), [(5.1, "5 s ahead of"), (-90.0, "90 s behind")])
+def test_clocks_that_differ(ahead: float, words: str) -> None:
+    """Clocks more than 5 s apart are warned of, with what that affects and what not."""
+    clock = {check.name: check for check in judge_conversation(Conversation("", 0.001, ahead))}["clock"]
+    assert clock.state == "warning"
+    assert words in clock.detail
+    assert "received_at" in clock.detail
+    assert "retries" in clock.detail
+
+
+# The spool
+
+
+def _spool(most: int = 100 * MIB, **found: Any) -> dict[str, str]:
+    folder = SpoolFolder(**{"folder": Path("data/spool"), "writable": True, "free": 200 * MIB, **found})
+    return {check.name: check.state for check in judge_spool(folder, most)}
+
+
+@pytest.mark.parametrize(
+    ("found", "state"),
+    [
+        ({}, "ok"),
+        ({"free": 99 * MIB}, "warning"),
+        ({"free": 99 * MIB, "taken": 1 * MIB}, "ok"),
+        ({"writable": False}, "failed"),
+        ({"writable": False, "most": 0}, "ok"),
+    ],
+)
+def test_room_for_the_spool(found: dict[str, Any], state: str) -> None:
+    """The folder must be writable, and the disk have room for what the spool may take, unless there is none."""
+    assert _spool(**found) == {"spool": state}
+
+
+def test_what_was_left_over() -> None:
+    """Each file that waits for an ingress is told with its size, and how its events get into the store."""
+    files = (Waiting(Path("data/spool/0.db"), 8192, 3), Waiting(Path("data/spool/1.db"), 10, None))
+    folder = SpoolFolder(Path("data/spool"), writable=True, free=200 * MIB, waiting=files)
+    _, first, second = judge_spool(folder, 1)
+    assert (first.name, first.state) == ("spool file 0.db", "warning")
+    assert "3 events, 8 KiB" in first.detail
+    assert "data_dir = data" in first.advice
+    assert (second.name, second.state) == ("spool file 1.db", "warning")
+    assert "cannot be read" in second.detail
+
+
+def _fill(file: SpoolFile, *ids: str) -> None:
+    file.add([Entry("er:{p/t}:events", f"er:{{p/t}}:seen:{id_}", ("id", id_, "raw", b"{}"), 2) for id_ in ids])
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    """A spool that was never used is looked for without making anything."""
+    found = look_at_spool(tmp_path / "data" / "spool")
+    assert (found.writable, found.taken, found.waiting) == (True, 0, ())
+    assert found.free > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_the_way(tmp_path: Path) -> None:
+    """Where a file has the folder's name, or that of one above it, nothing can be spooled."""
+    (tmp_path / "data").write_text("")
+    assert not look_at_spool(tmp_path / "data" / "spool").writable
+
+
+def test_files_of_the_spool(tmp_path: Path) -> None:
+    """What waits is counted; a file in use, an empty one and a new one are no left-overs; nothing is changed by it."""
+    held, left, empty = (SpoolFile.claim(tmp_path) for _ in range(3))
+    _fill(held, "a")
+    _fill(left, "b", "c")
+    left.close()
+    empty.close()
+    (tmp_path / "8.db").touch()
+    (tmp_path / "9.db").write_bytes(b"no database" * 1000)
+    for _ in range(2):
+        found = look_at_spool(tmp_path)
+        assert [(w.file.name, w.events) for w in found.waiting] == [("1.db", 2), ("9.db", None)]
+        assert found.waiting[0].size >= 4096
+        assert found.taken >= found.waiting[0].size + found.waiting[1].size
+    held.close()
+    again = SpoolFile(tmp_path / "1.db")
+    assert len(again.oldest(10)) == 2
+    again.close()
+
+
+# The command
+
+
 def test_command(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """All is well: exit code 0; every check is told, as a table or as an object."""
-
-    async def info(self: Store, commands: Any) -> list[Any]:
-        return [GOOD]
-
-    monkeypatch.setattr(Store, "commands", info)
     monkeypatch.setenv("ROUTER_SECRETS__VISMA_NET_FINANCIAL", "x")
     report = cli.json("doctor")
     assert report["ok"] is True
@@ -102,16 +173,75 @@ def test_command(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "OK" in cli.ok("doctor")
 
 
-def test_cluster(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every server of a Cluster is judged."""
+@pytest.mark.real
+def test_a_real_server(real: Any) -> None:
+    """On a server that is set up well nothing fails, and everything about it was looked at."""
+    with starting("--maxmemory", "100mb") as server:
+        checks = real(server.url)
+        assert list(checks)[5:] == [
+            *("spool", "store", "server version", "server role", "eviction policy", "append-only file", "memory"),
+            *("durability", "round trip", "clock", "user"),
+        ]
+        assert checks["user"]["detail"] == "default"
+        assert checks["clock"]["state"] == "ok"
+        assert {checks[name]["state"] for name in list(checks)[6:]} <= {"ok", "warning"}
 
-    async def info(self: Store, commands: Any) -> list[Any]:
-        return [{"a:1": GOOD, "b:1": {**GOOD, "aof_enabled": 0}}]
 
-    monkeypatch.setattr(Store, "commands", info)
-    monkeypatch.setenv("ROUTER_SECRETS__VISMA_NET_FINANCIAL", "x")
-    checks = cli.json("doctor", code=1)["checks"]
-    assert [check["state"] for check in checks if check["name"] == "append-only file"] == ["ok", "failed"]
+@pytest.mark.real
+def test_an_unsafe_server(real: Any) -> None:
+    """Every fault of a server is found at once, with what to do; the exit code says that there are some."""
+    with starting("--appendonly", "no", "--maxmemory-policy", "allkeys-lru") as server:
+        checks = real(server.url, 1, ROUTER_INGRESS__DURABILITY="fsynced")
+        bad = {name for name, check in checks.items() if check["state"] == "failed"}
+        assert bad == {"eviction policy", "append-only file", "durability"}
+        assert checks["memory"]["state"] == "warning"
+        allowed = real(server.url, 1, ROUTER_REDIS__ALLOW_EVICTION="true", ROUTER_INGRESS__DURABILITY="replicated:2")
+        assert allowed["eviction policy"]["state"] == "warning"
+        assert "0 connected" in allowed["durability"]["detail"]
+
+
+@pytest.mark.real
+def test_a_user_with_few_rights(real: Any) -> None:
+    """A user that may do little gets what it may see: who it is, and that INFO is missing."""
+    with starting() as server:
+        server.ask("ACL", "SETUSER", "few", "on", ">pw", "+ping", "+acl|whoami")
+        checks = real(server.url.replace("://", "://few:pw@"))
+        assert checks["user"]["detail"] == "few"
+        assert checks["server settings"]["state"] == "warning"
+        assert "clock" not in checks
+
+
+@pytest.mark.cluster
+def test_cluster(real: Any, cluster_url: str) -> None:
+    """Every master of a Cluster is judged, each check with the name of the server it is about."""
+    checks = real(cluster_url)
+    servers = {name.removeprefix("append-only file of ") for name in checks if name.startswith("append-only file")}
+    assert len(servers) == 3
+    assert f"127.0.0.1:{cluster_url.rpartition(':')[2]}" in servers
+    for server in servers:
+        assert checks[f"append-only file of {server}"]["state"] == "ok"
+        assert {f"round trip of {server}", f"clock of {server}", f"user of {server}"} <= set(checks)
+
+
+@pytest.mark.cluster
+def test_a_cluster_that_lacks_a_server(real: Any) -> None:
+    """A server that does not answer is named; the others are judged all the same."""
+    with running_cluster(replicas=0, node_timeout=30) as cluster:
+        *_, gone = cluster.servers
+        gone.kill()
+        checks = real(cluster.url, 1)
+        assert checks[f"server 127.0.0.1:{gone.port}"]["state"] == "failed"
+        assert sum(name.startswith("append-only file of") for name in checks) == 2
+
+
+@pytest.mark.real
+def test_sentinel(real: Any) -> None:
+    """Behind Sentinel it is the present master that is judged, with the replicas it has."""
+    with running_sentinels("--maxmemory", "100mb") as sentinels:
+        checks = real(sentinels.url, ROUTER_INGRESS__DURABILITY="replicated:2")
+        assert checks["server role"]["detail"] == "master"
+        assert checks["durability"]["state"] == "ok"
+        assert real(sentinels.url, 1, ROUTER_INGRESS__DURABILITY="replicated:3")["durability"]["state"] == "failed"
 
 
 def test_no_data(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

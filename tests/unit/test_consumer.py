@@ -85,8 +85,7 @@ class Bench:
             for task in tasks:  # the fake store's client swallows a cancellation now and then
                 task.cancel()
         for reader in consumer._readers:
-            await reader._client.aclose()
-            await reader._pool.aclose()
+            await reader._connection.aclose()
         for lane in consumer._executor._lanes:
             lane.abandon_thread()
 
@@ -1091,7 +1090,7 @@ async def test_a_lost_delivery_makes_room_for_the_next(
 
     async def stolen(call: scripts.Call) -> Any:
         if call.script.name == "mark":
-            await eventually(lambda: bench.alive and bench.alive[0]._readers[0]._room._waiters)
+            await eventually(lambda: bench.alive and bench.alive[0]._pace._room._waiters)
             await bench.client.xclaim(inbox, "sub", "thief", 0, [call.args[2]])
         return await original(call)
 

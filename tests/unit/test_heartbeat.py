@@ -154,3 +154,58 @@ async def test_a_missed_beat_is_made_up_for(context: Context, monkeypatch: pytes
     await eventually(beaten)
     assert not failures
     await end(task)
+
+
+@pytest.mark.parametrize(("seconds", "judged"), [(0.0, ["silent"]), (0.2, [])], ids=["at once", "late"])
+async def test_a_late_answer_judges_nobody(
+    context: Context, monkeypatch: pytest.MonkeyPatch, seconds: float, judged: list[str]
+) -> None:
+    """While the store hangs nobody can beat: one whose beat it took at last must not take the others for dead."""
+    now = 0.0
+    context.monotonic = lambda: now
+    heartbeat = Heartbeat(context, nobody)
+    for _ in range(4):  # in touch for a whole lease
+        await heartbeat.beat()
+        now += 0.1
+    original: Callable[[Any], Any] = context.store.call
+
+    async def call(argument: Any) -> Any:
+        nonlocal now
+        now += seconds
+        return await original(argument)
+
+    monkeypatch.setattr(context.store, "call", call)
+    await context.store.client.zadd(context.keys.consumers("sub"), {"silent": 1})
+    assert await heartbeat.beat() == judged
+
+
+async def test_a_missed_beat_is_made_up_for_soon(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a beat that failed the next comes at once: a third of the lease later it could be too late."""
+    third = context.settings.lease / 3
+    outcomes = iter([RedisConnectionError("cut"), RedisConnectionError("cut"), None, None])
+    pauses: list[float] = []
+    sleep, over = asyncio.sleep, asyncio.Event()
+
+    async def paused(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(0)
+
+    async def beat() -> list[str]:
+        try:
+            outcome = next(outcomes)
+        except StopIteration:
+            over.set()
+            await asyncio.Event().wait()
+        if outcome is not None:
+            raise outcome
+        return []
+
+    heartbeat = Heartbeat(context, nobody)
+    monkeypatch.setattr(heartbeat, "beat", beat)
+    monkeypatch.setattr(asyncio, "sleep", paused)
+    task = asyncio.create_task(heartbeat.run())
+    await over.wait()
+    monkeypatch.undo()
+    await end(task)
+    assert [pause == third for pause in pauses[:4]] == [True, False, False, True]
+    assert all(pause <= third for pause in pauses)

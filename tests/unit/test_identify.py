@@ -283,4 +283,5 @@ def _check(found: list[Identified | Unreadable], streams: tuple[str, ...] = ()) 
                 "nested too deeply",
                 "no event name",
                 "event name too long",
+                "too many items",
             }

@@ -24,6 +24,7 @@ from support.waiting import eventually
 
 from config.settings import Settings
 from router.append import Appender
+from router.batch import Batch
 from router.catalogue import Catalogue
 from router.http import Server
 from router.ingress import Ingress
@@ -218,7 +219,7 @@ async def running(store: Any, catalogue: Catalogue, *, appender: Any = None, **o
     )
     limits = configured.ingress
     registry = CollectorRegistry()
-    appender = appender or Appender(store, window=limits.dedup_window)
+    appender = appender or Appender(Batch(store, window=limits.dedup_window * 1000))
     ingress = Ingress(configured, catalogue, appender, IngressMetrics(registry), clock=lambda: 1_700_000_000.5)
     log = structlog.get_logger("ingress")
     server = Server(ingress.handle, header_timeout=limits.header_timeout, keepalive=limits.keepalive, log=log)
@@ -1035,3 +1036,32 @@ async def test_any_headers_are_the_senders_fault_at_most(
 async def test_any_bytes_are_answered_or_cut_off(fuzzed: Door, method: bytes, path: bytes, rest: bytes) -> None:
     """What may not even be HTTP gets a 4xx, or the end of the connection."""
     await exchange(fuzzed, method + b" " + path + b" HTTP/1.1\r\nConnection: close\r\n" + rest + b"\r\n\r\n")
+
+
+async def test_a_body_that_is_under_way_when_ingress_stops_is_read_and_answered(opened: Any) -> None:
+    """Told to stop between head and body of a request, ingress finishes it; the sender has nothing to make up for."""
+    door = await opened()
+    body = encode(item("a"))
+    async with door.raw() as line:
+        head, _, rest = request(body).partition(b"\r\n\r\n")
+        line.write(head + b"\r\n\r\n" + rest[:5])
+        await eventually(lambda: any(connection._current_request for connection in door.server.connections))
+        door.server.pre_shutdown()
+        finishing = asyncio.create_task(door.server.finish(10))
+        line.write(rest[5:])
+        answer = await line.answer()
+        assert answer is not None
+        assert answer.status == 202
+        assert await line.closed()
+        await finishing
+
+
+async def test_finishing_is_bounded(opened: Any) -> None:
+    """A sender that never sends the rest does not keep ingress from ending."""
+    door = await opened()
+    async with door.raw() as line:
+        line.write(request(encode(item("a")))[:-5])
+        await eventually(lambda: any(connection._current_request for connection in door.server.connections))
+        door.server.pre_shutdown()
+        await door.server.finish(0.1)
+        assert any(connection._current_request for connection in door.server.connections)

@@ -18,6 +18,7 @@ STREAM = "publisher/type"
         (Keys().dead(STREAM, "sub"), "er:{publisher/type}:dead:sub"),
         (Keys().quarantine("publisher"), "er:{publisher}:quarantine"),
         (Keys().consumers("sub"), "er:{subscription:sub}:consumers"),
+        (Keys().janitor(), "er:{janitor}:round"),
         (Keys("mine").events(STREAM), "mine:{publisher/type}:events"),
     ],
 )

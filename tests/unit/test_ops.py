@@ -1,8 +1,10 @@
 """Rules of the operations port."""
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
 
 import pytest
 from aiohttp import ClientSession
@@ -30,7 +32,7 @@ async def start() -> AsyncIterator[Start]:
     """Start operations servers and stop them at the end."""
     servers: list[OpsServer] = []
 
-    async def start(readiness: Readiness, port: int = 0, **options: float) -> tuple[OpsServer, int]:
+    async def start(readiness: Readiness, port: int = 0, **options: Any) -> tuple[OpsServer, int]:
         registry = CollectorRegistry()
         Counter("seen", "Things seen.", registry=registry).inc(3)
         servers.append(OpsServer("127.0.0.1", port, readiness, registry, **options))
@@ -102,6 +104,14 @@ async def test_slow_check_is_a_failed_check(start: Start, get: Get) -> None:
     _, port = await start(readiness, timeout=0.01)
     status, body = await get(port, "/readyz")
     assert (status, "no answer within 0.01 s" in body) == (503, True)
+
+
+async def test_warnings_are_shown_and_change_nothing(start: Start, get: Get) -> None:
+    """What is wrong without keeping the process from its work is shown beside the checks; ready stays ready."""
+    _, port = await start(answering({"redis": True}), warnings=lambda: {"memory": "nearly full"})
+    status, body = await get(port, "/readyz")
+    assert status == 200
+    assert json.loads(body) == {"ready": True, "checks": {"redis": True}, "warnings": {"memory": "nearly full"}}
 
 
 async def test_not_ready_while_stopping(start: Start, get: Get) -> None:

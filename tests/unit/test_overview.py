@@ -13,9 +13,7 @@ SUPPLIERS = f"{FINANCIAL}/supplier_changed"
 
 
 async def _read(store: Store, key: str, group: str, count: int) -> list[bytes]:
-    reader = store.reader(1)
-    reply = await reader.execute_command("XREADGROUP", "GROUP", group, "c", "COUNT", count, "STREAMS", key, ">")
-    await reader.aclose()
+    [reply] = await store.commands([("XREADGROUP", "GROUP", group, "c", "COUNT", count, "STREAMS", key, ">")])
     return [entry_id for entry_id, _ in reply[key.encode()]]
 
 

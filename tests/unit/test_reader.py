@@ -1,12 +1,14 @@
 """Reading ahead."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
+from support.stores import real_store
 from support.waiting import eventually
 
 from config.settings import WorkerSettings
@@ -18,7 +20,8 @@ from workers.context import Context
 from workers.delivery import Held
 from workers.groups import ensure_groups, is_no_group
 from workers.metrics import WorkerMetrics
-from workers.reader import Reader
+from workers.pace import Pace
+from workers.reader import Reader, readers_of
 
 FIRST, SECOND = "visma-net-financial/customer_changed", "visma-net-financial/supplier_changed"
 
@@ -41,10 +44,23 @@ class Script:
         self.refuse: BaseException | None = None
         self.empty = asyncio.Event()
         self.closed = 0
+        self.unblocked: list[int] = []
 
-    def reader(self, _block: float) -> "Script":
-        """Be the reader's client too."""
+    async def reader(self, _key: str, _block: float) -> "Script":
+        """Be the reader's server too."""
         return self
+
+    def client(self) -> "Script":
+        """Be its connection too."""
+        return self
+
+    async def client_id(self) -> int:
+        """Return the number of the connection."""
+        return 7
+
+    async def client_unblock(self, number: int) -> None:
+        """Take note."""
+        self.unblocked.append(number)
 
     async def execute_command(self, *command: Any) -> Any:
         """Answer a read."""
@@ -92,6 +108,14 @@ def context_of(store: Any, catalogue: Catalogue, streams: tuple[str, ...] = (FIR
     return Context(subscription, streams, "c1", store, catalogue, settings, metrics, random=random)
 
 
+def reader_of(
+    context: Context, capacity: int, put: Callable[[list[Held]], None] = lambda _items: None, *streams: str
+) -> tuple[Reader, Pace]:
+    """Return a reader, of the first stream unless others are given, and its pace."""
+    pace = Pace(context, capacity)
+    return Reader(context, streams or (FIRST,), pace, put), pace
+
+
 def entries(number: int, start: int = 0) -> list[tuple[bytes, dict[bytes, bytes]]]:
     """Return entries as the client does."""
     return [(b"%d-1" % (start + n), {b"id": b"n%d" % (start + n)}) for n in range(number)]
@@ -104,7 +128,7 @@ INBOX = b"x:{visma-net-financial/customer_changed}:inbox:sub"
 async def read(script: Script, catalogue: Catalogue, capacity: int = 10, **options: Any) -> tuple[Reader, list[Held]]:
     """Run a reader until the script has ended."""
     got: list[Held] = []
-    reader = Reader(context_of(script, catalogue, **options), (FIRST,), capacity, got.extend)
+    reader, _ = reader_of(context_of(script, catalogue, **options), capacity, got.extend)
     task = asyncio.create_task(reader.run())
     ended = asyncio.create_task(script.empty.wait())
     await asyncio.wait([ended, task], timeout=10, return_when=asyncio.FIRST_COMPLETED)
@@ -153,16 +177,16 @@ async def test_it_reads_no_further_than_there_is_room(catalogue: Catalogue) -> N
     """With its hands full it waits, and goes on once half of them are free again."""
     script = Script({EVENTS: entries(4)}, {EVENTS: entries(4, 4)})
     context = context_of(script, catalogue, prefetch=1)
-    reader = Reader(context, (FIRST,), 3, lambda _items: None)
+    reader, pace = reader_of(context, 3)
     task = asyncio.create_task(reader.run())
     await eventually(lambda: len(context.held) == 4)
     context.held.popitem()
-    reader.settled()
+    pace.settled()
     for _ in range(10):
         await asyncio.sleep(0)
     assert len(script.commands_run) == 1
     context.held.popitem()
-    reader.settled()
+    pace.settled()
     await eventually(lambda: len(script.commands_run) == 2)
     await end(task)
 
@@ -172,12 +196,12 @@ async def test_how_far_ahead_follows_the_speed(catalogue: Catalogue) -> None:
     clock = [0.0]
     context = context_of(Script(), catalogue, prefetch=50)
     context.monotonic = lambda: clock[0]
-    reader = Reader(context, (FIRST,), 4, lambda _items: None)
-    assert reader._target() == 4
+    pace = Pace(context, 4)
+    assert pace.target() == 4
     for number, ahead in ((100, 25), (100, 25), (10_000, 50), (0, 0)):
         clock[0] += 1.0
-        reader._measure(number)
-        assert reader._target() == 4 + ahead
+        pace.was_read("reader", 1, number)
+        assert pace.target() == 4 + ahead
 
 
 async def test_a_lost_group_is_made_again(catalogue: Catalogue) -> None:
@@ -200,7 +224,7 @@ async def test_groups_that_cannot_be_made_are_tried_again(catalogue: Catalogue) 
 
 @pytest.mark.parametrize(
     "error",
-    [RedisConnectionError("cut"), TimeoutError(), OSError("net"), ResponseError("WRONGTYPE"), ResponseError("x")],
+    [RedisConnectionError("cut"), TimeoutError(), OSError("net"), ResponseError("LOADING"), ResponseError("x")],
 )
 async def test_reading_goes_on_after_any_error_of_the_store(catalogue: Catalogue, error: Exception) -> None:
     """Whatever the store says, the reader is there when it answers again; it makes groups for none of these."""
@@ -214,7 +238,7 @@ async def test_a_stop_ends_the_wait_for_room(catalogue: Catalogue) -> None:
     """A reader that waits for room does not hold up a stop, and closes its connections."""
     script = Script({EVENTS: entries(9)})
     context = context_of(script, catalogue)
-    reader = Reader(context, (FIRST,), 1, lambda _items: None)
+    reader, _ = reader_of(context, 1)
     context.settings = WorkerSettings(prefetch=1)
     task = asyncio.create_task(reader.run())
     await eventually(lambda: context.held)
@@ -232,17 +256,38 @@ async def test_reading_from_a_store(store: Store, catalogue: Catalogue) -> None:
     for stream in (FIRST, SECOND):
         await store.client.xadd(store.keys.events(stream), {"id": stream})
     got: list[Held] = []
-    reader = Reader(context, (FIRST, SECOND), 10, got.extend)
-    task = asyncio.create_task(reader.run())
+    readers = readers_of(context, Pace(context, 10), got.extend)
+    tasks = [asyncio.create_task(reader.run()) for reader in readers]
     await eventually(lambda: len(got) == 2)
     assert {held.event_id for held in got} == {FIRST, SECOND}
-    await reader.stop()
-    await asyncio.wait_for(task, 10)
+    for reader in readers:
+        await reader.stop()
+    await asyncio.wait_for(asyncio.gather(*tasks), 10)
 
 
-async def test_a_missing_group_is_recognised_on_every_server(store: Store, catalogue: Catalogue) -> None:
+@pytest.mark.parametrize(
+    "kind", [pytest.param("server", marks=pytest.mark.real), pytest.param("cluster", marks=pytest.mark.cluster)]
+)
+async def test_a_stop_ends_the_reads_of_all_streams(
+    kind: str, request: pytest.FixtureRequest, catalogue: Catalogue
+) -> None:
+    """However long reads block and however many there are, as on a Cluster one for each stream, a stop is prompt."""
+    async with real_store(request.getfixturevalue(f"{kind}_url")) as store:
+        context = context_of(store, catalogue, catalogue.streams(), block=60)
+        await ensure_groups(context)
+        readers = readers_of(context, Pace(context, 10), lambda _items: None)
+        tasks = [asyncio.create_task(reader.run()) for reader in readers]
+        await eventually(lambda: all(reader._connection._number is not None for reader in readers))
+        reading = asyncio.gather(*tasks)
+        async with asyncio.timeout(20):
+            while not reading.done():
+                await asyncio.gather(*(reader.stop() for reader in readers))
+                await asyncio.wait([reading], timeout=0.05)
+        await reading
+
+
+async def test_a_missing_group_is_recognised_on_every_server(store: Store) -> None:
     """The texts of servers differ; what they say is the same."""
-    context = context_of(store, catalogue)
     key = store.keys.events(FIRST)
     command = ("XREADGROUP", "GROUP", "sub", "c1", "STREAMS", key, ">")
     [error] = await store.commands([command])
@@ -250,9 +295,21 @@ async def test_a_missing_group_is_recognised_on_every_server(store: Store, catal
     assert not is_no_group(ResponseError("BUSYGROUP"))
     assert not is_no_group(RedisConnectionError("NOGROUP"))
     assert not is_no_group(None)
+    assert is_no_group(ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"))
+
+
+async def test_a_key_of_another_type_is_noted_and_the_others_get_their_groups(
+    store: Store, catalogue: Catalogue
+) -> None:
+    """Where somebody put something else in the place of a stream, that one is left out, until it is mended."""
+    context = context_of(store, catalogue)
+    key = store.keys.events(FIRST)
     await store.client.set(key, "in the way")
-    with pytest.raises(ResponseError):
-        await ensure_groups(context)
+    assert await ensure_groups(context) == 1
+    assert context.spoilt == {key}
+    await store.client.delete(key)
+    assert await ensure_groups(context) == 1
+    assert context.spoilt == set()
 
 
 @pytest.mark.parametrize(("start", "first"), [("latest", "$"), ("earliest", "0")])
@@ -279,14 +336,11 @@ async def stranded(store: Store, catalogue: Catalogue, number: int, **options: A
 
 async def look(context: Context, *, failed: bool = True) -> list[Held]:
     """Look for stranded deliveries as a reader does after a read that failed."""
-    reader = Reader(context, (FIRST,), 10, lambda _items: None)
+    reader, _ = reader_of(context, 10)
     if failed:
         reader._stranded.read_failed()
     assert reader._stranded.due is failed
-    found = await reader._stranded.find()
-    await reader._client.aclose()
-    await reader._pool.aclose()
-    return found
+    return await reader._stranded.find()
 
 
 async def test_what_a_lost_reply_brought_is_found(store: Store, catalogue: Catalogue) -> None:
@@ -332,7 +386,7 @@ async def test_a_store_that_is_away_is_looked_through_later(
     async def away(calls: list[Any]) -> list[Any]:
         return [RedisConnectionError("away")] * len(calls)
 
-    reader = Reader(context, (FIRST,), 10, lambda _items: None)
+    reader, _ = reader_of(context, 10)
     reader._stranded.read_failed()
     with monkeypatch.context() as patched:
         patched.setattr(store, "run", away)
@@ -341,8 +395,6 @@ async def test_a_store_that_is_away_is_looked_through_later(
     assert reader._stranded.due
     assert len(await reader._stranded.find()) == 1
     assert not reader._stranded.due
-    await reader._client.aclose()
-    await reader._pool.aclose()
 
 
 async def test_it_is_looked_for_again_a_lease_later(catalogue: Catalogue) -> None:
@@ -350,7 +402,7 @@ async def test_it_is_looked_for_again_a_lease_later(catalogue: Catalogue) -> Non
     clock = [1000.0]
     context = context_of(Script(), catalogue, lease=15, sweep_interval=300)
     context.monotonic = lambda: clock[0]
-    places = Reader(context, (FIRST,), 10, lambda _items: None)._stranded
+    places = reader_of(context, 10)[0]._stranded
     looks = []
     for now in range(1000, 1700):
         clock[0] = now
@@ -366,7 +418,7 @@ async def test_a_reader_hands_on_what_was_stranded(store: Store, catalogue: Cata
     """On a store: a reader whose consumer has stranded deliveries finds them when the time to look comes."""
     context, ids = await stranded(store, catalogue, 3, sweep_interval=0.05)
     got: list[Held] = []
-    reader = Reader(context, (FIRST,), 10, got.extend)
+    reader, _ = reader_of(context, 10, got.extend)
     task = asyncio.create_task(reader.run())
     await eventually(lambda: len(got) == 3)
     await reader.stop()

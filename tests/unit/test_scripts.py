@@ -681,3 +681,24 @@ async def test_a_missing_group_is_an_error(place: Place) -> None:
         with pytest.raises(ResponseError):
             await place.store.call(call)
     assert json.loads(LINE) == {"line": 1}
+
+
+async def test_what_is_parked_in_one_millisecond_comes_in_its_order(real_store: Store) -> None:
+    """Retries parked together for as long are promoted oldest first, the tenth of a millisecond behind the ninth."""
+    place = Place(real_store)
+    await place.group(place.events)
+    names = [f"n{number}" for number in range(400)]
+    entries = [await place.add(place.events, id=name) for name in names]
+    await place.read(place.events)
+    await place.store.run(
+        [
+            scripts.schedule(
+                place.events, place.parked, place.due, GROUP, "c1", entry, -1000, ["id", name], inbox=False
+            )
+            for entry, name in zip(entries, names, strict=True)
+        ]
+    )
+    assert any(entry_id.endswith(b"-10") for entry_id, _ in await place.client.xrange(place.parked))
+    while (await place.promote())[1] == 0:
+        pass
+    assert await place.names(place.inbox) == names

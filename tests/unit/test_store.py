@@ -106,10 +106,10 @@ def test_only_a_cluster_is_one() -> None:
     assert not connect("redis+sentinel://one/main", KEYS).cluster
 
 
-def test_a_reader_waits_longer_than_its_reads_block() -> None:
+async def test_a_reader_waits_longer_than_its_reads_block() -> None:
     """The client for blocking reads must not take a long block for a dead server."""
     store = connect("redis://one", KEYS, timeout=2)
-    pool: Any = store.reader(30).connection_pool  # type: ignore[union-attr]
+    pool: Any = (await store.reader("key", 30)).connection_pool
     assert pool.connection_kwargs["socket_timeout"] > 30
 
 
@@ -140,7 +140,7 @@ async def test_a_server_that_lost_its_scripts_gets_them_again(store: Store) -> N
     await store.client.script_flush()
     assert await store.run([beat("b")]) == [[]]
     await store.client.script_flush()
-    calls = [beat("c"), beat("d"), scripts.promote("x:due", "x:bodies", "x:inbox", 1)]
+    calls = [beat("c"), beat("d"), scripts.promote("{x}:due", "{x}:bodies", "{x}:inbox", 1)]
     assert await store.run(calls) == [[], [], [0, -1]]
     assert await alive(store) == {b"a", b"b", b"c", b"d"}
 

@@ -142,6 +142,81 @@ async def test_orphans_are_those_without_a_heartbeat(bench: Bench) -> None:
     assert sorted(await bench.sweeper.orphans()) == ["also dead", "dead"]
 
 
+async def test_consumers_that_hold_nothing_leave_their_groups(bench: Bench) -> None:
+    """Who has no heartbeat, holds nothing and did nothing for a lease is gone; who beats stays, however idle it is."""
+    await ensure_groups(bench.context)
+    for consumer in ("alive", "gone", "c1"):
+        for stream in (FIRST, SECOND):
+            key = bench.keys.events(stream)
+            await bench.client.execute_command("XGROUP", "CREATECONSUMER", key, "sub", consumer)
+    await bench.client.zadd(bench.keys.consumers("sub"), {"alive": 1})
+    bench.context.settings = WorkerSettings(lease=60)
+    assert await bench.sweeper.orphans() == []
+    bench.context.settings = WorkerSettings(lease=0.001, sweep_interval=0.01)
+
+    async def found() -> bool:
+        return await bench.sweeper.orphans() == ["gone"]
+
+    await eventually(found)
+    task = asyncio.create_task(bench.sweeper.run())
+
+    async def left() -> bool:
+        return await bench.consumers() == await bench.consumers(SECOND) == {b"alive", b"c1"}
+
+    await eventually(left)
+    await end(task)
+    assert bench.value("event_router_recovered_total") == 0
+
+
+async def test_who_joins_meanwhile_is_no_orphan(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A consumer that gives its first heartbeat and reads while the groups are looked at lives."""
+    original = bench.store.commands
+
+    async def meanwhile(asked: Any) -> list[Any]:
+        monkeypatch.undo()
+        await bench.client.zadd(bench.keys.consumers("sub"), {"joining": time.time() * 1000})
+        await bench.hold("joining", 1)
+        return await original(asked)
+
+    await ensure_groups(bench.context)
+    monkeypatch.setattr(bench.store, "commands", meanwhile)
+    bench.context.settings = WorkerSettings(lease=0.001)
+    assert await bench.sweeper.orphans() == []
+
+
+@pytest.mark.real
+async def test_a_reader_that_is_forgotten_loses_nothing(real_store: Store, catalogue: Catalogue) -> None:
+    """One that waits for events while it is taken out of its group, its heartbeat lost, gets the next all the same."""
+    bench = Bench(real_store, catalogue)
+    await ensure_groups(bench.context)
+    key = bench.keys.events(FIRST)
+    command = ("XREADGROUP", "GROUP", "sub", "waiting", "BLOCK", 10_000, "STREAMS", key, ">")
+    await bench.client.execute_command("XGROUP", "CREATECONSUMER", key, "sub", "waiting")
+    reading = asyncio.create_task(bench.client.execute_command(*command))
+
+    async def blocked() -> bool:
+        return (await bench.client.info("clients"))["blocked_clients"] > 0
+
+    await eventually(blocked)
+    bench.context.settings = WorkerSettings(lease=0.001)
+    forgotten: list[str] = []
+
+    async def forget_whom_we_find() -> bool:
+        forgotten.extend(await bench.sweeper.orphans())
+        for consumer in forgotten:
+            await bench.sweeper.recover(consumer, idle=60_000)
+        return bool(forgotten)
+
+    await eventually(forget_whom_we_find)
+    assert forgotten == ["waiting"]
+    assert await bench.consumers() == set()
+    entry_id = await bench.client.xadd(key, {"id": "next"})
+    ((found, _),) = (await reading)[key.encode()]
+    assert found == entry_id
+    (pending,) = await bench.client.xpending_range(key, "sub", "-", "+", 10)
+    assert (pending["message_id"], pending["consumer"]) == (entry_id, b"waiting")
+
+
 @pytest.mark.parametrize("error", [RedisConnectionError("away"), ResponseError("LOADING")])
 async def test_an_error_of_the_store_is_raised(bench: Bench, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     """What the store could not say is not taken for nothing to do."""

@@ -1,0 +1,133 @@
+"""`subscriptions remove`: taking a subscription away for good, with a look at what goes before it happens."""
+
+import getpass
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from config.errors import RouterError
+from router import logs
+from router.catalogue import Catalogue
+from router.cli.exits import ExitCode, NothingMatched, complain, usage
+from router.cli.loop import run
+from router.cli.output import JsonFlag, number_of, print_json
+from router.cli.rows import event_cell
+from router.cli.runtime import Session, opened
+from router.cli.subscriptions import none_named
+from router.cli.subscriptions_list import app
+from router.cli.table import EVENT, Column, print_table
+from router.store import StoreUnavailable
+from workers.liveness import live_consumers
+from workers.removal import Holding, Removed, holdings, remove_subscription
+
+__all__ = ["SubscriptionInUse", "app", "remove"]
+
+_COLUMNS = (EVENT, *(Column(name, right=True) for name in ("WAITING", "INBOX", "SCHEDULED", "DEAD")))
+
+
+class SubscriptionInUse(RouterError):
+    """A worker of the subscription lives, which would make it again."""
+
+
+@app.command()
+def remove(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The subscription to remove.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Go ahead without asking.")] = False,
+    dead_letters: Annotated[bool, typer.Option("--dead-letters", help="Remove its dead letters, too.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Remove a subscription that no worker runs any more, with all that it had still to do; safe to repeat.
+
+    The events stay in their streams, for other subscriptions; this one no longer keeps them from being trimmed.
+    """
+    found, removed = run(_remove(name, yes=yes, dead_letters=dead_letters))
+    failed = [*removed.kept, *removed.refused]
+    streams = sum(holding.stream not in failed for holding in found)
+    if as_json:
+        print_json({"subscription": name, "streams": streams, "dead_letters": removed.dead_letters, "failed": failed})
+    else:
+        dead = f" and {number_of(removed.dead_letters, 'dead letter')}" if removed.dead_letters else ""
+        typer.echo(f"removed {name} from {number_of(streams, 'stream')}{dead}")
+    for stream in removed.kept:
+        complain(f"{name} is left on {stream}, where it has dead letters: add --dead-letters")
+    for stream, why in removed.refused.items():
+        complain(f"{name} is left on {stream}: {why}")
+    if failed:
+        raise typer.Exit(ExitCode.PARTLY_FAILED)
+
+
+async def _remove(name: str, *, yes: bool, dead_letters: bool) -> tuple[list[Holding], Removed]:
+    async with opened() as session:
+        streams = session.catalogue.streams()
+        found = await holdings(session.store, streams, name)
+        if not found:
+            raise NothingMatched(f"nothing to remove: {await none_named(session, name)}")
+        await _refuse_in_use(session, name)
+        _refuse_dead_letters(name, found, dead_letters=dead_letters)
+        if not yes:
+            _confirm(name, found, session.catalogue)
+            await _refuse_in_use(session, name)
+        try:
+            removed = await remove_subscription(session.store, streams, name, dead_letters=dead_letters)
+        except StoreUnavailable:
+            complain("the store was lost on the way; repeating is safe")
+            raise
+    _audit(name, found, removed)
+    return found, removed
+
+
+async def _refuse_in_use(session: Session, name: str) -> None:
+    alive = (await live_consumers(session.store, [name], session.settings.workers.lease))[name]
+    if alive:
+        raise SubscriptionInUse(
+            f"{name} has {number_of(len(alive), 'worker')} that would make it again and be given all events once more: "
+            f"stop {', '.join(alive)}"
+        )
+
+
+def _refuse_dead_letters(name: str, found: Sequence[Holding], *, dead_letters: bool) -> None:
+    number = sum(holding.dead for holding in found)
+    if number and not dead_letters:
+        usage(
+            f"{name} has {number_of(number, 'dead letter')}: look at `event-router dlq list --subscription {name}`, "
+            "and add --dead-letters to remove them, too"
+        )
+
+
+def _confirm(name: str, found: Sequence[Holding], catalogue: Catalogue) -> None:
+    """Go on with a yes of somebody at the terminal; else end the command."""
+    busy = [holding for holding in found if any(_figures(holding))]
+    complain(f"remove {name} from {number_of(len(found), 'stream')}, with {'this:' if busy else 'nothing left to do'}")
+    if busy:
+        rows = [(event_cell(catalogue, holding.stream), *_figures(holding)) for holding in busy]
+        print_table(_COLUMNS, rows, file=sys.stderr)
+    if not _is_asked():
+        usage("add --yes to remove it")
+    typer.confirm(f"remove {name}?", abort=True, err=True)
+
+
+def _is_asked() -> bool:
+    """Return whether somebody is there to be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _figures(holding: Holding) -> tuple[int, ...]:
+    return (holding.waiting, holding.inbox, holding.scheduled, holding.dead)
+
+
+def _audit(name: str, found: Sequence[Holding], removed: Removed) -> None:
+    waiting, inbox, scheduled, _ = map(sum, zip(*map(_figures, found), strict=True))
+    logs.get("audit").warning(
+        "subscription_removed",
+        by=getpass.getuser(),
+        subscription=name,
+        streams=len(found),
+        waiting=waiting,
+        inbox=inbox,
+        scheduled=scheduled,
+        dead_letters=removed.dead_letters,
+        failed=len(removed.kept) + len(removed.refused),
+    )

@@ -1,0 +1,66 @@
+"""What stands between a verified request and the store: group commit, and the spool with its drain."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+
+from config.settings import Settings
+from router import logs
+from router.append import Appender
+from router.batch import Batch
+from router.drain import Drain
+from router.durability import Confirmation
+from router.spool import Spool
+from router.store import Store
+
+__all__ = ["Intake"]
+
+_log = logs.get("spool")
+
+
+class Intake:
+    """Takes the entries of requests; `spool` is None where the settings allow it no bytes."""
+
+    def __init__(self, batch: Batch, spool: Spool | None) -> None:
+        self.spool = spool
+        self.appender = Appender(batch, spool)
+        self._drain = Drain(spool, batch, Random()) if spool is not None else None  # noqa: S311 - jitter
+        self._draining = asyncio.create_task(self._drain.run()) if self._drain is not None else None
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings, store: Store) -> AsyncIterator["Intake"]:
+        """Yield the intake of a process, and close its spool; raises ConfigError where the spool cannot be written."""
+        limits = settings.ingress
+        window = int(limits.dedup_window * 1000)
+        confirmation = Confirmation.for_level(store, limits.durability, window=window, timeout=limits.store_timeout)
+        spool = None
+        if limits.spool_max_bytes:
+            spool = Spool.open(settings.data_dir / "spool", max_bytes=limits.spool_max_bytes)
+        intake = cls(Batch(store, window=window, confirmation=confirmation), spool)
+        try:
+            yield intake
+        finally:
+            await intake._close()
+
+    async def finish(self, grace: float) -> None:
+        """Answer whoever waits, and move what is spooled as long as the store takes it, for up to `grace` seconds."""
+        await self.appender.drain()
+        if self.spool is None or self._draining is None:
+            return
+        await self.spool.written()
+        if self.spool.entries and not self.spool.reason:
+            settling = asyncio.create_task(self.spool.settled())
+            await asyncio.wait([settling, self._draining], timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+            settling.cancel()
+        if self.spool.entries:
+            _log.warning("spool_left", entries=self.spool.entries, bytes=self.spool.bytes)
+
+    async def _close(self) -> None:
+        if self.spool is None or self._draining is None:
+            return
+        while not self._draining.done():  # on Python 3.11 redis-py can swallow a cancellation
+            self._draining.cancel()
+            await asyncio.wait([self._draining], timeout=0.2)
+        await self.spool.close()

@@ -1,0 +1,12 @@
+-- An entry written by hand may have more fields than unpack can take: of those, ours are kept.
+local OURS = { id = true, at = true, raw = true, attempts = true, crashes = true, history = true, reason = true }
+local function bounded(fields)
+  local kept = {}
+  for i = 1, #fields, 2 do
+    if #kept < 256 or OURS[fields[i]] then
+      kept[#kept + 1] = fields[i]
+      kept[#kept + 1] = fields[i + 1]
+    end
+  end
+  return kept
+end

@@ -1,0 +1,144 @@
+"""What a process does about an unsafe store.
+
+At its start a process judges the store, and is refused (ConfigError) one that would lose events without a word. A store
+that is away then is no error: it is judged as soon as it answers, and if that would have been a refusal the process
+stops by itself, in order, with the same error. From the first good answer on a process that runs goes on running,
+whatever it finds, for it may be the last that does: it looks again every minute and after every outage it meets, since
+another server may have taken over, and says what has changed in its log, on `/readyz` and in its metrics.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from random import Random
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from config.errors import ConfigError
+from config.settings import Settings
+from config.urls import redact_url
+from router import logs
+from router.backoff import Backoff
+from router.store import STORE_ERRORS, Store
+from router.store_checks import Check, judge_server
+from router.store_facts import ask_servers
+
+__all__ = ["StoreGuard", "guarded"]
+
+_INTERVAL = 60.0  # seconds between two looks at a store that answers
+_PATIENCE = 2.0  # seconds that a start waits for the first answer
+_LEVELS = {"ok": 0, "warning": 1, "failed": 2}
+
+_log = logs.get("store")
+
+
+@asynccontextmanager
+async def guarded(
+    store: Store, settings: Settings, stop: asyncio.Event, *, interval: float = _INTERVAL
+) -> AsyncIterator["StoreGuard"]:
+    """Judge the store now, and while the body runs; `interval` in seconds.
+
+    Raises ConfigError for a store that is refused: at once, or else after `stop` was set because of it and the body has
+    ended.
+    """
+    guard = StoreGuard(store, settings, stop)
+    watching = asyncio.create_task(guard.watch(interval))
+    try:
+        await guard.wait_for_first_look(_PATIENCE)
+        yield guard
+    finally:
+        while not watching.done():  # asked again: inside redis-py a cancellation can get lost on Python 3.11
+            watching.cancel()
+            await asyncio.wait([watching], timeout=0.2)
+    guard.raise_refusal()
+
+
+class StoreGuard(Collector):
+    """Judges the store again and again; a collector of metrics as well. Sets `stop` when it refuses the store."""
+
+    def __init__(self, store: Store, settings: Settings, stop: asyncio.Event) -> None:
+        self._store = store
+        self._settings = settings
+        self._stop = stop
+        self._looked = asyncio.Event()
+        self._checks: Mapping[str, Check] = {}
+        self._away = False
+        self._accepted = False
+        self._refused: Sequence[Check] = ()
+
+    def warnings(self) -> dict[str, str]:
+        """Return what is wrong with the store by the name of the check, as of the last look."""
+        return {name: f"{check.detail}; {check.advice}" for name, check in self._wrong().items()}
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Return the metric of the checks."""
+        text = "What the last look at the store found, by check: 0 ok, 1 warning, 2 failed."
+        family = GaugeMetricFamily("event_router_store_check", text, labels=["check"])
+        for check in self._checks.values():
+            family.add_metric([check.name], _LEVELS[check.state])
+        yield family
+
+    async def watch(self, interval: float) -> None:
+        """Look every `interval` seconds, and more often while the store is away, until it is refused."""
+        backoff = Backoff(Random(), last=2.0)  # noqa: S311 - jitter
+        while not self._refused:
+            answered = await self._look()
+            self._looked.set()
+            if answered:
+                backoff.reset()
+            await asyncio.sleep(interval if answered else backoff.next())
+
+    async def wait_for_first_look(self, timeout: float) -> None:  # noqa: ASYNC109 - the start goes on without
+        """Return after the first look, or `timeout` seconds; raises ConfigError if it found a store to refuse."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._looked.wait()
+        self.raise_refusal()
+
+    def raise_refusal(self) -> None:
+        """Raise ConfigError if the store was refused."""
+        if self._refused:
+            where = redact_url(self._settings.redis.url)
+            faults = "; ".join(f"{check.name} {check.detail}: {check.advice}" for check in self._refused)
+            raise ConfigError(f"the store ({where}) is not safe: {faults}")
+
+    async def _look(self) -> bool:
+        """Judge the store; return whether it answered."""
+        settings = self._settings
+        try:
+            servers = await ask_servers(self._store, fsync=settings.ingress.durability.level == "fsynced")
+            self._take(check for server in servers for check in judge_server(server, settings))
+        except STORE_ERRORS as error:
+            if not self._away:
+                _log.warning("store_not_checked", error=f"{type(error).__name__}: {error}")
+            self._away = True
+            return False
+        except Exception:  # noqa: BLE001 - what only guards must not break what it guards
+            _log.exception("store_check_failed")
+        self._away = False
+        return True
+
+    def _take(self, checks: Iterator[Check]) -> None:
+        before, self._checks = self._wrong(), {check.name: check for check in checks}
+        refused = [check for check in self._checks.values() if check.refused]
+        if refused and not self._accepted:
+            self._refused = refused
+            _log.error("store_refused", checks=[check.name for check in refused])
+            self._stop.set()
+            return
+        self._accepted = True
+        self._report(before)
+
+    def _report(self, before: Mapping[str, Check]) -> None:
+        """Say what is wrong now and was not before, and the other way round."""
+        wrong = self._wrong()
+        for name, check in wrong.items():
+            if name not in before or before[name].state != check.state:
+                say = _log.error if check.refused else _log.warning
+                say("store_unsafe", check=name, found=check.detail, advice=check.advice)
+        for name in before.keys() - wrong.keys():
+            _log.info("store_safe_again", check=name)
+
+    def _wrong(self) -> dict[str, Check]:
+        return {name: check for name, check in self._checks.items() if check.state != "ok"}

@@ -1,0 +1,1 @@
+callback({"event":"customer_changed"})

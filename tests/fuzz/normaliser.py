@@ -1,0 +1,76 @@
+"""The rules that hold for any body, in this process: from its bytes to the event that a handler would get."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from random import Random
+
+from fuzz.failure import Failure
+from fuzz.mutate import Mutator, small
+from fuzz.trail import Trail
+from support.corpus import load_corpus
+
+from router import fields, identify, normalise, resource, ticks
+from router.browse import Quarantined
+from router.catalogue import Catalogue
+from router.cli.rows import event_json, quarantined_json
+from router.cloudevents import from_cloudevent, to_cloudevent_json
+from router.event import Event
+
+__all__ = ["check", "fuzz"]
+
+NOW = datetime(2025, 10, 22, tzinfo=UTC)
+REASONS = {
+    *("empty body", "not valid JSON", "not valid UTF-8", "not a JSON object", "nested too deeply", "too many items"),
+    *("no event name", "event name too long"),
+}
+PUBLISHER = "visma-net-financial"
+
+
+def fuzz(cases: int, seed: int, told: Callable[[str], None] = lambda _text: None) -> None:
+    """Check so many bodies; what takes a new step through the code is mutated further. Raises Failure."""
+    catalogue = Catalogue.load()
+    streams = frozenset(catalogue.streams())
+    mutator = Mutator(Random(seed), small(case.body for case in load_corpus()))
+    trail = Trail([str(module.__file__) for module in (fields, identify, normalise, resource, ticks)])
+    for number in range(cases):
+        body = mutator.next()
+        try:
+            if trail.is_new(lambda body=body: _derive(catalogue, body)):
+                mutator.keep(body)
+                told(f"case {number}: {len(trail)} steps known")
+            check(catalogue, streams, body)
+        except Exception as error:
+            raise Failure("normaliser", seed, number, f"{type(error).__name__}: {error}", body) from error
+
+
+def check(catalogue: Catalogue, streams: frozenset[str], body: bytes) -> None:
+    """Assert every rule for one body: nothing raises, nothing is lost, and all that shows events can show it."""
+    found = identify.identify(catalogue, PUBLISHER, body, None)
+    assert found == identify.identify(catalogue, PUBLISHER, body, None), "not the same twice"
+    for item in found:
+        assert item.raw in body, "the raw bytes are not the sender's"
+        if isinstance(item, identify.Unreadable):
+            assert item.reason in REASONS, item.reason
+            row = quarantined_json(Quarantined("1-0", PUBLISHER, "sha256:0", NOW, item.reason, item.raw))
+            json.dumps(row, ensure_ascii=False).encode()
+            continue
+        assert item.stream in streams, item.stream
+        assert item.id == item.id.strip().lower(), item.id
+        assert 0 < len(item.id) <= 128, item.id
+        assert item.id.isprintable(), item.id
+        _check_event(normalise.normalise(catalogue, item.stream, item.id, item.raw, NOW))
+
+
+def _check_event(event: Event) -> None:
+    assert Event.model_validate(event.model_dump()) == event, "the model refuses it"
+    assert from_cloudevent(to_cloudevent_json(event)) == event, "as a CloudEvent it is another"
+    json.dumps(event_json(event), ensure_ascii=False).encode()
+    path = event.resource_path
+    assert path is None or (resource.is_safe(path) and not path.startswith("/")), path
+
+
+def _derive(catalogue: Catalogue, body: bytes) -> None:
+    for item in identify.identify(catalogue, PUBLISHER, body, None):
+        if isinstance(item, identify.Identified):
+            normalise.normalise(catalogue, item.stream, item.id, item.raw, NOW)

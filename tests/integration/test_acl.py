@@ -1,0 +1,317 @@
+"""The users of `config/acl/users.acl`: each can do all that its role does, and nothing else."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import typer
+from redis.exceptions import ResponseError
+from support.cli import Cli
+from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_events, put_group, put_quarantined
+from support.guarded import SENTINEL_USERS, USERS, GuardedServer, access, guarded_server, refusals, with_passwords
+from support.processes import System, running_system
+from support.servers import starting
+from support.waiting import eventually
+
+from router.cli.app import app, load
+from router.keys import Keys
+from router.scripts import append
+from router.store import Store, connect
+
+pytestmark = pytest.mark.real
+
+KEYS = Keys("er")
+EVENTS, SEEN, DEAD = KEYS.events(CUSTOMERS), KEYS.seen(CUSTOMERS, "one"), KEYS.dead(CUSTOMERS, "sync")
+
+
+@pytest.fixture(params=["server", "cluster"])
+async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[GuardedServer]:
+    """Yield a server that lets in nobody but the users of the file, on its own and as a Cluster of one."""
+    async with guarded_server(tmp_path, cluster=request.param == "cluster") as running:
+        yield running
+
+
+@pytest.fixture
+async def system(tmp_path: Path, server: GuardedServer) -> AsyncIterator[System]:
+    """Yield a system whose commands are an operator's."""
+    async with running_system(tmp_path, ROUTER_REDIS__URL=server.url("er-operator")) as running:
+        yield running
+
+
+@pytest.fixture
+async def store(server: GuardedServer) -> AsyncIterator[Store]:
+    """Yield the store as somebody sees it who may do everything."""
+    store = connect(server.url(), KEYS)
+    yield store
+    await store.aclose()
+
+
+async def until(server: GuardedServer, condition: Callable[[], object]) -> None:
+    """Wait for a condition, unless somebody is refused something."""
+
+    def holds() -> object:
+        assert server.refusals() == []
+        return condition()
+
+    await eventually(holds, timeout=30, interval=0.1)
+
+
+async def ended(process: asyncio.subprocess.Process) -> int:
+    """Ask a process to end; return its exit code."""
+    process.send_signal(signal.SIGTERM)
+    return await asyncio.wait_for(process.wait(), 30)
+
+
+async def test_ingress(server: GuardedServer, system: System) -> None:
+    """Ingress stores, recognises, confirms and quarantines with its own user, which may do nothing more."""
+    async with server.replica() if not server.cluster else nullcontext():
+        for durability in ("written", "fsynced") if server.cluster else ("written", "fsynced", "replicated:1"):
+            access = {"ROUTER_REDIS__URL": server.url("er-ingress"), "ROUTER_INGRESS__DURABILITY": durability}
+            process = await system.start("ingress", **access)
+            await system.ready()
+            body = {"notificationId": durability, "event": "customer_changed"}
+            answer = await system.post([body, body])
+            assert server.refusals() == []
+            assert answer == (202, {"accepted": 1, "duplicates": 1, "quarantined": 0})
+            assert (await system.post(f"{{ {durability}".encode()))[1]["quarantined"] == 1
+            assert await ended(process) == 0
+            assert server.refusals() == []
+    assert server.unused("er-ingress") == set()
+
+
+QUICKLY = {
+    "ROUTER_WORKERS__SHUTDOWN_TIMEOUT": "1",
+    "ROUTER_RETENTION__INTERVAL": "0.5",
+    "ROUTER_RETENTION__EVENTS": "0.5",
+    "ROUTER_RETENTION__QUARANTINE_COUNT": "1",
+}
+
+HANDLERS = """
+everything = Subscription("everything", events=["*"], retry=Retry(max_attempts=2, first_delay=0.01, max_delay=0.02))
+
+@everything.handler
+async def handle(delivery: Delivery) -> None:
+    event = delivery.event
+    if event.id == "again" and delivery.attempt == 1 or event.id == "dead":
+        raise ValueError("not today")
+    if event.id == "kills" and not Path("killed").exists():
+        Path("killed").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    note("everything", event)
+    if event.id == "slow":
+        await asyncio.sleep(60)
+"""
+
+
+TIDY = {
+    "ROUTER_RETENTION__INTERVAL": "0.5",
+    "ROUTER_RETENTION__EVENTS": "0.1",
+    "ROUTER_RETENTION__DEAD_LETTERS_COUNT": "1",
+    "ROUTER_RETENTION__QUARANTINE_COUNT": "1",
+}
+"""Settings of a janitor that has something to do."""
+
+
+async def test_worker(server: GuardedServer, system: System, store: Store) -> None:
+    """A worker reads, retries, gives up, takes over, gives back and tidies up with its own user, and nothing more."""
+    await put_events(store, "one", "again", "dead", "kills")
+    for body in (b"{", b"["):
+        await put_quarantined(store, body)
+    server.forget()
+    access = {"ROUTER_REDIS__URL": server.url("er-worker"), "ROUTER_WORKERS__SHUTDOWN_TIMEOUT": "1", **TIDY}
+    module = system.module(HANDLERS)
+    killed = await system.start("worker", module, **access)
+    await until(server, lambda: killed.returncode == -signal.SIGKILL)
+    process = await system.start("worker", module, **access)
+    await system.ready()
+    await until(server, lambda: {"one", "again", "kills"} <= set(system.handled()))
+    await until(server, lambda: server.ask("XLEN", KEYS.dead(CUSTOMERS, "everything")))
+    await until(server, lambda: not server.ask("XLEN", EVENTS))
+    await until(server, lambda: server.ask("XLEN", KEYS.quarantine(FINANCIAL)) == 1)
+    await until(server, lambda: server.ask("XLEN", EVENTS) == 0)
+    await until(server, lambda: server.ask("XLEN", KEYS.quarantine(FINANCIAL)) == 1)
+    await put_events(store, "slow")
+    await until(server, lambda: system.handled()["slow"])
+    assert await ended(process) == 0
+    assert server.refusals() == []
+    assert server.unused("er-worker") == set()
+
+
+COMMANDS = (
+    "streams",
+    "doctor",
+    "events list",
+    "events show one",
+    "dlq stats",
+    "dlq list",
+    "dlq show gone",
+    "dlq replay gone",
+    "dlq purge wrong --yes",
+    "quarantine list",
+    "quarantine show {quarantined}",
+    "subscriptions list",
+    "subscriptions remove sync --yes --dead-letters",
+)
+"""Every command that looks into the store, or changes it."""
+
+
+def test_every_command_is_run() -> None:
+    """There is no command that looks into the store which the operator's user is not tried with."""
+    others = {"up", "ingress", "worker", "demo", "send", "catalogue"}
+    found = set()
+    for name in set(typer.main.get_command(app).list_commands(typer.Context(typer.main.get_command(app)))) - others:
+        group = getattr(load(name), "commands", None)
+        found |= {f"{name} {verb}" for verb in group} if group else {name}
+    run = {next(known for known in found if f"{line} ".startswith(f"{known} ")) for line in COMMANDS}
+    assert run == found
+
+
+@pytest.fixture
+async def quarantined(store: Store, server: GuardedServer) -> str:
+    """Put in everything that the commands ask for; return the id of what is in the quarantine."""
+    await put_group(store, "sync")
+    await put_events(store, "one")
+    await put_dead(store, "gone")
+    await put_dead(store, "wrong")
+    quarantined = await put_quarantined(store, b"{")
+    server.forget()
+    return quarantined
+
+
+def test_operator(server: GuardedServer, quarantined: str, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command does its work with an operator's user, which may do nothing more."""
+    monkeypatch.undo()  # not on the fake store
+    monkeypatch.setenv("ROUTER_REDIS__URL", server.url("er-operator"))
+    monkeypatch.setenv("ROUTER_SECRETS__VISMA_NET_FINANCIAL", "x")
+    for line in COMMANDS:
+        result = cli.run(*line.format(quarantined=quarantined).split())
+        assert server.refusals() == [], line
+        assert result.exit_code == 0, f"{line}: {result.output}"
+    assert server.unused("er-operator") == set()
+
+
+ANYBODY = [
+    "FLUSHALL",
+    "FLUSHDB",
+    "CONFIG GET *",
+    "KEYS *",
+    "SHUTDOWN",
+    "ACL LIST",
+    "MONITOR",
+    "GET other",
+]
+FORBIDDEN = {
+    "er-ingress": [
+        *ANYBODY,
+        f"XRANGE {EVENTS} - +",
+        f"XREAD STREAMS {EVENTS} 0",
+        f"XDEL {EVENTS} 1-1",
+        f"DEL {EVENTS}",
+        f"SET {EVENTS} x",
+        f"GET {SEEN}",
+        f"XADD {DEAD} * a b",
+        "XADD other * a b",
+        f"EVAL return(redis.call('XRANGE',KEYS[1],'-','+')) 1 {EVENTS}",
+        f"EVAL return(redis.call('SET',KEYS[1],'x')) 1 {EVENTS}",
+        f"EVAL return(redis.call('FLUSHALL')) 1 {EVENTS}",
+    ],
+    "er-worker": [
+        *ANYBODY,
+        f"XADD {EVENTS} * a b",
+        f"XDEL {EVENTS} 1-1",
+        f"DEL {EVENTS}",
+        f"SET {EVENTS} x",
+        f"EXISTS {SEEN}",
+        "XADD other * a b",
+        "CLIENT LIST",
+    ],
+    "er-operator": [
+        *ANYBODY,
+        f"XADD {EVENTS} * a b",
+        f"XDEL {EVENTS} 1-1",
+        f"XTRIM {EVENTS} MAXLEN 0",
+        f"UNLINK {EVENTS}",
+        f"SET {EVENTS} x",
+        "XADD other * a b",
+        "CLIENT KILL TYPE normal",
+    ],
+}
+
+
+@pytest.mark.parametrize("user", FORBIDDEN)
+@pytest.mark.parametrize("server", ["server"], indirect=True)
+async def test_what_each_may_not_do(server: GuardedServer, user: str) -> None:
+    """What does not belong to a role is refused to its user, also in a script."""
+    for line in FORBIDDEN[user]:
+        with pytest.raises(ResponseError, match=r"(?i)permission|ACL failure|can't run|can't access"):
+            server.ask(*line.split(), user=user)
+
+
+@pytest.mark.parametrize("server", ["server"], indirect=True)
+async def test_nobody_comes_in_without_a_password(server: GuardedServer) -> None:
+    """The default user is off, and the others have a password."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.server.port)
+    for line, answer in (
+        ("PING", b"-NOAUTH"),
+        ("AUTH x", b"-WRONGPASS"),
+        ("AUTH default x", b"-WRONGPASS"),
+        ("AUTH admin x", b"-WRONGPASS"),
+        ("AUTH er-worker x", b"-WRONGPASS"),
+    ):
+        writer.write(f"{line}\r\n".encode())
+        assert (await reader.readline()).startswith(answer), line
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_user_without_a_password_cannot_log_in(tmp_path: Path) -> None:
+    """The file as it comes is loaded by a server, and lets nobody in: no password of it is known to all."""
+    with starting("--aclfile", str(USERS)) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        for user in ("default", "admin", "er-ingress", "er-worker", "er-operator"):
+            for password in ("", user, "password"):
+                writer.write(f'AUTH {user} "{password}"\r\n'.encode())
+                assert (await reader.readline()).startswith(b"-WRONGPASS")
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_sentinels_and_replicas(tmp_path: Path) -> None:
+    """A replica follows, a Sentinel puts it in the master's place, and ingress finds it, each with its own user."""
+    login = ("--masteruser", "replica", "--masterauth", access("replica")["password"])
+    users = ("--aclfile", with_passwords(USERS, tmp_path), *login)
+    watching = ("--sentinel", "--aclfile", with_passwords(SENTINEL_USERS, tmp_path))
+    with starting(*users) as master, starting(*users, "--replicaof", "127.0.0.1", str(master.port)) as replica:
+        await eventually(lambda: master.ask("INFO", "replication", **access())["connected_slaves"])
+        with starting(
+            *watching, config=WATCHED.format(port=master.port, replica=replica.port, **access("sentinel"))
+        ) as sentinel:
+            parts = access("er-ingress"), sentinel.port, access("er-router")
+            store = connect(SENTINEL_URL.format(*parts), KEYS)
+            assert await put_events(store, "one")
+            master.kill()
+
+            async def stored() -> bool:
+                assert refusals(replica) == refusals(sentinel) == []
+                [reply] = await store.run([append(EVENTS, [KEYS.seen(CUSTOMERS, "two")], ["id", "two"], 1000)])
+                return not isinstance(reply, BaseException)
+
+            await eventually(stored, timeout=30)
+            await store.aclose()
+            assert refusals(replica) == refusals(sentinel) == []
+
+
+WATCHED = """
+sentinel monitor main 127.0.0.1 {port} 1
+sentinel auth-user main {username}
+sentinel auth-pass main {password}
+sentinel down-after-milliseconds main 300
+sentinel failover-timeout main 2000
+sentinel known-replica main 127.0.0.1 {replica}
+"""
+SENTINEL_URL = (
+    "redis+sentinel://{0[username]}:{0[password]}@127.0.0.1:{1}/main?username={2[username]}&password={2[password]}"
+)

@@ -1,0 +1,104 @@
+"""Real processes on stores that would lose events: refused, stopped, or loud."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from support.processes import System, running_system
+from support.servers import Server
+from support.waiting import eventually
+
+pytestmark = pytest.mark.real
+
+EVICTING = ("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
+MODULE = """
+everything = Subscription("everything", events=["*"])
+
+@everything.handler
+async def handle(event: Event) -> None:
+    note("everything", event)
+"""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """Yield a server that does not run yet, and that evicts."""
+    server = Server(tmp_path / "server", *EVICTING)
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+async def system(tmp_path: Path, server: Server) -> AsyncIterator[System]:
+    """Yield a system on that server that runs nothing yet."""
+    async with running_system(tmp_path, ROUTER_REDIS__URL=server.url) as running:
+        running.module(MODULE)
+        yield running
+
+
+async def read(system: System, path: str) -> str:
+    """Return what the operations port answers."""
+    async with aiohttp.ClientSession() as session, session.get(system.ops_url(path)) as response:
+        assert response.status == 200
+        return await response.text()
+
+
+@pytest.mark.parametrize("command", [["ingress"], ["ingress", "--processes", "2"], ["worker", "handlers.py"], ["up"]])
+async def test_an_evicting_store_is_refused(system: System, server: Server, command: list[str]) -> None:
+    """Whatever is started on it ends with exit code 2, the fault and what to do, and no traceback."""
+    server.start()
+    code, _, err = await asyncio.wait_for(system.run(*command), 30)
+    assert code == 2
+    assert "maxmemory-policy noeviction" in err
+    assert "Traceback" not in err
+
+
+async def test_fsynced_is_refused_where_it_is_impossible(system: System, server: Server) -> None:
+    """Ingress does not promise what the server cannot do, and says why."""
+    server.options = ["--appendonly", "no"]
+    server.start()
+    system.environment["ROUTER_INGRESS__DURABILITY"] = "fsynced"
+    code, _, err = await asyncio.wait_for(system.run("ingress"), 30)
+    assert code == 2
+    assert "append-only file is off" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("command", [["ingress"], ["worker", "handlers.py"]])
+async def test_a_store_that_comes_back_evicting_stops_what_waits_for_it(
+    system: System, server: Server, command: list[str]
+) -> None:
+    """A process that was started without the store ends in order, with exit code 2, when an unsafe one answers."""
+    process = await system.start(*command)
+    await eventually(lambda: "store_not_checked" in system.logs(), timeout=20)
+    assert process.returncode is None
+    server.start()
+    assert await asyncio.wait_for(process.wait(), 30) == 2
+    log = system.logs()
+    assert f"{command[0]}_stopped" in log
+    assert "maxmemory-policy noeviction" in log
+    assert "Traceback" not in log
+
+
+async def test_an_allowed_eviction_runs_and_is_loud(system: System, server: Server) -> None:
+    """With `redis.allow_eviction` everything works, and the log, `/readyz` and the metrics say what is risked."""
+    server.start()
+    system.environment["ROUTER_REDIS__ALLOW_EVICTION"] = "true"
+    await system.start("ingress")
+    await system.ready()
+    assert (await system.post({"notificationId": "one", "event": "customer_changed"}))[0] == 202
+    assert '"check": "eviction policy"' in system.logs()
+    assert "throws events away" in await read(system, "/readyz")
+    assert 'event_router_store_check{check="eviction policy"} 1.0' in await read(system, "/metrics")
+
+
+async def test_a_store_without_a_log_runs_and_is_loud(system: System, server: Server) -> None:
+    """Without the append-only file nothing is refused, and each start says what is lost when."""
+    server.options = ["--appendonly", "no"]
+    server.start()
+    await system.start("worker", "handlers.py")
+    await system.ready()
+    assert '"check": "append-only file"' in system.logs()
+    assert '"check": "memory"' in system.logs()

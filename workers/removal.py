@@ -1,0 +1,76 @@
+"""Removing a subscription: its groups, its retries and, only where that is asked for, its dead letters.
+
+The events stay in their streams, for the other subscriptions and until retention takes them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from redis.exceptions import ResponseError
+
+from router import scripts
+from router.pages import checked
+from router.store import Store
+from workers.overview import overview
+
+__all__ = ["Holding", "Removed", "holdings", "remove_subscription"]
+
+
+_FORBIDDEN = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What a subscription has on one stream: `waiting` is not finished in the stream itself, the others are its own."""
+
+    stream: str
+    waiting: int
+    inbox: int
+    scheduled: int
+    dead: int
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What became of a removal: how many dead letters went, and on which streams the subscription is left.
+
+    kept: because there are dead letters, which are to be kept. refused: because the server would not, with its words.
+    """
+
+    dead_letters: int
+    kept: tuple[str, ...]
+    refused: dict[str, str]
+
+
+async def holdings(store: Store, streams: Sequence[str], name: str) -> list[Holding]:
+    """Return what a subscription has on each of the streams that it is on; raises StoreUnavailable."""
+    found = [
+        (seen.stream, way) for seen in await overview(store, streams) for way in seen.subscriptions if way.name == name
+    ]
+    lengths = checked(await store.commands([("XLEN", store.keys.inbox(stream, name)) for stream, _ in found]))
+    return [
+        Holding(stream, max(0, way.lag + way.pending - inbox), inbox, way.scheduled, way.dead)
+        for (stream, way), inbox in zip(found, lengths, strict=True)
+    ]
+
+
+async def remove_subscription(store: Store, streams: Sequence[str], name: str, *, dead_letters: bool) -> Removed:
+    """Remove a subscription from these streams, from each at once or not at all; safe to repeat.
+
+    No worker of it may live: it would make the groups again and be given all events once more. What it leaves behind
+    when it is interrupted can still be found by its groups. Raises StoreUnavailable.
+    """
+    checked(await store.commands([("UNLINK", store.keys.consumers(name))]))
+    replies = await store.run([_call(store, stream, name, dead_letters=dead_letters) for stream in streams])
+    checked([reply for reply in replies if not isinstance(reply, ResponseError)])
+    outcomes = dict(zip(streams, replies, strict=True))
+    refused = {stream: str(reply) for stream, reply in outcomes.items() if isinstance(reply, ResponseError)}
+    dead = {stream: reply for stream, reply in outcomes.items() if stream not in refused}
+    kept = tuple(stream for stream, number in dead.items() if number == _FORBIDDEN)
+    return Removed(sum(dead.values()) - _FORBIDDEN * len(kept), kept, refused)
+
+
+def _call(store: Store, stream: str, name: str, *, dead_letters: bool) -> scripts.Call:
+    keys = store.keys
+    own = [key(stream, name) for key in (keys.inbox, keys.due, keys.parked, keys.dead)]
+    return scripts.remove(keys.events(stream), own, name, dead_letters=dead_letters)
