@@ -115,48 +115,6 @@ async def errors_of(system: System, event_id: str) -> list[str]:
     return [attempt["error"] for attempt in letter["history"]]
 
 
-@pytest.mark.parametrize("handler", [ASYNC, THREAD], ids=["async", "thread"])
-async def test_many_poison_events_at_once_end_dead_and_the_others_are_handled(system: System, handler: str) -> None:
-    """Each is delivered `max_attempts` times and dead then, with a history that says why; no good event is lost."""
-    poison = [*DEADLY, *FAILING]
-    good = [f"good-{number}" for number in range(60)]
-    ids = [*good]
-    for place, name in enumerate(poison):
-        ids.insert(5 + place * 7, name)
-    async with kept_alive(system, system.module(POISON + handler), 2) as codes:
-        await system.post_many(ids)
-        await eventually(lambda: _all_dead(system, poison), timeout=150, interval=0.5)
-        await eventually(lambda: set(good) <= set(system.handled()), timeout=30)
-        handled = system.handled()
-        # One that another killed before it began has lost an attempt; one that only failed, but was near, has won one.
-        assert all(ATTEMPTS - 1 <= handled[name] <= ATTEMPTS for name in DEADLY)
-        assert all(ATTEMPTS <= handled[name] <= ATTEMPTS + 1 for name in FAILING)
-        assert len(codes) <= len(DEADLY) * ATTEMPTS
-        assert sum(handled[name] - 1 for name in good) <= 4 * len(codes)  # what was done, and not yet acknowledged
-        for name in DEADLY:
-            assert await errors_of(system, name) == ["WorkerLost"] * ATTEMPTS
-        for name, error in FAILING.items():
-            assert [found for found in await errors_of(system, name) if found != "WorkerLost"] == [error] * ATTEMPTS
-    assert await dead(system) == set(poison)
-
-
-async def _all_dead(system: System, names: list[str]) -> bool:
-    return await dead(system) >= set(names)
-
-
-@pytest.mark.parametrize("handler", [ASYNC, THREAD], ids=["async", "thread"])
-async def test_an_event_that_takes_all_memory_ends_dead(system: System, handler: str) -> None:
-    """Whether it ends in exceptions, in crashes or in both, it is dead after its attempts, and others are handled."""
-    good = [f"good-{number}" for number in range(20)]
-    async with kept_alive(system, system.module(POISON + handler), 1):
-        await system.post_many([*good[:10], "leak", *good[10:]])
-        await eventually(lambda: _all_dead(system, ["leak"]), timeout=120, interval=0.5)
-        await eventually(lambda: set(good) <= set(system.handled()), timeout=30)
-    assert ATTEMPTS <= system.handled()["leak"] <= ATTEMPTS + 1
-    assert await dead(system) == {"leak"}
-    assert set(await errors_of(system, "leak")) <= {"MemoryError", "WorkerLost"}
-
-
 FREEZING = """
 frozen = Subscription(
     "frozen", events=["*"], concurrency=4, retry=Retry(max_attempts=3, first_delay=0.01, max_delay=0.02)
