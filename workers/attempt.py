@@ -87,6 +87,8 @@ class Attempts:
         try:
             event = held.event(context.catalogue)
             errors = held.errors() if b"history" in held.fields else ()
+        except MemoryError:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever is in an entry, it must not end the lane
             self._bury(held, Dead(f"the entry cannot be read: {text_of(error)}"), error)
             return None

@@ -107,6 +107,8 @@ class Executor:
             if self._batch > 1 and not lane.holding[0].attempts and not lane.holding[0].crashes:
                 await self._fill(lane)
             await self._attempts.run(lane)
+        except MemoryError:
+            raise  # not its fault; the process ends
         except Exception as error:  # noqa: BLE001 - a delivery must not come back uncounted for ever
             self._attempts.failed(lane, error)
 

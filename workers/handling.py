@@ -9,6 +9,7 @@ from typing import Any
 
 from config.errors import RouterError
 from workers.delivery import Delivery
+from workers.memory import release
 from workers.subscription import Handler
 
 __all__ = ["BadReturn", "call"]
@@ -30,6 +31,7 @@ async def call(handler: Handler, deliveries: Sequence[Delivery], threads: Execut
     except asyncio.CancelledError:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever the user's code raises is the outcome of the attempt
+        release(error)
         return [error] * len(deliveries)
     if handler.batch and isinstance(result, list):
         if len(result) != len(deliveries):
@@ -63,6 +65,7 @@ def _guarded(function: Any, argument: Any) -> Any:
     try:
         return function(argument)
     except BaseException as error:  # noqa: BLE001 - as above
+        release(error)
         return _Raised(error)
 
 

@@ -18,6 +18,7 @@ from router.store import Store
 from router.store_guard import StoreGuard, guarded
 from workers.consumer import Consumer
 from workers.janitor import Janitor
+from workers.memory import end_at_once, end_when_out_of_memory
 from workers.metrics import WorkerMetrics
 from workers.subscription import Subscription
 
@@ -36,6 +37,7 @@ async def serve_workers(
     Raises UnknownStream for a glob that matches nothing, ConfigError for a store that is not safe.
     """
     watch_parent(stop.set)
+    end_when_out_of_memory(asyncio.get_running_loop())
     catalogue = Catalogue.for_settings(settings)
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)
@@ -74,6 +76,8 @@ async def _run(
         done, _ = await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
+    except MemoryError:
+        end_at_once()
     finally:
         log.info("worker_stopping")
         ops.not_ready("stopping")

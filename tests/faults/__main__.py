@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -40,6 +41,9 @@ def _run(run: str, options: argparse.Namespace) -> Outcome:
 
 
 async def _make(run: str, folder: Path, options: argparse.Namespace) -> Outcome:
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # so that it ends what it has started
     if run == _RANDOM:
         seconds = options.minutes * 60
         return await random_faults(folder, seed=options.seed, seconds=seconds, fsync=options.fsync, say=_say)

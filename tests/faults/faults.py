@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Final
 
-from faults.fleet import LEASE, Fleet
+from faults.commands import LEASE
+from faults.fleet import Fleet
 from faults.happening import Happening
 from faults.load import STREAMS
 from faults.member import Member

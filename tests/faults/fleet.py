@@ -2,18 +2,11 @@
 
 The last ingress and the last worker reach the server through a proxy; the others directly. Every router process has a
 clock of its own, wrong by up to `clocks` seconds.
-
-The server flushes its append-only file before it answers. With `appendfsync everysec` one that is killed may forget
-what it answered in the two seconds before: while a flush is under way it puts off the next write, and a slow disk makes
-flushes long. That would be a loss no router can prevent. What is kept in memory disks instead, where there is one, is
-flushed in no time and outlives the process all the same.
 """
 
 import asyncio
 import contextlib
-import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,9 +14,17 @@ from random import Random
 from typing import Any
 
 import aiohttp
+from faults.commands import (
+    fast_disk,
+    module,
+    plain_environment,
+    router_command,
+    router_environment,
+    server_command,
+)
 from faults.fates import dies
 from faults.ledger import Ledger
-from faults.load import SECRET, STREAMS, Journal, Load
+from faults.load import STREAMS, Journal, Load
 from faults.member import Member
 from faults.ports import Ports
 from faults.proxy import Proxy
@@ -31,12 +32,11 @@ from faults.stored import Stored, look
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from support.servers import server_program
 from support.waiting import eventually
 
 from router.store import STORE_ERRORS
 
-__all__ = ["LEASE", "MEANT_TO_DIE", "SUBSCRIPTIONS", "Fleet"]
+__all__ = ["MEANT_TO_DIE", "SUBSCRIPTIONS", "Fleet"]
 
 SUBSCRIPTIONS = {
     "handlers.py": ("plain", "retrying", "batches", "threads", "mortal"),
@@ -45,14 +45,6 @@ SUBSCRIPTIONS = {
 """The subscriptions of each worker module."""
 
 MEANT_TO_DIE = {"mortal": dies}
-
-LEASE = 2.0
-"""Seconds."""
-
-_HERE = Path(__file__).parent
-_ROOM = 4 * 1024**3
-_MODULES = [str(_HERE / "handicaps"), str(_HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-_OURS = ("ROUTER_", "COVERAGE_")  # what must not reach the processes: settings, and the slowness of being measured
 
 
 class Fleet:
@@ -79,19 +71,17 @@ class Fleet:
         self.proxy = Proxy("127.0.0.1", self.server_port, listen=self._ports.reserve())
         self.fsync = fsync
         self._clocks = clocks
-        self._data = Path(tempfile.mkdtemp(prefix="er-faults-", dir=_fast_disk() or folder))
+        self._data = Path(tempfile.mkdtemp(prefix="er-faults-", dir=fast_disk() or folder))
         self._ended = False
         self._ops: dict[str, int] = {}
         self._settings = dict(settings or {})
-        self._modules = [str(_HERE / "modules" / name) for name in modules]
-        self.subscriptions = tuple(name for module in modules for name in SUBSCRIPTIONS[module])
-        self.server = Member("server", self._server_command(), _plain_environment, folder)
+        self.subscriptions = tuple(name for file in modules for name in SUBSCRIPTIONS[file])
+        self.server = Member(
+            "server", server_command(self.server_port, self._data, fsync=fsync), plain_environment, folder
+        )
         ports = [self._ports.reserve() for _ in range(ingresses)]
-        self.ingresses = [
-            self._router(f"ingress-{number}", number == ingresses, "ingress", ROUTER_INGRESS__PORT=str(port))
-            for number, port in enumerate(ports, 1)
-        ]
-        self.workers = [self._worker(number, through_proxy=number == workers) for number in range(1, workers + 1)]
+        self.ingresses = [self._ingress(number, port, last=number == ingresses) for number, port in enumerate(ports, 1)]
+        self.workers = [self._worker(number, modules, last=number == workers) for number in range(1, workers + 1)]
         self.journal = Journal()
         self.ledger = Ledger(folder / "ledger", self.subscriptions)
         self.urls = {f"http://127.0.0.1:{port}": member for port, member in zip(ports, self.ingresses, strict=True)}
@@ -101,11 +91,6 @@ class Fleet:
     def members(self) -> list[Member]:
         """All processes."""
         return [self.server, *self.ingresses, *self.workers]
-
-    @property
-    def proxied(self) -> list[Member]:
-        """The processes that reach the server through the proxy."""
-        return [self.ingresses[-1], self.workers[-1]]
 
     async def start(self) -> None:
         """Start everything, and the load once everything is ready."""
@@ -178,62 +163,22 @@ class Fleet:
         """Return all that no process should have needed."""
         return [surprise for member in self.members for surprise in member.surprises]
 
-    def _worker(self, number: int, *, through_proxy: bool) -> Member:
+    def _ingress(self, number: int, port: int, *, last: bool) -> Member:
+        url = self.proxy.url if last else self.server_url
+        return self._router(f"ingress-{number}", ["ingress"], url, ROUTER_INGRESS__PORT=str(port))
+
+    def _worker(self, number: int, modules: Sequence[str], *, last: bool) -> Member:
         # Odd ones keep their name when they are started again, and take over at once what they held.
         name = ("--name", f"worker-{number}") if number % 2 else ()
-        return self._router(f"worker-{number}", through_proxy, "worker", *name, *self._modules)
+        url = self.proxy.url if last else self.server_url
+        return self._router(f"worker-{number}", ["worker", *name, *map(module, modules)], url)
 
-    def _router(self, name: str, through_proxy: bool, *arguments: str, **environment: str) -> Member:  # noqa: FBT001
-        self._ops[name] = self._ports.reserve()
-        command = (sys.executable, "-m", "router.cli.main", *arguments)
+    def _router(self, name: str, arguments: Sequence[str], url: str, **settings: str) -> Member:
+        ops_port = self._ops[name] = self._ports.reserve()
 
-        def make() -> Mapping[str, str]:
-            return {
-                **_plain_environment(),
-                "PYTHONPATH": os.pathsep.join(_MODULES),
-                "FAULTS_CLOCK": str(round(self.random.uniform(-self._clocks, self._clocks))),
-                "FAULTS_LEDGER": str(self.ledger.folder),
-                "FAULTS_STREAMS": " ".join(STREAMS),
-                "ROUTER_DATA_DIR": str(self.folder / "data"),
-                "ROUTER_REDIS__URL": self.proxy.url if through_proxy else self.server_url,
-                "ROUTER_REDIS__COMMAND_TIMEOUT": "2",
-                "ROUTER_INGRESS__HOST": "127.0.0.1",
-                "ROUTER_INGRESS__STORE_TIMEOUT": "1.5",
-                "ROUTER_OPS__PORT": str(self._ops[name]),
-                "ROUTER_SECRETS__VISMA_NET_FINANCIAL": SECRET,
-                "ROUTER_SECRETS__VISMA_NET_JOURNAL_TRANSACTION": SECRET,
-                "ROUTER_WORKERS__LEASE": str(LEASE),
-                "ROUTER_LOG__FORMAT": "json",
-                **environment,
-                **self._settings,
-            }
+        def environment() -> Mapping[str, str]:
+            ahead = self.random.uniform(-self._clocks, self._clocks)
+            common = router_environment(self.folder, self.ledger.folder, redis_url=url, ops_port=ops_port, ahead=ahead)
+            return {**common, **settings, **self._settings}
 
-        return Member(name, command, make, self.folder)
-
-    def _server_command(self) -> list[str]:
-        options = {
-            "port": str(self.server_port),
-            "bind": "127.0.0.1",
-            "dir": str(self._data),
-            "appendonly": "yes",
-            "appendfsync": self.fsync,
-            "save": "",
-            "maxmemory-policy": "noeviction",
-            "enable-debug-command": "yes",
-        }
-        return [server_program(), *(text for name, value in options.items() for text in (f"--{name}", value))]
-
-
-def _fast_disk() -> Path | None:
-    """Return the folder of a disk in memory that has room for a long run, if there is one."""
-    disk = Path("/dev/shm")
-    with contextlib.suppress(OSError):
-        if shutil.disk_usage(disk).free > _ROOM:
-            return disk
-    return None
-
-
-def _plain_environment() -> dict[str, str]:
-    """Return our environment without what would change a server or a router; a server needs a locale that exists."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-    return kept | {"LC_ALL": "C", "PYTHONUTF8": "1"}
+        return Member(name, router_command(*arguments), environment, self.folder)

@@ -121,8 +121,10 @@ class Load:
             async with asyncio.timeout(within):
                 await asyncio.gather(*self._tasks)
         finally:
-            for task in self._tasks:
+            tasks, self._tasks = self._tasks, []
+            for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             if self._session is not None:
                 await self._session.close()
 

@@ -35,6 +35,7 @@ def lines(outcome: Outcome) -> list[str]:
         "faults": len(outcome.happenings),
         "seconds in which a worker was starved": round(sum(one.ended - one.began for one in outcome.starved)),
         **verdict.totals,
+        "requests a second": round(verdict.totals.get("requests", 0) / outcome.seconds),
         "lost": sum(map(len, verdict.lost.values())),
         "doubled without a cause": len(verdict.unexplained),
         **{f"doubled: {cause}": number for cause, number in sorted(verdict.doubled.items())},

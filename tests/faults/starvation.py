@@ -19,15 +19,21 @@ _SHARE = 0.4
 
 
 async def watch_starvation(members: Sequence[Member], note: Callable[[Happening], None]) -> None:
-    """Note every time for which one of these was starved, until cancelled."""
+    """Note every time for which one of these was starved, when it begins, until cancelled."""
     before = {member.name: _Wait.of(member) for member in members}
+    starving: dict[str, Happening] = {}
     while True:
         await asyncio.sleep(_LOOK)
         for member in members:
             now, last = _Wait.of(member), before[member.name]
             before[member.name] = now
-            if now.pid == last.pid and now.seconds - last.seconds > _SHARE * (now.at - last.at):
-                note(Happening(STARVED, member.name, last.at, now.at, cut_off={now.pid}))
+            if now.pid != last.pid or now.seconds - last.seconds < _SHARE * (now.at - last.at):
+                starving.pop(member.name, None)
+                continue
+            if member.name not in starving:
+                starving[member.name] = Happening(STARVED, member.name, last.at, cut_off={now.pid})
+                note(starving[member.name])
+            starving[member.name].ended = now.at
 
 
 class _Wait:

@@ -1,6 +1,7 @@
 """Events that kill, choke or freeze the worker they are given to: real processes, started again when they die."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -19,7 +20,7 @@ import ctypes, resource, sys
 
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + (400 << 20), resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_AS, (used + int(os.environ["ROOM"]), resource.RLIM_INFINITY))
 
 def leak():
     kept = []
@@ -85,13 +86,13 @@ async def system(tmp_path: Path) -> AsyncIterator[System]:
 
 
 @asynccontextmanager
-async def kept_alive(system: System, module: str, workers: int) -> AsyncIterator[list[int]]:
-    """Run workers, and start each again when it dies, as any supervisor does; yield the exit codes of the dead."""
+async def kept_alive(system: System, module: str, workers: int, room: int) -> AsyncIterator[list[int]]:
+    """Run workers with `room` bytes of memory for handlers, each started again when it dies; yield the exit codes."""
     codes: list[int] = []
 
     async def keep() -> None:
         while True:
-            process = await system.start("worker", module, ROUTER_OPS__PORT="0")
+            process = await system.start("worker", module, ROUTER_OPS__PORT="0", ROOM=str(room))
             codes.append(await process.wait())
 
     keeping = [asyncio.create_task(keep()) for _ in range(workers)]
@@ -113,6 +114,52 @@ async def errors_of(system: System, event_id: str) -> list[str]:
     """Return the classes of the errors in the history of a dead letter."""
     letter: dict[str, Any] = await system.json("dlq", "show", event_id)
     return [attempt["error"] for attempt in letter["history"]]
+
+
+@pytest.mark.parametrize("handler", [ASYNC, THREAD], ids=["async", "thread"])
+async def test_many_poison_events_at_once_end_dead_and_the_others_are_handled(system: System, handler: str) -> None:
+    """Each is delivered `max_attempts` times and dead then, with a history that says why; no good event is lost."""
+    poison = [*DEADLY, *FAILING]
+    good = [f"good-{number}" for number in range(60)]
+    ids = [*good]
+    for place, name in enumerate(poison):
+        ids.insert(5 + place * 7, name)
+    async with kept_alive(system, system.module(POISON + handler), 2, 4 << 30) as codes:
+        await system.post_many(ids)
+        await eventually(lambda: _all_dead(system, poison), timeout=150, interval=0.5)
+        await eventually(lambda: set(good) <= set(system.handled()), timeout=30)
+        handled = system.handled()
+        # One that another killed before it began has lost an attempt; one that only failed, but was near, has won one.
+        assert all(ATTEMPTS - 1 <= handled[name] <= ATTEMPTS for name in DEADLY)
+        assert all(ATTEMPTS <= handled[name] <= ATTEMPTS + 1 for name in FAILING)
+        assert set(codes) <= {3, -signal.SIGKILL, -signal.SIGSEGV, -signal.SIGABRT}
+        assert len(codes) <= len(DEADLY) * ATTEMPTS
+        assert sum(handled[name] - 1 for name in good) <= 4 * len(codes)  # what was done, and not yet acknowledged
+    for name in DEADLY:
+        assert await errors_of(system, name) == ["WorkerLost"] * ATTEMPTS
+    for name, error in FAILING.items():
+        errors = await errors_of(system, name)
+        assert set(errors) <= {error, "WorkerLost"}  # where others killed its worker while it ran
+        assert ATTEMPTS <= len(errors) <= ATTEMPTS + 1
+    for name in await dead(system) - set(poison):  # handled, and near three of the killers when they killed
+        assert await errors_of(system, name) == ["WorkerLost"] * ATTEMPTS
+
+
+async def _all_dead(system: System, names: list[str]) -> bool:
+    return await dead(system) >= set(names)
+
+
+@pytest.mark.parametrize("handler", [ASYNC, THREAD], ids=["async", "thread"])
+async def test_an_event_that_takes_all_memory_ends_dead(system: System, handler: str) -> None:
+    """Whether it ends in exceptions, in crashes or in both, it is dead after its attempts, and others are handled."""
+    good = [f"good-{number}" for number in range(20)]
+    async with kept_alive(system, system.module(POISON + handler), 1, 400 << 20):
+        await system.post_many([*good[:10], "leak", *good[10:]])
+        await eventually(lambda: _all_dead(system, ["leak"]), timeout=120, interval=0.5)
+        await eventually(lambda: set(good) <= set(system.handled()), timeout=30)
+    assert ATTEMPTS <= system.handled()["leak"] <= ATTEMPTS + 1
+    assert await dead(system) == {"leak"}
+    assert set(await errors_of(system, "leak")) <= {"MemoryError", "WorkerLost"}
 
 
 FREEZING = """

@@ -165,15 +165,13 @@ async def test_a_second_process_may_not_take_the_port(system: System) -> None:
 async def test_several_ingress_processes_share_the_port_and_the_memory(system: System) -> None:
     """With `--processes 2` both processes answer, a repeat is refused by either, and SIGTERM ends them with exit 0."""
     parent = await system.start("ingress", "--processes", "2")
-    await system.ready()
+    await eventually(lambda: len(re.findall(r'"event": ?"ingress_started"', system.logs())) == 2, timeout=30)
     for _ in range(2):
         answers = await asyncio.gather(
             *(system.post({"notificationId": f"n{number}", "event": "customer_changed"}) for number in range(60))
         )
         assert {status for status, _ in answers} == {202}
     assert sum(answer["duplicates"] for _, answer in answers) == 60
-    started = re.findall(r'"event": ?"ingress_started"', system.logs())
-    assert len(started) == 2
     parent.send_signal(signal.SIGTERM)
     assert await asyncio.wait_for(parent.wait(), 30) == 0
 

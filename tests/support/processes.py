@@ -55,6 +55,7 @@ class System:
         self.port, self.ops = free_port(), free_port()
         self.ledger = folder / "ledger.jsonl"
         self.processes: list[asyncio.subprocess.Process] = []
+        self._started = 0
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ROUTER_")},
             "ROUTER_DATA_DIR": str(folder / "data"),
@@ -76,7 +77,8 @@ class System:
 
     async def start(self, *arguments: str, **environment: str) -> asyncio.subprocess.Process:
         """Start a command of the router."""
-        log = (self.folder / f"{arguments[0]}-{len(self.processes)}.log").open("wb")
+        log = (self.folder / f"{arguments[0]}-{self._started}.log").open("wb")
+        self._started += 1
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "router.cli.main", *arguments),
             cwd=self.folder,

@@ -1,0 +1,41 @@
+"""Running out of memory.
+
+A handler that takes all there is fails as with any other error, and what its frames held is free again at once. When the
+worker's own code gets no memory, the process ends on the spot: it could not even stop in order, and would hang about,
+neither alive nor dead. What it had in its hands counts as crashed then, as when the system kills it.
+"""
+
+import asyncio
+import os
+import traceback
+from typing import Any, NoReturn
+
+__all__ = ["end_at_once", "end_when_out_of_memory", "release"]
+
+_MESSAGE = b"event-router: out of memory: this worker ends at once, and what it had in hand is delivered again\n"
+
+
+def release(error: BaseException) -> None:
+    """Let go of what the frames of a MemoryError hold; other errors keep theirs."""
+    if isinstance(error, MemoryError):
+        seen: BaseException | None = error
+        while seen is not None:
+            traceback.clear_frames(seen.__traceback__)
+            seen = seen.__cause__ or seen.__context__
+
+
+def end_when_out_of_memory(loop: asyncio.AbstractEventLoop) -> None:
+    """End this process as soon as a callback of the event loop gets no memory."""
+    loop.set_exception_handler(_handle)
+
+
+def _handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    if isinstance(context.get("exception"), MemoryError):
+        end_at_once()
+    loop.default_exception_handler(context)
+
+
+def end_at_once() -> NoReturn:
+    """End this process with exit code 1; allocates nothing."""
+    os.write(2, _MESSAGE)
+    os._exit(1)
