@@ -1,8 +1,8 @@
 """Running out of memory.
 
-A handler that takes all there is fails as with any other error, and what its frames held is free again at once. When the
-worker's own code gets no memory, the process ends on the spot: it could not even stop in order, and would hang about,
-neither alive nor dead. What it had in its hands counts as crashed then, as when the system kills it.
+A handler that takes all there is fails as with any other error, and what its frames held is free again at once. When
+the worker's own code gets no memory, the process ends on the spot: it could not even stop in order, and would hang
+about, neither alive nor dead. What it had in its hands counts as crashed then, as when the system kills it.
 """
 
 import asyncio
