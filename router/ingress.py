@@ -4,25 +4,30 @@ The order of the checks is the order of their cost and of what a stranger may le
 only then the signature. Nothing is stored before the signature was found right.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from hashlib import sha256
 
 import structlog
-from aiohttp import web
+from aiohttp.http import RawRequestMessage
+from prometheus_client import Counter
 
 from config.publishers import Publisher
 from config.settings import Settings
 from router.addresses import AllowList
 from router.append import Appender
+from router.body import BadBody
 from router.catalogue import Catalogue
+from router.connection import Connection, Malformed
 from router.entry import Entry
-from router.http import BadBody, read_body
 from router.identify import Identified, Unreadable, identify
 from router.keys import Keys
 from router.metrics import IngressMetrics
 from router.problems import problem
+from router.response import Response
 from router.secrets import secrets_of
 from router.signature import verify
 from router.store import StoreUnavailable
@@ -32,6 +37,7 @@ __all__ = ["Ingress"]
 _PATH = "/webhooks/"
 _NOTIFICATION_HEADER = "x-vwd-notification-id"
 _STORE = "store"
+_INTERNAL = "internal"
 
 log = structlog.get_logger("ingress")
 
@@ -43,6 +49,9 @@ class _Door:
     publisher: Publisher
     secrets: tuple[bytes, ...]
     unsigned: bool
+    accepted: Counter
+    duplicates: Counter
+    quarantined: Counter
 
 
 class _Refused(Exception):
@@ -76,98 +85,123 @@ class Ingress:
         self._clock = clock
         self._keys = Keys(settings.redis.prefix)
         self._addresses = AllowList(settings.ingress.allow, settings.ingress.trusted_proxies)
-        self._doors = {
-            slug: _Door(publisher, secrets_of(settings, slug), settings.allows_unsigned(slug))
-            for slug, publisher in catalogue.publishers.items()
-        }
+        self._doors = {slug: self._door(settings, publisher) for slug, publisher in catalogue.publishers.items()}
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request; never raises, whatever the sender sends."""
-        slug = ""
-        try:
-            slug = self._publisher_of(request)
-            return await self._accept(request, self._doors[slug])
-        except _Refused as refused:
-            self._metrics.refused.labels(slug, refused.status, refused.reason).inc()
-            what = {"publisher": slug, "status": refused.status, "reason": refused.reason}
-            say = log.debug if refused.reason == _STORE else log.info
-            say("request_refused", **what, peer=_peer(request))
-            return problem(refused.status, str(refused), headers=refused.headers, close=refused.close)
-        except Exception:
-            log.exception("request_failed", publisher=slug)
-            self._metrics.refused.labels(slug, 503, "internal").inc()
-            return problem(503, "the request could not be handled; try again later", headers=self._retry_after())
-
-    def _publisher_of(self, request: web.BaseRequest) -> str:
-        """Return the publisher a request is for; raises _Refused where it is for none or may not be made."""
-        path = _path_of(request.raw_path)
+    def find(self, head: RawRequestMessage, connection: Connection) -> _Door:
+        """Return the door of the publisher that a request is for; raises _Refused."""
+        path = _path_of(head.path)
         if not path.startswith(_PATH):
             raise _Refused(404, "path", "webhooks are received at /webhooks/{publisher}")
         if not self._addresses.open:
-            self._check_address(request)
-        slug = path[len(_PATH) :]
-        if slug not in self._doors:
+            self._check_address(head, connection)
+        door = self._doors.get(path[len(_PATH) :])
+        if door is None:
             raise _Refused(404, "publisher", f"no such publisher; the known ones are {', '.join(self._doors)}")
-        return slug
+        return door
 
-    def _check_address(self, request: web.BaseRequest) -> None:
-        if not self._addresses.allows(_peer(request), request.headers.getall("X-Forwarded-For", ())):
-            raise _Refused(403, "address", "requests from this address are not allowed", close=True)
-
-    async def _accept(self, request: web.BaseRequest, door: _Door) -> web.StreamResponse:
-        started = time.perf_counter()
-        body = await self._signed_body(request, door)
-        publisher = door.publisher.slug
-        items = identify(self._catalogue, publisher, body, request.headers.get(_NOTIFICATION_HEADER))
-        appended = await self._store(publisher, items)
-        quarantined = sum(new and isinstance(item, Unreadable) for item, new in zip(items, appended, strict=True))
-        accepted = sum(appended) - quarantined
-        duplicates = len(items) - accepted - quarantined
-        self._count(publisher, accepted, duplicates, quarantined)
-        if quarantined:
-            reasons = sorted({item.reason for item in items if isinstance(item, Unreadable)})
-            log.warning("items_quarantined", publisher=publisher, items=quarantined, reasons=reasons)
-        self._metrics.seconds.observe(time.perf_counter() - started)
-        text = f'{{"accepted": {accepted}, "duplicates": {duplicates}, "quarantined": {quarantined}}}'
-        return web.Response(status=202, body=text.encode(), content_type="application/json")
-
-    async def _signed_body(self, request: web.BaseRequest, door: _Door) -> bytes:
-        """Return the raw body once its signature was found right; raises _Refused."""
-        if request.method != "POST":
-            raise _Refused(
-                405, "method", f"{request.method} is not allowed here", headers={"Allow": "POST"}, close=True
-            )
-        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+    def admit(self, head: RawRequestMessage) -> None:
+        """Refuse, by raising, a request whose body is not even wanted."""
+        if head.method != "POST":
+            raise _Refused(405, "method", f"{head.method} is not allowed here", headers={"Allow": "POST"}, close=True)
+        if head.headers.get("Content-Encoding", "identity").lower() != "identity":
             # What is signed is not documented for a compressed body, and inflating before the check invites bombs.
             raise _Refused(415, "encoding", "send the body without Content-Encoding", close=True)
-        try:
-            body = await read_body(request, self._settings.max_body, self._settings.body_timeout)
-        except BadBody as bad:
-            raise _Refused(bad.status, type(bad).__name__, str(bad), close=True) from bad
-        if not door.unsigned:
-            self._check_signature(request, door, body)
-        return body
 
-    def _check_signature(self, request: web.BaseRequest, door: _Door, body: bytes) -> None:
+    def accept(self, door: _Door, head: RawRequestMessage, body: bytes, connection: Connection) -> None:
+        """Verify a request, have its items stored, and answer it then; raises _Refused."""
+        started = time.perf_counter()
+        if not door.unsigned:
+            self._check_signature(head, door, body)
+        publisher = door.publisher.slug
+        items = identify(self._catalogue, publisher, body, head.headers.get(_NOTIFICATION_HEADER))
+        if not items:
+            connection.answer(self._accepted(door, items, [], started))
+            return
+        now = int(self._clock() * 1000)
+        stored = self._appender.append([self._entry(publisher, item, now) for item in items])
+        stored.add_done_callback(partial(self._answer, door, items, started, connection))
+
+    def refuse(self, error: Exception, door: _Door | None, connection: Connection) -> Response:
+        """Return the answer to a request that failed, as a problem document; counts and logs it."""
+        publisher = door.publisher.slug if door is not None else ""
+        refused = error if isinstance(error, _Refused) else self._refusal(error)
+        self._metrics.refused.labels(publisher, refused.status, refused.reason).inc()
+        if refused.reason == _INTERNAL:
+            log.error("request_failed", publisher=publisher, exc_info=error)
+        else:
+            say = log.debug if refused.reason == _STORE else log.info  # what keeps the store from it is logged once
+            say(
+                "request_refused",
+                publisher=publisher,
+                status=refused.status,
+                reason=refused.reason,
+                peer=connection.peer,
+            )
+        return problem(refused.status, str(refused), headers=refused.headers, close=refused.close)
+
+    def _refusal(self, error: Exception) -> _Refused:
+        """Return how an error that was not meant for the sender is told."""
+        if isinstance(error, BadBody):
+            return _Refused(error.status, type(error).__name__, str(error), close=True)
+        if isinstance(error, Malformed):
+            return _Refused(400, "malformed", "the request is not well-formed HTTP", close=True)
+        if isinstance(error, StoreUnavailable):
+            detail = "the event store is unavailable; nothing is lost if you send this again"
+            return _Refused(503, _STORE, detail, headers=self._retry_after())
+        detail = "the request could not be handled; try again later"
+        return _Refused(503, _INTERNAL, detail, headers=self._retry_after(), close=True)
+
+    def _answer(
+        self,
+        door: _Door,
+        items: list[Identified | Unreadable],
+        started: float,
+        connection: Connection,
+        stored: asyncio.Future[list[bool]],
+    ) -> None:
+        error = stored.exception()
+        if error is None:
+            connection.answer(self._accepted(door, items, stored.result(), started))
+        else:
+            assert isinstance(error, Exception)
+            connection.fail(error)
+
+    def _accepted(
+        self, door: _Door, items: list[Identified | Unreadable], appended: list[bool], started: float
+    ) -> Response:
+        """Return the answer to a request whose items are stored, or were before; counts them."""
+        new = sum(appended)
+        door.duplicates.inc(len(items) - new)
+        reasons = [
+            item.reason for item, fresh in zip(items, appended, strict=True) if fresh and type(item) is Unreadable
+        ]
+        if reasons:
+            door.quarantined.inc(len(reasons))
+            what = {"items": len(reasons), "reasons": sorted(set(reasons))}
+            log.warning("items_quarantined", publisher=door.publisher.slug, **what)
+        door.accepted.inc(new - len(reasons))
+        self._metrics.seconds.observe(time.perf_counter() - started)
+        return _accepted(new - len(reasons), len(items) - new, len(reasons))
+
+    def _door(self, settings: Settings, publisher: Publisher) -> _Door:
+        slug, items = publisher.slug, self._metrics.items
+        outcomes = [items.labels(slug, outcome) for outcome in ("accepted", "duplicate", "quarantined")]
+        return _Door(publisher, secrets_of(settings, slug), settings.allows_unsigned(slug), *outcomes)
+
+    def _check_address(self, head: RawRequestMessage, connection: Connection) -> None:
+        if not self._addresses.allows(connection.peer, head.headers.getall("X-Forwarded-For", ())):
+            raise _Refused(403, "address", "requests from this address are not allowed", close=True)
+
+    def _check_signature(self, head: RawRequestMessage, door: _Door, body: bytes) -> None:
         scheme = door.publisher.signature
-        signatures = request.headers.getall(scheme.header, ())
+        signatures = head.headers.getall(scheme.header, ())
         if verify(scheme, door.secrets, body, signatures):
             return
         reason = "unsigned" if not signatures else "signature" if door.secrets else "no_secret"
-        names = sorted(set(request.headers))
+        names = sorted(set(head.headers))
         log.warning("signature_refused", publisher=door.publisher.slug, reason=reason, header_names=names)
         missing = f"header {scheme.header} is missing"
         raise _Refused(401, reason, missing if not signatures else "the signature does not match the body")
-
-    async def _store(self, publisher: str, items: list[Identified | Unreadable]) -> list[bool]:
-        now = int(self._clock() * 1000)
-        entries = [self._entry(publisher, item, now) for item in items]
-        try:
-            return await self._appender.append(entries) if entries else []
-        except StoreUnavailable as error:
-            log.debug("append_failed", publisher=publisher, error=str(error))  # what keeps it from it is logged once
-            detail = "the event store is unavailable; nothing is lost if you send this again"
-            raise _Refused(503, _STORE, detail, headers=self._retry_after()) from error
 
     def _entry(self, publisher: str, item: Identified | Unreadable, now: int) -> Entry:
         keys, raw = self._keys, item.raw
@@ -180,20 +214,14 @@ class Ingress:
         fields = ("id", digest, "at", now, "reason", item.reason, "raw", raw)
         return Entry(keys.quarantine(publisher), keys.seen(publisher, digest), fields, len(raw))
 
-    def _count(self, publisher: str, accepted: int, duplicates: int, quarantined: int) -> None:
-        outcomes = {"accepted": accepted, "duplicate": duplicates, "quarantined": quarantined}
-        for outcome, number in outcomes.items():
-            if number:
-                self._metrics.items.labels(publisher, outcome).inc(number)
-
     def _retry_after(self) -> dict[str, str]:
         return {"Retry-After": str(max(1, round(self._settings.retry_after)))}
 
 
-def _peer(request: web.BaseRequest) -> str:
-    """Return the address at the other end of the connection."""
-    peer = request.transport.get_extra_info("peername") if request.transport else None
-    return str(peer[0]) if peer else ""
+@lru_cache(maxsize=256)
+def _accepted(accepted: int, duplicates: int, quarantined: int) -> Response:
+    text = f'{{"accepted": {accepted}, "duplicates": {duplicates}, "quarantined": {quarantined}}}'
+    return Response(202, text.encode())
 
 
 def _path_of(target: str) -> str:

@@ -25,7 +25,7 @@ class Keys:
 
     def seen(self, tag: str, notification_id: str) -> str:
         """Return the deduplication marker of a notification; its value is the entry id, its TTL the window."""
-        return self._tagged(tag, f"seen:{notification_id}")
+        return f"{self.prefix}:{{{tag}}}:seen:{notification_id}"
 
     def inbox(self, stream: str, subscription: str) -> str:
         """Return the stream of deliveries that only this subscription gets: retries, replays, taken-over work."""

@@ -4,18 +4,13 @@ import json
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from aiohttp import web
+from router.response import Response
 
 __all__ = ["problem"]
 
 
-def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = None, close: bool = False) -> web.Response:
+def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = None, close: bool = False) -> Response:
     """Return a response that says in `detail` what was wrong; `close` ends the connection after it."""
     title = HTTPStatus(status).phrase
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    response = web.Response(
-        status=status, body=json.dumps(body).encode(), content_type="application/problem+json", headers=headers
-    )
-    if close:
-        response.force_close()
-    return response
+    return Response(status, json.dumps(body).encode(), "application/problem+json", headers, close)

@@ -11,12 +11,12 @@ from config.errors import ConfigError
 from config.settings import IngressSettings, Settings
 from router.access import open_store
 from router.catalogue import Catalogue
-from router.http import Server
 from router.ingress import Ingress
 from router.intake import Intake
 from router.metrics import IngressMetrics
 from router.ops import OpsServer
 from router.secrets import secrets_of
+from router.server import Server
 from router.signals import watch_parent
 from router.spool import Spool
 from router.store import STORE_ERRORS, Store
@@ -66,7 +66,7 @@ async def _serve(
     if intake.spool is not None:
         metrics.watch(intake.spool)
     ingress = Ingress(settings, catalogue, intake.appender, metrics)
-    server = Server(ingress.handle, header_timeout=limits.header_timeout, keepalive=limits.keepalive, log=log)
+    server = Server(ingress, limits)
 
     async def readiness() -> dict[str, bool | str]:
         return await _readiness(store, intake.spool)
@@ -81,10 +81,10 @@ async def _serve(
         ops.not_ready("stopping")
     finally:
         listening.close()
-        server.pre_shutdown()
+        server.close()
         await server.finish(limits.shutdown_timeout)
         await intake.appender.drain()
-        await server.shutdown(1.0)
+        server.abort()
         await intake.finish(limits.shutdown_timeout)
         await ops.stop()
     log.info("ingress_stopped")

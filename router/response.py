@@ -1,0 +1,46 @@
+"""Answers of ingress, and their bytes on the wire."""
+
+import time
+from collections.abc import Mapping
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
+from typing import NamedTuple
+
+__all__ = ["CONTINUE", "Response"]
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Response(NamedTuple):
+    """An answer; `close` ends the connection after it."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: Mapping[str, str] | None = None
+    close: bool = False
+
+    def encoded(self, *, close: bool, head_only: bool = False) -> bytes:
+        """Return its bytes; `head_only` leaves out the body, not its length (RFC 9110, 9.3.2)."""
+        head = _head(self.status, self.content_type, len(self.body), close)
+        extra = (
+            "".join(f"{name}: {value}\r\n" for name, value in self.headers.items()).encode() if self.headers else b""
+        )
+        return b"%b%bDate: %b\r\n\r\n%b" % (head, extra, _date(int(time.time())), b"" if head_only else self.body)
+
+
+@lru_cache(maxsize=256)
+def _head(status: int, content_type: str, length: int, close: bool) -> bytes:  # noqa: FBT001 - a cache's key
+    lines = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        f"Content-Type: {content_type}",
+        f"Content-Length: {length}",
+        *(["Connection: close"] if close else []),
+    ]
+    return "".join(f"{line}\r\n" for line in lines).encode()
+
+
+@lru_cache(maxsize=2)
+def _date(second: int) -> bytes:
+    return formatdate(second, usegmt=True).encode()

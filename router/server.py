@@ -1,0 +1,51 @@
+"""All connections of one ingress: made, counted, and brought to an orderly end."""
+
+import asyncio
+
+from config.settings import IngressSettings
+from router.connection import Application, Connection
+
+__all__ = ["Server"]
+
+
+class Server:
+    """The protocol factory of the port; `requests_count` is how many requests were begun."""
+
+    def __init__(self, application: Application, limits: IngressSettings) -> None:
+        self._application = application
+        self._limits = limits
+        self._all_closed: asyncio.Future[None] | None = None
+        self.connections: set[Connection] = set()
+        self.requests_count = 0
+        self.closing = False
+
+    def __call__(self) -> Connection:
+        """Return the protocol of a new connection."""
+        return Connection(self, self._application, self._limits)
+
+    def close(self) -> None:
+        """Close connections as soon as no request is under way on them."""
+        self.closing = True
+        for connection in list(self.connections):
+            connection.wind_down()
+
+    async def finish(self, grace: float) -> None:
+        """Wait up to `grace` seconds until all are closed: until what is under way was read, answered and taken."""
+        if self.connections:
+            self._all_closed = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._all_closed], timeout=grace)
+
+    def opened(self, connection: Connection) -> None:
+        """Take note of a connection."""
+        self.connections.add(connection)
+
+    def closed(self, connection: Connection) -> None:
+        """Forget a connection."""
+        self.connections.discard(connection)
+        if not self.connections and self._all_closed is not None and not self._all_closed.done():
+            self._all_closed.set_result(None)
+
+    def abort(self) -> None:
+        """Cut all connections."""
+        for connection in list(self.connections):
+            connection.abort()
