@@ -7,15 +7,20 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
+from contextvars import ContextVar
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-__all__ = ["configure", "get", "redact"]
+__all__ = ["bind", "configure", "get", "redact"]
 
 _HANDLER = "event-router"
 _HIDDEN = "***"
 _DEPTH = 6  # deeper values are cut off, which also ends a value that contains itself
+_NOTHING: Mapping[str, object] = {}
+_bound: ContextVar[Mapping[str, object]] = ContextVar(
+    "event-router", default=_NOTHING
+)  # cheaper than one for each field
 _CONFIDENTIAL = re.compile(r"secret|signature|password|authorization", re.IGNORECASE)
 
 
@@ -40,6 +45,15 @@ def get(name: str) -> FilteringBoundLogger:
     """Return the logger of a module; it may be called before `configure`."""
     logger: FilteringBoundLogger = structlog.get_logger(name)
     return logger
+
+
+def bind(fields: Mapping[str, object]) -> None:
+    """Have every line of the running task carry these fields, instead of those that were bound before."""
+    _bound.set(fields)
+
+
+def _add_bound(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return {**_bound.get(), **event}
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -71,6 +85,7 @@ def _items(mapping: Mapping[object, object]) -> list[tuple[str, object]]:
 def _shared() -> list[Processor]:
     return [
         structlog.contextvars.merge_contextvars,
+        _add_bound,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),

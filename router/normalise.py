@@ -70,7 +70,7 @@ def _texts(item: Mapping[str, Any], plan: Plan) -> tuple[dict[str, Any], dict[st
         value = item[key]
         if value is None or value == "":
             continue
-        text = _text(value)
+        text = value if type(value) is str and not value.isspace() else _text(value)
         if text is None or values.get(field) is not None:
             extra[key] = value
         else:

@@ -4,9 +4,7 @@ import asyncio
 import time
 from typing import Any
 
-from structlog.contextvars import bind_contextvars
-
-from router import scripts
+from router import logs, scripts
 from router.backoff import Backoff
 from router.store import STORE_ERRORS
 from workers.context import Context
@@ -34,7 +32,8 @@ class Attempts:
 
     async def run(self, lane: Lane) -> None:
         """Attempt what the lane holds, and leave the lane empty; when cancelled, it stays with the lane."""
-        owned = [held for held in lane.holding if await self._owned(held)]
+        stale = self._context.monotonic() - self._stale_after
+        owned = [held for held in lane.holding if held.surely_ours(stale) or await self._owned(held)]
         ready = [(held, delivery) for held in owned if (delivery := self._prepare(held))]
         if ready:
             lane.holding = [held for held, _ in ready]
@@ -46,7 +45,7 @@ class Attempts:
 
     async def _call(self, lane: Lane, deliveries: list[Delivery]) -> list[Any]:
         first = deliveries[0]
-        bind_contextvars(stream=first.event.stream, event_id=first.event.id, attempt=first.attempt)
+        logs.bind({"stream": first.event.stream, "event_id": first.event.id, "attempt": first.attempt})
         self._watchdog.started(lane)
         started = time.perf_counter()
         try:

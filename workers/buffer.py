@@ -33,14 +33,17 @@ class Buffer:
         for _ in range(min(len(self._fresh), len(self._waiters))):
             self._wake()
 
+    def take(self, *, suspects: bool = False) -> Held | None:
+        """Take the next delivery if there is one."""
+        if suspects and self._suspects:
+            return self._suspects.popleft()
+        return self._fresh.popleft() if self._fresh else None
+
     async def get(self, *, suspects: bool = False) -> Held:
         """Take the next delivery, waiting for one; with `suspects` (one taker at a time) these come first."""
-        while True:
-            if suspects and self._suspects:
-                return self._suspects.popleft()
-            if self._fresh:
-                return self._fresh.popleft()
+        while (held := self.take(suspects=suspects)) is None:
             await self._wait(suspects=suspects)
+        return held
 
     def more(self, limit: int) -> list[Held]:
         """Take up to `limit` further deliveries that may share a batch: those that never failed."""

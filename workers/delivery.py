@@ -76,6 +76,10 @@ class Held:
         """Return whether it has killed workers, for certain, until its attempts were used up."""
         return self.crashes > 1 and self.used >= limit
 
+    def surely_ours(self, stale: float) -> bool:
+        """Return whether nobody else can have it: the hold was renewed after `stale`, and no worker died with it."""
+        return self.touched >= stale and not self.crashes and not self.lost
+
     @property
     def event_id(self) -> str:
         """The event's id as the entry has it, for logs."""

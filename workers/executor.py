@@ -95,7 +95,8 @@ class Executor:
         loop = asyncio.get_running_loop()
         until = loop.time() + _SLICE
         while not self._stopping:
-            lane.holding = [await self._buffer.get(suspects=suspects)]
+            held = self._buffer.take(suspects=suspects) or await self._buffer.get(suspects=suspects)
+            lane.holding = [held]
             await self._attempt(lane)
             if loop.time() > until:
                 await asyncio.sleep(0)

@@ -1,6 +1,8 @@
 """What a worker counts."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from router.timings import Timings
 
 __all__ = ["WorkerMetrics"]
 
@@ -33,13 +35,9 @@ class WorkerMetrics:
             ["subscription"],
             registry=registry,
         )
-        self.seconds = Histogram(
-            "event_router_handler_seconds",
-            "Seconds a handler took.",
-            ["subscription"],
-            registry=registry,
-            buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300),
-        )
+        bounds = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300)
+        text = "Seconds a handler took."
+        self.seconds = Timings("event_router_handler_seconds", text, bounds, registry, "subscription")
         self.in_hand = Gauge(
             "event_router_in_hand",
             "Deliveries read and not yet finished.",

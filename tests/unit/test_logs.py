@@ -1,5 +1,6 @@
 """Rules of logging: one format for every logger, and nothing confidential in it."""
 
+import contextvars
 import json
 import logging
 from collections.abc import Iterator
@@ -66,6 +67,24 @@ def test_level_holds_for_both_kinds_of_logger(capsys: pytest.CaptureFixture[str]
     logging.getLogger("asyncio").info("no")
     early.warning("yes")
     assert [line["event"] for line in lines(capsys)] == ["yes"]
+
+
+def test_what_a_task_bound_is_in_its_lines_and_what_it_binds_next_replaces_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The fields of one delivery do not stay for the next; those of the line itself win."""
+
+    def work() -> None:
+        logs.bind({"event_id": "a", "attempt": 1})
+        logs.get("worker").info("first", attempt=2)
+        logs.bind({"event_id": "b"})
+        logs.get("worker").info("second")
+
+    logs.configure(format="json")
+    contextvars.copy_context().run(work)
+    first, second = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (first["event_id"], first["attempt"]) == ("a", 2)
+    assert (second["event_id"], "attempt" in second) == ("b", False)
 
 
 def test_bound_context_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
