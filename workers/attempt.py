@@ -33,8 +33,10 @@ class Attempts:
     async def run(self, lane: Lane) -> None:
         """Attempt what the lane holds, and leave the lane empty; when cancelled, it stays with the lane."""
         stale = self._context.monotonic() - self._stale_after
-        owned = [held for held in lane.holding if held.surely_ours(stale) or await self._owned(held)]
-        ready = [(held, delivery) for held in owned if (delivery := self._prepare(held))]
+        ready: list[tuple[Held, Delivery]] = []
+        for held in lane.holding:
+            if (held.surely_ours(stale) or await self._owned(held)) and (delivery := self._prepare(held)):
+                ready.append((held, delivery))
         if ready:
             lane.holding = [held for held, _ in ready]
             results = await self._call(lane, [delivery for _, delivery in ready])
@@ -46,8 +48,8 @@ class Attempts:
     async def _call(self, lane: Lane, deliveries: list[Delivery]) -> list[Any]:
         first = deliveries[0]
         logs.bind({"stream": first.event.stream, "event_id": first.event.id, "attempt": first.attempt})
-        self._watchdog.started(lane)
-        started = time.perf_counter()
+        started = time.monotonic()
+        self._watchdog.started(lane, started)
         try:
             return await call(self._handler, deliveries, None if self._handler.is_async else lane.thread())
         except asyncio.CancelledError as cancelled:
@@ -57,7 +59,7 @@ class Attempts:
             if lane.timed_out and lane.task is not None:
                 while lane.task.cancelling():
                     lane.task.uncancel()
-            self._seconds.observe(time.perf_counter() - started)
+            self._seconds.observe(time.monotonic() - started)
 
     def _cancelled(self, lane: Lane, cancelled: asyncio.CancelledError) -> BaseException:
         """Return the error that a cancelled handler ended in; raises when it was the lane that was cancelled."""

@@ -7,6 +7,7 @@ before it starts. So the one event that kills the process is told from those tha
 """
 
 import asyncio
+import time
 
 from workers.attempt import Attempts
 from workers.buffer import Buffer
@@ -92,15 +93,14 @@ class Executor:
             lane.holding = []
 
     async def _run(self, lane: Lane, *, suspects: bool) -> None:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + _SLICE
+        until = time.monotonic() + _SLICE
         while not self._stopping:
             held = self._buffer.take(suspects=suspects) or await self._buffer.get(suspects=suspects)
             lane.holding = [held]
             await self._attempt(lane)
-            if loop.time() > until:
+            if time.monotonic() > until:
                 await asyncio.sleep(0)
-                until = loop.time() + _SLICE
+                until = time.monotonic() + _SLICE
 
     async def _attempt(self, lane: Lane) -> None:
         """Attempt one delivery or batch; whatever breaks, the lane goes on and the attempt counts."""

@@ -27,7 +27,8 @@ async def call(handler: Handler, deliveries: Sequence[Delivery], threads: Execut
     must not be able to stop the worker, and a real Ctrl-C arrives as a signal, not in a handler.
     """
     try:
-        result = await _run(handler, _argument(handler, deliveries), threads)
+        argument = _argument(handler, deliveries)
+        result = await (handler.function(argument) if handler.is_async else _in_thread(handler, argument, threads))
     except asyncio.CancelledError:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever the user's code raises is the outcome of the attempt
@@ -41,13 +42,12 @@ async def call(handler: Handler, deliveries: Sequence[Delivery], threads: Execut
 
 
 def _argument(handler: Handler, deliveries: Sequence[Delivery]) -> Any:
-    items = list(deliveries) if handler.wants_delivery else [delivery.event for delivery in deliveries]
-    return items if handler.batch else items[0]
+    if not handler.batch:
+        return deliveries[0] if handler.wants_delivery else deliveries[0].event
+    return list(deliveries) if handler.wants_delivery else [delivery.event for delivery in deliveries]
 
 
-async def _run(handler: Handler, argument: Any, threads: Executor | None) -> Any:
-    if handler.is_async:
-        return await handler.function(argument)
+async def _in_thread(handler: Handler, argument: Any, threads: Executor | None) -> Any:
     context = contextvars.copy_context()
     future = asyncio.get_running_loop().run_in_executor(threads, context.run, _guarded, handler.function, argument)
     result = _unwrapped(await future)

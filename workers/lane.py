@@ -1,6 +1,7 @@
 """A lane, the place where one handler call runs at a time, and the one timer that watches all lanes."""
 
 import asyncio
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +11,7 @@ __all__ = ["Lane", "Watchdog"]
 
 
 class Lane:
-    """What one lane has in hand; `deadline` (loop time, seconds) is set while a handler runs.
+    """What one lane has in hand; `deadline` (monotonic seconds) is set while a handler runs.
 
     A plain function runs in the lane's own thread. One that is over its time cannot be stopped, so its thread is
     abandoned and the lane gets another: a handler that hangs takes no place from the events behind it.
@@ -52,14 +53,13 @@ class Watchdog:
         self._timeout = timeout
         self._timer: asyncio.TimerHandle | None = None
 
-    def started(self, lane: Lane) -> None:
-        """Take note that a handler starts in a lane now."""
+    def started(self, lane: Lane, now: float) -> None:
+        """Take note that a handler starts in a lane now (monotonic seconds)."""
         lane.timed_out = False
         if self._timeout is not None:
-            loop = asyncio.get_running_loop()
-            lane.deadline = loop.time() + self._timeout
+            lane.deadline = now + self._timeout
             if self._timer is None:
-                self._timer = loop.call_at(lane.deadline, self._check)
+                self._timer = asyncio.get_running_loop().call_later(self._timeout, self._check)
 
     def finished(self, lane: Lane) -> None:
         """Take note that the handler ended."""
@@ -72,8 +72,7 @@ class Watchdog:
             self._timer = None
 
     def _check(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = time.monotonic()
         for lane in self._lanes:
             if lane.deadline is not None and lane.deadline <= now and lane.task is not None:
                 # Again after another time-out, for a handler that swallows its cancellation.
@@ -81,4 +80,5 @@ class Watchdog:
                 lane.timed_out = True
                 lane.task.cancel()
         waiting = [lane.deadline for lane in self._lanes if lane.deadline is not None]
-        self._timer = loop.call_at(min(waiting), self._check) if waiting else None
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(max(0.0, min(waiting) - now), self._check) if waiting else None
