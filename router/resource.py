@@ -7,6 +7,7 @@ refused, not repaired: a sender that means well never sends one.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -35,6 +36,10 @@ def is_safe(path: str) -> bool:
 
 def relative(uri: str) -> str | None:
     """Reduce `/api/v1/customer/5?x` to `v1/customer/5`: no leading slash, `api/`, query or fragment; None if unsafe."""
+    return _known(uri) if len(uri) <= MAX_PATH else _reduced(uri)
+
+
+def _reduced(uri: str) -> str | None:
     path = uri.partition("?")[0].partition("#")[0].strip(" ")
     if "//" in path:  # looked for before a slash is taken off
         return None
@@ -42,6 +47,10 @@ def relative(uri: str) -> str | None:
     if path[:4].lower() == "api/":
         path = _PREFIX.sub("", path, count=1)
     return path if path and is_safe(path) else None
+
+
+# A resource that changed is likely to change again. Long ones are left out, which bounds the memory this takes.
+_known = lru_cache(maxsize=4096)(_reduced)
 
 
 def path_of(url: str) -> str | None:
@@ -53,6 +62,7 @@ def path_of(url: str) -> str | None:
     return relative(url[host.end() :] if host else url)
 
 
+@lru_cache(maxsize=4096)
 def identity(path: str) -> str:
     """Return the resource whatever the version of its interface: `v1/Customer/5` and `v2/customer/5` are one."""
     collection, slash, rest = path.partition("/")

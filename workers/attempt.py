@@ -33,12 +33,14 @@ class Attempts:
     async def run(self, lane: Lane) -> None:
         """Attempt what the lane holds, and leave the lane empty; when cancelled, it stays with the lane."""
         stale = self._context.monotonic() - self._stale_after
-        ready: list[tuple[Held, Delivery]] = []
-        for held in lane.holding:
-            if (held.surely_ours(stale) or await self._owned(held)) and (delivery := self._prepare(held)):
-                ready.append((held, delivery))
+        ready = [
+            (held, delivery)
+            for held in lane.holding
+            if (held.surely_ours(stale) or await self._owned(held)) and (delivery := self._prepare(held))
+        ]
         if ready:
             lane.holding = [held for held, _ in ready]
+            _bind(ready[0][0])
             results = await self._call(lane, [delivery for _, delivery in ready])
             for (held, _), result in zip(ready, results, strict=True):
                 self._settle(held, result)
@@ -46,8 +48,6 @@ class Attempts:
         lane.holding = []
 
     async def _call(self, lane: Lane, deliveries: list[Delivery]) -> list[Any]:
-        first = deliveries[0]
-        logs.bind({"stream": first.event.stream, "event_id": first.event.id, "attempt": first.attempt})
         started = time.monotonic()
         self._watchdog.started(lane, started)
         try:
@@ -135,6 +135,11 @@ class Attempts:
                 if is_no_group(error):
                     return None
                 await asyncio.sleep(backoff.next())
+
+
+def _bind(held: Held) -> None:
+    """Have what is logged in an attempt say which one it is."""
+    logs.bind({"stream": held.stream, "event_id": held.event_id, "attempt": held.used + 1})
 
 
 def _about(held: Held, error: BaseException | None) -> dict[str, Any]:

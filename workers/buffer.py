@@ -13,6 +13,9 @@ class Buffer:
     """A queue of deliveries that hands out one, or a batch of those that never failed.
 
     Suspects, whose worker died before, wait apart: only a taker that asks for them gets them, and gets them first.
+
+    Takers are woken one after the other, each by the one before it: a handler that does not wait leaves nothing to the
+    next, and to wake them all would cost more than the handlers.
     """
 
     def __init__(self) -> None:
@@ -20,24 +23,29 @@ class Buffer:
         self._suspects: deque[Held] = deque()
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._suspect_waiter: asyncio.Future[None] | None = None
+        self._woken: asyncio.Future[None] | None = None  # and has not run yet
 
     def __len__(self) -> int:
         return len(self._fresh) + len(self._suspects)
 
     def put(self, items: Iterable[Held]) -> None:
-        """Add deliveries and wake as many waiting takers."""
+        """Add deliveries and wake a waiting taker."""
         for held in items:
             (self._suspects if held.crashes else self._fresh).append(held)
         if self._suspects and self._suspect_waiter is not None and not self._suspect_waiter.done():
             self._suspect_waiter.set_result(None)
-        for _ in range(min(len(self._fresh), len(self._waiters))):
-            self._wake()
+        self._wake()
 
     def take(self, *, suspects: bool = False) -> Held | None:
-        """Take the next delivery if there is one."""
+        """Take the next delivery, if there is one, and wake another taker for the one behind it."""
         if suspects and self._suspects:
-            return self._suspects.popleft()
-        return self._fresh.popleft() if self._fresh else None
+            held = self._suspects.popleft()
+        elif self._fresh:
+            held = self._fresh.popleft()
+        else:
+            return None
+        self._wake()
+        return held
 
     async def get(self, *, suspects: bool = False) -> Held:
         """Take the next delivery, waiting for one; with `suspects` (one taker at a time) these come first."""
@@ -67,16 +75,19 @@ class Buffer:
         try:
             await waiter
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and self._fresh:
+            if self._woken is waiter:
+                self._woken = None
                 self._wake()  # its turn goes to the next one
             raise
         finally:
-            if waiter in self._waiters:
+            if self._woken is waiter:
+                self._woken = None
+            elif waiter in self._waiters:  # cancelled, or woken for a suspect
                 self._waiters.remove(waiter)
 
     def _wake(self) -> None:
-        while self._waiters:
+        while self._fresh and self._woken is None and self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_result(None)
-                return
+                self._woken = waiter

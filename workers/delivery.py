@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from router.catalogue import Catalogue
 from router.event import Event
 from router.normalise import UnreadableEvent, normalise
@@ -31,8 +33,7 @@ class AttemptError:
     traceback: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """An event with the story of its delivery to this subscription; `attempt` is 1 for the first."""
 
     event: Event
@@ -70,7 +71,7 @@ class Held:
     @property
     def spent(self) -> int:
         """Attempts surely used up; the first crash is but a suspicion, which all has that the worker had in hand."""
-        return self.attempts + max(0, self.crashes - 1)
+        return self.attempts + self.crashes - 1 if self.crashes else self.attempts
 
     def poisonous(self, limit: int) -> bool:
         """Return whether it has killed workers, for certain, until its attempts were used up."""

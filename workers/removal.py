@@ -54,13 +54,17 @@ async def holdings(store: Store, streams: Sequence[str], name: str) -> list[Hold
     ]
 
 
-async def remove_subscription(store: Store, streams: Sequence[str], name: str, *, dead_letters: bool) -> Removed:
+async def remove_subscription(
+    store: Store, streams: Sequence[str], name: str, *, dead_letters: bool, in_part: bool = False
+) -> Removed:
     """Remove a subscription from these streams, from each at once or not at all; safe to repeat.
 
-    No worker of it may live: it would make the groups again and be given all events once more. What it leaves behind
-    when it is interrupted can still be found by its groups. Raises StoreUnavailable.
+    No worker may read these streams for it: it would make the groups again and be given all events once more.
+    `in_part`: it has other streams, and workers that live. What it leaves behind when it is interrupted can still be
+    found by its groups. Raises StoreUnavailable.
     """
-    checked(await store.commands([("UNLINK", store.keys.consumers(name))]))
+    if not in_part:
+        checked(await store.commands([("UNLINK", store.keys.consumers(name))]))
     replies = await store.run([_call(store, stream, name, dead_letters=dead_letters) for stream in streams])
     checked([reply for reply in replies if not isinstance(reply, ResponseError)])
     outcomes = dict(zip(streams, replies, strict=True))

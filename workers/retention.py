@@ -1,21 +1,24 @@
 """One round of retention: removes from the store what has been kept for long enough.
 
 Events go when every subscription has finished them and they are old. Dead letters and what is quarantined go only where
-the settings say so, and never silently: they are removed unfinished.
+the settings say so, and never silently: they are removed unfinished. Streams that have left the catalogue are treated
+like the others.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import structlog
+from redis.exceptions import ResponseError
 
 from config.settings import RetentionSettings
 from router import scripts
 from router.catalogue import Catalogue
-from router.store import Store
+from router.store import Store, StoreUnavailable
 from workers.existing import parse_groups
+from workers.former import former_streams, note_streams
 from workers.metrics import WorkerMetrics
 
 __all__ = ["Retention"]
@@ -48,34 +51,46 @@ class Retention:
 
     async def round(self) -> None:
         """Remove all there is to remove; what the store refuses for one stream is logged and stops no other."""
-        await self._trim_events()
-        await self._discard_dead_letters()
-        await self._discard_quarantined()
+        streams = await self._streams()
+        await self._trim_events(streams)
+        await self._discard_dead_letters(streams)
+        await self._discard_quarantined(streams)
 
-    async def _trim_events(self) -> None:
+    async def _streams(self) -> Sequence[str]:
+        """Return all streams, and write down those of the catalogue for when they are not in it any more."""
+        former: Iterable[str] = ()
+        try:
+            former = await former_streams(self._store, self._catalogue)
+            await note_streams(self._store, self._catalogue)
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, ResponseError):  # a store that is away is told of by what follows
+                log.warning("retention_refused", error=str(error), number=1, keys=[self._keys.streams()])
+        return (*self._catalogue.streams(), *former)
+
+    async def _trim_events(self, streams: Sequence[str]) -> None:
         window = _milliseconds(self._settings.events)
-        calls = {stream: scripts.trim(self._keys.events(stream), window) for stream in self._catalogue.streams()}
+        calls = {stream: scripts.trim(self._keys.events(stream), window) for stream in streams}
         removed = await self._repeat(calls)
         for stream, number in removed.items():
             self._metrics.trimmed.labels(stream).inc(number)
         if removed:
             log.info("events_trimmed", events=removed.total(), streams=len(removed))
 
-    async def _discard_dead_letters(self) -> None:
+    async def _discard_dead_letters(self, streams: Sequence[str]) -> None:
         age, count = _milliseconds(self._settings.dead_letters_age), self._settings.dead_letters_count
         if not (age or count):
             return
-        piles = await self._piles()
+        piles = await self._piles(streams)
         removed = await self._repeat({pile: scripts.discard(self._keys.dead(*pile), age, count) for pile in piles})
         for (stream, subscription), number in removed.items():
             self._metrics.dead_letters_discarded.labels(subscription, stream).inc(number)
             log.warning("dead_letters_discarded", subscription=subscription, stream=stream, number=number)
 
-    async def _discard_quarantined(self) -> None:
+    async def _discard_quarantined(self, streams: Sequence[str]) -> None:
         age, count = _milliseconds(self._settings.quarantine_age), self._settings.quarantine_count
         if not (age or count):
             return
-        publishers = self._catalogue.publishers
+        publishers = dict.fromkeys(stream.partition("/")[0] for stream in streams)
         removed = await self._repeat(
             {slug: scripts.discard(self._keys.quarantine(slug), age, count) for slug in publishers}
         )
@@ -83,9 +98,8 @@ class Retention:
             self._metrics.quarantine_discarded.labels(slug).inc(number)
             log.warning("quarantine_discarded", publisher=slug, number=number)
 
-    async def _piles(self) -> list[tuple[str, str]]:
+    async def _piles(self, streams: Sequence[str]) -> list[tuple[str, str]]:
         """Return each stream with each of its subscriptions; those of a stream that cannot be read are left alone."""
-        streams = self._catalogue.streams()
         replies = await self._store.commands([("XINFO", "GROUPS", self._keys.events(stream)) for stream in streams])
         readable = [pair for pair in zip(streams, replies, strict=True) if not isinstance(pair[1], BaseException)]
         return [(stream, group.name) for stream, reply in readable for group in parse_groups(reply)]

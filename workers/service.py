@@ -52,12 +52,13 @@ async def serve_workers(
             Consumer(subscription, consumer, store, catalogue, settings.workers, metrics, returning=name is not None)
             for subscription in subscriptions
         ]
-        await _run(settings, consumers, store, guard, registry, stop)
+        await _run(settings, consumer, consumers, store, guard, registry, stop)
     return [*threads_left(), *(consumer.context.group for consumer in consumers if consumer.stuck)]
 
 
 async def _run(
     settings: Settings,
+    name: str,
     consumers: Sequence[Consumer],
     store: Store,
     guard: StoreGuard,
@@ -68,8 +69,11 @@ async def _run(
         checks: dict[str, bool | str] = {c.context.group: c.ready or "starting" for c in consumers}
         return {**checks, **await store_check(store)}
 
-    ops = OpsServer(settings.ops.host, settings.ops.port, readiness, registry, warnings=guard.warnings)
-    log.info("worker_started", subscriptions=[c.context.group for c in consumers], ops_port=await ops.start())
+    ops = OpsServer(
+        settings.ops.host, settings.ops.port, readiness, registry, role="worker", name=name, warnings=guard.warnings
+    )
+    groups = [c.context.group for c in consumers]
+    log.info("worker_started", name=name, subscriptions=groups, ops_port=await ops.start())
     running = [asyncio.create_task(_run_one(consumer)) for consumer in consumers]
     stopping = asyncio.create_task(stop.wait())
     try:

@@ -144,18 +144,21 @@ class Fleet:
 
         await eventually(is_ready, timeout=timeout)
 
-    async def settle(self, within: float = 60.0) -> Stored:
+    async def settle(self, patience: float = 60.0) -> Stored:
         """Stop the load, wait until every event has come to its end, and return what is in the store then.
 
-        Where that does not happen in time, the journal and what is returned say what is left.
+        Where nothing is handled for `patience` seconds, the journal and what is returned say what is left.
         """
         with contextlib.suppress(TimeoutError):
-            await self.load.stop(within=within)
-        deadline = asyncio.get_running_loop().time() + within
+            await self.load.stop(within=patience)
+        clock = asyncio.get_running_loop().time
+        handled, since = -1, clock()
         while True:
             stored = await look(self.server_url, STREAMS, self.subscriptions)
             self.ledger.refresh()
-            if stored.settled or asyncio.get_running_loop().time() > deadline:
+            if self.ledger.total > handled:
+                handled, since = self.ledger.total, clock()
+            if stored.settled or clock() - since > patience:
                 return stored
             await asyncio.sleep(0.1)
 

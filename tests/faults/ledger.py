@@ -58,6 +58,11 @@ class Ledger:
                     file.seek(self._read[subscription])
                     self._take(subscription, file.read())
 
+    @property
+    def total(self) -> int:
+        """How many events were handled, for all subscriptions together."""
+        return sum(map(len, self.handled.values()))
+
     def last_handled(self, subscription: str, pid: int | None = None) -> float:
         """Return when a subscription last handled something, anywhere or in one process; 0 for never."""
         times = [at for (name, by), at in self.latest.items() if name == subscription and pid in (None, by)]

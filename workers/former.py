@@ -1,0 +1,37 @@
+"""Former streams: those of publishers and event types that have left the catalogue, and what may still be in them.
+
+Nothing searches the store for streams. So each round of retention writes down, with the time, those of its catalogue;
+what is written down and is not in the catalogue any more is a former stream.
+"""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from router.catalogue import Catalogue
+from router.pages import checked
+from router.store import Store
+
+__all__ = ["all_streams", "former_streams", "note_streams"]
+
+
+async def note_streams(store: Store, catalogue: Catalogue) -> None:
+    """Write down the streams of the catalogue; raises StoreUnavailable."""
+    now = int(time.time() * 1000)
+    pairs = [part for stream in catalogue.streams() for part in (now, stream)]
+    checked(await store.commands([("ZADD", store.keys.streams(), *pairs)]))
+
+
+async def former_streams(store: Store, catalogue: Catalogue) -> Mapping[str, datetime]:
+    """Return the former streams, each with when a worker last had it in its catalogue; raises StoreUnavailable."""
+    command = ("ZRANGEBYSCORE", store.keys.streams(), "-inf", "+inf", "WITHSCORES")
+    rows: list[tuple[bytes, Any]] = checked(await store.commands([command]))[0]
+    noted = {name.decode(errors="replace"): float(score) / 1000 for name, score in rows}
+    known = set(catalogue.streams())
+    return {stream: datetime.fromtimestamp(at, UTC) for stream, at in sorted(noted.items()) if stream not in known}
+
+
+async def all_streams(store: Store, catalogue: Catalogue) -> list[str]:
+    """Return the streams of the catalogue, and the former ones; raises StoreUnavailable."""
+    return [*catalogue.streams(), *await former_streams(store, catalogue)]
