@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from config.errors import ConfigError
 from config.settings import Settings, fold_slug, split_list
 from config.urls import redact_url
+from config.wanted import wanted
 
 __all__ = ["load_settings"]
 
@@ -133,10 +135,15 @@ def _explain(problem: ErrorDetails, environment: _Values, file: Path) -> str:
     if problem["type"] == "extra_forbidden":
         return f"{where}: unknown setting; known are {', '.join(_known(keys))}"
     value = "" if first == "secrets" else f" = {redact_url(str(problem['input']))[:_SHOWN]!r}"
-    return f"{where}{value}: {problem.get('ctx', {}).get('error', problem['msg'])}"
+    return f"{where}{value}: {wanted(problem, _beside(keys).get(keys[-1]))}"
 
 
 def _known(keys: Sequence[str]) -> list[str]:
     """Name the settings that stand beside an unknown one."""
+    return sorted(_beside(keys))
+
+
+def _beside(keys: Sequence[str]) -> Mapping[str, FieldInfo]:
+    """Return the settings of the section that a setting is in, or all sections."""
     section = Settings.model_fields[keys[0]].default if len(keys) > 1 else None
-    return sorted(type(section).model_fields if isinstance(section, BaseModel) else Settings.model_fields)
+    return type(section).model_fields if isinstance(section, BaseModel) else Settings.model_fields

@@ -3,10 +3,13 @@
 Requests are taken up one at a time, in their order. One that has come whole is answered without a task, a stream or a
 timer of its own; that is what makes ingress fast. Each way of being slow has its time: for headers, for a body, for the
 next request, for taking an answer.
+
+Nothing is parsed ahead: the parser stops behind each request until that is answered. So what is wrong further on takes
+nothing from the requests before it, and no more waits in memory than one read brings.
 """
 
 import asyncio
-from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp.base_protocol import BaseProtocol
@@ -28,9 +31,8 @@ __all__ = ["Application", "Connection", "Malformed"]
 log = logs.get("ingress")
 
 _VERSIONS = (HttpVersion10, HttpVersion11)
-_QUEUED = 32  # requests of one connection that are parsed ahead
-_READ_BUFFER = 1 << 20  # bytes: more than one read brings, so that the parser never pauses within a body
-_LINGER = 2.0  # seconds for what a refused sender still sends: closing at once could destroy the answer on its way
+_STREAM_LIMIT = 1 << 16  # bytes; without effect, for `pause_reading` does nothing
+_LINGER = 2.0  # seconds for what a sender still sends: closing at once could destroy the answer on its way
 
 
 class Malformed(Exception):
@@ -57,39 +59,41 @@ class Connection(BaseProtocol):
     """Reads requests, hands them to the application, and writes its answers."""
 
     __slots__ = (
+        "_ahead",
         "_application",
         "_body",
-        "_broken",
         "_deadline",
         "_door",
+        "_ended",
         "_ending",
         "_head",
         "_limits",
         "_owner",
         "_payload",
-        "_queue",
         "_requests",
+        "_stopped",
         "_taking",
     )
 
     def __init__(self, owner: "Server", application: Application, limits: IngressSettings) -> None:
         loop = asyncio.get_running_loop()
+        super().__init__(loop)
         self._requests: HttpRequestParser = HttpRequestParser(
-            self, loop, _READ_BUFFER, auto_decompress=False, max_msg_queue_size=_QUEUED
+            self, loop, _STREAM_LIMIT, auto_decompress=False, max_msg_queue_size=1
         )
-        super().__init__(loop, self._requests)
         self._owner = owner
         self._application = application
         self._limits = limits
         self._deadline = Deadline(loop)
-        self._queue: deque[tuple[RawRequestMessage, StreamReader]] = deque()
+        self._ahead = b""  # has come, and waits until the request under way is answered
+        self._stopped = False  # the parser stopped behind a request, and may have read what follows
         self._head: RawRequestMessage | None = None  # of the request under way
         self._payload: StreamReader = EMPTY_PAYLOAD
         self._door: Any = None
         self._body: Body | None = None  # while it is still coming
-        self._broken: Exception | None = None  # no more requests can be read, and why
         self._taking = False
-        self._ending = False
+        self._ended = False  # the sender sends no more
+        self._ending = False  # no more requests are taken up
 
     @property
     def busy(self) -> bool:
@@ -107,56 +111,48 @@ class Connection(BaseProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a first request."""
         super().connection_made(transport)
-        self._owner.opened(self)
         self._deadline.set(self._limits.keepalive, self._silent)
+        self._owner.opened(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget everything; a request that is whole is seen through all the same."""
         super().connection_lost(exc)
         self._deadline.stop()
-        self._queue.clear()
         self._ending = True
+        self._ahead = b""
         if self._body is not None:
             self.fail(BadBody())
+        del self._requests  # it knows us: neither would be freed before the garbage collector came
         self._owner.closed(self)
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, and take up what came of it."""
-        if self._ending or self._broken is not None:
+        """Take up what has come, or keep it, and let no more come, until the request under way is answered."""
+        if self._ending:
             return
-        try:
-            messages, _, _ = self._requests.feed_data(data)
-        except HttpProcessingError as error:
-            messages = []
-            self._broken = Malformed(type(error).__name__)
-        if messages:
-            self._queue.extend(messages)
-            if len(self._queue) >= _QUEUED:
-                self._pause_reading_for_buffer()
-        if self._body is not None:
-            self._read_body(self._body)
-        if self._head is None and not self._taking:
-            self._take_up()
-            if not messages and not self.busy and not self._ending:
-                self._deadline.bring_forward(self._limits.header_timeout, self._headers_late)
+        if self._may_read:
+            self._take_up(data)
+        else:
+            self._ahead += data
+            self._pause_reading_for_buffer()
 
     def eof_received(self) -> bool:
         """Answer what is whole, for nothing more will come, and close; returns whether to stay open for that."""
-        if self._broken is None:
-            self._broken = EOFError()
+        self._ended = True
         if self._body is not None:
             self.fail(BadBody())
-        return self._head is not None and not self._ending
+        return (self._head is not None or self._paused) and not self._ending
 
     def resume_writing(self) -> None:
         """Go on: the answers were taken."""
         super().resume_writing()
-        self._take_up()
+        if not self._taking:
+            self._take_up()
+
+    def pause_reading(self) -> None:
+        """Do nothing: what the parser reads of a body is taken from it at once, however much it is."""
 
     def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - the parser calls it so
-        """Read on, if reading was ever paused: the parser says this at the end of each body."""
-        if self._reading_paused:
-            super().resume_reading(resume_parser)
+        """Do nothing: the parser says this at the end of each body."""
 
     # From one request to the next
 
@@ -170,31 +166,52 @@ class Connection(BaseProtocol):
         if self.transport is not None:
             self.transport.abort()
 
-    def _take_up(self) -> None:
-        """Take up requests until one is under way, or none is left."""
-        self._taking = True  # what is answered at once must not begin the next within its own beginning
-        while self._head is None and self._queue and not self._ending and not self._paused:
-            self._begin(*self._queue.popleft())
-            if self._buffer_paused and len(self._queue) <= _QUEUED // 2:
-                self._read_on()
-        self._taking = False
-        if self._broken is not None and self._head is None and not self._queue and not self._ending:
-            self._end_broken(self._broken)
+    @property
+    def _may_read(self) -> bool:
+        """Whether what comes is wanted now: for the body under way, or for a request whose answer will be taken."""
+        return not self._paused if self._head is None else self._body is not None
 
-    def _read_on(self) -> None:
-        """Have the parser go on where it stopped because the queue was full."""
-        self.data_received(b"")
-        if len(self._queue) < _QUEUED:
-            self._resume_reading_for_buffer()
+    def _take_up(self, data: bytes = b"") -> None:
+        """Take up requests until one is under way, or all that has come is read: `data`, and what was kept."""
+        self._taking = True  # what is answered at once must not begin the next within its own beginning
+        stopped = self._read(data) if data else self._stopped
+        while (stopped or self._ahead) and self._may_read and not self._ending:
+            stopped = self._read(b"" if stopped else self._next())
+        self._stopped = stopped
+        self._taking = False
+        if self._ended and self._may_read and not self._ending:
+            self._end()
+
+    def _next(self) -> bytes:
+        """Return what was kept, and let more come."""
+        data, self._ahead = self._ahead, b""
+        self._resume_reading_for_buffer()
+        return data
+
+    def _read(self, data: bytes) -> bool:
+        """Have the parser read up to the end of a request; returns whether it got there, and so may have more."""
+        try:
+            messages, _, _ = self._requests.feed_data(data)
+        except HttpProcessingError as error:
+            self._refuse(Malformed(type(error).__name__))
+            return False
+        if messages:
+            self._begin(*messages[0])
+        elif self._body is not None:
+            self._read_body(self._body)
+        else:
+            if data:
+                self._deadline.bring_forward(self._limits.header_timeout, self._headers_late)
+            return False
+        return self._payload.is_eof()
 
     def _begin(self, head: RawRequestMessage, payload: StreamReader) -> None:
-        self._requests.message_consumed()
         self._owner.requests_count += 1
         self._deadline.clear()
         self._head = head
         self._payload = payload
         try:
-            _judge_version(head)
+            _judge(head)
             self._door = door = self._application.find(head, self)
             self._application.admit(head)
             body = Body(head, payload, self._limits.max_body)
@@ -208,7 +225,8 @@ class Connection(BaseProtocol):
     def _wait_for(self, body: Body, head: RawRequestMessage) -> None:
         self._body = body
         self._deadline.set(self._limits.body_timeout, self._body_late)
-        if head.headers.get("Expect", "").lower() == "100-continue" and self.transport is not None:
+        expects = head.headers.get("Expect", "").lower() == "100-continue" and head.version is not HttpVersion10
+        if expects and self.transport is not None:
             self.transport.write(CONTINUE)
 
     def _read_body(self, body: Body) -> None:
@@ -221,9 +239,6 @@ class Connection(BaseProtocol):
                 self._application.accept(self._door, self._head, whole, self)
         except Exception as error:  # noqa: BLE001 - as above
             self.fail(error)
-        else:
-            if whole is None and self._broken is not None:
-                self.fail(BadBody())
 
     def fail(self, error: Exception) -> None:
         """Answer the request under way as the application answers this error."""
@@ -239,34 +254,36 @@ class Connection(BaseProtocol):
             return
         unread = not payload.is_eof()
         ends = unread or response.close or head.should_close or head.upgrade or self._owner.closing
-        self.transport.write(response.encoded(close=ends, head_only=head.method == "HEAD"))
+        keeps = head.version is HttpVersion10 and not ends
+        self.transport.write(response.encoded(close=ends, keep=keeps, head_only=head.method == "HEAD"))
         if ends:
-            self._end(linger=unread)
+            self._end(linger=unread or not head.should_close)
             return
         self._deadline.set(self._limits.keepalive, self._silent)
-        if not self._taking and (self._queue or self._broken is not None):
+        if not self._taking:
             self._take_up()
 
     # The end
 
-    def _end_broken(self, error: Exception) -> None:
-        if isinstance(error, EOFError) or self.transport is None:
-            self._end()
-            return
-        response = self._application.refuse(error, None, self)
-        self.transport.write(response.encoded(close=True))
-        self._end(linger=True)
+    def _refuse(self, error: Malformed) -> None:
+        """Answer what the parser could not read: the body under way, or else what should be a request."""
+        if self._body is not None:
+            self.fail(BadBody())
+        elif self.transport is not None:
+            self.transport.write(self._application.refuse(error, None, self).encoded(close=True))
+            self._end(linger=True)
 
     def _end(self, *, linger: bool = False) -> None:
         """Read no more requests, and close once the answers are taken; `linger` while the sender still sends."""
         self._ending = True
-        self._queue.clear()
+        self._ahead = b""
         if self.transport is None:
             return
-        if linger and self.transport.can_write_eof():
+        if linger and not self._ended and self.transport.can_write_eof():
             self._resume_transport_reading()
-            self.transport.write_eof()
-            self._deadline.set(_LINGER, self.abort)
+            with suppress(OSError):  # asyncio's own loop says so at once when the sender has just gone
+                self.transport.write_eof()
+            self._deadline.set(_LINGER, self._end)
         else:
             self.transport.close()
             self._deadline.set(self._limits.keepalive, self._not_taken)
@@ -290,7 +307,9 @@ class Connection(BaseProtocol):
         self.fail(BodyTooSlow(f"the body did not arrive within {self._limits.body_timeout:g} seconds"))
 
 
-def _judge_version(head: RawRequestMessage) -> None:
-    """Raise for what says it is another HTTP: the parser takes it for one of ours."""
+def _judge(head: RawRequestMessage) -> None:
+    """Raise for what the parser takes and we do not: another HTTP, and chunks in one that does not know them."""
     if head.version not in _VERSIONS:
         raise Malformed("a version of HTTP that is not spoken here")
+    if head.chunked and head.version is HttpVersion10:
+        raise Malformed("chunks in HTTP/1.0: who passed them on may have seen another end (RFC 9112, 6.1)")

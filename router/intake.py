@@ -13,6 +13,7 @@ from router.drain import Drain
 from router.durability import Confirmation
 from router.spool import Spool
 from router.store import Store
+from router.store_guard import StoreGuard
 
 __all__ = ["Intake"]
 
@@ -22,23 +23,28 @@ _log = logs.get("spool")
 class Intake:
     """Takes the entries of requests; `spool` is None where the settings allow it no bytes."""
 
-    def __init__(self, batch: Batch, spool: Spool | None) -> None:
+    def __init__(self, batch: Batch, spool: Spool | None, guard: StoreGuard) -> None:
         self.spool = spool
         self.appender = Appender(batch, spool)
-        self._drain = Drain(spool, batch, Random()) if spool is not None else None  # noqa: S311 - jitter
-        self._draining = asyncio.create_task(self._drain.run()) if self._drain is not None else None
+        self._draining = asyncio.create_task(_drain(spool, batch, guard)) if spool is not None else None
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings, store: Store) -> AsyncIterator["Intake"]:
-        """Yield the intake of a process, and close its spool; raises ConfigError where the spool cannot be written."""
+    async def open(cls, settings: Settings, store: Store, guard: StoreGuard) -> AsyncIterator["Intake"]:
+        """Yield the intake of a process, and close its spool; raises ConfigError where the spool cannot be written.
+
+        Until the guard has judged the store all goes to the spool, if there is one: the store may be one that is
+        refused.
+        """
         limits = settings.ingress
         window = int(limits.dedup_window * 1000)
         confirmation = Confirmation.for_level(store, limits.durability, window=window, timeout=limits.store_timeout)
         spool = None
         if limits.spool_max_bytes:
             spool = Spool.open(settings.data_dir / "spool", max_bytes=limits.spool_max_bytes)
-        intake = cls(Batch(store, window=window, confirmation=confirmation), spool)
+            if not guard.is_settled:
+                spool.refused(guard.error, away=True)
+        intake = cls(Batch(store, window=window, confirmation=confirmation), spool, guard)
         try:
             yield intake
         finally:
@@ -64,3 +70,8 @@ class Intake:
             self._draining.cancel()
             await asyncio.wait([self._draining], timeout=0.2)
         await self.spool.close()
+
+
+async def _drain(spool: Spool, batch: Batch, guard: StoreGuard) -> None:
+    await guard.settled()
+    await Drain(spool, batch, Random()).run()  # noqa: S311 - jitter

@@ -54,3 +54,7 @@ class Keys:
     def janitor(self) -> str:
         """Return the claim of the worker that does the present round of retention; its TTL is the interval."""
         return self._tagged("janitor", "round")
+
+    def streams(self) -> str:
+        """Return the sorted set of streams by when a worker last had them in its catalogue (epoch milliseconds)."""
+        return self._tagged("janitor", "streams")

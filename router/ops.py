@@ -3,6 +3,7 @@
 import asyncio
 import errno
 from collections.abc import Awaitable, Callable, Mapping
+from urllib.parse import quote
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
@@ -10,7 +11,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from config.errors import RouterError
 from router import logs
 
-__all__ = ["OpsServer", "Readiness"]
+__all__ = ["PROCESS_HEADER", "OpsServer", "Readiness"]
+
+PROCESS_HEADER = "X-Event-Router"
+"""Says of every answer whose it is: `ingress NAME` or `worker NAME`, the name percent-encoded."""
 
 _log = logs.get(__name__)
 
@@ -23,7 +27,8 @@ class OpsServer:
 
     `/healthz` answers while the event loop runs. `/readyz` asks `readiness`, which may take `timeout` seconds, and
     answers 200 or 503 with every check, and with what `warnings` returns, which changes nothing about the status.
-    `/metrics` is `registry` as Prometheus text.
+    `/metrics` is `registry` as Prometheus text. Each answer says whose it is, by `role` and `name`: several processes
+    on one host share the setting of the port, and the one that is asked may be another than was meant.
     """
 
     def __init__(
@@ -33,12 +38,15 @@ class OpsServer:
         readiness: Readiness,
         registry: CollectorRegistry = REGISTRY,
         *,
+        role: str,
+        name: str,
         timeout: float = 3.0,
         warnings: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._host, self._port = host, port
         self._readiness = readiness
         self._registry = registry
+        self._role, self._name = role, name
         self._timeout = timeout
         self._warnings = warnings
         self._not_ready: str | None = None
@@ -50,6 +58,7 @@ class OpsServer:
         Raises RouterError when the address cannot be listened on at all.
         """
         application = web.Application()
+        application.on_response_prepare.append(self._sign)
         application.router.add_get("/healthz", self._health)
         application.router.add_get("/readyz", self._ready)
         application.router.add_get("/metrics", self._metrics)
@@ -81,8 +90,13 @@ class OpsServer:
             # Several processes on one host share the setting; none may fail for its operations port.
             await web.TCPSite(runner, self._host, 0).start()
             bound = int(runner.addresses[0][1])
-            _log.warning("ops_port_taken", host=self._host, wanted=self._port, listening_on=bound)
+            where = f"{self._host}:{self._port}"
+            advice = f"{where} answers for another process: set ROUTER_OPS__PORT of this one to a port of its own"
+            _log.warning("ops_port_taken", host=self._host, wanted=self._port, listening_on=bound, advice=advice)
         return int(runner.addresses[0][1])
+
+    async def _sign(self, _request: web.Request, response: web.StreamResponse) -> None:
+        response.headers[PROCESS_HEADER] = f"{self._role} {quote(self._name, errors='replace')}"
 
     async def _health(self, _request: web.Request) -> web.Response:
         return web.Response(text="ok")
@@ -90,7 +104,7 @@ class OpsServer:
     async def _ready(self, _request: web.Request) -> web.Response:
         checks = await self._checks()
         ready = all(state is True or str(state).startswith("ok") for state in checks.values())
-        report: dict[str, object] = {"ready": ready, "checks": dict(checks)}
+        report: dict[str, object] = {"ready": ready, "role": self._role, "name": self._name, "checks": dict(checks)}
         if warnings := self._warnings():
             report["warnings"] = dict(warnings)
         return web.json_response(report, status=200 if ready else 503)

@@ -21,9 +21,12 @@ class Response(NamedTuple):
     headers: Mapping[str, str] | None = None
     close: bool = False
 
-    def encoded(self, *, close: bool, head_only: bool = False) -> bytes:
-        """Return its bytes; `head_only` leaves out the body, not its length (RFC 9110, 9.3.2)."""
-        head = _head(self.status, self.content_type, len(self.body), close)
+    def encoded(self, *, close: bool, keep: bool = False, head_only: bool = False) -> bytes:
+        """Return its bytes; `head_only` leaves out the body, not its length (RFC 9110, 9.3.2).
+
+        `close` says that the connection ends, `keep` that it does not, which only HTTP/1.0 must be told.
+        """
+        head = _head(self.status, self.content_type, len(self.body), "close" if close else "keep-alive" if keep else "")
         extra = (
             "".join(f"{name}: {value}\r\n" for name, value in self.headers.items()).encode() if self.headers else b""
         )
@@ -31,12 +34,12 @@ class Response(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _head(status: int, content_type: str, length: int, close: bool) -> bytes:  # noqa: FBT001 - a cache's key
+def _head(status: int, content_type: str, length: int, connection: str) -> bytes:
     lines = [
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
         f"Content-Type: {content_type}",
         f"Content-Length: {length}",
-        *(["Connection: close"] if close else []),
+        *([f"Connection: {connection}"] if connection else []),
     ]
     return "".join(f"{line}\r\n" for line in lines).encode()
 

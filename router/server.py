@@ -36,8 +36,10 @@ class Server:
             await asyncio.wait([self._all_closed], timeout=grace)
 
     def opened(self, connection: Connection) -> None:
-        """Take note of a connection."""
+        """Take note of a connection; one that was accepted just before the end ends with the others."""
         self.connections.add(connection)
+        if self.closing:
+            connection.wind_down()
 
     def closed(self, connection: Connection) -> None:
         """Forget a connection."""

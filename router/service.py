@@ -15,6 +15,7 @@ from router.ingress import Ingress
 from router.intake import Intake
 from router.metrics import IngressMetrics
 from router.ops import OpsServer
+from router.process_name import process_name
 from router.secrets import secrets_of
 from router.server import Server
 from router.signals import watch_parent
@@ -43,7 +44,7 @@ async def serve_ingress(settings: Settings, stop: asyncio.Event, *, reuse_port: 
         async with (
             open_store(settings, timeout=settings.ingress.store_timeout) as store,
             guarded(store, settings, stop) as guard,
-            Intake.open(settings, store) as intake,
+            Intake.open(settings, store, guard) as intake,
         ):
             await _serve(settings, catalogue, store, guard, intake, listener, stop)
     finally:
@@ -71,11 +72,14 @@ async def _serve(
     async def readiness() -> dict[str, bool | str]:
         return await _readiness(store, intake.spool)
 
-    ops = OpsServer(settings.ops.host, settings.ops.port, readiness, registry, warnings=guard.warnings)
+    name = process_name()
+    ops = OpsServer(
+        settings.ops.host, settings.ops.port, readiness, registry, role="ingress", name=name, warnings=guard.warnings
+    )
     listening = await asyncio.get_running_loop().create_server(server, sock=listener, backlog=_BACKLOG)
     try:
         host, port = listener.getsockname()[:2]
-        log.info("ingress_started", host=host, port=port, ops_port=await ops.start())
+        log.info("ingress_started", name=name, host=host, port=port, ops_port=await ops.start())
         await stop.wait()
         log.info("ingress_stopping")
         ops.not_ready("stopping")

@@ -51,6 +51,8 @@ class SpoolFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.told: set[Path] = set()
+        """The files beside this one that the log has named as damaged: it does so once, however often they are met."""
         self._broken: list[Entry] = []
         _create(path)
         self._db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
@@ -70,8 +72,10 @@ class SpoolFile:
         """Open the first file of the directory that no process holds; raises ConfigError when none can be written."""
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            told: set[Path] = set()
             for number in count():
-                if (file := _try_open(directory / f"{number}.db")) is not None:
+                if (file := _try_open(directory / f"{number}.db", told)) is not None:
+                    file.told = told
                     return file
             raise AssertionError("count never ends")
         except (OSError, sqlite3.Error) as error:
@@ -166,7 +170,7 @@ def left_over(own: SpoolFile) -> Iterator[SpoolFile]:
         if path == own.path:
             continue
         try:
-            file = _try_open(path)
+            file = _try_open(path, own.told)
         except (OSError, sqlite3.Error) as error:
             _log.warning("left_over_spool_unreadable", file=str(path), error=str(error))
             continue
@@ -174,8 +178,11 @@ def left_over(own: SpoolFile) -> Iterator[SpoolFile]:
             yield file
 
 
-def _try_open(path: Path) -> SpoolFile | None:
-    """Open a file; None when another process holds it, or when it is no database: that is left for whoever looks."""
+def _try_open(path: Path, told: set[Path]) -> SpoolFile | None:
+    """Open a file; None when another process holds it, or when it is no database: that is left for whoever looks.
+
+    A damaged one is logged unless it has been `told` of, and is from then on.
+    """
     try:
         file = SpoolFile(path)
         file.sizes()
@@ -186,7 +193,9 @@ def _try_open(path: Path) -> SpoolFile | None:
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             raise
-        _log.error("spool_broken", file=str(path), error=str(error))
+        if path not in told:
+            _log.error("spool_broken", file=str(path), error=str(error))
+        told.add(path)
         return None
     return file
 

@@ -2,13 +2,14 @@
 
 At its start a process judges the store, and is refused (ConfigError) one that would lose events without a word. A store
 that is away then is no error: it is judged as soon as it answers, and if that would have been a refusal the process
-stops by itself, in order, with the same error. From the first good answer on a process that runs goes on running,
-whatever it finds, for it may be the last that does: it looks again every minute and after every outage it meets, since
-another server may have taken over, and says what has changed in its log, on `/readyz` and in its metrics.
+stops by itself, in order, with the same error. Until it is settled that the store is used, ingress keeps events in its
+spool. From the first good answer on a process that runs goes on running, whatever it finds, for it may be the last that
+does: it looks again every minute and after every outage it meets, since another server may have taken over, and says
+what has changed in its log, on `/readyz` and in its metrics.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from random import Random
 
@@ -20,11 +21,11 @@ from config.settings import Settings
 from config.urls import redact_url
 from router import logs
 from router.backoff import Backoff
-from router.store import STORE_ERRORS, Store
+from router.store import STORE_ERRORS, Store, StoreUnavailable
 from router.store_checks import Check, judge_server
 from router.store_facts import ask_servers
 
-__all__ = ["StoreGuard", "guarded"]
+__all__ = ["StoreGuard", "guarded", "refuse_unsafe"]
 
 _INTERVAL = 60.0  # seconds between two looks at a store that answers
 _PATIENCE = 2.0  # seconds that a start waits for the first answer
@@ -54,6 +55,19 @@ async def guarded(
     guard.raise_refusal()
 
 
+async def refuse_unsafe(store: Store, settings: Settings) -> None:
+    """Raise ConfigError for a store that is refused; one that does not answer in a moment is left to be judged later.
+
+    For who starts processes on it: one says so, instead of each of them.
+    """
+    checks: Sequence[Check] = ()
+    with suppress(*STORE_ERRORS):
+        async with asyncio.timeout(_PATIENCE):
+            checks = await _judge(store, settings)
+    if refused := [check for check in checks if check.refused]:
+        raise _refusal(settings, refused)
+
+
 class StoreGuard(Collector):
     """Judges the store again and again; a collector of metrics as well. Sets `stop` when it refuses the store."""
 
@@ -61,11 +75,26 @@ class StoreGuard(Collector):
         self._store = store
         self._settings = settings
         self._stop = stop
-        self._looked = asyncio.Event()
+        self._looked, self._settled = asyncio.Event(), asyncio.Event()
         self._checks: Mapping[str, Check] = {}
+        self._error: BaseException = StoreUnavailable("it has not answered since the start")
         self._away = False
         self._accepted = False
         self._refused: Sequence[Check] = ()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is decided that the store is used: nothing should be sent to it before."""
+        return self._settled.is_set()
+
+    @property
+    def error(self) -> BaseException:
+        """Why the store could not be judged when it was last tried."""
+        return self._error
+
+    async def settled(self) -> None:
+        """Return once that is decided; not at all if the store is refused."""
+        await self._settled.wait()
 
     def warnings(self) -> dict[str, str]:
         """Return what is wrong with the store by the name of the check, as of the last look."""
@@ -81,7 +110,7 @@ class StoreGuard(Collector):
 
     async def watch(self, interval: float) -> None:
         """Look every `interval` seconds, and more often while the store is away, until it is refused."""
-        backoff = Backoff(Random(), last=2.0)  # noqa: S311 - jitter
+        backoff = Backoff(Random())  # noqa: S311 - jitter
         while not self._refused:
             answered = await self._look()
             self._looked.set()
@@ -99,27 +128,26 @@ class StoreGuard(Collector):
     def raise_refusal(self) -> None:
         """Raise ConfigError if the store was refused."""
         if self._refused:
-            where = redact_url(self._settings.redis.url)
-            faults = "; ".join(f"{check.name} {check.detail}: {check.advice}" for check in self._refused)
-            raise ConfigError(f"the store ({where}) is not safe: {faults}")
+            raise _refusal(self._settings, self._refused)
 
     async def _look(self) -> bool:
         """Judge the store; return whether it answered."""
-        settings = self._settings
         try:
-            servers = await ask_servers(self._store, fsync=settings.ingress.durability.level == "fsynced")
-            self._take(check for server in servers for check in judge_server(server, settings))
+            self._take(await _judge(self._store, self._settings))
         except STORE_ERRORS as error:
+            if self._store.cluster:  # one server of it that is away must not keep the others from their events
+                self._settled.set()
             if not self._away:
                 _log.warning("store_not_checked", error=f"{type(error).__name__}: {error}")
-            self._away = True
+            self._away, self._error = True, error
             return False
         except Exception:  # noqa: BLE001 - what only guards must not break what it guards
             _log.exception("store_check_failed")
+            self._settled.set()
         self._away = False
         return True
 
-    def _take(self, checks: Iterator[Check]) -> None:
+    def _take(self, checks: Iterable[Check]) -> None:
         before, self._checks = self._wrong(), {check.name: check for check in checks}
         refused = [check for check in self._checks.values() if check.refused]
         if refused and not self._accepted:
@@ -128,6 +156,7 @@ class StoreGuard(Collector):
             self._stop.set()
             return
         self._accepted = True
+        self._settled.set()
         self._report(before)
 
     def _report(self, before: Mapping[str, Check]) -> None:
@@ -142,3 +171,14 @@ class StoreGuard(Collector):
 
     def _wrong(self) -> dict[str, Check]:
         return {name: check for name, check in self._checks.items() if check.state != "ok"}
+
+
+async def _judge(store: Store, settings: Settings) -> list[Check]:
+    """Judge every server of the store; raises what redis-py raises when one does not answer."""
+    servers = await ask_servers(store, fsync=settings.ingress.durability.level == "fsynced")
+    return [check for server in servers for check in judge_server(server, settings)]
+
+
+def _refusal(settings: Settings, refused: Sequence[Check]) -> ConfigError:
+    faults = "; ".join(f"{check.name} {check.detail}: {check.advice}" for check in refused)
+    return ConfigError(f"the store ({redact_url(settings.redis.url)}) is not safe: {faults}")

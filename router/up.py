@@ -4,17 +4,17 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 
 import structlog
 
 from config.settings import Settings
-from router.access import EMBEDDED, open_store
+from router.access import open_store
 from router.catalogue import Catalogue
 from router.process_name import process_name
 from router.secrets import make_secrets
 from router.service import bind
 from router.signals import PARENT_FD, install_stop
+from router.store_guard import refuse_unsafe
 from router.supervisor import ChildSpec, Supervisor
 
 __all__ = ["run_ingress_processes", "run_up", "supervised"]
@@ -45,6 +45,7 @@ async def run_up(settings: Settings, modules: Sequence[str], stop: asyncio.Event
 
 async def run_ingress_processes(settings: Settings, processes: int, stop: asyncio.Event) -> int:
     """Run several ingress processes that share the port; return the exit code."""
+    Catalogue.for_settings(settings)  # what is wrong with it is said here, and not by every child
     _probe_port(settings)
     children = _ingress_children(settings, processes)
     return await _supervise(settings, children, stop)
@@ -53,8 +54,9 @@ async def run_ingress_processes(settings: Settings, processes: int, stop: asynci
 async def _supervise(settings: Settings, children: Sequence[ChildSpec], stop: asyncio.Event) -> int:
     longest = max(settings.ingress.shutdown_timeout, settings.workers.shutdown_timeout)
     supervisor = Supervisor(children, stop_timeout=longest + _MARGIN)
-    async with open_store(settings) if settings.redis.url == EMBEDDED else nullcontext():
+    async with open_store(settings) as store:
         install_stop(stop, force=supervisor.kill)
+        await refuse_unsafe(store, settings)
         return await supervisor.run(stop)
 
 

@@ -3,28 +3,19 @@
 import asyncio
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 import aiohttp
 
 from config.settings import Settings
 from router.access import EMBEDDED
 from router.catalogue import Catalogue
+from router.cli.ops_ports import TIMEOUT, addressable, ops_ports
 
 __all__ = ["Banner"]
 
 _KNOWN = "customer_changed"
 _LOOK = 0.1  # seconds between two looks at what starts
-_ANYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 - what is compared, not what is listened on
-_TIMEOUT = aiohttp.ClientTimeout(total=2)
 _READY = 200
-
-
-class _Port(NamedTuple):
-    """A port of a child, where it is known before: not one that the child will be given."""
-
-    name: str
-    url: str
 
 
 class Banner:
@@ -33,22 +24,15 @@ class Banner:
     def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
         self._settings = settings
         self._catalogue = catalogue
-        self._ops = list(self._known_ports())
+        self._ops = [port for port in ops_ports(settings) if _is_free(settings.ops.host, port.port)]
 
     async def show(self, say: Callable[[str], None]) -> None:
         """Wait until the processes are ready, as far as they can be asked, and say it."""
-        async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+        async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
             for port in self._ops:
                 while not await _is_ready(session, f"{port.url}/readyz"):  # noqa: ASYNC110 - of another process
                     await asyncio.sleep(_LOOK)
         say("\n".join(["", *self._lines(), ""]))
-
-    def _known_ports(self) -> Iterator[_Port]:
-        ops, processes = self._settings.ops, self._settings.ingress.processes
-        names = [f"ingress-{number + 1}" if processes > 1 else "ingress" for number in range(processes)]
-        for offset, name in enumerate([*names, "worker"]):
-            if ops.port and _is_free(ops.host, ops.port + offset):
-                yield _Port(name, f"http://{_told(ops.host)}:{ops.port + offset}")
 
     def _sample(self) -> str:
         """Name an event to send: one that everybody knows, if it is there."""
@@ -58,7 +42,7 @@ class Banner:
 
     def _lines(self) -> Iterator[str]:
         ingress = self._settings.ingress
-        base = f"http://{_told(ingress.host)}:{ingress.port}"
+        base = f"http://{addressable(ingress.host)}:{ingress.port}"
         slugs = list(self._catalogue.publishers)
         yield "event-router is running."
         yield ""
@@ -75,12 +59,6 @@ class Banner:
 def _column(name: str, lines: Sequence[str]) -> Iterator[str]:
     for number, line in enumerate(lines):
         yield f"  {'' if number else name:<12}{line}"
-
-
-def _told(host: str) -> str:
-    if host in _ANYWHERE:
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host
 
 
 def _is_free(host: str, port: int) -> bool:

@@ -2,15 +2,27 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from config.settings import Settings
 from router.access import EMBEDDED
 from router.catalogue import Catalogue
+from router.cli.output import age, number_of, stamp
 from router.secrets import secrets_of
 from router.store_checks import Check
 
-__all__ = ["Conversation", "SpoolFolder", "Waiting", "judge_conversation", "judge_publishers", "judge_spool"]
+__all__ = [
+    "Conversation",
+    "Held",
+    "SpoolFolder",
+    "Spooling",
+    "Waiting",
+    "judge_conversation",
+    "judge_publishers",
+    "judge_spool",
+    "judge_spooling",
+]
 
 _CLOCKS_APART = 5.0  # seconds
 _SLOW = 0.05  # seconds
@@ -21,7 +33,7 @@ _MIB = 1_048_576
 class Conversation:
     """How it is to talk to a server: seconds for a round trip, seconds its clock is ahead of ours, and as whom.
 
-    What the server does not tell is None.
+    What the user may not ask the server is None.
     """
 
     server: str
@@ -40,14 +52,33 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A spool file that a running ingress has locked: its bytes on disk. What waits in it only that ingress can say."""
+
+    file: Path
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spooling:
+    """What a running ingress says of its spool: how many events and bytes wait, and for how many seconds."""
+
+    process: str
+    events: int
+    size: int
+    age: float
+
+
+@dataclass(frozen=True, slots=True)
 class SpoolFolder:
-    """Where ingress spools: whether it can write there, the bytes free and those taken, and what was left over."""
+    """Where ingress spools: whether it can write there, the bytes free and taken, what is left over and what in use."""
 
     folder: Path
     writable: bool
     free: int
     taken: int = 0
     waiting: Sequence[Waiting] = field(default_factory=tuple)
+    held: Sequence[Held] = field(default_factory=tuple)
 
 
 def judge_publishers(settings: Settings, catalogue: Catalogue) -> Iterator[Check]:
@@ -74,14 +105,36 @@ def judge_spool(spool: SpoolFolder, most: int) -> Iterator[Check]:
         yield _left_over(left)
 
 
+def judge_spooling(held: Sequence[Held], found: Sequence[Spooling]) -> Iterator[Check]:
+    """Say what running ingresses spool: those that were asked, and the files of those that could not be."""
+    for spooling in found:
+        yield _spooling(spooling)
+    where = "" if len(found) >= len(held) else "; event_router_spool_entries on its operations port tells what waits"
+    for file in held:
+        detail = f"in use by a running ingress, {_kib(file.size)} on disk{where}"
+        yield Check(f"spool file {file.file.name}", "ok", detail)
+
+
 def judge_conversation(found: Conversation) -> Iterator[Check]:
     """Judge how it is to talk to a server."""
     of = f" of {found.server}" if found.server else ""
     yield _round_trip(f"round trip{of}", found.round_trip)
-    if found.ahead is not None:
-        yield _clock(f"clock{of}", found.ahead)
-    if found.user is not None:
-        yield Check(f"user{of}", "ok", found.user)
+    yield _not_allowed(f"clock{of}", "TIME") if found.ahead is None else _clock(f"clock{of}", found.ahead)
+    user = found.user
+    yield _not_allowed(f"user{of}", "ACL WHOAMI") if user is None else Check(f"user{of}", "ok", user)
+
+
+def _not_allowed(name: str, command: str) -> Check:
+    return Check(name, "warning", "not allowed to look", f"allow the user of redis.url the command {command}")
+
+
+def _spooling(found: Spooling) -> Check:
+    name = f"spool of {found.process}"
+    if not found.events:
+        return Check(name, "ok", "nothing waits")
+    since = datetime.now(UTC) - timedelta(seconds=found.age)
+    detail = f"{number_of(found.events, 'event')}, {_kib(found.size)}, for {age(since)} (since {stamp(since)})"
+    return Check(name, "warning", detail, "mend the store, which does not take them: they follow by themselves")
 
 
 def _room(spool: SpoolFolder, most: int) -> Check:
@@ -99,12 +152,16 @@ def _room(spool: SpoolFolder, most: int) -> Check:
 
 
 def _left_over(left: Waiting) -> Check:
-    name, size = f"spool file {left.file.name}", f"{left.size / 1024:.0f} KiB"
+    name, size = f"spool file {left.file.name}", _kib(left.size)
     if left.events is None:
         advice = f"let ingress read {left.file}; if it is damaged, keep it: sqlite3 FILE .recover may save its events"
         return Check(name, "warning", f"cannot be read, {size}: its events are not in the store", advice)
     advice = f"start ingress with data_dir = {left.file.parent.parent}, and it puts them into the store"
     return Check(name, "warning", f"{left.events} events, {size}: left by an ingress that has ended", advice)
+
+
+def _kib(size: int) -> str:
+    return f"{size / 1024:.0f} KiB"
 
 
 def _round_trip(name: str, seconds: float) -> Check:

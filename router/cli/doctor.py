@@ -12,11 +12,11 @@ from config.sources import load_settings
 from config.urls import redact_url
 from router.access import NoData
 from router.catalogue import Catalogue
-from router.cli.checks import judge_conversation, judge_publishers, judge_spool
+from router.cli.checks import judge_conversation, judge_publishers, judge_spool, judge_spooling
 from router.cli.exits import ExitCode, complain
 from router.cli.loop import run
 from router.cli.output import JsonFlag, print_json
-from router.cli.probe import look_at_spool, talk_to
+from router.cli.probe import ask_ingresses, look_at_spool, talk_to
 from router.cli.runtime import opened
 from router.cli.table import print_table, rest
 from router.store import STORE_ERRORS, StoreUnavailable
@@ -72,7 +72,9 @@ def _examine() -> Iterator[Check]:
     events = sum(len(publisher.events) for publisher in catalogue.publishers.values())
     yield Check("catalogue", "ok", f"{len(catalogue.publishers)} publishers, {events} events")
     yield from judge_publishers(settings, catalogue)
-    yield from judge_spool(look_at_spool(settings.data_dir / "spool"), settings.ingress.spool_max_bytes)
+    spool = look_at_spool(settings.data_dir / "spool")
+    yield from judge_spool(spool, settings.ingress.spool_max_bytes)
+    yield from judge_spooling(spool.held, run(ask_ingresses(settings)))
     yield from _examine_store(settings)
 
 

@@ -1,21 +1,32 @@
-"""What `doctor` finds out by trying: how it is to talk to each server, and what is in the folder of the spool."""
+"""What `doctor` finds out by trying: how it is to talk to each server, and what is in the folder of the spool.
 
+What a running ingress has spooled is in a file that it has locked, so it is asked itself, on its operations port.
+"""
+
+import asyncio
 import os
+import re
 import shutil
 import sqlite3
 import statistics
 import time
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import unquote
 
+import aiohttp
 from redis.exceptions import ResponseError
 
-from router.cli.checks import Conversation, SpoolFolder, Waiting
+from config.settings import Settings
+from router.cli.checks import Conversation, Held, SpoolFolder, Spooling, Waiting
+from router.cli.ops_ports import TIMEOUT, ops_ports
+from router.ops import PROCESS_HEADER
 from router.store_facts import Ask, is_denied
 
-__all__ = ["look_at_spool", "talk_to"]
+__all__ = ["ask_ingresses", "look_at_spool", "talk_to"]
 
 _PINGS = 5
+_SPOOL_METRIC = re.compile(r"^event_router_spool_(\w+) (\S+)$", re.MULTILINE)
 
 
 async def talk_to(name: str, ask: Ask) -> Conversation:
@@ -29,19 +40,47 @@ def look_at_spool(folder: Path) -> SpoolFolder:
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     writable = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
     files = sorted(folder.glob("*.db"))
-    left = [_left_over(file) for file in files]
-    waiting = tuple(file for file in left if file is not None)
-    return SpoolFolder(folder, writable, shutil.disk_usage(there).free, sum(map(_size, files)), waiting)
+    found = [_look_at(file) for file in files]
+    return SpoolFolder(
+        folder,
+        writable,
+        shutil.disk_usage(there).free,
+        sum(map(_size, files)),
+        tuple(file for file in found if isinstance(file, Waiting)),
+        tuple(file for file in found if isinstance(file, Held)),
+    )
 
 
-def _left_over(file: Path) -> Waiting | None:
-    """Return what waits in a file; None when nothing does, or when the ingress it belongs to runs."""
+async def ask_ingresses(settings: Settings) -> list[Spooling]:
+    """Return what the ingresses say of their spools that answer on the operations ports of the settings."""
+    async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
+        found = await asyncio.gather(*(_ask_ingress(session, port.url) for port in ops_ports(settings)))
+    return [spooling for spooling in found if spooling is not None]
+
+
+async def _ask_ingress(session: aiohttp.ClientSession, url: str) -> Spooling | None:
+    try:
+        async with session.get(f"{url}/metrics") as response:
+            role, _, name = response.headers.get(PROCESS_HEADER, "").partition(" ")
+            text = await response.text()
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError):  # whoever else may listen there
+        return None
+    figures = {figure: float(value) for figure, value in _SPOOL_METRIC.findall(text)} if role == "ingress" else {}
+    if not figures:  # an ingress without a spool has none
+        return None
+    return Spooling(unquote(name), int(figures["entries"]), int(figures["bytes"]), figures["age_seconds"])
+
+
+def _look_at(file: Path) -> Waiting | Held | None:
+    """Return what waits in a file, or that the ingress it belongs to runs; None when nothing waits."""
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True, timeout=0)) as database:
             (events,) = database.execute("SELECT COUNT(*) FROM waiting").fetchone()
     except sqlite3.Error as error:
         held = error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-        return None if held or "no such table" in str(error) else Waiting(file, _size(file), None)
+        if held:
+            return Held(file, _size(file))
+        return None if "no such table" in str(error) else Waiting(file, _size(file), None)
     return Waiting(file, _size(file), events) if events else None
 
 

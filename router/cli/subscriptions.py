@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from router.cli.runtime import Session
 from workers.existing import existing_groups
+from workers.former import all_streams
 from workers.liveness import live_consumers
 
 __all__ = ["none_named", "without_worker"]
@@ -13,7 +14,7 @@ async def none_named(session: Session, name: str | None) -> str | None:
     """Return, where no subscription has this name, what to say of it; None where one has, or none was named."""
     if name is None:
         return None
-    groups = await existing_groups(session.store, session.catalogue.streams())
+    groups = await existing_groups(session.store, await all_streams(session.store, session.catalogue))
     names = sorted({group.name for found in groups.values() for group in found})
     if name in names:
         return None

@@ -11,6 +11,7 @@ from router.cli.loop import run
 from router.cli.output import JsonFlag, print_json
 from router.cli.runtime import Session, opened
 from router.cli.table import SUBSCRIPTION, Column, print_table
+from workers.former import all_streams
 from workers.liveness import live_consumers
 from workers.overview import StreamOverview, SubscriptionOverview, overview
 
@@ -53,7 +54,8 @@ def list_(*, as_json: JsonFlag = False) -> None:
 
 async def _found() -> dict[str, _Row]:
     async with opened() as session:
-        found = _by_name(await overview(session.store, session.catalogue.streams()))
+        streams = await all_streams(session.store, session.catalogue)
+        found = _by_name(await overview(session.store, streams))
         return await _with_consumers(session, found)
 
 

@@ -3,6 +3,7 @@
 import getpass
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -19,12 +20,16 @@ from router.cli.subscriptions import none_named
 from router.cli.subscriptions_list import app
 from router.cli.table import EVENT, Column, print_table
 from router.store import StoreUnavailable
+from workers.former import former_streams
 from workers.liveness import live_consumers
 from workers.removal import Holding, Removed, holdings, remove_subscription
 
 __all__ = ["SubscriptionInUse", "app", "remove"]
 
 _COLUMNS = (EVENT, *(Column(name, right=True) for name in ("WAITING", "INBOX", "SCHEDULED", "DEAD")))
+
+_ROUNDS = 2  # of retention: after so many without it, a stream is in no worker's catalogue
+_NEVER = datetime.fromtimestamp(0, UTC)
 
 
 class SubscriptionInUse(RouterError):
@@ -37,13 +42,18 @@ def remove(
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Go ahead without asking.")] = False,
     dead_letters: Annotated[bool, typer.Option("--dead-letters", help="Remove its dead letters, too.")] = False,
+    former: Annotated[
+        bool, typer.Option("--former", help="Only from streams that are no longer configured; its workers may run.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Remove a subscription that no worker runs any more, with all that it had still to do; safe to repeat.
+    """Remove a subscription that no worker runs any more, with all that it had still to do.
+
+    Safe to repeat; once nothing of it is left the exit code is 3, as for a name that no subscription ever had.
 
     The events stay in their streams, for other subscriptions; this one no longer keeps them from being trimmed.
     """
-    found, removed = run(_remove(name, yes=yes, dead_letters=dead_letters))
+    found, removed = run(_remove(name, yes=yes, dead_letters=dead_letters, former=former))
     failed = [*removed.kept, *removed.refused]
     streams = sum(holding.stream not in failed for holding in found)
     if as_json:
@@ -59,19 +69,21 @@ def remove(
         raise typer.Exit(ExitCode.PARTLY_FAILED)
 
 
-async def _remove(name: str, *, yes: bool, dead_letters: bool) -> tuple[list[Holding], Removed]:
+async def _remove(name: str, *, yes: bool, dead_letters: bool, former: bool) -> tuple[list[Holding], Removed]:
+    refuse_in_use = _refuse_read if former else _refuse_in_use
     async with opened() as session:
-        streams = session.catalogue.streams()
+        left = await former_streams(session.store, session.catalogue)
+        streams = [*left] if former else [*session.catalogue.streams(), *left]
         found = await holdings(session.store, streams, name)
         if not found:
-            raise NothingMatched(f"nothing to remove: {await none_named(session, name)}")
-        await _refuse_in_use(session, name)
+            raise NothingMatched(await _nothing(session, name))
+        await refuse_in_use(session, name, found)
         _refuse_dead_letters(name, found, dead_letters=dead_letters)
         if not yes:
             _confirm(name, found, session.catalogue)
-            await _refuse_in_use(session, name)
+            await refuse_in_use(session, name, found)
         try:
-            removed = await remove_subscription(session.store, streams, name, dead_letters=dead_letters)
+            removed = await remove_subscription(session.store, streams, name, dead_letters=dead_letters, in_part=former)
         except StoreUnavailable:
             complain("the store was lost on the way; repeating is safe")
             raise
@@ -79,12 +91,32 @@ async def _remove(name: str, *, yes: bool, dead_letters: bool) -> tuple[list[Hol
     return found, removed
 
 
-async def _refuse_in_use(session: Session, name: str) -> None:
+async def _nothing(session: Session, name: str) -> str:
+    why = await none_named(session, name) or f"{name} is on no stream that is no longer configured"
+    return f"nothing to remove, or removed already: {why}"
+
+
+async def _refuse_read(session: Session, _name: str, found: Sequence[Holding]) -> None:
+    """Raise if a worker may still read one of the streams, because it knows it by another catalogue than ours."""
+    noted = await former_streams(session.store, session.catalogue)
+    last, stream = max((noted.get(holding.stream, _NEVER), holding.stream) for holding in found)
+    until = last + _ROUNDS * timedelta(seconds=session.settings.retention.interval)
+    if until > datetime.now(UTC):
+        raise SubscriptionInUse(
+            f"at {last:%H:%M:%S} UTC a worker still had {stream} in its catalogue: restart the workers that have, "
+            f"and try again after {until:%H:%M:%S} UTC; if it is to stay, run this with their publishers_dir"
+        )
+
+
+async def _refuse_in_use(session: Session, name: str, _found: Sequence[Holding]) -> None:
     alive = (await live_consumers(session.store, [name], session.settings.workers.lease))[name]
     if alive:
+        lease = session.settings.workers.lease
+        over = datetime.now(UTC) + timedelta(seconds=lease)
         raise SubscriptionInUse(
             f"{name} has {number_of(len(alive), 'worker')} that would make it again and be given all events once more: "
-            f"stop {', '.join(alive)}"
+            f"stop {', '.join(alive)}; one that was killed counts as alive for {lease:g} s, at the latest until "
+            f"{over:%H:%M:%S} UTC"
         )
 
 

@@ -1,6 +1,7 @@
 """Ingress as a process whose store goes away: it answers from its spool, and makes up for it afterwards."""
 
 import asyncio
+import json
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -61,6 +62,21 @@ async def test_a_killed_server_is_made_up_for(system: System, server: Server) ->
     await system.post_many([*names, "after"])
     await eventually(lambda: len(ids(server)) == 102, timeout=20)
     assert ids(server) == ["before", *names, "after"]
+
+
+async def test_doctor_tells_what_a_running_ingress_spools(system: System, server: Server) -> None:
+    """While ingress holds its spool, `doctor` says how much waits there and since when, and does not disturb it."""
+    server.kill()
+    await system.post_many(["one", "two"])
+    code, out, _ = await system.run("doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(out)["checks"]}
+    (name,) = (name for name in checks if name.startswith("spool of "))
+    assert (code, checks[name]["state"]) == (1, "warning")  # the store is away
+    assert checks[name]["detail"].startswith("2 events, ")
+    assert "in use by a running ingress" in checks["spool file 0.db"]["detail"]
+    await system.post_many(["three"])
+    server.start()
+    await eventually(lambda: ids(server) == ["one", "two", "three"], timeout=20)
 
 
 async def test_a_frozen_server_is_waited_for_no_longer_than_the_bound(system: System, server: Server) -> None:

@@ -47,12 +47,20 @@ async def read(system: System, path: str) -> str:
 
 @pytest.mark.parametrize("command", [["ingress"], ["ingress", "--processes", "2"], ["worker", "handlers.py"], ["up"]])
 async def test_an_evicting_store_is_refused(system: System, server: Server, command: list[str]) -> None:
-    """Whatever is started on it ends with exit code 2, the fault and what to do, and no traceback."""
+    """Whatever is started on it ends with exit code 2, the fault and what to do, said once, and no traceback."""
     server.start()
     code, _, err = await asyncio.wait_for(system.run(*command), 30)
     assert code == 2
     assert "maxmemory-policy noeviction" in err
+    assert err.count("event-router: ") == 1
     assert "Traceback" not in err
+
+
+async def test_wrong_catalogue_is_said_once(system: System) -> None:
+    """What all of several processes would say, the one that starts them says."""
+    for command in (["ingress", "--processes", "2"], ["up"]):
+        code, _, err = await asyncio.wait_for(system.run(*command, ROUTER_ALLOW_UNSIGNED="nobody"), 30)
+        assert (code, err.count("nobody")) == (2, 1)
 
 
 async def test_fsynced_is_refused_where_it_is_impossible(system: System, server: Server) -> None:
@@ -80,6 +88,20 @@ async def test_a_store_that_comes_back_evicting_stops_what_waits_for_it(
     assert f"{command[0]}_stopped" in log
     assert "maxmemory-policy noeviction" in log
     assert "Traceback" not in log
+
+
+async def test_an_unsafe_store_gets_nothing_while_it_is_judged(system: System, server: Server) -> None:
+    """What came while the store was away is not sent to one that is refused: it waits in the spool for a better one."""
+    process = await system.start("ingress")
+    await eventually(lambda: "ingress_started" in system.logs(), timeout=20)
+    await system.post_many([f"n{number}" for number in range(100)])
+    server.start()
+    assert await asyncio.wait_for(process.wait(), 30) == 2
+    assert server.ask("DBSIZE") == 0
+    server.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    await system.start("ingress")
+    stream = "er:{visma-net-financial/customer_changed}:events"
+    await eventually(lambda: server.ask("XLEN", stream) == 100, timeout=20)
 
 
 async def test_an_allowed_eviction_runs_and_is_loud(system: System, server: Server) -> None:

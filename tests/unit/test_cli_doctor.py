@@ -1,20 +1,37 @@
 """`doctor`: what can be wrong with an installation, and what to do about it."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 from support.cli import Cli, Terminal
+from support.processes import free_port
 from support.servers import starting
 from support.topologies import running_cluster, running_sentinels
 
-from config.settings import RedisSettings, Settings
+from config.settings import OpsSettings, RedisSettings, Settings
 from router.catalogue import Catalogue
-from router.cli.checks import Conversation, SpoolFolder, Waiting, judge_conversation, judge_publishers, judge_spool
+from router.cli.checks import (
+    Conversation,
+    Held,
+    SpoolFolder,
+    Spooling,
+    Waiting,
+    judge_conversation,
+    judge_publishers,
+    judge_spool,
+    judge_spooling,
+)
 from router.cli.doctor import _print
-from router.cli.probe import look_at_spool
+from router.cli.probe import ask_ingresses, look_at_spool
 from router.entry import Entry
+from router.entry import Waiting as Request
+from router.metrics import IngressMetrics
+from router.ops import OpsServer
+from router.spool import Spool
 from router.spool_file import SpoolFile
 from router.store_checks import Check
 
@@ -67,9 +84,17 @@ def _state(found: Conversation) -> dict[str, str]:
 
 
 def test_a_good_conversation() -> None:
-    """A server that is near, keeps the time and says who we are is fine; what it does not say is not spoken of."""
+    """A server that is near, keeps the time and says who we are is fine."""
     assert _state(Conversation("", 0.05, 5.0, "me")) == {"round trip": "ok", "clock": "ok", "user": "ok"}
-    assert _state(Conversation("h:1", 0.001)) == {"round trip of h:1": "ok"}
+
+
+def test_what_may_not_be_asked() -> None:
+    """What the user may not ask the server is told as such, with the command to allow, and not left out."""
+    checks = {check.name: check for check in judge_conversation(Conversation("h:1", 0.001))}
+    assert list(checks) == ["round trip of h:1", "clock of h:1", "user of h:1"]
+    for name, command in (("clock of h:1", "TIME"), ("user of h:1", "ACL WHOAMI")):
+        assert (checks[name].state, checks[name].detail) == ("warning", "not allowed to look")
+        assert checks[name].advice == f"allow the user of redis.url the command {command}"
 
 
 def test_a_slow_server() -> None:
@@ -122,8 +147,56 @@ def test_what_was_left_over() -> None:
     assert "cannot be read" in second.detail
 
 
+def test_what_running_ingresses_spool() -> None:
+    """An ingress that spools is warned of with how much, and since when; one that does not is fine."""
+    held = [Held(Path("data/spool/0.db"), 8192), Held(Path("data/spool/1.db"), 4096)]
+    found = [Spooling("host-1", 3, 2048, 130.0), Spooling("host-2", 0, 0, 0.0)]
+    first, second, *files = judge_spooling(held, found)
+    assert (first.name, first.state) == ("spool of host-1", "warning")
+    assert first.detail.startswith("3 events, 2 KiB, for 2m (since 2")
+    assert (second.name, second.state, second.detail) == ("spool of host-2", "ok", "nothing waits")
+    assert [(file.name, file.state) for file in files] == [("spool file 0.db", "ok"), ("spool file 1.db", "ok")]
+    assert files[0].detail == "in use by a running ingress, 8 KiB on disk"
+
+
+def test_a_spool_that_nobody_tells_of() -> None:
+    """A file in use whose ingress was not found is shown with what is known, and where the rest can be read."""
+    (file,) = judge_spooling([Held(Path("data/spool/0.db"), 8192)], [])
+    assert file.state == "ok"
+    assert "8 KiB on disk; event_router_spool_entries" in file.detail
+
+
+@pytest.mark.parametrize(("role", "names"), [("ingress", ["host 1"]), ("worker", [])])
+async def test_running_ingresses_are_asked(tmp_path: Path, role: str, names: list[str]) -> None:
+    """Who answers as an ingress on one of the ports is asked for its spool; a worker or a stranger there is not."""
+    registry = CollectorRegistry()
+    spool = Spool.open(tmp_path, max_bytes=MIB)
+    IngressMetrics(registry).watch(spool)
+    spool.put(Request([_entry("a")], asyncio.get_running_loop().create_future()))
+    ops = OpsServer("127.0.0.1", 0, dict, registry, role=role, name="host 1")  # type: ignore[arg-type]
+    port = await ops.start()
+    try:
+        found = await ask_ingresses(Settings(ops=OpsSettings(port=port)))
+        assert [(spooling.process, spooling.events, spooling.size > 0) for spooling in found] == [
+            (name, 1, True) for name in names
+        ]
+    finally:
+        await ops.stop()
+        await spool.close()
+
+
+async def test_nobody_to_ask() -> None:
+    """Where nothing listens, or the system chose the ports, nobody is asked, and that is no error."""
+    for port in (0, free_port(), 65_535):
+        assert await ask_ingresses(Settings(ops=OpsSettings(port=port))) == []
+
+
+def _entry(id_: str) -> Entry:
+    return Entry("er:{p/t}:events", f"er:{{p/t}}:seen:{id_}", ("id", id_, "raw", b"{}"), 2)
+
+
 def _fill(file: SpoolFile, *ids: str) -> None:
-    file.add([Entry("er:{p/t}:events", f"er:{{p/t}}:seen:{id_}", ("id", id_, "raw", b"{}"), 2) for id_ in ids])
+    file.add([_entry(id_) for id_ in ids])
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
@@ -152,6 +225,8 @@ def test_files_of_the_spool(tmp_path: Path) -> None:
     for _ in range(2):
         found = look_at_spool(tmp_path)
         assert [(w.file.name, w.events) for w in found.waiting] == [("1.db", 2), ("9.db", None)]
+        assert [file.file.name for file in found.held] == ["0.db"]
+        assert found.held[0].size >= 4096
         assert found.waiting[0].size >= 4096
         assert found.taken >= found.waiting[0].size + found.waiting[1].size
     held.close()
@@ -208,7 +283,7 @@ def test_a_user_with_few_rights(real: Any) -> None:
         checks = real(server.url.replace("://", "://few:pw@"))
         assert checks["user"]["detail"] == "few"
         assert checks["server settings"]["state"] == "warning"
-        assert "clock" not in checks
+        assert checks["clock"]["detail"] == "not allowed to look"
 
 
 @pytest.mark.cluster

@@ -78,6 +78,7 @@ def test_streams(filled: Cli) -> None:
         "stream": CUSTOMERS,
         "publisher": FINANCIAL,
         "type": "customer_changed",
+        "configured": True,
         "length": 3,
         "subscriptions": [{"name": "sync", "lag": 3, "pending": 0, "scheduled": 0, "dead": 1}],
     }
@@ -95,6 +96,27 @@ def test_streams_table(filled: Cli) -> None:
     ]
     assert "59 idle streams" in result.stderr
     assert len(filled.ok("streams", "--all").splitlines()) == 62
+
+
+FORMER = "acme-orders/order_created"
+
+
+def test_streams_that_are_no_longer_configured(filled: Cli) -> None:
+    """A stream whose publisher has left the catalogue is shown while something is in it, and marked."""
+
+    async def leave(store: Store) -> None:
+        await store.client.zadd(store.keys.streams(), {CUSTOMERS: 1, FORMER: 1, "acme-orders/unlisted": 1})
+        await put_events(store, "o1", stream=FORMER)
+
+    filled.fill(leave)
+    rows = {row["stream"]: row for row in filled.json("streams")}
+    assert (rows[FORMER]["length"], rows[FORMER]["configured"]) == (1, False)
+    assert "acme-orders/unlisted" not in rows
+    result = filled.run("streams")
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["EVENT", CUSTOMERS, SUPPLIERS, f"{FORMER}*"]
+    assert f"no longer configured: {FORMER}; docs/retention.md" in result.stderr
+    assert [row["stream"] for row in filled.json("streams", "acme*")] == [FORMER]
+    assert "no longer" not in filled.run("streams", "customer_changed").stderr
 
 
 def test_events_json(filled: Cli) -> None:

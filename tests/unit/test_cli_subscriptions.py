@@ -1,7 +1,9 @@
 """The commands on subscriptions."""
 
 import json
+import re
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -126,7 +128,9 @@ def test_remove_one_that_is_at_work(filled: Cli) -> None:
     beat(filled, "sync", "host-2", seconds_ago=5)
     said = filled.fails(1, "subscriptions", "remove", "sync", "--yes")
     assert "sync has 2 workers" in said
-    assert "stop host-2, host-1" in said
+    assert "stop host-2, host-1; one that was killed counts as alive for 15 s, at the latest until " in said
+    (until,) = re.findall(r"until (\S+) UTC", said)
+    assert until in {f"{datetime.now(UTC) + timedelta(seconds=15 - ago):%H:%M:%S}" for ago in range(15)}
     assert said.count("\n") == 1
     assert names(filled) == ["audit", "sync"]
     for consumer in ("host-1", "host-2"):
@@ -168,6 +172,13 @@ def test_remove_with_dead_letters(filled: Cli) -> None:
 def test_remove_one_that_is_not_there(filled: Cli) -> None:
     """A name that no subscription has is exit code 3, and those that there are get named."""
     assert "there are audit, sync" in filled.fails(3, "subscriptions", "remove", "nobody", "--yes")
+
+
+def test_remove_again(filled: Cli) -> None:
+    """What was removed is not there any more: exit code 3, which says that it may have been removed before."""
+    filled.ok("subscriptions", "remove", "sync", "--yes")
+    assert "nothing to remove, or removed already" in filled.fails(3, "subscriptions", "remove", "sync", "--yes")
+    assert names(filled) == ["audit"]
 
 
 def test_remove_partly_refused(filled: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,6 +224,62 @@ def test_remove_loses_the_store(filled: Cli, monkeypatch: pytest.MonkeyPatch) ->
     said = filled.fails(4, "subscriptions", "remove", "audit", "--yes")
     assert "repeating is safe" in said
     assert "ConnectionError: reset" in said
+
+
+# Streams that are no longer configured
+
+FORMER = "acme-orders/order_created"
+
+
+def leave(cli: Cli, seconds_ago: float = 3600) -> None:
+    """Put an event for `sync` into a stream that a worker had in its catalogue so long ago."""
+
+    async def fill(store: Store) -> None:
+        await put_events(store, "o1", stream=FORMER)
+        await put_group(store, "sync", FORMER)
+        await store.client.zadd(store.keys.streams(), {FORMER: (time.time() - seconds_ago) * 1000})
+
+    cli.fill(fill)
+
+
+def streams_of(cli: Cli, name: str = "sync") -> list[str]:
+    """Return the streams that a subscription is on."""
+    return [
+        stream["stream"]
+        for row in cli.json("subscriptions", "list")
+        if row["name"] == name
+        for stream in row["streams"]
+    ]
+
+
+def test_remove_from_former_streams(filled: Cli) -> None:
+    """Where nothing is configured any more a subscription can be removed while its workers run for the rest of it."""
+    leave(filled)
+    beat(filled, "sync", "host-1")
+    assert streams_of(filled) == [CUSTOMERS, SUPPLIERS, FORMER]
+    assert filled.ok("subscriptions", "remove", "sync", "--former", "--yes") == "removed sync from 1 stream\n"
+    assert streams_of(filled) == [CUSTOMERS, SUPPLIERS]
+    assert filled.json("subscriptions", "list")[-1]["consumers"] == ["host-1"]
+    said = filled.fails(3, "subscriptions", "remove", "sync", "--former", "--yes")
+    assert "sync is on no stream that is no longer configured" in said
+    assert "there are audit, sync" in filled.fails(3, "subscriptions", "remove", "nobody", "--former", "--yes")
+
+
+def test_remove_from_streams_that_a_worker_knows(filled: Cli) -> None:
+    """A command that runs with another catalogue than the workers takes nothing away from them."""
+    leave(filled, seconds_ago=500)
+    said = filled.fails(1, "subscriptions", "remove", "sync", "--former", "--yes")
+    assert f"a worker still had {FORMER} in its catalogue" in said
+    until = datetime.now(UTC) + timedelta(seconds=100)
+    assert any(f"after {until - timedelta(seconds=late):%H:%M:%S} UTC" in said for late in range(10))
+    assert FORMER in streams_of(filled)
+
+
+def test_remove_takes_former_streams_along(filled: Cli) -> None:
+    """A subscription that nobody runs any more is removed from all its streams, former ones too."""
+    leave(filled)
+    assert "removed sync from 3 streams" in filled.ok("subscriptions", "remove", "sync", "--yes")
+    assert streams_of(filled) == []
 
 
 @pytest.mark.parametrize("command", [("list",), ("remove", "x")])

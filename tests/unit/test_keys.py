@@ -19,6 +19,7 @@ STREAM = "publisher/type"
         (Keys().quarantine("publisher"), "er:{publisher}:quarantine"),
         (Keys().consumers("sub"), "er:{subscription:sub}:consumers"),
         (Keys().janitor(), "er:{janitor}:round"),
+        (Keys().streams(), "er:{janitor}:streams"),
         (Keys("mine").events(STREAM), "mine:{publisher/type}:events"),
     ],
 )

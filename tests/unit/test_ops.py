@@ -35,7 +35,8 @@ async def start() -> AsyncIterator[Start]:
     async def start(readiness: Readiness, port: int = 0, **options: Any) -> tuple[OpsServer, int]:
         registry = CollectorRegistry()
         Counter("seen", "Things seen.", registry=registry).inc(3)
-        servers.append(OpsServer("127.0.0.1", port, readiness, registry, **options))
+        named = {"role": "ingress", "name": "host-1", **options}
+        servers.append(OpsServer("127.0.0.1", port, readiness, registry, **named))
         return servers[-1], await servers[-1].start()
 
     yield start
@@ -111,7 +112,24 @@ async def test_warnings_are_shown_and_change_nothing(start: Start, get: Get) -> 
     _, port = await start(answering({"redis": True}), warnings=lambda: {"memory": "nearly full"})
     status, body = await get(port, "/readyz")
     assert status == 200
-    assert json.loads(body) == {"ready": True, "checks": {"redis": True}, "warnings": {"memory": "nearly full"}}
+    report = json.loads(body)
+    assert (report["ready"], report["checks"]) == (True, {"redis": True})
+    assert report["warnings"] == {"memory": "nearly full"}
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/nothing"])
+async def test_every_answer_says_whose_it_is(start: Start, path: str) -> None:
+    """Role and name of the process are in a header of all answers; a name cannot break it, whatever it holds."""
+    _, port = await start(answering({"redis": "down"}), role="worker", name="my host\r\nX: ö")
+    async with ClientSession() as session, session.get(f"http://127.0.0.1:{port}{path}") as response:
+        assert response.headers["X-Event-Router"] == "worker my%20host%0D%0AX%3A%20%C3%B6"
+
+
+async def test_readiness_says_whose_it_is(start: Start, get: Get) -> None:
+    """An ingress and a worker that share a host can be told apart by the report itself."""
+    _, port = await start(answering({"redis": True}), role="worker", name="host-7")
+    report = json.loads((await get(port, "/readyz"))[1])
+    assert (report["role"], report["name"]) == ("worker", "host-7")
 
 
 async def test_not_ready_while_stopping(start: Start, get: Get) -> None:
@@ -131,7 +149,7 @@ async def test_metrics_are_prometheus_text(start: Start, get: Get) -> None:
 
 
 async def test_taken_port_gives_way_to_a_free_one(start: Start, get: Get) -> None:
-    """The second process on a host gets another port and says which."""
+    """The second process on a host gets another port, says which, and what to set."""
     _, first = await start(answering({}))
     with capture_logs() as logged:
         _, second = await start(answering({}), first)
@@ -140,6 +158,7 @@ async def test_taken_port_gives_way_to_a_free_one(start: Start, get: Get) -> Non
     assert [(line["event"], line["wanted"], line["listening_on"]) for line in logged] == [
         ("ops_port_taken", first, second),
     ]
+    assert f"127.0.0.1:{first} answers for another process: set ROUTER_OPS__PORT" in logged[0]["advice"]
 
 
 async def test_wanted_port_is_used(start: Start) -> None:
@@ -152,7 +171,7 @@ async def test_wanted_port_is_used(start: Start) -> None:
 
 async def test_impossible_address_is_an_error() -> None:
     """An address that is not this machine's is named, with the settings to change."""
-    server = OpsServer("192.0.2.1", 0, answering({}), CollectorRegistry())
+    server = OpsServer("192.0.2.1", 0, answering({}), CollectorRegistry(), role="ingress", name="host-1")
     with pytest.raises(RouterError, match=r"192\.0\.2\.1:0 .* set ops\.host"):
         await server.start()
     await server.stop()

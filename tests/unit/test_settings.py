@@ -1,5 +1,6 @@
 """Rules of the settings: where they come from, what is refused, and that no secret shows."""
 
+import contextlib
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -127,15 +128,23 @@ def test_settings_are_frozen() -> None:
         ("[ingress]\nprot = 1", ["ingress.prot: unknown setting", "max_body, port, processes"]),
         ("[ingres]\nport = 1", ["ingres: unknown setting", "ingress, log, ops"]),
         ("port = 1", ["port: unknown setting"]),
-        ("[ingress]\nport = 65536", ["ingress.port = '65536'", "65535"]),
+        ("[ingress]\nport = 65536", ["ingress.port = '65536': must be a whole number from 0 to 65535"]),
+        ("[ingress]\nport = 1.5", ["ingress.port = '1.5': must be a whole number from 0 to 65535"]),
+        ("[ingress]\nmax_body = 0", ["ingress.max_body = '0': must be a whole number above 0"]),
         ("[ingress]\nport = -1\nprocesses = 0", ["ingress.port = '-1'", "; ", "ingress.processes = '0'"]),
-        ("[ingress]\nbody_timeout = 0", ["ingress.body_timeout = '0'", "greater than 0"]),
-        ("[ingress]\nbody_timeout = inf", ["ingress.body_timeout = 'inf'", "finite"]),
-        ('[ingress]\nallow = ["10.0.0.0/8", "10.0.0.1/8"]', ["ingress.allow = '10.0.0.1/8'"]),
+        ("[ingress]\nprocesses = 0", ["ingress.processes = '0': must be a whole number of at least 1"]),
+        ("[ingress]\nbody_timeout = 0", ["ingress.body_timeout = '0': must be a number above 0"]),
+        ("[ingress]\nbody_timeout = inf", ["ingress.body_timeout = 'inf': must be a number above 0"]),
+        ('[ingress]\nbody_timeout = "soon"', ["ingress.body_timeout = 'soon': must be a number above 0"]),
+        ("[retention]\ndead_letters_age = -1", ["dead_letters_age = '-1': must be a number of at least 0"]),
+        ('[redis]\nallow_eviction = "perhaps"', ["redis.allow_eviction = 'perhaps': must be true or false"]),
+        ('[ingress]\nhost = ""', ["ingress.host = '': must not be empty"]),
+        ("[ingress]\nallow = 1", ["ingress.allow = '1': must be a list"]),
+        ('[ingress]\nallow = ["10.0.0.0/8", "10.0.0.1/8"]', ["ingress.allow = '10.0.0.1/8': must be a network"]),
         ('[redis]\nprefix = "a b"', ["redis.prefix = 'a b'", "A-Za-z0-9"]),
-        ('[log]\nlevel = "loud"', ["log.level = 'loud'", "'debug', 'info', 'warning'"]),
-        ("redis = 1", ["redis = '1'"]),
-        ("publishers_dir = 1", ["publishers_dir = '1'"]),
+        ('[log]\nlevel = "loud"', ["log.level = 'loud': must be 'debug', 'info', 'warning'"]),
+        ("redis = 1", ["redis = '1': is a section"]),
+        ("publishers_dir = 1", ["publishers_dir = '1': must be a path"]),
         ("[ingress", ["not a TOML file"]),
     ],
 )
@@ -148,7 +157,8 @@ def test_wrong_file_is_refused(load: Load, tmp_path: Path, toml: str, parts: lis
 @pytest.mark.parametrize(
     ("name", "value", "part"),
     [
-        ("ROUTER_INGRESS__PORT", "http", "ROUTER_INGRESS__PORT = 'http'"),
+        ("ROUTER_INGRESS__PORT", "http", "ROUTER_INGRESS__PORT = 'http': must be a whole number from 0 to 65535"),
+        ("ROUTER_WORKERS__PREFETCH", "many", "ROUTER_WORKERS__PREFETCH = 'many': must be a whole number above 0"),
         ("ROUTER_INGRESS__PROT", "1", "ROUTER_INGRESS__PROT: unknown setting"),
         ("ROUTER_INGRES__PORT", "1", "ROUTER_INGRES__PORT: unknown setting"),
         ("ROUTER_DATA_DIR__X", "1", "ROUTER_DATA_DIR__X: unknown setting"),
@@ -158,6 +168,19 @@ def test_wrong_file_is_refused(load: Load, tmp_path: Path, toml: str, parts: lis
 def test_wrong_variable_is_refused(load: Load, name: str, value: str, part: str) -> None:
     """A wrong value or a misspelt name in the environment is named as the variable."""
     assert part in refusal(load, "[ingress]\nkeepalive = 1", {name: value})
+
+
+def test_no_message_is_that_of_the_library(load: Load) -> None:
+    """Whatever kind of value a setting is given, the message says in our words what it takes."""
+    values = ("-1", "1.5", "true", '"x"', "[1]", "[[1]]", "{a = 1}", "1979-05-27", '"' + "1" * 5000 + '"')
+    for name, field in Settings.model_fields.items():
+        keys = type(field.default).model_fields if isinstance(field.default, BaseModel) else [""]
+        for toml in (f"[{name}]\n{key} = {value}" if key else f"{name} = {value}" for key in keys for value in values):
+            with contextlib.suppress(ConfigError):  # some values are fine
+                load(toml)
+                continue
+            message = refusal(load, toml)
+            assert not re.search(r"(?i)input|valid (integer|number|string|boolean|tuple)|class", message), message
 
 
 def test_absent_file_is_refused() -> None:

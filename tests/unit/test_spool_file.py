@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from config.errors import ConfigError
 from router.entry import Entry
@@ -164,6 +165,20 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
     assert list(left_over(file)) == []
     assert (tmp_path / "0.db").read_bytes() == broken
     file.close()
+
+
+def test_a_damaged_file_is_logged_once(tmp_path: Path) -> None:
+    """A process says once that a file is damaged, however often it looks, and the next process says it again."""
+    (tmp_path / "0.db").write_bytes(b"not a database" * 100)
+    with capture_logs() as logged:
+        file = SpoolFile.claim(tmp_path)
+        (tmp_path / "7.db").write_bytes(b"nor is this one" * 100)
+        for _ in range(3):
+            assert list(left_over(file)) == []
+        file.close()
+        SpoolFile.claim(tmp_path).close()
+    told = [(line["event"], Path(line["file"]).name) for line in logged]
+    assert told == [("spool_broken", "0.db"), ("spool_broken", "7.db"), ("spool_broken", "0.db")]
 
 
 def test_many_processes_at_once_get_a_file_each(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import RedisCluster
+from redis.exceptions import ConnectionError as RedisConnectionError
 from structlog.testing import capture_logs
 from support.servers import Server
 from support.stores import fake_store, real_store
@@ -18,7 +19,7 @@ from config.errors import ConfigError
 from config.settings import RedisSettings, Settings
 from router.keys import Keys
 from router.store import Store, connect
-from router.store_guard import StoreGuard, guarded
+from router.store_guard import StoreGuard, guarded, refuse_unsafe
 
 pytestmark = pytest.mark.real
 
@@ -168,6 +169,8 @@ async def test_a_store_that_is_away_is_judged_when_it_is_there(server: Server) -
             assert not process.stop.is_set()
             start(server, *EVICTING)
             await asyncio.wait_for(process.stop.wait(), 10)
+            assert not guard.is_settled  # so nothing was sent to it
+            assert isinstance(guard.error, RedisConnectionError)
 
     with capture_logs() as logged, pytest.raises(ConfigError, match="allkeys-lru"):
         await run()
@@ -251,8 +254,9 @@ async def test_a_check_that_breaks_breaks_nothing(server: Server, monkeypatch: p
     process = Process(server)
     with monkeypatch.context() as patch, capture_logs() as logged:
         patch.setattr(router.store_guard, "judge_server", broken)
-        async with process.running(interval=SOON):
+        async with process.running(interval=SOON) as guard:
             await eventually(lambda: len(said(logged, "store_check_failed")) > 1)
+            assert guard.is_settled
             assert not process.stop.is_set()
     assert logged[0]["exc_info"]
 
@@ -282,6 +286,34 @@ async def test_one_evicting_server_of_a_cluster_is_enough(cluster_url: str) -> N
                     pass
         finally:
             await set_policy(store, "noeviction")
+
+
+@pytest.mark.parametrize("cluster", [True, False])
+async def test_a_cluster_that_lacks_a_server_is_used(
+    server: Server, monkeypatch: pytest.MonkeyPatch, *, cluster: bool
+) -> None:
+    """One server of a Cluster that does not answer keeps nobody from the others; elsewhere there are no others."""
+
+    async def away(*_: object, **__: object) -> None:
+        raise RedisConnectionError("one of them is away")
+
+    monkeypatch.setattr(router.store_guard, "ask_servers", away)
+    process = Process(server)
+    process.store.cluster = cluster
+    async with process.running() as guard:
+        assert guard.is_settled is cluster
+
+
+async def test_who_starts_others_judges_the_store_for_them(server: Server) -> None:
+    """It is refused the same stores, for the same reason; one that is away is left to be judged later."""
+    process = Process(server)
+    await refuse_unsafe(process.store, process.settings)
+    start(server, *EVICTING)
+    with pytest.raises(ConfigError, match="allkeys-lru"):
+        await refuse_unsafe(process.store, process.settings)
+    server.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    await refuse_unsafe(process.store, process.settings)
+    await process.store.aclose()
 
 
 async def set_policy(store: Store, policy: str) -> str:

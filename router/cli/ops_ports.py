@@ -1,0 +1,39 @@
+"""The operations ports that processes on this machine have by these settings, and how they are asked."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import aiohttp
+
+from config.settings import Settings
+
+__all__ = ["TIMEOUT", "OpsPort", "addressable", "ops_ports"]
+
+TIMEOUT = aiohttp.ClientTimeout(total=2)
+
+_PORTS = 65_536
+_ANYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 - what is compared, not what is listened on
+
+
+class OpsPort(NamedTuple):
+    """A port, and the child of `up` that has it unless another process was there before."""
+
+    name: str
+    port: int
+    url: str
+
+
+def ops_ports(settings: Settings) -> Iterator[OpsPort]:
+    """Yield those of each ingress process and of the worker; none where the system chooses them."""
+    ops, processes = settings.ops, settings.ingress.processes
+    names = [f"ingress-{number + 1}" if processes > 1 else "ingress" for number in range(processes)]
+    for offset, name in enumerate([*names, "worker"]):
+        if ops.port and ops.port + offset < _PORTS:
+            yield OpsPort(name, ops.port + offset, f"http://{addressable(ops.host)}:{ops.port + offset}")
+
+
+def addressable(host: str) -> str:
+    """Return a host as it stands in a URL; one that means every address as the loopback."""
+    if host in _ANYWHERE:
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
