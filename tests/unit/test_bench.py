@@ -22,7 +22,7 @@ def bench() -> Iterator[dict[str, ModuleType]]:
     try:
         yield {
             name: importlib.import_module(f"bench.{name}")
-            for name in ("stats", "report", "plan", "targets", "bodies", "ledgers", "ours", "__main__")
+            for name in ("stats", "report", "plan", "targets", "bodies", "ledgers", "ours", "capacity")
         }
     finally:
         sys.path.remove(str(BENCHMARKS))
@@ -156,3 +156,29 @@ def test_items_are_counted_over_publishers(bench: dict[str, ModuleType]) -> None
         'event_router_items_total{outcome="duplicate",publisher="a"} 0.0\n'
     )
     assert bench["ours"].items_by_outcome(text) == {"accepted": 7, "duplicate": 0}
+
+
+def test_figures_go_into_their_place_in_a_page(bench: dict[str, ModuleType]) -> None:
+    """A page's own words stay when its figures are made again."""
+    report = bench["report"]
+    page = "Before.\n\n<!-- figures -->\n\nold\n\n<!-- end of figures -->\n\nAfter.\n"
+    once = report.insert("new", page)
+    assert once == page.replace("old", "new")
+    assert report.insert("new", once) == once
+    with pytest.raises(ValueError, match="no <!-- figures -->"):
+        report.insert("new", "a page without a place")
+
+
+def test_the_capacity_model_adds_up_what_an_event_costs(bench: dict[str, ModuleType]) -> None:
+    """Cores grow with the rate, and what is behind Redis with the subscriptions as well."""
+    capacity = bench["capacity"]
+    cost = capacity.Costs(ingress=60, append=12, worker=30, deliver=6, memory=1_000)
+    assert cost.rate_of(2) == pytest.approx(18_518.5, abs=1)
+    assert capacity.needs(cost, 10_000) == (10_000, 1, 1, 1, 36)
+    assert capacity.needs(cost, 100_000, subscriptions=3) == (100_000, 10, 5, 15, 360)
+
+
+def test_without_its_parts_there_is_no_capacity_model(bench: dict[str, ModuleType]) -> None:
+    """The model stands on measurements or not at all."""
+    with pytest.raises(KeyError):
+        bench["capacity"].costs([_document(bench, {"ours": [1]})])
