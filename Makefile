@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.stamp
 
 .DEFAULT_GOAL := setup
-.PHONY: setup run demo test coverage faults fuzz lint wheel lock clean
+.PHONY: setup run demo test coverage faults fuzz bench lint wheel lock clean
 
 setup: $(STAMP)
 
@@ -44,6 +44,12 @@ CASES ?= 20000
 fuzz: setup
 	PYTHONPATH=tests $(BIN)/python -m fuzz --cases $(CASES) $(SEED:%=--seed %) $(REPLAY:%=--replay %)
 
+# Measures it all beside others of its kind, or one PART; ROUNDS says how often, QUICK=1 for short rounds, FULL=1 for large
+# sizes: docs/performance.md.
+ROUNDS ?= 5
+bench: setup
+	PYTHONPATH=benchmarks $(BIN)/python -m bench $(PART) --rounds $(ROUNDS) $(QUICK:%=--quick) $(FULL:%=--full)
+
 lint: setup
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
@@ -63,7 +69,8 @@ lock:
 	"$$tmp/bin/pip" install --quiet --disable-pip-version-check uv; \
 	$(UV) pyproject.toml -o requirements.lock; \
 	printf 'hatchling>=1.27\neditables>=0.5\n' | \
-	$(UV) - pyproject.toml --group dev --constraints requirements.lock -o requirements-dev.lock
+	$(UV) - pyproject.toml --group dev --constraints requirements.lock -o requirements-dev.lock; \
+	for peers in python arq; do $(UV) benchmarks/peers/$$peers.in -o benchmarks/peers/$$peers.txt; done
 
 # All that was made here except ./data.
 clean:

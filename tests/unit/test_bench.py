@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -22,7 +23,7 @@ def bench() -> Iterator[dict[str, ModuleType]]:
     try:
         yield {
             name: importlib.import_module(f"bench.{name}")
-            for name in ("stats", "report", "plan", "targets", "bodies", "ledgers", "ours", "capacity")
+            for name in ("stats", "report", "plan", "targets", "bodies", "ledgers", "ours", "capacity", "plots")
         }
     finally:
         sys.path.remove(str(BENCHMARKS))
@@ -172,13 +173,25 @@ def test_figures_go_into_their_place_in_a_page(bench: dict[str, ModuleType]) -> 
 def test_the_capacity_model_adds_up_what_an_event_costs(bench: dict[str, ModuleType]) -> None:
     """Cores grow with the rate, and what is behind Redis with the subscriptions as well."""
     capacity = bench["capacity"]
-    cost = capacity.Costs(ingress=60, append=12, worker=30, deliver=6, memory=1_000)
-    assert cost.rate_of(2) == pytest.approx(18_518.5, abs=1)
+    cost = capacity.Costs(ingress=55, append=10, worker=25, deliver=5, memory=1_000)
+    assert cost.rate_of(2) == pytest.approx(21_052.6, abs=1)
     assert capacity.needs(cost, 10_000) == (10_000, 1, 1, 1, 36)
-    assert capacity.needs(cost, 100_000, subscriptions=3) == (100_000, 10, 5, 15, 360)
+    assert capacity.needs(cost, 100_000, subscriptions=3) == (100_000, 10, 5, 13, 360)
 
 
 def test_without_its_parts_there_is_no_capacity_model(bench: dict[str, ModuleType]) -> None:
     """The model stands on measurements or not at all."""
     with pytest.raises(KeyError):
         bench["capacity"].costs([_document(bench, {"ours": [1]})])
+
+
+def test_a_chart_is_well_formed_and_shows_every_subject(bench: dict[str, ModuleType]) -> None:
+    """Names are escaped, the longest bar is that of the largest median, and what was not measured has no chart."""
+    found = _document(bench, {"ours": [50, 60, 40], "A & B <C>": [100, 100, 100]})
+    drawn = ET.fromstring(bench["plots"].chart(found, "closed loop, 64 connections"))
+    space = "{http://www.w3.org/2000/svg}"
+    widths = [float(bar.attrib["width"]) for bar in drawn.iter(f"{space}rect")]
+    assert widths[1] == pytest.approx(2 * widths[0], rel=0.01)
+    assert {"ours", "A & B <C>"} <= {text.text for text in drawn.iter(f"{space}text")}
+    with pytest.raises(KeyError):
+        bench["plots"].chart(found, "another case")

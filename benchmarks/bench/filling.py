@@ -1,0 +1,92 @@
+"""Puts into a server what ingress and workers would have put there, many at once."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from bench.bodies import STREAM, event_id, notification
+from router import scripts
+from router.keys import Keys
+
+__all__ = ["GROUP", "KEYS", "dead_letters", "events", "finished", "retries", "stream"]
+
+GROUP = "bench"
+KEYS = Keys()
+_WINDOW = 7 * 24 * 3600 * 1000
+_AT_ONCE = 2_000
+_FAR = 4_000_000_000_000  # epoch milliseconds, in a hundred years
+_MANY = """
+for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do
+  local name = string.format('%s%012x', ARGV[3], i)
+  local values = {}
+  for f = 5, #ARGV do
+    values[f - 4] = (string.gsub(ARGV[f], 'NAME', name))
+  end
+  local id = redis.call('XADD', KEYS[1], '*', unpack(values))
+  if KEYS[2] then
+    redis.call('ZADD', KEYS[2], ARGV[4], id)
+  end
+end
+"""
+"""Adds entries numbered from ARGV[1] to ARGV[2]; NAME in a value is each one's id, which begins with ARGV[3]."""
+
+
+def events(client: Any, ids: Sequence[str], *, name: str = STREAM, size: int = 0) -> None:
+    """Append events to a stream as ingress does, with their markers."""
+    event = name.partition("/")[2]
+    for start in range(0, len(ids), 1000):
+        pipe = client.pipeline(transaction=False)
+        for at in range(start, min(start + 1000, len(ids)), scripts.BATCH):
+            batch = ids[at : at + scripts.BATCH]
+            fields = [p for id_ in batch for p in ("id", id_, "at", 1, "raw", notification(id_, event, size))]
+            call = scripts.append(KEYS.events(name), [KEYS.seen(name, id_) for id_ in batch], fields, _WINDOW)
+            pipe.eval(call.script.source, len(call.keys), *call.keys, *call.args)
+        pipe.execute()
+
+
+def stream(client: Any, number: int, space: int) -> None:
+    """Append so many events, of an id space, without markers."""
+    _many(client, (KEYS.events(STREAM),), number, space, _event())
+
+
+def finished(client: Any, number: int) -> None:
+    """Leave so many events in the stream that the group has finished."""
+    stream(client, number, 1)
+    client.xgroup_create(KEYS.events(STREAM), GROUP, "$", mkstream=True)
+
+
+def retries(client: Any, number: int) -> None:
+    """Schedule so many retries, due in a hundred years."""
+    keys = (KEYS.parked(STREAM, GROUP), KEYS.due(STREAM, GROUP))
+    _many(client, keys, number, 2, (*_event(), "attempts", 1, "crashes", 0, "history", _history(1)))
+
+
+def dead_letters(client: Any, number: int) -> None:
+    """Leave so many dead letters of three attempts; a hundredth failed in another way than the rest."""
+    key = KEYS.dead(STREAM, GROUP)
+    reason = ("reason", "failed 3 of 3 attempts")
+    usual = (*_event(), "attempts", 3, "crashes", 0, "history", _history(3), *reason)
+    _many(client, (key,), number - number // 100, 3, usual)
+    rare = (*_event(), "attempts", 3, "crashes", 0, "history", _history(3, "KeyError"), *reason)
+    _many(client, (key,), number // 100, 4, rare)
+
+
+def _event() -> tuple[Any, ...]:
+    return ("id", "NAME", "at", 1_760_000_000_000, "raw", notification("NAME"))
+
+
+def _history(attempts: int, error: str = "TimeoutError") -> str:
+    trace = 'Traceback (most recent call last):\n  File "sync.py", line 12, in sync\n' * 3
+    at = "2026-01-01T00:00:00+00:00"
+    lines = (
+        {"at": at, "attempt": attempt, "error": error, "message": "customer NAME", "traceback": trace}
+        for attempt in range(1, attempts + 1)
+    )
+    return "\n".join(map(json.dumps, lines))
+
+
+def _many(client: Any, keys: Sequence[str], number: int, space: int, fields: Sequence[Any]) -> None:
+    prefix = event_id(0, space)[:-12]
+    for start in range(0, number, _AT_ONCE):
+        last = min(number, start + _AT_ONCE) - 1
+        client.eval(_MANY, len(keys), *keys, start, last, prefix, _FAR, *fields)
