@@ -11,6 +11,7 @@ from router.append import Appender
 from router.batch import Batch
 from router.drain import Drain
 from router.durability import Confirmation
+from router.ending import end
 from router.spool import Spool
 from router.store import Store
 from router.store_guard import StoreGuard
@@ -66,9 +67,7 @@ class Intake:
     async def _close(self) -> None:
         if self.spool is None or self._draining is None:
             return
-        while not self._draining.done():  # on Python 3.11 redis-py can swallow a cancellation
-            self._draining.cancel()
-            await asyncio.wait([self._draining], timeout=0.2)
+        await end([self._draining])
         await self.spool.close()
 
 

@@ -21,6 +21,7 @@ from config.settings import Settings
 from config.urls import redact_url
 from router import logs
 from router.backoff import Backoff
+from router.ending import end
 from router.store import STORE_ERRORS, Store, StoreUnavailable
 from router.store_checks import Check, judge_server
 from router.store_facts import ask_servers
@@ -49,9 +50,7 @@ async def guarded(
         await guard.wait_for_first_look(_PATIENCE)
         yield guard
     finally:
-        while not watching.done():  # asked again: inside redis-py a cancellation can get lost on Python 3.11
-            watching.cancel()
-            await asyncio.wait([watching], timeout=0.2)
+        await end([watching])
     guard.raise_refusal()
 
 

@@ -1,11 +1,11 @@
 """One subscription at work in this process: its parts, started and stopped together."""
 
 import asyncio
-from collections.abc import Sequence
 
 from config.settings import WorkerSettings
 from router.backoff import Backoff
 from router.catalogue import Catalogue
+from router.ending import end
 from router.store import STORE_ERRORS, Store
 from workers.context import Context
 from workers.executor import Executor
@@ -78,7 +78,7 @@ class Consumer:
             await asyncio.gather(*(reader.stop() for reader in self._readers))
             await asyncio.wait([reading], timeout=0.2)
         await self._executor.stop(grace)
-        await _end(self._keeping)
+        await end(self._keeping)
         await self._leave()
 
     async def failed(self) -> None:
@@ -126,12 +126,3 @@ class Consumer:
 
     def _settled(self) -> None:
         self._pace.settled()
-
-
-async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel tasks until they have ended: on Python 3.11 `wait_for`, inside redis-py, can swallow a cancellation."""
-    pending = {task for task in tasks if not task.done()}
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=0.2)

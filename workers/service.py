@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from config.settings import Settings
 from router.access import open_store
 from router.catalogue import Catalogue
+from router.ending import end
 from router.ops import OpsServer
 from router.process_name import process_name
 from router.service import store_check
@@ -85,9 +86,7 @@ async def _run(
     finally:
         log.info("worker_stopping")
         ops.not_ready("stopping")
-        for task in (stopping, *running):
-            task.cancel()
-        await asyncio.gather(stopping, *running, return_exceptions=True)
+        await end([stopping, *running])
         await asyncio.gather(*(consumer.stop() for consumer in consumers))
         await ops.stop()
     log.info("worker_stopped")
