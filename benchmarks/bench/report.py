@@ -116,7 +116,8 @@ def _capacity(documents: Sequence[Document]) -> str:
     except KeyError:
         return ""
     head = ("events/s", "ingress cores", "Redis primaries", "worker cores", "GB an hour")
-    rows = [tuple(map(number, needs(cost, rate))) for rate in RATES]
+    found = [needs(cost, rate) for rate in RATES]
+    rows = [(*(f"{count:,}" for count in need[:-1]), number(need.memory)) for need in found]
     return "\n\n".join(filter(None, ["### Capacity", _table(head, rows), _checked(cost, documents)]))
 
 

@@ -22,7 +22,7 @@ LOOP = "bare redis-py loop"
 FASTSTREAM = "FastStream"
 TASKIQ = "taskiq-redis"
 BULLMQ = "BullMQ"
-CONCURRENCY = 1
+CONCURRENCY = 100
 _SUBJECTS = Path(__file__).with_name("subjects")
 _KEY = filling.KEYS.events(STREAM)
 
