@@ -71,7 +71,7 @@ def number(value: float) -> str:
 
 
 def _facts(found: Document) -> str:
-    return _table(("fact", "value"), [(name, value) for name, value in found["facts"].items()])
+    return _table(("fact", "value"), [row for row in found["facts"].items() if row[0] != "used by others"])
 
 
 def _verdicts(documents: Sequence[Document]) -> str:
@@ -85,9 +85,10 @@ def _verdicts(documents: Sequence[Document]) -> str:
 def _part(found: Document) -> str:
     cases = dict.fromkeys(figure["case"] for figure in found["figures"])
     tables = [_case(found, case) for case in cases]
-    others = found["facts"].get("used by others", "")
-    said = f"{found['notes']}\n\n{found['rounds']} interleaved rounds at most, {found['seconds']:.0f} s in all"
-    said += f"; others used {others} meanwhile." if others else "."
+    rounds = max((len(values) for figure in found["figures"] for values in figure["measures"].values()), default=0)
+    others = found["facts"].get("used by others", "an unknown part of the processors")
+    ran = f"{rounds} interleaved rounds of the {found['size']} sizes, {found['seconds']:.0f} s in all"
+    said = f"{found['notes']}\n\n{ran}; others used {others} meanwhile."
     problems = "\n".join(f"- Not as it should be: {problem}" for problem in found["problems"])
     return "\n\n".join(filter(None, [f"### {found['title']}", said, problems, *tables]))
 

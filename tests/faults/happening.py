@@ -58,7 +58,8 @@ class Explainer:
 
     def _cause(self, number: int, double: Double) -> str | None:
         happening = self._happenings[number]
-        if cause := _cause_in_hand(happening, double):
+        lag = _LAG + self._hindered(double.first.at, happening.began)
+        if cause := _cause_in_hand(happening, double, lag):
             return cause
         cause = _cause_in_store(happening, double)
         key = (number, double.subscription, double.id)
@@ -67,9 +68,14 @@ class Explainer:
         self._began_again.add(key)
         return cause
 
+    def _hindered(self, since: float, until: float) -> float:
+        """Return for how many of the seconds between two times faults kept the workers from acknowledging."""
+        faults = [one for one in self._happenings if one.fault != STARVED]
+        return sum(max(0.0, min(until, one.ended + (one.whole or 0.0)) - max(since, one.began)) for one in faults)
 
-def _cause_in_hand(happening: Happening, double: Double) -> str | None:
-    """Return how a fault explains a double of an event that a worker had in hand.
+
+def _cause_in_hand(happening: Happening, double: Double, lag: float) -> str | None:
+    """Return how a fault explains a double of an event that a worker had in hand; `lag` is how old it may have been.
 
     A killed worker had handled it but not said so; one that was cut off lost it to another, and handled it too; a
     server that was killed forgot that it was done.
@@ -77,7 +83,7 @@ def _cause_in_hand(happening: Happening, double: Double) -> str | None:
     first, again = double.first, double.again
     began, ended = happening.began, happening.ended
     after = began <= again.at <= ended + _AFTERMATH
-    forgotten = after and began - _LAG <= first.at <= ended
+    forgotten = after and began - lag <= first.at <= ended
     if forgotten and first.pid in happening.killed and again.pid != first.pid:
         return "worker killed"
     lost = after and first.at <= ended + _LAG and again.at - first.at <= ended - began + 2 * _LAG

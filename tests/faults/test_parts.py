@@ -116,6 +116,13 @@ def test_a_fault_explains_only_what_it_can_have_caused(
     assert Explainer([happening])(handled_twice) == cause
 
 
+@pytest.mark.parametrize(("handled_at", "cause"), [(6.5, "worker killed"), (4.5, None)])
+def test_while_the_store_was_away_nothing_could_be_acknowledged(handled_at: float, cause: str | None) -> None:
+    """A killed worker may have handled an event as much longer before as another fault kept it from saying so."""
+    away, killed = Happening("take the server away", "", 7.0, 9.0, whole=0.5), Happening("", "", 10.0, 10.1, killed={1})
+    assert Explainer([away, killed])(double(handled_at, 13.0, 1, 2)) == cause
+
+
 def test_a_group_that_begins_again_brings_an_event_once() -> None:
     """A group that was destroyed explains one double of an event, and no second."""
     explain = Explainer([Happening("", "", 10.0, 10.5, destroyed={("sub", STREAM)})])
