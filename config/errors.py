@@ -1,6 +1,6 @@
-"""The root of every error this package raises on purpose."""
+"""The root of every error this package raises on purpose, and how any error is told in a line."""
 
-__all__ = ["ConfigError", "RouterError"]
+__all__ = ["ConfigError", "RouterError", "told"]
 
 
 class RouterError(Exception):
@@ -9,3 +9,8 @@ class RouterError(Exception):
 
 class ConfigError(RouterError):
     """A setting, secret or catalogue file is wrong; raised at start, before anything is accepted."""
+
+
+def told(error: BaseException) -> str:
+    """Return the class and the text of an error, for logs and messages."""
+    return f"{type(error).__name__}: {error}"

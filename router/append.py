@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from redis.exceptions import ResponseError
 
+from config.errors import told
 from router import logs
 from router.batch import Batch, Outcome
 from router.entry import Entry, Waiting
@@ -112,7 +113,7 @@ class Appender:
     def _say_failed(self, error: BaseException) -> None:
         """Log the first failure in a row: each request would only say the same."""
         if not self._failing:
-            _log.warning("append_failed", error=f"{type(error).__name__}: {error}")
+            _log.warning("append_failed", error=told(error))
         self._failing = True
 
     def _store_failed(self, error: BaseException, answers: Sequence[tuple[Waiting, Sequence[Outcome]]]) -> None:
@@ -129,6 +130,6 @@ def _error_of(flags: Sequence[Outcome]) -> BaseException | None:
 
 
 def _unavailable(error: BaseException) -> StoreUnavailable:
-    unavailable = StoreUnavailable(f"the store did not append: {type(error).__name__}: {error}")
+    unavailable = StoreUnavailable(f"the store did not append: {told(error)}")
     unavailable.__cause__ = error
     return unavailable

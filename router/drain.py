@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
+from config.errors import told
 from router import logs
 from router.backoff import Backoff
 from router.batch import Batch
@@ -97,7 +98,7 @@ class Drain:
         self._spool.refused(error)
         if self._is_time_to_say():
             waiting = {"entries": self._spool.entries, "bytes": self._spool.bytes, "age": round(self._spool.age)}
-            _log.warning("spool_waiting", **waiting, stream=stream, error=f"{type(error).__name__}: {error}")
+            _log.warning("spool_waiting", **waiting, stream=stream, error=told(error))
 
     def _is_time_to_say(self) -> bool:
         now = self._monotonic()

@@ -19,15 +19,15 @@ from config.publishers import Publisher
 from config.settings import Settings
 from router.addresses import AllowList
 from router.append import Appender
-from router.body import BadBody
 from router.catalogue import Catalogue
-from router.connection import Connection, Malformed
 from router.entry import Entry
+from router.http_body import BadBody
+from router.http_connection import Connection, Malformed
+from router.http_response import Response
 from router.identify import Identified, Unreadable, identify
 from router.keys import Keys
 from router.metrics import IngressMetrics
 from router.problems import problem
-from router.response import Response
 from router.secrets import secrets_of
 from router.signature import verify
 from router.store import StoreUnavailable

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from config.errors import told
 from router.store import Store, StoreUnavailable
 
 __all__ = ["PAGE", "Entry", "Span", "checked", "forward", "moment_of", "newest_first", "order_of"]
@@ -53,7 +54,7 @@ def checked(replies: Sequence[Any]) -> list[Any]:
     """Return the replies of a round trip; raises StoreUnavailable with the first error among them."""
     for reply in replies:
         if isinstance(reply, BaseException):
-            raise StoreUnavailable(f"{type(reply).__name__}: {reply}") from reply
+            raise StoreUnavailable(told(reply)) from reply
     return list(replies)
 
 

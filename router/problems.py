@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from router.response import Response
+from router.http_response import Response
 
 __all__ = ["problem"]
 

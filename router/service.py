@@ -7,17 +7,17 @@ import socket
 import structlog
 from prometheus_client import CollectorRegistry
 
-from config.errors import ConfigError
+from config.errors import ConfigError, told
 from config.settings import IngressSettings, Settings
 from router.access import open_store
 from router.catalogue import Catalogue
+from router.http_server import Server
 from router.ingress import Ingress
 from router.intake import Intake
 from router.metrics import IngressMetrics
 from router.ops import OpsServer
 from router.process_name import process_name
 from router.secrets import secrets_of
-from router.server import Server
 from router.signals import watch_parent
 from router.spool import Spool
 from router.store import STORE_ERRORS, Store
@@ -137,7 +137,7 @@ async def store_check(store: Store) -> dict[str, bool | str]:
     try:
         await store.client.ping()
     except STORE_ERRORS as error:
-        return {"store": f"{type(error).__name__}: {error}"}
+        return {"store": told(error)}
     return {"store": True}
 
 

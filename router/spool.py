@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from config.errors import told
 from router import logs
 from router.entry import Entry, Waiting
 from router.spool_file import Row, SpoolFile, left_over, size_of
@@ -133,9 +134,9 @@ class Spool:
 
     def refused(self, error: BaseException, *, away: bool = False) -> None:
         """Take note that the store does not take what it should; `away`: it does not answer at all."""
-        if not self.reason:
-            _log.warning("spooling_started", error=f"{type(error).__name__}: {error}")
-        self.reason = f"{type(error).__name__}: {error}"
+        before, self.reason = self.reason, told(error)
+        if not before:
+            _log.warning("spooling_started", error=self.reason)
         self.store_is_away = self.store_is_away or away
         self._stuck.set()
         self._work.set()

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from config.errors import told
 from config.settings import WorkerSettings
 from router.backoff import Backoff
 from router.catalogue import Catalogue
@@ -113,7 +114,7 @@ class Consumer:
                 if not context.held and await forget(context, context.consumer):
                     await self._sign_off()
         except STORE_ERRORS as error:
-            context.log.warning("leave_failed", error=f"{type(error).__name__}: {error}")
+            context.log.warning("leave_failed", error=told(error))
         context.log.info("subscription_stopped", unsettled=len(context.held))
 
     async def _sign_off(self) -> None:

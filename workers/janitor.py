@@ -11,6 +11,7 @@ from typing import Self
 import structlog
 from redis.exceptions import ResponseError
 
+from config.errors import told
 from config.settings import RetentionSettings
 from router.catalogue import Catalogue
 from router.store import STORE_ERRORS, Store
@@ -59,7 +60,7 @@ class Janitor:
             if await self._claim():
                 await self._retention.round()
         except STORE_ERRORS as error:
-            log.warning("retention_failed", error=f"{type(error).__name__}: {error}")
+            log.warning("retention_failed", error=told(error))
         except Exception:  # events are handled, whether old ones are removed or not
             log.exception("retention_broken")
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from config.errors import ConfigError
+from config.errors import ConfigError, told
 from workers.subscription import Subscription
 
 __all__ = ["BrokenModule", "load_subscriptions"]
@@ -21,7 +21,7 @@ class BrokenModule(ConfigError):
 
     def __init__(self, name: str, error: BaseException) -> None:
         self.traceback = _traceback(error)
-        super().__init__(f"{name} cannot be imported: {type(error).__name__}: {error}")
+        super().__init__(f"{name} cannot be imported: {told(error)}")
 
 
 def load_subscriptions(modules: Sequence[str]) -> list[Subscription]:

@@ -6,6 +6,8 @@ Every loop of a consumer notices an outage, and tries again each second: a line 
 from collections.abc import Callable
 from typing import Any
 
+from config.errors import told
+
 __all__ = ["Outage"]
 
 _SAY_AGAIN = 60.0  # seconds
@@ -28,7 +30,7 @@ class Outage:
         if not self._failing or now - self._said_at >= _SAY_AGAIN:
             self._said_at = now
             seconds = round(now - self._since)
-            self._log.warning("store_failed", doing=what, error=f"{type(error).__name__}: {error}", for_seconds=seconds)
+            self._log.warning("store_failed", doing=what, error=told(error), for_seconds=seconds)
         self._failing.add(what)
 
     def over(self, what: str) -> None:

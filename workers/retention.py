@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import structlog
 from redis.exceptions import ResponseError
 
+from config.errors import told
 from config.settings import RetentionSettings
 from router import scripts
 from router.catalogue import Catalogue
@@ -123,7 +124,7 @@ class Retention:
         failed: dict[str, list[str]] = {}
         for call, reply in zip(calls, replies, strict=True):
             if isinstance(reply, BaseException):
-                failed.setdefault(f"{type(reply).__name__}: {reply}", []).append(call.keys[0])
+                failed.setdefault(told(reply), []).append(call.keys[0])
         for error, keys in failed.items():
             log.warning("retention_refused", error=error, number=len(keys), keys=keys[:_NAMED])
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from config.errors import told
 from router import scripts
 from router.store import STORE_ERRORS
 from workers.context import Context
@@ -36,7 +37,7 @@ class Sweeper:
                     await self.recover(consumer, idle=int(context.settings.lease * 1000))
                 self._recovered()
             except STORE_ERRORS as error:
-                context.log.warning("sweep_failed", error=f"{type(error).__name__}: {error}")
+                context.log.warning("sweep_failed", error=told(error))
             await asyncio.sleep(context.settings.sweep_interval * context.random.uniform(0.75, 1.25))
 
     async def orphans(self) -> list[str]:

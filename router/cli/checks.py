@@ -14,10 +14,10 @@ from router.store_checks import Check
 
 __all__ = [
     "Conversation",
-    "Held",
+    "LeftFile",
     "SpoolFolder",
     "Spooling",
-    "Waiting",
+    "UsedFile",
     "judge_conversation",
     "judge_publishers",
     "judge_spool",
@@ -43,7 +43,7 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class LeftFile:
     """A spool file that no process holds: its bytes on disk, and how many events it has (None: it cannot be read)."""
 
     file: Path
@@ -52,7 +52,7 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class UsedFile:
     """A spool file that a running ingress has locked: its bytes on disk. What waits in it only that ingress can say."""
 
     file: Path
@@ -77,8 +77,8 @@ class SpoolFolder:
     writable: bool
     free: int
     taken: int = 0
-    waiting: Sequence[Waiting] = field(default_factory=tuple)
-    held: Sequence[Held] = field(default_factory=tuple)
+    waiting: Sequence[LeftFile] = field(default_factory=tuple)
+    held: Sequence[UsedFile] = field(default_factory=tuple)
 
 
 def judge_publishers(settings: Settings, catalogue: Catalogue) -> Iterator[Check]:
@@ -105,7 +105,7 @@ def judge_spool(spool: SpoolFolder, most: int) -> Iterator[Check]:
         yield _left_over(left)
 
 
-def judge_spooling(held: Sequence[Held], found: Sequence[Spooling]) -> Iterator[Check]:
+def judge_spooling(held: Sequence[UsedFile], found: Sequence[Spooling]) -> Iterator[Check]:
     """Say what running ingresses spool: those that were asked, and the files of those that could not be."""
     for spooling in found:
         yield _spooling(spooling)
@@ -151,7 +151,7 @@ def _room(spool: SpoolFolder, most: int) -> Check:
     return Check(name, "ok", room)
 
 
-def _left_over(left: Waiting) -> Check:
+def _left_over(left: LeftFile) -> Check:
     name, size = f"spool file {left.file.name}", _kib(left.size)
     if left.events is None:
         advice = f"let ingress read {left.file}; if it is damaged, keep it: sqlite3 FILE .recover may save its events"

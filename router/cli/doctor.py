@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import typer
 
-from config.errors import ConfigError
+from config.errors import ConfigError, told
 from config.settings import Settings
 from config.sources import load_settings
 from config.urls import redact_url
@@ -111,6 +111,6 @@ async def _judge(name: str, ask: Ask, settings: Settings) -> list[Check]:
     except STORE_ERRORS as error:
         if not name:
             raise
-        detail = f"{type(error).__name__}: {error}"
+        detail = told(error)
         return [Check(f"server {name}", "failed", detail, "start it, or wait until the Cluster has replaced it")]
     return [*judge_server(server, settings), *judge_conversation(conversation)]

@@ -18,7 +18,7 @@ import aiohttp
 from redis.exceptions import ResponseError
 
 from config.settings import Settings
-from router.cli.checks import Conversation, Held, SpoolFolder, Spooling, Waiting
+from router.cli.checks import Conversation, LeftFile, SpoolFolder, Spooling, UsedFile
 from router.cli.ops_ports import TIMEOUT, ops_ports
 from router.ops import PROCESS_HEADER
 from router.store_facts import Ask, is_denied
@@ -46,8 +46,8 @@ def look_at_spool(folder: Path) -> SpoolFolder:
         writable,
         shutil.disk_usage(there).free,
         sum(map(_size, files)),
-        tuple(file for file in found if isinstance(file, Waiting)),
-        tuple(file for file in found if isinstance(file, Held)),
+        tuple(file for file in found if isinstance(file, LeftFile)),
+        tuple(file for file in found if isinstance(file, UsedFile)),
     )
 
 
@@ -71,17 +71,16 @@ async def _ask_ingress(session: aiohttp.ClientSession, url: str) -> Spooling | N
     return Spooling(unquote(name), int(figures["entries"]), int(figures["bytes"]), figures["age_seconds"])
 
 
-def _look_at(file: Path) -> Waiting | Held | None:
+def _look_at(file: Path) -> LeftFile | UsedFile | None:
     """Return what waits in a file, or that the ingress it belongs to runs; None when nothing waits."""
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True, timeout=0)) as database:
             (events,) = database.execute("SELECT COUNT(*) FROM waiting").fetchone()
     except sqlite3.Error as error:
-        held = error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-        if held:
-            return Held(file, _size(file))
-        return None if "no such table" in str(error) else Waiting(file, _size(file), None)
-    return Waiting(file, _size(file), events) if events else None
+        if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return UsedFile(file, _size(file))
+        return None if "no such table" in str(error) else LeftFile(file, _size(file), None)
+    return LeftFile(file, _size(file), events) if events else None
 
 
 def _size(file: Path) -> int:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
 
-from config.errors import ConfigError, RouterError
+from config.errors import ConfigError, RouterError, told
 from config.settings import Settings
 from config.sources import load_settings
 from config.urls import redact_url
@@ -55,6 +55,6 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Session]:
         except BrokenPipeError:  # of stdout: it is an OSError, but none of the store
             raise
         except (StoreUnavailable, *STORE_ERRORS) as error:
-            text = str(error) if isinstance(error, StoreUnavailable) else f"{type(error).__name__}: {error}"
+            text = str(error) if isinstance(error, StoreUnavailable) else told(error)
             where = redact_url(settings.redis.url)
             raise StoreUnavailable(f"the store ({where}) cannot be used: {text}; {advice_on(text)}") from error

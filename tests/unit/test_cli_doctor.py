@@ -16,10 +16,10 @@ from config.settings import OpsSettings, RedisSettings, Settings
 from router.catalogue import Catalogue
 from router.cli.checks import (
     Conversation,
-    Held,
+    LeftFile,
     SpoolFolder,
     Spooling,
-    Waiting,
+    UsedFile,
     judge_conversation,
     judge_publishers,
     judge_spool,
@@ -137,7 +137,7 @@ def test_room_for_the_spool(found: dict[str, Any], state: str) -> None:
 
 def test_what_was_left_over() -> None:
     """Each file that waits for an ingress is told with its size, and how its events get into the store."""
-    files = (Waiting(Path("data/spool/0.db"), 8192, 3), Waiting(Path("data/spool/1.db"), 10, None))
+    files = (LeftFile(Path("data/spool/0.db"), 8192, 3), LeftFile(Path("data/spool/1.db"), 10, None))
     folder = SpoolFolder(Path("data/spool"), writable=True, free=200 * MIB, waiting=files)
     _, first, second = judge_spool(folder, 1)
     assert (first.name, first.state) == ("spool file 0.db", "warning")
@@ -149,7 +149,7 @@ def test_what_was_left_over() -> None:
 
 def test_what_running_ingresses_spool() -> None:
     """An ingress that spools is warned of with how much, and since when; one that does not is fine."""
-    held = [Held(Path("data/spool/0.db"), 8192), Held(Path("data/spool/1.db"), 4096)]
+    held = [UsedFile(Path("data/spool/0.db"), 8192), UsedFile(Path("data/spool/1.db"), 4096)]
     found = [Spooling("host-1", 3, 2048, 130.0), Spooling("host-2", 0, 0, 0.0)]
     first, second, *files = judge_spooling(held, found)
     assert (first.name, first.state) == ("spool of host-1", "warning")
@@ -161,7 +161,7 @@ def test_what_running_ingresses_spool() -> None:
 
 def test_a_spool_that_nobody_tells_of() -> None:
     """A file in use whose ingress was not found is shown with what is known, and where the rest can be read."""
-    (file,) = judge_spooling([Held(Path("data/spool/0.db"), 8192)], [])
+    (file,) = judge_spooling([UsedFile(Path("data/spool/0.db"), 8192)], [])
     assert file.state == "ok"
     assert "8 KiB on disk; event_router_spool_entries" in file.detail
 

@@ -26,11 +26,11 @@ from config.settings import Settings
 from router.append import Appender
 from router.batch import Batch
 from router.catalogue import Catalogue
-from router.connection import Connection
+from router.http_connection import Connection
+from router.http_server import Server
 from router.ingress import Ingress
 from router.keys import Keys
 from router.metrics import IngressMetrics
-from router.server import Server
 from router.store import Store, connect
 
 SLUG = "visma-net-financial"

@@ -11,9 +11,9 @@ from aiohttp.http import RawRequestMessage
 from support.waiting import eventually
 
 from config.settings import IngressSettings
-from router.connection import Connection
-from router.response import Response
-from router.server import Server
+from router.http_connection import Connection
+from router.http_response import Response
+from router.http_server import Server
 
 PATIENCE = 0.2
 

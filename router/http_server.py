@@ -3,7 +3,7 @@
 import asyncio
 
 from config.settings import IngressSettings
-from router.connection import Application, Connection
+from router.http_connection import Application, Connection
 
 __all__ = ["Server"]
 

@@ -19,12 +19,12 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from config.settings import IngressSettings
 from router import logs
-from router.body import BadBody, Body, BodyTooSlow
 from router.deadline import Deadline
-from router.response import CONTINUE, Response
+from router.http_body import BadBody, Body, BodyTooSlow
+from router.http_response import CONTINUE, Response
 
 if TYPE_CHECKING:
-    from router.server import Server
+    from router.http_server import Server
 
 __all__ = ["Application", "Connection", "Malformed"]
 

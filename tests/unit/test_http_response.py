@@ -1,8 +1,8 @@
-"""The bytes of answers: `router/response.py`."""
+"""The bytes of answers: `router/http_response.py`."""
 
 from email.utils import parsedate_to_datetime
 
-from router.response import Response
+from router.http_response import Response
 
 
 def parts(data: bytes) -> tuple[str, dict[str, str], bytes]:

@@ -1,4 +1,4 @@
-"""Many requests on one connection, and its end at every stage: `router/connection.py`, on both event loops."""
+"""Many requests on one connection, and its end at every stage: `router/http_connection.py`, on both event loops."""
 
 import asyncio
 import gc
@@ -14,10 +14,10 @@ from aiohttp.http import RawRequestMessage
 from support.waiting import eventually
 
 from config.settings import IngressSettings
-from router import connection as module
-from router.connection import Connection
-from router.response import Response
-from router.server import Server
+from router import http_connection as module
+from router.http_connection import Connection
+from router.http_response import Response
+from router.http_server import Server
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
