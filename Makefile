@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.stamp
 
 .DEFAULT_GOAL := setup
-.PHONY: setup run demo test coverage faults fuzz bench lint wheel lock clean
+.PHONY: setup run demo test browser coverage faults fuzz bench lint docs audit wheel lock clean alerts containers
 
 setup: $(STAMP)
 
@@ -26,7 +26,11 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -n 3 --dist worksteal
 
-# The same, counting the lines that no test reaches; takes half as long again.
+# The console in a real browser: the Chromium of the system, or the one that CHROMIUM names. Leaves pictures in build/browser.
+browser: setup
+	$(BIN)/python -m pytest tests/browser
+
+# The same as `test`, counting the lines that no test reaches; takes half as long again.
 coverage: setup
 	$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=term-missing:skip-covered
 
@@ -50,10 +54,32 @@ ROUNDS ?= 5
 bench: setup
 	PYTHONPATH=benchmarks $(BIN)/python -m bench $(PART) --rounds $(ROUNDS) $(QUICK:%=--quick) $(FULL:%=--full)
 
+# Brings compose.yaml up and restarts all of it under load, with COMPOSE and ENGINE: docs/deploy.md.
+COMPOSE ?= docker compose
+ENGINE ?= docker
+containers: setup
+	PYTHONPATH=tests $(BIN)/python -m containers --compose "$(COMPOSE)" --engine "$(ENGINE)"
+
 lint: setup
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
+
+# Asks an advisory service about every locked package; 3 says that it could not be asked about all of them.
+audit:
+	$(PYTHON) .ci/audit requirements.lock requirements-dev.lock
+
+# Writes the pages of docs/ that follow from the code; a test fails while one is stale.
+docs: setup
+	$(BIN)/python docs/generate.py
+	PYTHONPATH=tests $(BIN)/python -m support.metric_tables
+
+# What Prometheus makes of the alerts; PROMTOOL comes with it.
+PROMTOOL ?= promtool
+alerts:
+	$(PROMTOOL) check config --syntax-only config/prometheus/prometheus.yml
+	$(PROMTOOL) check rules config/prometheus/alerts.yml
+	$(PROMTOOL) test rules config/prometheus/alerts_test.yml
 
 wheel: setup
 	rm -rf dist

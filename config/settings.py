@@ -1,5 +1,6 @@
 """The settings: one frozen object, checked once at start. `router.toml` beside this module explains every one."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,10 +18,13 @@ __all__ = [
     "RedisSettings",
     "RetentionSettings",
     "Settings",
+    "TracingSettings",
     "WorkerSettings",
     "fold_slug",
     "split_list",
 ]
+
+_TOKEN = re.compile(r"[!-~]{16,512}")  # visible ASCII
 
 
 def fold_slug(slug: str) -> str:
@@ -33,18 +37,44 @@ def split_list(value: object) -> object:
     return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
 
+def _some(value: object) -> object:
+    """Cut a text into its items, of which there must be one: `$A,$B` with neither set must not let everyone in."""
+    items = split_list(value)
+    if isinstance(value, str) and not items:
+        raise ValueError("names no network; leave it out to have none")
+    return items
+
+
+def _no_strangers(networks: tuple[IPvAnyNetwork, ...]) -> tuple[IPvAnyNetwork, ...]:
+    if any(network.prefixlen == 0 for network in networks):
+        raise ValueError("must not be every address: anyone could then claim any; name the proxies")
+    return networks
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
+
+
+def _token(value: object) -> object:
+    """Take a bearer token as it can stand in a header; a wrong one is never repeated by the message."""
+    if value == "" or value is None:
+        return None
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if not isinstance(text, str) or not _TOKEN.fullmatch(text.strip()):
+        raise ValueError("must be a text of 16 to 512 letters, digits or signs, without blanks")
+    return text.strip()
 
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 SecondsOrOff = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Host = Annotated[str, Field(min_length=1)]
-Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(split_list)]
+Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_some)]
+Proxies = Annotated[Networks, AfterValidator(_no_strangers)]
 Slugs = Annotated[tuple[str, ...], BeforeValidator(split_list)]
 Secrets = Annotated[tuple[Annotated[SecretStr, Field(min_length=1)], ...], BeforeValidator(split_list)]
 OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
+Token = Annotated[SecretStr | None, BeforeValidator(_token)]
 
 
 class _Section(BaseModel):
@@ -76,16 +106,19 @@ class IngressSettings(_Section):
     spool_max_bytes: int = Field(default=1024**3, ge=0)
     retry_after: int = Field(default=5, gt=0)
     allow: Networks = ()
-    trusted_proxies: Networks = ()
+    trusted_proxies: Proxies = ()
+    rate_limit: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    rate_burst: int = Field(default=100, gt=0)
     dedup_window: int = Field(default=7 * 24 * 3600, gt=0)
     shutdown_timeout: Seconds = 20
 
 
 class OpsSettings(_Section):
-    """The port for health, readiness and metrics."""
+    """The port for health, readiness and metrics, and the bearer token that whoever asks for more must have."""
 
     host: Host = "127.0.0.1"
     port: Port = 9090
+    token: Token = None
 
 
 class WorkerSettings(_Section):
@@ -116,6 +149,13 @@ class LogSettings(_Section):
     format: Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)] = "auto"
 
 
+class TracingSettings(_Section):
+    """Whether spans are made, and of which share of the requests."""
+
+    enabled: bool = False
+    sample_ratio: float = Field(default=1.0, ge=0, le=1)
+
+
 class Settings(BaseSettings):
     """All settings. Made by `load_settings`; made directly, it reads neither file nor environment."""
 
@@ -127,6 +167,7 @@ class Settings(BaseSettings):
     workers: WorkerSettings = WorkerSettings()
     retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
     data_dir: Path = Path("data")
     publishers_dir: OptionalPath = None
     allow_unsigned: Slugs = ()

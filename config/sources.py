@@ -6,7 +6,7 @@ variable counts as unset, because compose files and charts pass empty ones on.
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from config.errors import ConfigError
-from config.settings import Settings, fold_slug, split_list
+from config.secret_files import files_of, read_secrets, read_token, read_url
+from config.settings import Settings
 from config.urls import redact_url
 from config.wanted import wanted
 
-__all__ = ["load_settings"]
+__all__ = ["load_settings", "secret_files"]
 
 _PREFIX = "ROUTER_"
 _PLAIN = ("data_dir", "publishers_dir", "allow_unsigned")  # the settings outside any section
@@ -44,6 +45,13 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = 
     raise ConfigError("; ".join(problems))
 
 
+def secret_files(path: Path | None = None, environ: Mapping[str, str] | None = None) -> tuple[Path, ...]:
+    """Return the files that hold secrets by the same settings; raises ConfigError where these cannot be read."""
+    environ = os.environ if environ is None else environ
+    file = _choose_file(path, environ)
+    return (*files_of(_parse(file), file), *files_of(_variables(environ)))
+
+
 def _merge(weak: _Values, strong: _Values) -> _Values:
     both = weak | strong
     for key in weak.keys() & strong.keys():
@@ -61,9 +69,12 @@ def _choose_file(path: Path | None, environ: Mapping[str, str]) -> Path:
 
 def _from_file(file: Path) -> _Values:
     values = _parse(file)
-    secrets = values.get("secrets")
-    if isinstance(secrets, dict):
-        values["secrets"] = _read_secrets(secrets, lambda key: f"{file}: secrets.{key}")
+    if isinstance(secrets := values.get("secrets"), dict):
+        values["secrets"] = read_secrets(secrets, lambda key: f"{file}: secrets.{key}")
+    if isinstance(ops := values.get("ops"), dict):
+        values["ops"] = read_token(ops, f"{file}: ops.token_file")
+    if isinstance(redis := values.get("redis"), dict):
+        values["redis"] = read_url(redis, f"{file}: redis.url_file")
     return values
 
 
@@ -77,12 +88,21 @@ def _parse(file: Path) -> _Values:
 
 
 def _from_environment(environ: Mapping[str, str]) -> _Values:
+    values = _variables(environ)
+    if "secrets" in values:
+        values["secrets"] = read_secrets(values["secrets"], lambda key: _variable(["secrets", key]))
+    if "ops" in values:
+        values["ops"] = read_token(values["ops"], _variable(["ops", "token_file"]))
+    if "redis" in values:
+        values["redis"] = read_url(values["redis"], _variable(["redis", "url_file"]))
+    return values
+
+
+def _variables(environ: Mapping[str, str]) -> _Values:
     values: _Values = {}
     for name, value in environ.items():
         if value and name.startswith(_PREFIX):
             _place(values, name, value)
-    if "secrets" in values:
-        values["secrets"] = _read_secrets(values["secrets"], lambda key: _variable(["secrets", key]))
     return values
 
 
@@ -95,34 +115,21 @@ def _place(values: _Values, name: str, value: str) -> None:
         values.setdefault(section, {})[key] = value
     elif nested or section in _PLAIN:
         values[section + nested + key] = value
+    elif section in _SLIPS and not value.startswith("tcp://"):  # Kubernetes sets ROUTER_INGRESS_PORT so, of a service
+        raise ConfigError(f"{name}: no setting; write {_SLIPS[section]}, with two underscores")
 
 
 def _variable(keys: Sequence[str]) -> str:
     return _PREFIX + "__".join(keys).upper()
 
 
-def _read_secrets(named: _Values, label: Callable[[str], str]) -> _Values:
-    """Turn one source's `slug` and `slug_file` entries into the texts of each publisher's secrets."""
-    found: dict[str, tuple[str, ...]] = {}
-    for key, value in named.items():
-        slug = fold_slug(key).removesuffix("_file")
-        texts = split_list(value) if slug == fold_slug(key) else _secret_lines(value, label(key))
-        if not isinstance(texts, list | tuple) or not texts or not all(isinstance(text, str) for text in texts):
-            raise ConfigError(f"{label(key)}: holds no secret; give one or more, separated by commas")
-        found[slug] = found.get(slug, ()) + tuple(texts)
-    return found
-
-
-def _secret_lines(file: object, label: str) -> tuple[str, ...]:
-    try:
-        lines = map(str.strip, Path(str(file)).read_text(encoding="utf-8-sig").splitlines())
-    except OSError as error:
-        raise ConfigError(f"{label}: {file} cannot be read ({error.strerror}); name a readable file") from error
-    except UnicodeDecodeError:
-        raise ConfigError(f"{label}: {file} is not UTF-8 text; write one secret a line") from None
-    if secrets := tuple(line for line in lines if line and not line.startswith("#")):
-        return secrets
-    raise ConfigError(f"{label}: {file} holds no secret; write one a line")
+_SLIPS = {
+    f"{section}_{key}": _variable([section, key])
+    for section, field in Settings.model_fields.items()
+    if isinstance(field.default, BaseModel)
+    for key in type(field.default).model_fields
+}
+"""What is meant by a variable with one underscore for two: an allow list that is not applied must not go unnoticed."""
 
 
 def _explain(problem: ErrorDetails, environment: _Values, file: Path) -> str:
@@ -134,7 +141,7 @@ def _explain(problem: ErrorDetails, environment: _Values, file: Path) -> str:
     where = _variable(keys) if in_environment else f"{file}: {'.'.join(keys)}"
     if problem["type"] == "extra_forbidden":
         return f"{where}: unknown setting; known are {', '.join(_known(keys))}"
-    value = "" if first == "secrets" else f" = {redact_url(str(problem['input']))[:_SHOWN]!r}"
+    value = "" if first == "secrets" or keys[-1] == "token" else f" = {redact_url(str(problem['input']))[:_SHOWN]!r}"
     return f"{where}{value}: {wanted(problem, _beside(keys).get(keys[-1]))}"
 
 

@@ -4,21 +4,29 @@
 list is read from its end, and the first address that is not a trusted proxy is the client.
 """
 
+import re
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 __all__ = ["AllowList"]
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
+_MAPPED = IPv6Network("::ffff:0:0/96")
+_WRITTEN = re.compile(
+    r"(?P<v4>[0-9.]+)(:[0-9]{1,5})?"  # some proxies add the port
+    r"|\[(?P<bracketed>[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)(%[^\]]*)?\](:[0-9]{1,5})?"
+    r"|(?P<v6>[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)(%.*)?"
+)
+
 
 class AllowList:
     """Networks that may post, and proxies that are believed; an empty list of networks allows everyone."""
 
     def __init__(self, allowed: Iterable[Network], trusted_proxies: Iterable[Network]) -> None:
-        self._allowed = tuple(allowed)
-        self._proxies = tuple(trusted_proxies)
+        self._allowed = tuple(map(_unmapped, allowed))
+        self._proxies = tuple(map(_unmapped, trusted_proxies))
 
     @property
     def open(self) -> bool:
@@ -45,9 +53,18 @@ def _within(address: Address, networks: Iterable[Network]) -> bool:
     return any(address.version == network.version and address in network for network in networks)
 
 
+def _unmapped(network: Network) -> Network:
+    """Return a network of IPv4 addresses written as IPv6 (`::ffff:10.0.0.0/104`) as what it is."""
+    if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
+        return ip_network((int(network.network_address) & 0xFFFFFFFF, network.prefixlen - 96))
+    return network
+
+
 def _parse(text: str) -> Address | None:
+    if not (written := _WRITTEN.fullmatch(text)):
+        return None
     try:
-        address = ip_address(text.partition("%")[0].strip("[]"))
+        address = ip_address(next(filter(None, written.group("v4", "bracketed", "v6"))))
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None

@@ -9,13 +9,15 @@ store had taken it after all (its reply was lost) need not be known: appending o
 
 import asyncio
 from collections.abc import Sequence
+from itertools import islice
+from typing import cast
 
 from redis.exceptions import ResponseError
 
 from config.errors import told
 from router import logs
 from router.batch import Batch, Outcome
-from router.entry import Entry, Waiting
+from router.entry import Answer, Entry, Waiting
 from router.spool import Spool
 from router.store import StoreUnavailable
 
@@ -23,6 +25,7 @@ __all__ = ["Appender"]
 
 _MAX_ITEMS = 2000
 _MAX_BYTES = 8 * 1024 * 1024
+_ONLY_FLAGS = frozenset({bool})
 
 _log = logs.get("ingress")
 
@@ -37,19 +40,19 @@ class Appender:
         self._waiting: list[Waiting] = []
         self._task: asyncio.Task[None] | None = None
 
-    def append(self, entries: Sequence[Entry]) -> asyncio.Future[list[bool]]:
-        """Return a future of one flag an entry: True appended or spooled, False a duplicate.
+    def append(self, entries: Sequence[Entry], answer: Answer) -> None:
+        """Have entries stored, and `answer` told: for each entry True appended or spooled, False a duplicate.
 
-        It fails with StoreUnavailable unless all of them are stored. Then some may be: appending them again is safe.
+        It is told StoreUnavailable unless all of them are stored. Then some may be: appending them again is safe. It is
+        called rather than waited for, so that under load senders have their answers one round of the event loop sooner.
         """
-        waiting = Waiting(entries, asyncio.get_running_loop().create_future())
+        waiting = Waiting(entries, answer)
         if self._spool is not None and self._spool.wants(entries) and (self._task is None or self._spool.store_is_away):
             self._spool.put(waiting)
-            return waiting.done
+            return
         self._waiting.append(waiting)
         if self._task is None:
             self._task = asyncio.create_task(self._commit_all())
-        return waiting.done
 
     async def drain(self) -> None:
         """Wait until nothing is waiting any more."""
@@ -67,7 +70,7 @@ class Appender:
 
     def _divert(self) -> None:
         """Send to the spool, in their order, those whose streams have come to wait there since they were queued."""
-        if self._spool is None:
+        if self._spool is None or self._spool.is_idle:
             return
         waiting, self._waiting = self._waiting, []
         for request in waiting:
@@ -89,8 +92,14 @@ class Appender:
         return taken
 
     async def _commit(self, batch: list[Waiting]) -> None:
-        outcomes = iter(await self._batch.append([entry for waiting in batch for entry in waiting.entries]))
-        answers = [(waiting, [next(outcomes) for _ in waiting.entries]) for waiting in batch]
+        outcomes = await self._batch.append([entry for waiting in batch for entry in waiting.entries])
+        shares = iter(outcomes)
+        answers = [(waiting, list(islice(shares, len(waiting.entries)))) for waiting in batch]
+        if _ONLY_FLAGS.issuperset(map(type, outcomes)):
+            self._failing = False
+            for waiting, flags in answers:
+                waiting.tell(cast("list[bool]", flags))
+            return
         errors = [error for _, flags in answers if (error := _error_of(flags)) is not None]
         if errors and len(errors) == len(batch) and not any(isinstance(error, ResponseError) for error in errors):
             self._store_failed(errors[0], answers)
@@ -101,11 +110,11 @@ class Appender:
     def _answer(self, waiting: Waiting, flags: Sequence[Outcome]) -> None:
         error = _error_of(flags)
         if error is None:
-            waiting.stored(flags)
+            waiting.tell([bool(flag) for flag in flags])
             self._failing = False
         elif self._spool is None:
             self._say_failed(error)
-            waiting.failed(_unavailable(error))
+            waiting.tell(_unavailable(error))
         else:
             self._spool.refused(error)
             self._spool.put(waiting)

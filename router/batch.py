@@ -4,7 +4,9 @@ The next hundred of a stream is sent only after the one before was taken. Both i
 out of order whenever the first is refused and the second not: memory that comes and goes, scripts that were forgotten.
 """
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
+from itertools import zip_longest
 
 from redis.exceptions import ResponseError
 
@@ -26,10 +28,13 @@ class Batch:
         self._store = store
         self._window = window
         self._confirmation = confirmation
+        self.sent: Callable[[int, float], None] = lambda _items, _seconds: None
+        """Is told of every batch: how many entries, and the seconds until it was known what became of them."""
 
     async def append(self, entries: Sequence[Entry]) -> list[Outcome]:
         """Append entries, those of one stream in their order; return what became of each; never raises."""
         outcomes: list[Outcome] = [False] * len(entries)
+        started = time.perf_counter()
         try:
             refused: dict[str, BaseException] = {}
             for chunks in _trips(entries):
@@ -38,6 +43,8 @@ class Batch:
                 await self._confirm(self._confirmation, entries, outcomes)
         except Exception as error:  # noqa: BLE001 - those who wait are told, whatever it is
             return [error] * len(entries)
+        finally:
+            self.sent(len(entries), time.perf_counter() - started)
         return outcomes
 
     def is_hopeless(self, errors: Iterable[BaseException]) -> bool:
@@ -80,12 +87,16 @@ class Batch:
 
 
 def _trips(entries: Sequence[Entry]) -> list[list[list[int]]]:
-    """Return the places of the entries by round trip and call: of each stream its first hundred, then its second."""
-    by_stream: dict[str, list[int]] = {}
+    """Return the places of the entries by round trip and call: of each stream its first hundred, then its second.
+
+    A call takes entries of as many fields only. Those of one stream differ where tracing was switched on or off while
+    they waited in the spool.
+    """
+    by_stream: dict[str, list[list[int]]] = {}
     for index, entry in enumerate(entries):
-        by_stream.setdefault(entry.stream, []).append(index)
-    longest = max(map(len, by_stream.values()), default=0)
-    return [
-        [places[start : start + scripts.BATCH] for places in by_stream.values() if len(places) > start]
-        for start in range(0, longest, scripts.BATCH)
-    ]
+        chunks = by_stream.setdefault(entry.stream, [])
+        if chunks and len(chunks[-1]) < scripts.BATCH and len(entries[chunks[-1][0]].fields) == len(entry.fields):
+            chunks[-1].append(index)
+        else:
+            chunks.append([index])
+    return [[chunk for chunk in trip if chunk] for trip in zip_longest(*by_stream.values())]

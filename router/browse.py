@@ -1,23 +1,49 @@
 """Looking into what was received: the events in their streams, and what was quarantined."""
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
 from router.catalogue import Catalogue
 from router.event import Event
+from router.merging import oldest_first
 from router.normalise import UnreadableEvent, normalise
 from router.pages import PAGE, Span, checked, newest_first, order_of
 from router.store import Store
 
-__all__ = ["SEARCHED", "Browser", "EventFilter", "Quarantined", "StoredEvent"]
+__all__ = [
+    "SEARCHED",
+    "Browser",
+    "EventFilter",
+    "Marker",
+    "Quarantined",
+    "StoredEvent",
+    "read_marker",
+    "read_quarantined",
+]
 
 SEARCHED = 40 * PAGE
 """How many of the newest events are searched for an id whose deduplication marker is gone."""
 
 _MOST_DIGITS = 15
+_ENTRY_ID = re.compile(rb"\d{1,20}-\d{1,20}")
+_COUNTED_AT = 48  # where append.lua counts duplicates in a marker
+
+
+class Marker(NamedTuple):
+    """What a deduplication marker holds: the entry of the event, and how often that was refused as a duplicate."""
+
+    entry_id: str
+    duplicates: int
+
+
+def read_marker(value: bytes | None) -> Marker | None:
+    """Read a marker, one without a count too; None for none, and for what somebody else wrote there."""
+    entry_id, count = (value or b"")[:_COUNTED_AT].rstrip(b"\0"), (value or b"")[_COUNTED_AT:]
+    return Marker(entry_id.decode(), int.from_bytes(count[:4])) if _ENTRY_ID.fullmatch(entry_id) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +54,10 @@ class EventFilter:
     company: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+
+    def span(self) -> Span:
+        """Return the entries that were stored when it wants them to be."""
+        return Span.between(self.since, self.until)
 
     def matches(self, event: Event | None) -> bool:
         """Return whether an event, or an entry that is none, is to be shown."""
@@ -69,11 +99,25 @@ class Browser:
     async def newest(self, streams: Sequence[str], wanted: EventFilter) -> AsyncIterator[StoredEvent]:
         """Yield the events of these streams, newest first."""
         names = {self._store.keys.events(stream): stream for stream in streams}
-        span = Span.between(wanted.since, wanted.until)
-        async for key, (entry_id, fields) in newest_first(self._store, list(names), span):
-            found = self._stored(names[key], entry_id, fields)
+        async for key, (entry_id, fields) in newest_first(self._store, list(names), wanted.span()):
+            found = self.read(names[key], entry_id, fields)
             if wanted.matches(found.event):
                 yield found
+
+    async def oldest(self, spans: Mapping[str, Span], wanted: EventFilter) -> AsyncIterator[StoredEvent]:
+        """Yield the events of these spans of streams (by name) that are wanted, whenever stored, oldest first."""
+        names = {self._store.keys.events(stream): stream for stream in spans}
+        by_key = {key: spans[stream] for key, stream in names.items()}
+        async for key, (entry_id, fields) in oldest_first(self._store, by_key):
+            found = self.read(names[key], entry_id, fields)
+            if wanted.matches(found.event):
+                yield found
+
+    async def last_entries(self, streams: Sequence[str]) -> dict[str, str]:
+        """Return the id of the last entry of each stream; `0-0` of an empty one."""
+        commands = [("XREVRANGE", self._store.keys.events(stream), "+", "-", "COUNT", 1) for stream in streams]
+        found = zip(streams, checked(await self._store.commands(commands)), strict=True)
+        return {stream: entries[0][0].decode() if entries else "0-0" for stream, entries in found}
 
     async def find(self, event_id: str) -> StoredEvent | None:
         """Return the newest event of this id: by its deduplication marker, or else among the newest events of all."""
@@ -84,7 +128,7 @@ class Browser:
         """Yield what was quarantined of these publishers, newest first."""
         names = {self._store.keys.quarantine(slug): slug for slug in publishers}
         async for key, (entry_id, fields) in newest_first(self._store, list(names), Span.between(since, None)):
-            yield _quarantined(names[key], entry_id, fields)
+            yield read_quarantined(names[key], entry_id, fields)
 
     async def find_quarantined(self, wanted: str, publishers: Sequence[str]) -> Quarantined | None:
         """Return the newest that was quarantined under this id, of the entry or of the body."""
@@ -96,12 +140,13 @@ class Browser:
 
     async def _marked(self, event_id: str) -> StoredEvent | None:
         streams, keys = self._catalogue.streams(), self._store.keys
-        markers = checked(await self._store.commands([("GET", keys.seen(stream, event_id)) for stream in streams]))
-        places = [(stream, marker) for stream, marker in zip(streams, markers, strict=True) if marker]
+        values = checked(await self._store.commands([("GET", keys.seen(stream, event_id)) for stream in streams]))
+        markers = zip(streams, map(read_marker, values), strict=True)
+        places = [(stream, marker.entry_id) for stream, marker in markers if marker]
         ranges = [("XRANGE", keys.events(stream), marker, marker) for stream, marker in places]
         replies = checked(await self._store.commands(ranges))
         rows = ((stream, *reply[0]) for (stream, _), reply in zip(places, replies, strict=True) if reply)
-        found = [self._stored(*row) for row in rows]
+        found = [self.read(*row) for row in rows]
         return max(found, key=lambda stored: order_of(stored.entry_id), default=None)
 
     async def _search(self, event_id: str) -> StoredEvent | None:
@@ -109,13 +154,14 @@ class Browser:
         searched = 0
         async for key, (entry_id, fields) in newest_first(self._store, list(names), Span()):
             if fields.get(b"id") == event_id.encode():
-                return self._stored(names[key], entry_id, fields)
+                return self.read(names[key], entry_id, fields)
             searched += 1
             if searched == SEARCHED:
                 break
         return None
 
-    def _stored(self, stream: str, entry_id: bytes, fields: Mapping[bytes, bytes]) -> StoredEvent:
+    def read(self, stream: str, entry_id: bytes, fields: Mapping[bytes, bytes]) -> StoredEvent:
+        """Return what an entry of a stream is."""
         return StoredEvent(entry_id.decode(), stream, _event(self._catalogue, stream, fields))
 
 
@@ -127,7 +173,8 @@ def _event(catalogue: Catalogue, stream: str, fields: Mapping[bytes, bytes]) -> 
         return None
 
 
-def _quarantined(publisher: str, entry_id: bytes, fields: Mapping[Any, bytes]) -> Quarantined:
+def read_quarantined(publisher: str, entry_id: bytes, fields: Mapping[Any, bytes]) -> Quarantined:
+    """Return what an entry of a quarantine is."""
     text = {name: fields.get(name, b"").decode(errors="replace") for name in (b"id", b"reason")}
     received = _received(fields)
     return Quarantined(entry_id.decode(), publisher, text[b"id"], received, text[b"reason"], fields.get(b"raw", b""))

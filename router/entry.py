@@ -1,12 +1,17 @@
 """What ingress wants stored, and who waits for it."""
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from router import logs
 from router.scripts import Field
 
-__all__ = ["Entry", "Waiting"]
+__all__ = ["Answer", "Entry", "Waiting"]
+
+Answer = Callable[[Sequence[bool] | Exception], None]
+"""Is told once: for each entry of a request whether it is new, or why not all of them are stored."""
+
+_log = logs.get("ingress")
 
 
 class Entry(NamedTuple):
@@ -19,17 +24,14 @@ class Entry(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """A request: its entries, and a future of one flag for each, True where it is new."""
+    """A request: its entries, and who is told what became of them."""
 
     entries: Sequence[Entry]
-    done: asyncio.Future[list[bool]]
+    answer: Answer
 
-    def stored(self, flags: Sequence[object]) -> None:
-        """Answer it, unless it has given up."""
-        if not self.done.done():
-            self.done.set_result([bool(flag) for flag in flags])
-
-    def failed(self, error: Exception) -> None:
-        """Tell it why not all of its entries are stored, unless it has given up."""
-        if not self.done.done():
-            self.done.set_exception(error)
+    def tell(self, outcome: Sequence[bool] | Exception) -> None:
+        """Tell it; if answering breaks, the others of a batch are told all the same."""
+        try:
+            self.answer(outcome)
+        except Exception:  # noqa: BLE001 - a fault of ours, which is one request's
+            _log.exception("answer_failed")

@@ -6,17 +6,16 @@ only then the signature. Nothing is stored before the signature was found right.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from hashlib import sha256
 
 import structlog
 from aiohttp.http import RawRequestMessage
-from prometheus_client import Counter
 
 from config.publishers import Publisher
-from config.settings import Settings
+from config.settings import IngressSettings, Settings
 from router.addresses import AllowList
 from router.append import Appender
 from router.catalogue import Catalogue
@@ -28,9 +27,11 @@ from router.identify import Identified, Unreadable, identify
 from router.keys import Keys
 from router.metrics import IngressMetrics
 from router.problems import problem
+from router.rate_limit import RateLimit, Sparing, retry_after
 from router.secrets import secrets_of
 from router.signature import verify
 from router.store import StoreUnavailable
+from router.tallies import Tally
 
 __all__ = ["Ingress"]
 
@@ -38,6 +39,10 @@ _PATH = "/webhooks/"
 _NOTIFICATION_HEADER = "x-vwd-notification-id"
 _STORE = "store"
 _INTERNAL = "internal"
+_TOLD = (10.0, 100)  # refusals that are logged a second, and at once
+_NAMES = 50  # of headers that are logged
+_FORGERIES = (500.0, 1000)  # that are answered at once a second, and after a pause
+_HELD = 1.0  # seconds for which one beyond them waits for its answer
 
 log = structlog.get_logger("ingress")
 
@@ -49,9 +54,11 @@ class _Door:
     publisher: Publisher
     secrets: tuple[bytes, ...]
     unsigned: bool
-    accepted: Counter
-    duplicates: Counter
-    quarantined: Counter
+    limit: RateLimit | None
+    answered: Tally
+    accepted: Tally
+    duplicates: Tally
+    quarantined: Tally
 
 
 class _Refused(Exception):
@@ -79,13 +86,20 @@ class Ingress:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings.ingress
-        self._catalogue = catalogue
         self._appender = appender
         self._metrics = metrics
         self._clock = clock
         self._keys = Keys(settings.redis.prefix)
+        self._told, self._told_signature = Sparing(RateLimit(*_TOLD)), Sparing(RateLimit(*_TOLD))
+        self._forgeries = RateLimit(*_FORGERIES)
+        self._doors: dict[str, _Door] = {}
+        self.reload(settings, catalogue)
+
+    def reload(self, settings: Settings, catalogue: Catalogue) -> None:
+        """Judge from now on by these publishers, secrets, networks and rates; what is under way is not disturbed."""
+        doors = {slug: self._door(settings, publisher) for slug, publisher in catalogue.publishers.items()}
         self._addresses = AllowList(settings.ingress.allow, settings.ingress.trusted_proxies)
-        self._doors = {slug: self._door(settings, publisher) for slug, publisher in catalogue.publishers.items()}
+        self._catalogue, self._doors = catalogue, doors
 
     def find(self, head: RawRequestMessage, connection: Connection) -> _Door:
         """Return the door of the publisher that a request is for; raises _Refused."""
@@ -110,34 +124,44 @@ class Ingress:
     def accept(self, door: _Door, head: RawRequestMessage, body: bytes, connection: Connection) -> None:
         """Verify a request, have its items stored, and answer it then; raises _Refused."""
         started = time.perf_counter()
-        if not door.unsigned:
-            self._check_signature(head, door, body)
+        if not door.unsigned and not self._is_signed(head, door, body):
+            self._refuse_forgery(head, door, connection)
+            return
+        if door.limit is not None and (wait := door.limit.take()):
+            raise _Refused(429, "rate_limit", "too many requests", headers={"Retry-After": retry_after(wait)})
+        self._receive(door, head, body, connection, started)
+
+    def _receive(
+        self, door: _Door, head: RawRequestMessage, body: bytes, connection: Connection, started: float
+    ) -> None:
+        """Have the items of a request that may come in stored, and answer it then."""
         publisher = door.publisher.slug
         items = identify(self._catalogue, publisher, body, head.headers.get(_NOTIFICATION_HEADER))
         if not items:
             connection.answer(self._accepted(door, items, [], started))
             return
         now = int(self._clock() * 1000)
-        stored = self._appender.append([self._entry(publisher, item, now) for item in items])
-        stored.add_done_callback(partial(self._answer, door, items, started, connection))
+        entries = [self._entry(publisher, item, now) for item in items]
+        self._appender.append(entries, partial(self._answer, door, items, started, connection))
 
     def refuse(self, error: Exception, door: _Door | None, connection: Connection) -> Response:
         """Return the answer to a request that failed, as a problem document; counts and logs it."""
         publisher = door.publisher.slug if door is not None else ""
         refused = error if isinstance(error, _Refused) else self._refusal(error)
-        self._metrics.refused.labels(publisher, refused.status, refused.reason).inc()
+        self._metrics.refused(publisher, refused.status, refused.reason)
         if refused.reason == _INTERNAL:
             log.error("request_failed", publisher=publisher, exc_info=error)
         else:
-            say = log.debug if refused.reason == _STORE else log.info  # what keeps the store from it is logged once
-            say(
-                "request_refused",
-                publisher=publisher,
-                status=refused.status,
-                reason=refused.reason,
-                peer=connection.peer,
-            )
+            self._tell(refused, publisher, connection.peer)
         return problem(refused.status, str(refused), headers=refused.headers, close=refused.close)
+
+    def _tell(self, refused: _Refused, publisher: str, peer: str) -> None:
+        """Log a refusal, but not each of a flood; what keeps the store from it is logged once, elsewhere."""
+        more = {} if refused.reason == _STORE else self._told.next()
+        if more is not None:
+            say = log.debug if refused.reason == _STORE else log.info
+            what = {"publisher": publisher, "status": refused.status, "reason": refused.reason, "peer": peer}
+            say("request_refused", **what, **more)
 
     def _refusal(self, error: Exception) -> _Refused:
         """Return how an error that was not meant for the sender is told."""
@@ -157,20 +181,19 @@ class Ingress:
         items: list[Identified | Unreadable],
         started: float,
         connection: Connection,
-        stored: asyncio.Future[list[bool]],
+        outcome: Sequence[bool] | Exception,
     ) -> None:
-        error = stored.exception()
-        if error is None:
-            connection.answer(self._accepted(door, items, stored.result(), started))
+        if isinstance(outcome, Exception):
+            connection.fail(outcome)
         else:
-            assert isinstance(error, Exception)
-            connection.fail(error)
+            connection.answer(self._accepted(door, items, outcome, started))
 
     def _accepted(
-        self, door: _Door, items: list[Identified | Unreadable], appended: list[bool], started: float
+        self, door: _Door, items: list[Identified | Unreadable], appended: Sequence[bool], started: float
     ) -> Response:
         """Return the answer to a request whose items are stored, or were before; counts them."""
         new = sum(appended)
+        door.answered.inc()
         door.duplicates.inc(len(items) - new)
         reasons = [
             item.reason for item, fresh in zip(items, appended, strict=True) if fresh and type(item) is Unreadable
@@ -185,23 +208,42 @@ class Ingress:
 
     def _door(self, settings: Settings, publisher: Publisher) -> _Door:
         slug, items = publisher.slug, self._metrics.items
-        outcomes = [items.labels(slug, outcome) for outcome in ("accepted", "duplicate", "quarantined")]
-        return _Door(publisher, secrets_of(settings, slug), settings.allows_unsigned(slug), *outcomes)
+        outcomes = (items.labels(slug, outcome) for outcome in ("accepted", "duplicate", "quarantined"))
+        tallies = (self._metrics.open_door(slug), *outcomes)
+        limit = self._limit(slug, settings.ingress)
+        return _Door(publisher, secrets_of(settings, slug), settings.allows_unsigned(slug), limit, *tallies)
+
+    def _limit(self, slug: str, settings: IngressSettings) -> RateLimit | None:
+        """Return the publisher's rate limit, the one that is there already if it is still the same."""
+        if not settings.rate_limit:
+            return None
+        before = self._doors[slug].limit if slug in self._doors else None
+        if before is not None and (before.rate, before.burst) == (settings.rate_limit, settings.rate_burst):
+            return before
+        return RateLimit(settings.rate_limit, settings.rate_burst)
 
     def _check_address(self, head: RawRequestMessage, connection: Connection) -> None:
         if not self._addresses.allows(connection.peer, head.headers.getall("X-Forwarded-For", ())):
             raise _Refused(403, "address", "requests from this address are not allowed", close=True)
 
-    def _check_signature(self, head: RawRequestMessage, door: _Door, body: bytes) -> None:
-        scheme = door.publisher.signature
-        signatures = head.headers.getall(scheme.header, ())
-        if verify(scheme, door.secrets, body, signatures):
-            return
-        reason = "unsigned" if not signatures else "signature" if door.secrets else "no_secret"
-        names = sorted(set(head.headers))
-        log.warning("signature_refused", publisher=door.publisher.slug, reason=reason, header_names=names)
-        missing = f"header {scheme.header} is missing"
-        raise _Refused(401, reason, missing if not signatures else "the signature does not match the body")
+    def _is_signed(self, head: RawRequestMessage, door: _Door, body: bytes) -> bool:
+        signatures = head.headers.getall(door.publisher.signature.header, ())
+        return bool(signatures) and verify(door.publisher.signature, door.secrets, body, signatures)
+
+    def _refuse_forgery(self, head: RawRequestMessage, door: _Door, connection: Connection) -> None:
+        """Refuse a request that is not signed rightly: by raising, or in a flood of them some time later."""
+        header = door.publisher.signature.header
+        there = header in head.headers
+        reason = "unsigned" if not there else "signature" if door.secrets else "no_secret"
+        detail = "the signature does not match the body" if there else f"header {header} is missing"
+        refused = _Refused(401, reason, detail)
+        if (more := self._told_signature.next()) is not None:
+            names = sorted({name[:_NAMES] for name in head.headers})[:_NAMES]
+            log.warning("signature_refused", publisher=door.publisher.slug, reason=reason, header_names=names, **more)
+        if not self._forgeries.take():
+            raise refused
+        # Who waits sends no more on its connection: a flood gets no further than it has connections.
+        asyncio.get_running_loop().call_later(_HELD, connection.fail, refused)
 
     def _entry(self, publisher: str, item: Identified | Unreadable, now: int) -> Entry:
         keys, raw = self._keys, item.raw

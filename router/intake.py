@@ -25,6 +25,7 @@ class Intake:
     """Takes the entries of requests; `spool` is None where the settings allow it no bytes."""
 
     def __init__(self, batch: Batch, spool: Spool | None, guard: StoreGuard) -> None:
+        self.batch = batch
         self.spool = spool
         self.appender = Appender(batch, spool)
         self._draining = asyncio.create_task(_drain(spool, batch, guard)) if spool is not None else None

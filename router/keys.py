@@ -43,6 +43,10 @@ class Keys:
         """Return the stream of the subscription's dead letters."""
         return self._tagged(stream, f"dead:{subscription}")
 
+    def restored(self, stream: str, subscription: str) -> str:
+        """Return the hash of the dead letters that were imported: their entry ids by what names them in the export."""
+        return self._tagged(stream, f"dead:{subscription}:imported")
+
     def quarantine(self, publisher: str) -> str:
         """Return the stream of signed bodies that could not be read."""
         return self._tagged(publisher, "quarantine")
@@ -51,6 +55,14 @@ class Keys:
         """Return the sorted set of live consumers by their last heartbeat (epoch milliseconds)."""
         return self._tagged(f"subscription:{subscription}", "consumers")
 
+    def pause(self, subscription: str) -> str:
+        """Return the stream of the subscription's pauses; its last entry says whether it is paused."""
+        return self._tagged(f"subscription:{subscription}", "pause")
+
+    def halted(self, subscription: str) -> str:
+        """Return the hash of the consumers that have confirmed a pause: its entry id by consumer."""
+        return self._tagged(f"subscription:{subscription}", "halted")
+
     def janitor(self) -> str:
         """Return the claim of the worker that does the present round of retention; its TTL is the interval."""
         return self._tagged("janitor", "round")
@@ -58,3 +70,7 @@ class Keys:
     def streams(self) -> str:
         """Return the sorted set of streams by when a worker last had them in its catalogue (epoch milliseconds)."""
         return self._tagged("janitor", "streams")
+
+    def audit(self) -> str:
+        """Return the stream of audit lines."""
+        return f"{self.prefix}:audit"

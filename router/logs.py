@@ -12,7 +12,7 @@ from contextvars import ContextVar
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-__all__ = ["bind", "configure", "get", "redact"]
+__all__ = ["also", "bind", "configure", "get", "redact"]
 
 _HANDLER = "event-router"
 _HIDDEN = "***"
@@ -21,7 +21,7 @@ _NOTHING: Mapping[str, object] = {}
 _bound: ContextVar[Mapping[str, object]] = ContextVar(
     "event-router", default=_NOTHING
 )  # cheaper than one for each field
-_CONFIDENTIAL = re.compile(r"secret|signature|password|authorization", re.IGNORECASE)
+_CONFIDENTIAL = re.compile(r"secret|signature|password|authorization|token|cookie", re.IGNORECASE)
 
 
 def configure(level: str = "info", format: str = "auto") -> None:  # noqa: A002  the name of the setting
@@ -50,6 +50,11 @@ def get(name: str) -> FilteringBoundLogger:
 def bind(fields: Mapping[str, object]) -> None:
     """Have every line of the running task carry these fields, instead of those that were bound before."""
     _bound.set(fields)
+
+
+def also(fields: Mapping[str, object]) -> None:
+    """Have every line of the running task carry these fields beside those that are bound."""
+    _bound.set({**_bound.get(), **fields})
 
 
 def _add_bound(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -1,41 +1,89 @@
 """What ingress counts."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from collections.abc import Sized
 
+from prometheus_client import CollectorRegistry, Gauge
+
+from router.batch import Batch
 from router.spool import Spool
+from router.tallies import Tallies, Tally
 from router.timings import Timings
 
 __all__ = ["IngressMetrics"]
 
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
+_EXPECTED = (("401", "signature"), ("401", "unsigned"), ("401", "no_secret"), ("503", "store"), ("503", "internal"))
+"""Refusals told as 0 from the start: of a counter that appears with its first count, Prometheus sees no increase."""
+
 
 class IngressMetrics:
-    """Counters of one ingress process; `outcome` and `reason` come from fixed sets, so the label values are bounded."""
+    """Counters of one ingress process; `outcome` and `reason` come from fixed sets, so the label values are bounded.
+
+    `publisher` is one of the catalogue, or empty: what a stranger puts into a path never becomes a label.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
-        self.items = Counter(
-            "event_router_items_total",
+        self.requests = Tallies(
+            "event_router_requests",
+            "Requests answered, by the class of the status: 2xx, 4xx or 5xx.",
+            registry,
+            *("publisher", "status"),
+        )
+        self.items = Tallies(
+            "event_router_items",
             "Notifications answered 2xx, by what became of them: accepted, duplicate or quarantined.",
-            ["publisher", "outcome"],
-            registry=registry,
+            registry,
+            *("publisher", "outcome"),
         )
-        self.refused = Counter(
-            "event_router_requests_refused_total",
+        self._refused = Tallies(
+            "event_router_requests_refused",
             "Requests not answered 2xx, by status and reason.",
-            ["publisher", "status", "reason"],
-            registry=registry,
+            registry,
+            *("publisher", "status", "reason"),
         )
-        bounds = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
         text = "Seconds from a request's last byte to its 202."
-        self.seconds = Timings("event_router_accept_seconds", text, bounds, registry).labels()
+        self.seconds = Timings("event_router_accept_seconds", text, _SECONDS, registry).labels()
+        text = "Seconds that the store took for a batch, or took to fail; the deliveries of the spool among them."
+        self._append_seconds = Timings("event_router_append_seconds", text, _SECONDS, registry).labels()
+        text = "Items appended in one round trip: how well requests share them."
+        self._append_items = Timings("event_router_append_batch_items", text, _SIZES, registry).labels()
+
+    def open_door(self, publisher: str) -> Tally:
+        """Tell of a publisher from now on; return what counts its 2xx."""
+        for status, reason in _EXPECTED:
+            self._refused.labels(publisher, status, reason)
+        _, _, answered = (self.requests.labels(publisher, status) for status in ("5xx", "4xx", "2xx"))
+        return answered
+
+    def refused(self, publisher: str, status: int, reason: str) -> None:
+        """Count a request that is not answered 2xx."""
+        self._refused.labels(publisher, status, reason).inc()
+        self.requests.labels(publisher, f"{status // 100}xx").inc()
 
     def watch(self, spool: Spool) -> None:
         """Report how full the spool is, whenever somebody asks."""
         figures = {
-            "entries": ("Events that wait on disk for the store.", lambda: spool.entries),
-            "bytes": ("Bytes of the events that wait on disk for the store.", lambda: spool.bytes),
-            "max_bytes": ("Bytes that may wait on disk for the store.", lambda: spool.max_bytes),
-            "age_seconds": ("Seconds for which something has been waiting on disk.", lambda: spool.age),
+            "spool_entries": ("Events that wait on disk for the store.", lambda: spool.entries),
+            "spool_bytes": ("Bytes of the events that wait on disk for the store.", lambda: spool.bytes),
+            "spool_max_bytes": ("Bytes that may wait on disk for the store.", lambda: spool.max_bytes),
+            "spool_age_seconds": ("Seconds for which something has been waiting on disk.", lambda: spool.age),
+            "spooling": ("1 while the store does not take what it should, 0 otherwise.", lambda: bool(spool.reason)),
         }
         for name, (text, read) in figures.items():
-            Gauge(f"event_router_spool_{name}", text, registry=self._registry).set_function(read)
+            Gauge(f"event_router_{name}", text, registry=self._registry).set_function(read)
+
+    def watch_batches(self, batch: Batch) -> None:
+        """Report how many items share a round trip, and how long that takes."""
+
+        def sent(items: int, seconds: float) -> None:
+            self._append_items.observe(items)
+            self._append_seconds.observe(seconds)
+
+        batch.sent = sent
+
+    def watch_connections(self, connections: Sized) -> None:
+        """Report how many senders are connected, whenever somebody asks."""
+        text = "Connections of senders that are open."
+        Gauge("event_router_connections", text, registry=self._registry).set_function(lambda: len(connections))

@@ -10,18 +10,24 @@ from config.errors import ConfigError
 from config.settings import Settings
 from router.access import EMBEDDED
 
-__all__ = ["make_secrets", "secrets_of"]
+__all__ = ["kept_secret", "make_secrets", "secrets_of"]
 
 
 def secrets_of(settings: Settings, slug: str) -> tuple[bytes, ...]:
-    """Return the accepted secrets of a publisher; on the embedded server its generated one if none is set."""
+    """Return the accepted secrets of a publisher; on the embedded server its generated one if none is set.
+
+    Raises ConfigError for a generated one that is there and cannot be read.
+    """
     configured = settings.secrets_for(slug)
     if configured or settings.redis.url != EMBEDDED:
         return configured
+    file = _file(settings, slug)
     try:
-        secret = _file(settings, slug).read_bytes().strip()
+        secret = file.read_bytes().strip()
     except (FileNotFoundError, NotADirectoryError):
         return ()
+    except OSError as error:
+        raise ConfigError(f"{file}: the secret cannot be read ({error.strerror}); see whose file it is") from error
     return (secret,) if secret else ()
 
 
@@ -34,6 +40,19 @@ def make_secrets(settings: Settings, slugs: Iterable[str]) -> list[Path]:
         return []
     without = [slug for slug in slugs if not secrets_of(settings, slug) and not settings.allows_unsigned(slug)]
     return [_make(_file(settings, slug)) for slug in without]
+
+
+def kept_secret(file: Path) -> str:
+    """Return the secret that a file holds, which is made if there is none.
+
+    Raises ConfigError for a file that can be neither read nor written.
+    """
+    try:
+        secret = file.read_text().strip() if file.exists() else ""
+        return secret or _make(file).read_text().strip()
+    except (OSError, UnicodeError) as error:
+        why = f"{file} holds no secret that can be read ({error})"
+        raise ConfigError(f"data_dir: {why}; delete it, or set ROUTER_DATA_DIR to a folder of yours") from error
 
 
 def _make(file: Path) -> Path:

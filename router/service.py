@@ -3,50 +3,63 @@
 import asyncio
 import errno
 import socket
+from typing import TYPE_CHECKING
 
 import structlog
-from prometheus_client import CollectorRegistry
 
 from config.errors import ConfigError, told
 from config.settings import IngressSettings, Settings
 from router.access import open_store
 from router.catalogue import Catalogue
+from router.doors import Doors, report_doors
+from router.ending import end
 from router.http_server import Server
 from router.ingress import Ingress
 from router.intake import Intake
 from router.metrics import IngressMetrics
 from router.ops import OpsServer
+from router.process_metrics import new_registry
 from router.process_name import process_name
-from router.secrets import secrets_of
+from router.reload import Reload
 from router.signals import watch_parent
 from router.spool import Spool
 from router.store import STORE_ERRORS, Store
 from router.store_guard import StoreGuard, guarded
+from router.tracing import open_tracing
+
+if TYPE_CHECKING:
+    from router.otel import Tracing
 
 __all__ = ["bind", "serve_ingress", "store_check"]
 
 _BACKLOG = 2048
+_ANSWER = 0.8
+"""Seconds to wait for the store when asked for readiness: who asks waits for one itself, most often, and must not take
+an ingress that spools while the store hangs for one that hangs."""
 
 log = structlog.get_logger("ingress")
 
 
-async def serve_ingress(settings: Settings, stop: asyncio.Event, *, reuse_port: bool = False) -> None:
-    """Receive webhooks until `stop` is set; then finish what is in hand.
+async def serve_ingress(
+    settings: Settings, stop: asyncio.Event, reload: asyncio.Event | None = None, *, reuse_port: bool = False
+) -> None:
+    """Receive webhooks until `stop` is set; then finish what is in hand. Read secrets again whenever `reload` is set.
 
     Raises ConfigError when the port is taken or the store is not safe, RouterError when the embedded server cannot be
     started.
     """
     watch_parent(stop.set)
     catalogue = Catalogue.for_settings(settings)
-    _report_doors(settings, catalogue)
+    report_doors(settings, catalogue)
     listener = bind(settings.ingress, reuse_port=reuse_port)
     try:
         async with (
+            open_tracing(settings.tracing, "ingress") as tracing,
             open_store(settings, timeout=settings.ingress.store_timeout) as store,
             guarded(store, settings, stop) as guard,
             Intake.open(settings, store, guard) as intake,
         ):
-            await _serve(settings, catalogue, store, guard, intake, listener, stop)
+            await _serve(settings, catalogue, store, guard, intake, listener, stop, tracing, reload or asyncio.Event())
     finally:
         listener.close()
 
@@ -59,24 +72,37 @@ async def _serve(
     intake: Intake,
     listener: socket.socket,
     stop: asyncio.Event,
+    tracing: "Tracing | None",
+    reload: asyncio.Event,
 ) -> None:
     limits = settings.ingress
-    registry = CollectorRegistry()
+    registry = new_registry("ingress")
     registry.register(guard)
     metrics = IngressMetrics(registry)
+    metrics.watch_batches(intake.batch)
     if intake.spool is not None:
         metrics.watch(intake.spool)
-    ingress = Ingress(settings, catalogue, intake.appender, metrics)
+    ingress = _ingress(settings, catalogue, intake, metrics, tracing)
+    doors = Doors(ingress, settings, catalogue, registry)
     server = Server(ingress, limits)
+    metrics.watch_connections(server.connections)
 
     async def readiness() -> dict[str, bool | str]:
         return await _readiness(store, intake.spool)
 
     name = process_name()
     ops = OpsServer(
-        settings.ops.host, settings.ops.port, readiness, registry, role="ingress", name=name, warnings=guard.warnings
+        settings.ops.host,
+        settings.ops.port,
+        readiness,
+        registry,
+        role="ingress",
+        name=name,
+        warnings=guard.warnings,
+        token=settings.ops.token,
     )
     listening = await asyncio.get_running_loop().create_server(server, sock=listener, backlog=_BACKLOG)
+    reloading = asyncio.create_task(Reload(settings, doors.apply, done=doors.reloaded).run(reload))
     try:
         host, port = listener.getsockname()[:2]
         log.info("ingress_started", name=name, host=host, port=port, ops_port=await ops.start())
@@ -84,6 +110,7 @@ async def _serve(
         log.info("ingress_stopping")
         ops.not_ready("stopping")
     finally:
+        await end([reloading])
         listening.close()
         server.close()
         await server.finish(limits.shutdown_timeout)
@@ -92,6 +119,16 @@ async def _serve(
         await intake.finish(limits.shutdown_timeout)
         await ops.stop()
     log.info("ingress_stopped")
+
+
+def _ingress(
+    settings: Settings, catalogue: Catalogue, intake: Intake, metrics: IngressMetrics, tracing: "Tracing | None"
+) -> Ingress:
+    if tracing is None:
+        return Ingress(settings, catalogue, intake.appender, metrics)
+    from router.traced_ingress import TracedIngress  # noqa: PLC0415 - needs the extra `otel`, which is there
+
+    return TracedIngress(settings, catalogue, intake.appender, metrics, tracing=tracing)
 
 
 def bind(settings: IngressSettings, *, reuse_port: bool = False) -> socket.socket:
@@ -135,16 +172,10 @@ async def _readiness(store: Store, spool: Spool | None) -> dict[str, bool | str]
 async def store_check(store: Store) -> dict[str, bool | str]:
     """Return the readiness check that asks whether the store answers."""
     try:
-        await store.client.ping()
+        async with asyncio.timeout(_ANSWER):
+            await store.client.ping()
+    except TimeoutError:
+        return {"store": f"no answer within {_ANSWER:g} s"}
     except STORE_ERRORS as error:
         return {"store": told(error)}
     return {"store": True}
-
-
-def _report_doors(settings: Settings, catalogue: Catalogue) -> None:
-    """Say at every start which publishers accept anything, and which accept nothing."""
-    for slug in catalogue.publishers:
-        if settings.allows_unsigned(slug):
-            log.warning("unsigned_allowed", publisher=slug, risk="anyone who reaches the port can inject events")
-        elif not secrets_of(settings, slug):
-            log.warning("no_secret", publisher=slug, consequence="every webhook of this publisher is refused")

@@ -1,11 +1,11 @@
-"""What tells a process to stop: the stop signals, and the end of the parent that supervises it."""
+"""What tells a process to stop or to reload: signals, and the end of the parent that supervises it."""
 
 import asyncio
 import os
 import signal
 from collections.abc import Callable
 
-__all__ = ["PARENT_FD", "install_stop", "watch_parent"]
+__all__ = ["PARENT_FD", "expect_reload", "install_reload", "install_stop", "watch_parent"]
 
 PARENT_FD = "ROUTER_PARENT_FD"
 """The environment variable that holds the descriptor of a pipe which closes when the supervising parent is gone."""
@@ -54,6 +54,24 @@ def install_stop(stop: asyncio.Event, *, force: Callable[[], None] | None = None
         signal.raise_signal(number)
 
     _on_stop_signals(first)
+
+
+def expect_reload() -> None:
+    """Have a SIGHUP that comes before `install_reload` do nothing: what is to be read again was not read yet."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def install_reload(reload: Callable[[], None], stop: asyncio.Event) -> None:
+    """Let SIGHUP call `reload`, or set `stop` where it says what it was made for: that the terminal is gone."""
+    on_terminal = os.isatty(0)
+
+    def hung_up() -> None:
+        if on_terminal and not os.isatty(0):
+            stop.set()
+        else:
+            reload()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up)
 
 
 def _on_stop_signals(handler: Callable[[signal.Signals], None]) -> None:

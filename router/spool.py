@@ -84,6 +84,11 @@ class Spool:
         """How many bytes may wait."""
         return self._max_bytes
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing has to come here."""
+        return not self.store_is_away and not self._streams
+
     def wants(self, entries: Sequence[Entry]) -> bool:
         """Return whether entries have to come here, lest they overtake others or wait for a store that is away."""
         return self.store_is_away or (bool(self._streams) and any(entry.stream in self._streams for entry in entries))
@@ -199,7 +204,7 @@ class Spool:
         else:
             self.is_full = False
             for waiting in batch:
-                waiting.stored([True] * len(waiting.entries))
+                waiting.tell([True] * len(waiting.entries))
         self._work.set()
 
     def _refuse(self, why: str, refused: Sequence[Waiting]) -> None:
@@ -209,7 +214,7 @@ class Spool:
         self.is_full = True
         self._work.set()
         for waiting in refused:
-            waiting.failed(SpoolFull(f"the store does not take it, and {why}"))
+            waiting.tell(SpoolFull(f"the store does not take it, and {why}"))
 
     def _count(self, streams: Sequence[str], size: int, sign: int = 1) -> None:
         for stream in streams:

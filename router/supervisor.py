@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from router import logs
@@ -61,6 +61,13 @@ class Supervisor:
             os.close(self._parent_fd)
             os.close(held_open)
         return self._code
+
+    def send(self, number: signal.Signals, wanted: Callable[[str], bool]) -> None:
+        """Send a signal to the running children whose names are wanted; one that ends by it is started again."""
+        for process, name in self._running.items():
+            if wanted(name):
+                with contextlib.suppress(ProcessLookupError):
+                    process.send_signal(number)
 
     def kill(self) -> None:
         """End every child at once."""

@@ -1,4 +1,4 @@
-"""Several processes under one parent: `up` (server, ingress and workers) and `ingress --processes N`."""
+"""Several processes under one parent: `up` (server, ingress, workers and console) and `ingress --processes N`."""
 
 import asyncio
 import os
@@ -10,12 +10,15 @@ import structlog
 from config.settings import Settings
 from router.access import open_store
 from router.catalogue import Catalogue
+from router.ending import end
 from router.process_name import process_name
+from router.reload import Reload
 from router.secrets import make_secrets
 from router.service import bind
-from router.signals import PARENT_FD, install_stop
+from router.signals import PARENT_FD, install_reload, install_stop
 from router.store_guard import refuse_unsafe
 from router.supervisor import ChildSpec, Supervisor
+from router.up_reload import INGRESS, HandOn
 
 __all__ = ["run_ingress_processes", "run_up", "supervised"]
 
@@ -31,7 +34,10 @@ def supervised() -> bool:
 
 
 async def run_up(settings: Settings, modules: Sequence[str], stop: asyncio.Event) -> int:
-    """Run the embedded server (if that is the store), ingress, and the workers of `modules`; return the exit code."""
+    """Run the embedded server (if that is the store), ingress, the workers of `modules` and the console.
+
+    Returns the exit code.
+    """
     for file in make_secrets(settings, Catalogue.for_settings(settings).publishers):
         log.info("secret_made", publisher=file.name, file=str(file))
     _probe_port(settings)
@@ -39,7 +45,8 @@ async def run_up(settings: Settings, modules: Sequence[str], stop: asyncio.Event
     worker = ChildSpec(
         "worker", _command("worker", "--name", process_name(), *modules), _ops(settings, settings.ingress.processes)
     )
-    children = [*_ingress_children(settings, settings.ingress.processes), worker]
+    console = ChildSpec("console", _command("console"), _ops(settings, settings.ingress.processes + 1))
+    children = [*_ingress_children(settings, settings.ingress.processes), worker, console]
     return await _supervise(settings, children, stop)
 
 
@@ -54,10 +61,17 @@ async def run_ingress_processes(settings: Settings, processes: int, stop: asynci
 async def _supervise(settings: Settings, children: Sequence[ChildSpec], stop: asyncio.Event) -> int:
     longest = max(settings.ingress.shutdown_timeout, settings.workers.shutdown_timeout)
     supervisor = Supervisor(children, stop_timeout=longest + _MARGIN)
+    reload = asyncio.Event()
     async with open_store(settings) as store:
         install_stop(stop, force=supervisor.kill)
+        install_reload(reload.set, stop)
         await refuse_unsafe(store, settings)
-        return await supervisor.run(stop)
+        hand_on = HandOn(supervisor, Catalogue.for_settings(settings))
+        reloading = asyncio.create_task(Reload(settings, hand_on).run(reload))
+        try:
+            return await supervisor.run(stop)
+        finally:
+            await end([reloading])
 
 
 def _probe_port(settings: Settings) -> None:
@@ -68,7 +82,7 @@ def _probe_port(settings: Settings) -> None:
 def _ingress_children(settings: Settings, processes: int) -> list[ChildSpec]:
     return [
         ChildSpec(
-            f"ingress-{number + 1}" if processes > 1 else "ingress",
+            f"{INGRESS}-{number + 1}" if processes > 1 else INGRESS,
             _command("ingress"),
             {"ROUTER_INGRESS__PROCESSES": str(processes), **_ops(settings, number)},
         )

@@ -15,6 +15,8 @@ from workers.lane import Lane, Watchdog
 from workers.outcomes import Dead, Done, HandlerTimeout, RetryIn
 from workers.retry import decide
 from workers.settler import Settler
+from workers.traced import TracedAttempts
+from workers.waited import Waited
 
 __all__ = ["Attempts"]
 
@@ -28,6 +30,8 @@ class Attempts:
         self._watchdog = watchdog
         self._handler = context.subscription.handled_by
         self._seconds = context.metrics.seconds.labels(context.group)
+        self._waited = Waited(context.metrics.waited.labels(context.group), context.clock)
+        self._traced = TracedAttempts(context.tracing, context.group, context.consumer) if context.tracing else None
         self._stale_after = context.settings.lease / 2
 
     async def run(self, lane: Lane) -> None:
@@ -40,8 +44,10 @@ class Attempts:
         ]
         if ready:
             lane.holding = [held for held, _ in ready]
+            self._waited.starting(lane.holding)
             _bind(ready[0][0])
-            results = await self._call(lane, [delivery for _, delivery in ready])
+            call = self._call(lane, [delivery for _, delivery in ready])
+            results = await (call if self._traced is None else self._traced.attempt(lane.holding, call))
             for (held, _), result in zip(ready, results, strict=True):
                 self._settle(held, result)
                 lane.holding.pop(0)  # one by one: if settling breaks, those before it are settled

@@ -1,26 +1,35 @@
 """One subscription at work in this process: its parts, started and stopped together."""
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from config.errors import told
 from config.settings import WorkerSettings
 from router.backoff import Backoff
 from router.catalogue import Catalogue
 from router.ending import end
-from router.store import STORE_ERRORS, Store
+from router.store import STORE_ERRORS, Store, StoreUnavailable
 from workers.context import Context
 from workers.executor import Executor
 from workers.groups import ensure_groups
+from workers.halting import Halting
 from workers.heartbeat import Heartbeat
 from workers.metrics import WorkerMetrics
 from workers.pace import Pace
+from workers.pausing import Pause
 from workers.reader import Reader, readers_of
 from workers.schedule import Schedule
 from workers.settler import Settler
 from workers.subscription import Subscription
 from workers.sweeper import Sweeper, forget
 
+if TYPE_CHECKING:
+    from router.otel import Tracing
+
 __all__ = ["Consumer"]
+
+_SOON = 0.02
+"""Seconds until it is seen whether all reads have ended."""
 
 
 class Consumer:
@@ -39,25 +48,35 @@ class Consumer:
         metrics: WorkerMetrics,
         *,
         returning: bool = False,
+        tracing: "Tracing | None" = None,
     ) -> None:
         self._returning = returning
         streams = catalogue.select(*subscription.events)
-        self.context = Context(subscription, streams, name, store, catalogue, settings, metrics)
+        self.context = Context(subscription, streams, name, store, catalogue, settings, metrics, tracing=tracing)
         self._schedule = Schedule(self.context)
         self._settler = Settler(self.context, self._schedule.scheduled, self._settled)
         self._executor = Executor(self.context, self._settler)
         self._pace = Pace(self.context, max(1, self._executor.capacity))
         self._sweeper = Sweeper(self.context, self._schedule.look_everywhere)
         self._heartbeat = Heartbeat(self.context, self._sweeper.recover)
+        self._halting = Halting(self.context, self._hold, self._go_on)
         self._readers: list[Reader] = []
         self._reading: list[asyncio.Task[None]] = []
         self._keeping: list[asyncio.Task[None]] = []
         self.ready = False
+        metrics.subscribe(subscription.name)
+        metrics.in_hand.labels(subscription.name).set_function(lambda: len(self.context.held))
+        metrics.in_flight.labels(subscription.name).set_function(lambda: self._executor.running)
 
     @property
     def stuck(self) -> bool:
         """Whether a handler still runs after the stop, having swallowed its cancellation."""
         return self._executor.stuck
+
+    @property
+    def pause(self) -> Pause | None:
+        """The pause that this consumer keeps to now."""
+        return self._halting.pause
 
     async def start(self) -> None:
         """Begin: make the groups, say that this consumer lives, open the lanes, read; waits for the store."""
@@ -66,7 +85,8 @@ class Consumer:
         context = self.context
         self._readers = readers_of(context, self._pace, self._executor.put)
         self._reading = [asyncio.create_task(reader.run()) for reader in self._readers]
-        self._keeping = [asyncio.create_task(part.run()) for part in (self._heartbeat, self._schedule, self._sweeper)]
+        keepers = (self._heartbeat, self._schedule, self._sweeper, self._halting)
+        self._keeping = [asyncio.create_task(part.run()) for part in keepers]
         self.ready = True
         context.log.info("subscription_started", consumer=context.consumer, streams=len(context.streams))
 
@@ -97,13 +117,28 @@ class Consumer:
                 if self._returning:
                     await self._sweeper.recover(self.context.consumer)
                 await self._heartbeat.beat()
-            except STORE_ERRORS as error:
+                await self._halting.begin()
+            except (StoreUnavailable, *STORE_ERRORS) as error:
                 delay = backoff.next()
                 self.context.outage.failed("joining", error)
                 await asyncio.sleep(delay)
             else:
                 self.context.outage.over("joining")
                 return
+
+    async def _hold(self) -> None:
+        """Take on nothing more, and give back what was not started; what runs goes on."""
+        self._schedule.pause()
+        self._pace.pause()
+        while self._pace.waiting < len(self._readers):
+            # again and again, since a read may just be about to begin; one that ends otherwise comes to wait as well
+            await asyncio.gather(*(reader.interrupt() for reader in self._readers))
+            await asyncio.sleep(_SOON)
+        self._executor.give_back()
+
+    def _go_on(self) -> None:
+        self._schedule.resume()
+        self._pace.resume()
 
     async def _leave(self) -> None:
         """Settle what is left and take this consumer out of the groups; the lease does it if the store is away."""

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -16,6 +16,9 @@ from workers.delivery import Held
 from workers.metrics import WorkerMetrics
 from workers.outage import Outage
 from workers.subscription import Subscription
+
+if TYPE_CHECKING:
+    from router.otel import Tracing
 
 __all__ = ["Context"]
 
@@ -38,6 +41,7 @@ class Context:
     spoilt: set[str] = field(default_factory=set)
     log: Any = None
     outage: Outage = field(init=False)
+    tracing: "Tracing | None" = None
 
     def __post_init__(self) -> None:
         self.log = structlog.get_logger("worker").bind(subscription=self.group)

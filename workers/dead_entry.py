@@ -1,39 +1,102 @@
-"""A dead letter as its stream holds it: the event, why it was given up, and the story of its attempts."""
+"""A dead letter as its stream holds it: the event, why it was given up, and the story of its attempts.
 
+A command may look at a million of them, and most need no more than the id: so everything is read when it is asked for.
+"""
+
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from router.catalogue import Catalogue
 from router.event import Event
 from router.normalise import UnreadableEvent
 from router.pages import moment_of
-from workers.delivery import AttemptError, Held
+from workers.delivery import AttemptError, Held, read_history
+from workers.folding import fingerprint_of
 
-__all__ = ["DeadLetterEntry", "read_dead_letter"]
+__all__ = ["ORIGIN", "DeadLetterEntry"]
+
+ORIGIN = b"origin"
+"""The field of an imported dead letter that holds the entry id it was exported with."""
+
+_ENTRY_ID = re.compile(rb"\d{1,19}-\d{1,19}")
 
 
-@dataclass(frozen=True, slots=True)
 class DeadLetterEntry:
-    """An event that one subscription gave up; `event` is None where it cannot be read.
+    """An event that one subscription gave up; whatever somebody may have written there, nothing of it raises.
 
-    `attempts` are the failures of its whole story, replays included, and `used` counts those since the last replay,
-    `crashes` (workers that died with it) among them.
+    `fields` are those of the entry, in their order.
     """
 
-    entry_id: str
-    stream: str
-    subscription: str
-    event_id: str
-    event: Event | None
-    reason: str
-    died_at: datetime
-    first_failed_at: datetime
-    last_failed_at: datetime
-    attempts: tuple[AttemptError, ...]
-    used: int
-    crashes: int
-    raw: bytes
+    def __init__(
+        self, catalogue: Catalogue, stream: str, subscription: str, entry_id: bytes, fields: Mapping[bytes, bytes]
+    ) -> None:
+        self.stream = stream
+        self.subscription = subscription
+        self.entry_id = entry_id.decode()
+        self.fields = fields
+        self._catalogue = catalogue
+        self._held = Held(stream, entry_id, fields, inbox=False, touched=0.0)
+
+    @property
+    def event_id(self) -> str:
+        """The event's id as the entry has it."""
+        return self._held.event_id
+
+    @cached_property
+    def event(self) -> Event | None:
+        """The event; None where it cannot be read."""
+        try:
+            return self._held.event(self._catalogue)
+        except (UnreadableEvent, ValueError, OverflowError):  # the latter for a time that no calendar has
+            return None
+
+    @property
+    def raw(self) -> bytes:
+        """The notification's own bytes."""
+        return self.fields.get(b"raw", b"")
+
+    @property
+    def reason(self) -> str:
+        """Why it was given up."""
+        return self.fields.get(b"reason", b"").decode(errors="replace")
+
+    @property
+    def origin(self) -> str:
+        """The id of the entry in which it died: its own, or for an imported one that of the entry it was once."""
+        origin = self.fields.get(ORIGIN, b"")
+        return origin.decode() if _ENTRY_ID.fullmatch(origin) else self.entry_id
+
+    @cached_property
+    def died_at(self) -> datetime:
+        """When it was given up."""
+        return moment_of(self.origin)
+
+    @cached_property
+    def attempts(self) -> tuple[AttemptError, ...]:
+        """The failures of its whole story, replays included, oldest first."""
+        return self._held.errors()
+
+    @property
+    def first_failed_at(self) -> datetime:
+        """When it failed for the first time."""
+        return self.attempts[0].at if self.attempts else self.died_at
+
+    @property
+    def last_failed_at(self) -> datetime:
+        """When it failed for the last time."""
+        return self._last.at if self._last else self.died_at
+
+    @property
+    def used(self) -> int:
+        """How many failures there were since the last replay, crashes among them."""
+        return self._held.used
+
+    @property
+    def crashes(self) -> int:
+        """How many workers died with it since the last replay."""
+        return self._held.crashes
 
     @property
     def publisher(self) -> str:
@@ -53,40 +116,22 @@ class DeadLetterEntry:
     @property
     def error(self) -> str:
         """The class of the last failure; empty where none was written down."""
-        return self.attempts[-1].error if self.attempts else ""
+        return self._last.error if self._last else ""
 
     @property
     def message(self) -> str:
         """The message of the last failure, or else the reason."""
-        return self.attempts[-1].message if self.attempts else self.reason
+        return self._last.message if self._last else self.reason
 
+    @property
+    def fingerprint(self) -> str:
+        """The name of what went wrong last, the same for all that failed alike."""
+        return fingerprint_of(self.error, self.message)
 
-def read_dead_letter(
-    catalogue: Catalogue, stream: str, subscription: str, entry_id: bytes, fields: Mapping[bytes, bytes]
-) -> DeadLetterEntry:
-    """Read an entry of a stream of dead letters; never raises, whatever somebody may have written there."""
-    held = Held(stream, entry_id, fields, inbox=False, touched=0.0)
-    died_at = moment_of(entry_id)
-    attempts = held.errors()
-    return DeadLetterEntry(
-        entry_id=entry_id.decode(),
-        stream=stream,
-        subscription=subscription,
-        event_id=held.event_id,
-        event=_event(held, catalogue),
-        reason=fields.get(b"reason", b"").decode(errors="replace"),
-        died_at=died_at,
-        first_failed_at=attempts[0].at if attempts else died_at,
-        last_failed_at=attempts[-1].at if attempts else died_at,
-        attempts=attempts,
-        used=held.used,
-        crashes=held.crashes,
-        raw=fields.get(b"raw", b""),
-    )
-
-
-def _event(held: Held, catalogue: Catalogue) -> Event | None:
-    try:
-        return held.event(catalogue)
-    except (UnreadableEvent, ValueError, OverflowError):  # the latter for a time that no calendar has
+    @cached_property
+    def _last(self) -> AttemptError | None:
+        """The last failure: read alone, for a history may hold two dozen tracebacks."""
+        for line in reversed(self.fields.get(b"history", b"").splitlines()):
+            if found := read_history(line):
+                return found[0]
         return None

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from router import scripts
 from router.catalogue import Catalogue
 from router.pages import Span, checked, forward, newest_first
 from router.store import Store
-from workers.dead_entry import DeadLetterEntry, read_dead_letter
+from workers.dead_entry import DeadLetterEntry
 from workers.existing import existing_groups
 from workers.fingerprints import ErrorGroup, grouped
 from workers.selector import Selector
@@ -20,14 +20,21 @@ from workers.selector import Selector
 __all__ = ["DeadLetterEntry", "DeadLetters", "Pile", "Result"]
 
 
+_PAGE = 100  # each may hold a body of a megabyte, and two dozen tracebacks
+
+
 @dataclass(frozen=True, slots=True)
 class Pile:
-    """The dead letters of one subscription on one stream, as far as a command looks at them."""
+    """The dead letters of one subscription on one stream, as far as a command looks at them.
+
+    `length` is how many there are on the whole stream, of whatever time.
+    """
 
     stream: str
     subscription: str
     key: str
     span: Span
+    length: int = 0
 
 
 class Result(NamedTuple):
@@ -53,32 +60,42 @@ class DeadLetters:
 
     async def newest(self, selector: Selector) -> AsyncIterator[DeadLetterEntry]:
         """Yield what is selected, newest first over all streams."""
-        piles = {pile.key: pile for pile in await self._all(selector)}
+        piles = {pile.key: pile for pile in await self.piles(selector)}
         async for key, (entry_id, fields) in newest_first(self._store, list(piles), selector.span()):
-            letter = self._read(piles[key], entry_id, fields)
+            letter = self.read(piles[key], entry_id, fields)
             if selector.matches(letter):
                 yield letter
+
+    async def piles(self, selector: Selector) -> list[Pile]:
+        """Return the piles that the selector can mean, whether they hold anything or not."""
+        streams = selector.streams(self._catalogue.streams())
+        groups = await existing_groups(self._store, streams)
+        pairs = [(stream, group.name) for stream in streams for group in groups[stream]]
+        return [
+            Pile(stream, name, self._store.keys.dead(stream, name), selector.span())
+            for stream, name in pairs
+            if selector.wants_subscription(name)
+        ]
 
     async def freeze(self, selector: Selector) -> list[Pile]:
         """Return the piles that hold anything, each up to what is its last entry now.
 
         A command that works through them meets no event twice, even if what it replays dies again at once.
         """
-        span = selector.span()
-        piles = await self._all(selector)
-        commands = [("XREVRANGE", pile.key, span.last, span.first, "COUNT", 1) for pile in piles]
-        replies = checked(await self._store.commands(commands))
+        piles = await self.piles(selector)
+        calls = [scripts.extent(pile.key, pile.span.first, pile.span.last) for pile in piles]
+        replies = checked(await self._store.run(calls) if calls else [])
         return [
-            Pile(pile.stream, pile.subscription, pile.key, Span(span.first, reply[0][0].decode()))
-            for pile, reply in zip(piles, replies, strict=True)
-            if reply
+            replace(pile, span=Span(pile.span.first, last.decode()), length=length)
+            for pile, (last, length) in zip(piles, replies, strict=True)
+            if last
         ]
 
     async def oldest(self, selector: Selector, piles: Iterable[Pile]) -> AsyncIterator[DeadLetterEntry]:
         """Yield what is selected of these piles, one after the other, oldest first."""
         for pile in piles:
-            async for entry_id, fields in forward(self._store, pile.key, pile.span):
-                letter = self._read(pile, entry_id, fields)
+            async for entry_id, fields in forward(self._store, pile.key, pile.span, _PAGE):
+                letter = self.read(pile, entry_id, fields)
                 if selector.matches(letter):
                     yield letter
 
@@ -105,18 +122,9 @@ class DeadLetters:
         commands = [("XDEL", self._store.keys.dead(*source), *ids) for source, ids in batches]
         return _result(await self._store.commands(commands), [len(ids) for _, ids in batches])
 
-    async def _all(self, selector: Selector) -> list[Pile]:
-        streams = selector.streams(self._catalogue.streams())
-        groups = await existing_groups(self._store, streams)
-        pairs = [(stream, group.name) for stream in streams for group in groups[stream]]
-        return [
-            Pile(stream, name, self._store.keys.dead(stream, name), selector.span())
-            for stream, name in pairs
-            if selector.wants_subscription(name)
-        ]
-
-    def _read(self, pile: Pile, entry_id: bytes, fields: dict[bytes, bytes]) -> DeadLetterEntry:
-        return read_dead_letter(self._catalogue, pile.stream, pile.subscription, entry_id, fields)
+    def read(self, pile: Pile, entry_id: bytes, fields: dict[bytes, bytes]) -> DeadLetterEntry:
+        """Read an entry of a pile."""
+        return DeadLetterEntry(self._catalogue, pile.stream, pile.subscription, entry_id, fields)
 
 
 def _batches(letters: Iterable[DeadLetterEntry]) -> Iterator[tuple[tuple[str, str], list[str]]]:

@@ -49,7 +49,7 @@ class Held:
     `crashes` (workers that died with it) and `history` (JSON lines, oldest first).
     """
 
-    __slots__ = ("attempts", "crashes", "entry_id", "fields", "inbox", "lost", "stream", "touched")
+    __slots__ = ("attempts", "crashes", "entry_id", "fields", "inbox", "lost", "received", "stream", "touched")
 
     def __init__(
         self, stream: str, entry_id: bytes, fields: Mapping[bytes, bytes], *, inbox: bool, touched: float
@@ -60,6 +60,7 @@ class Held:
         self.inbox = inbox
         self.touched = touched
         self.lost = False
+        self.received = 0  # epoch milliseconds, once `event` has read it
         self.attempts = _number(fields.get(b"attempts"))
         self.crashes = _number(fields.get(b"crashes"))
 
@@ -92,7 +93,8 @@ class Held:
         if b"id" not in fields or b"raw" not in fields:
             raise UnreadableEvent("the entry has no id or no raw: it was not written by an ingress")
         try:
-            received = datetime.fromtimestamp(_number(fields.get(b"at")) / 1000, UTC)
+            self.received = _number(fields.get(b"at"))
+            received = datetime.fromtimestamp(self.received / 1000, UTC)
         except (ValueError, OverflowError, OSError):
             raise UnreadableEvent("the time of receipt is out of range") from None
         return normalise(catalogue, self.stream, self.event_id, fields[b"raw"], received)

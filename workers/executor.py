@@ -44,6 +44,11 @@ class Executor:
         return self._context.subscription.concurrency * self._batch
 
     @property
+    def running(self) -> int:
+        """Deliveries that run now."""
+        return sum(len(lane.holding) for lane in self._lanes)
+
+    @property
     def stuck(self) -> bool:
         """Whether a handler still runs after the stop."""
         return self._stopping and not all(task.done() for task in self.tasks)
@@ -64,11 +69,15 @@ class Executor:
         """Queue deliveries for handling."""
         self._buffer.put(items)
 
+    def give_back(self) -> None:
+        """Hand what waits to the other consumers, or to this one for later."""
+        for held in self._buffer.clear():
+            self._settler.give_back(held)
+
     async def stop(self, grace: float) -> None:
         """Give back what waits, let what runs finish within `grace` seconds, give back the rest."""
         self._stopping = True
-        for held in self._buffer.clear():
-            self._settler.give_back(held)
+        self.give_back()
         busy = [lane.task for lane in self._lanes if lane.task and lane.holding]
         for lane in self._lanes:
             if lane.task and not lane.holding:

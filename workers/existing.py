@@ -13,12 +13,13 @@ __all__ = ["Group", "existing_groups", "parse_groups"]
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A subscription on one stream; `lag` is None where the server cannot tell it."""
+    """A subscription on one stream; `lag` and `read`, how many events it was ever given, are None where not known."""
 
     name: str
     pending: int
     lag: int | None
     last_delivered: str
+    read: int | None = None
 
 
 async def existing_groups(store: Store, streams: Sequence[str]) -> dict[str, list[Group]]:
@@ -38,6 +39,7 @@ def parse_groups(reply: Any) -> list[Group]:
             pending=row[b"pending"],
             lag=row.get(b"lag"),
             last_delivered=row[b"last-delivered-id"].decode(),
+            read=row.get(b"entries-read"),
         )
         for row in rows
     )

@@ -1,18 +1,13 @@
 """Errors that differ only in their details, counted together."""
 
-import re
 from collections.abc import AsyncIterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from workers.dead_entry import DeadLetterEntry
+from workers.folding import fingerprint_of, fold_message
 
 __all__ = ["ErrorGroup", "fold_message", "grouped"]
-
-_LENGTH = 200
-_QUOTED = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|`[^`\n]*`")
-_ID = re.compile(r"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b|\b(?=\w*\d)(?:0x)?[0-9a-fA-F]{8,}\b")
-_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +24,10 @@ class ErrorGroup:
     sample: str
     """The event id of the newest of them."""
 
-
-def fold_message(message: str) -> str:
-    """Return the first line with quoted texts as `'…'`, and ids and numbers as `#`."""
-    line = message.strip().partition("\n")[0]
-    return _NUMBER.sub("#", _ID.sub("#", _QUOTED.sub("'…'", line)))[:_LENGTH]
+    @property
+    def fingerprint(self) -> str:
+        """The name of what went wrong, the same for every subscription and stream."""
+        return fingerprint_of(self.error, self.message)
 
 
 async def grouped(letters: AsyncIterable[DeadLetterEntry]) -> list[ErrorGroup]:

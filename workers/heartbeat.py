@@ -83,7 +83,6 @@ class Heartbeat:
             for held in chunk:
                 held.touched = now
                 held.lost = held.entry_id in lost
-        context.metrics.in_hand.labels(context.group).set(len(context.held))
 
 
 def _chunks(context: Context) -> list[tuple[str, list[Held]]]:

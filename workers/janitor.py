@@ -39,6 +39,7 @@ class Janitor:
         self._store = store
         self._interval = settings.interval
         self._stopping = asyncio.Event()
+        self._metrics = metrics
         self._retention = Retention(store, catalogue, settings, metrics, self._stopping)
         self._random = Random()  # noqa: S311 - keeps workers from asking all at once
         self._task: asyncio.Task[None] | None = None
@@ -60,8 +61,10 @@ class Janitor:
             if await self._claim():
                 await self._retention.round()
         except STORE_ERRORS as error:
+            self._metrics.rounds_failed.inc()
             log.warning("retention_failed", error=told(error))
         except Exception:  # events are handled, whether old ones are removed or not
+            self._metrics.rounds_failed.inc()
             log.exception("retention_broken")
 
     async def _run(self) -> None:

@@ -2,9 +2,13 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from router.tallies import Tallies
 from router.timings import Timings
 
 __all__ = ["WorkerMetrics"]
+
+_HANDLER_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300)
+_QUEUE_SECONDS = (0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600, 14400)
 
 
 class WorkerMetrics:
@@ -35,12 +39,19 @@ class WorkerMetrics:
             ["subscription"],
             registry=registry,
         )
-        bounds = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300)
         text = "Seconds a handler took."
-        self.seconds = Timings("event_router_handler_seconds", text, bounds, registry, "subscription")
+        self.seconds = Timings("event_router_handler_seconds", text, _HANDLER_SECONDS, registry, "subscription")
+        text = "Seconds that events waited from their receipt to the start of their first attempt."
+        self.waited = Timings("event_router_queue_seconds", text, _QUEUE_SECONDS, registry, "subscription")
         self.in_hand = Gauge(
             "event_router_in_hand",
             "Deliveries read and not yet finished.",
+            ["subscription"],
+            registry=registry,
+        )
+        self.in_flight = Gauge(
+            "event_router_in_flight",
+            "Deliveries whose handler runs now.",
             ["subscription"],
             registry=registry,
         )
@@ -62,3 +73,15 @@ class WorkerMetrics:
             ["publisher"],
             registry=registry,
         )
+        rounds = Tallies(
+            "event_router_retention_rounds",
+            "Rounds of retention that this worker did for all: done, or failed where the store refused any part of it.",
+            registry,
+            "outcome",
+        )
+        self.rounds_failed, self.rounds_done = (rounds.labels(outcome) for outcome in ("failed", "done"))
+
+    def subscribe(self, subscription: str) -> None:
+        """Tell of a subscription from now on: of a counter that appears with its first count no increase is seen."""
+        for counter in (self.delivered, self.recovered, self.gone):
+            counter.labels(subscription)

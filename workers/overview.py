@@ -5,8 +5,8 @@ handed to a worker (in the stream, or in the subscription's inbox), `pending` is
 for its next attempt, and `dead` was given up.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from router.keys import Keys
@@ -36,11 +36,12 @@ class SubscriptionOverview:
 
 @dataclass(frozen=True, slots=True)
 class StreamOverview:
-    """How many events a stream holds, and its subscriptions."""
+    """How many events a stream holds, and its subscriptions; `added`: how many there ever were, None if not known."""
 
     stream: str
     length: int
     subscriptions: tuple[SubscriptionOverview, ...] = ()
+    added: int | None = field(default=None, compare=False)
 
     @property
     def is_idle(self) -> bool:
@@ -57,9 +58,20 @@ async def overview(store: Store, streams: Sequence[str]) -> list[StreamOverview]
     groups = dict(zip(streams, map(parse_groups, replies[1::2]), strict=True))
     subscriptions = await _subscriptions(store, [(stream, group) for stream in streams for group in groups[stream]])
     return [
-        StreamOverview(stream, length, tuple(subscriptions[stream, group.name] for group in groups[stream]))
+        StreamOverview(
+            stream,
+            length,
+            tuple(subscriptions[stream, group.name] for group in groups[stream]),
+            _added(groups[stream]),
+        )
         for stream, length in zip(streams, lengths, strict=True)
     ]
+
+
+def _added(groups: Iterable[Group]) -> int | None:
+    """Return how many events a stream ever got: any group that knows its place knows that."""
+    known = (group.read + group.lag for group in groups if group.read is not None and group.lag is not None)
+    return max(known, default=None)
 
 
 async def _subscriptions(

@@ -26,6 +26,9 @@ class Pace:
         self._capacity = capacity
         self._room = asyncio.Event()
         self._stopped = False
+        self._paused = False
+        self.waiting = 0
+        """How many readers wait, and so have no read under way."""
         self._brought: dict[object, tuple[int, float]] = {}
         self._rate = 0.0
         self._read_at = context.monotonic()
@@ -34,6 +37,15 @@ class Pace:
         """Take note that deliveries were settled: there may be room again."""
         if self._is_worth_a_read():
             self._room.set()
+
+    def pause(self) -> None:
+        """Let nobody begin a read until `resume`."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Let all read again."""
+        self._paused = False
+        self._room.set()
 
     def stop(self) -> None:
         """Let nobody wait any more."""
@@ -44,7 +56,11 @@ class Pace:
         """Return once a read is worth it."""
         while not (self._stopped or self._is_worth_a_read()):
             self._room.clear()
-            await self._room.wait()
+            self.waiting += 1
+            try:
+                await self._room.wait()
+            finally:
+                self.waiting -= 1
 
     def count(self, reader: object, sources: int) -> int:
         """Return how many entries a reader may ask of each of its sources, of which it has so many.
@@ -67,6 +83,8 @@ class Pace:
         return self._capacity + min(self._context.settings.prefetch, int(self._rate * _AHEAD))
 
     def _is_worth_a_read(self) -> bool:
+        if self._paused:
+            return False
         held, target = len(self._context.held), self.target()
         # A free lane is worth a read at once; reading further ahead is when half of that is used up.
         return held < self._capacity or (target - held) * 2 >= target

@@ -66,6 +66,10 @@ class Reader:
         """Make `run` return soon; to be called again until it has, since the next read may just have been begun."""
         self._stopping = True
         self._pace.stop()
+        await self.interrupt()
+
+    async def interrupt(self) -> None:
+        """End the read under way, if there is one, before it brings anything."""
         await self._connection.unblock()
 
     async def _read(self) -> None:

@@ -64,7 +64,8 @@ async def remove_subscription(
     found by its groups. Raises StoreUnavailable.
     """
     if not in_part:
-        checked(await store.commands([("UNLINK", store.keys.consumers(name))]))
+        own = (store.keys.consumers(name), store.keys.pause(name), store.keys.halted(name))
+        checked(await store.commands([("UNLINK", *own)]))
     replies = await store.run([_call(store, stream, name, dead_letters=dead_letters) for stream in streams])
     checked([reply for reply in replies if not isinstance(reply, ResponseError)])
     outcomes = dict(zip(streams, replies, strict=True))
@@ -76,5 +77,5 @@ async def remove_subscription(
 
 def _call(store: Store, stream: str, name: str, *, dead_letters: bool) -> scripts.Call:
     keys = store.keys
-    own = [key(stream, name) for key in (keys.inbox, keys.due, keys.parked, keys.dead)]
+    own = [key(stream, name) for key in (keys.inbox, keys.due, keys.parked, keys.dead, keys.restored)]
     return scripts.remove(keys.events(stream), own, name, dead_letters=dead_letters)

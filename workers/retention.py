@@ -49,13 +49,16 @@ class Retention:
         self._settings = settings
         self._metrics = metrics
         self._stopping = stopping
+        self._failed = False
 
     async def round(self) -> None:
         """Remove all there is to remove; what the store refuses for one stream is logged and stops no other."""
+        self._failed = False
         streams = await self._streams()
         await self._trim_events(streams)
         await self._discard_dead_letters(streams)
         await self._discard_quarantined(streams)
+        (self._metrics.rounds_failed if self._failed else self._metrics.rounds_done).inc()
 
     async def _streams(self) -> Sequence[str]:
         """Return all streams, and write down those of the catalogue for when they are not in it any more."""
@@ -64,6 +67,7 @@ class Retention:
             former = await former_streams(self._store, self._catalogue)
             await note_streams(self._store, self._catalogue)
         except StoreUnavailable as error:
+            self._failed = True
             if isinstance(error.__cause__, ResponseError):  # a store that is away is told of by what follows
                 log.warning("retention_refused", error=str(error), number=1, keys=[self._keys.streams()])
         return (*self._catalogue.streams(), *former)
@@ -124,6 +128,7 @@ class Retention:
         failed: dict[str, list[str]] = {}
         for call, reply in zip(calls, replies, strict=True):
             if isinstance(reply, BaseException):
+                self._failed = True
                 failed.setdefault(told(reply), []).append(call.keys[0])
         for error, keys in failed.items():
             log.warning("retention_refused", error=error, number=len(keys), keys=keys[:_NAMED])

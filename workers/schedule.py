@@ -26,11 +26,21 @@ class Schedule:
         self._context = context
         self._due: dict[str, float] = {}
         self._changed = asyncio.Event()
+        self._paused = False
         self.look_everywhere()
 
     def look_everywhere(self) -> None:
         """Ask the store about all streams soon: others may have scheduled retries that nobody watches now."""
         self._due.update(dict.fromkeys(self._context.streams, 0.0))
+        self._changed.set()
+
+    def pause(self) -> None:
+        """Promote nothing until `resume`."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Promote what has become due, and go on."""
+        self._paused = False
         self._changed.set()
 
     @property
@@ -52,7 +62,7 @@ class Schedule:
         while True:
             now = context.monotonic()
             ready = [stream for stream, due in self._due.items() if due <= now]
-            if not ready:
+            if not ready or self._paused:
                 await self._sleep()
                 continue
             try:
@@ -101,7 +111,7 @@ class Schedule:
     async def _sleep(self) -> None:
         self._changed.clear()
         timeout = None
-        if self._due:
+        if self._due and not self._paused:
             timeout = max(0.0, min(self._due.values()) - self._context.monotonic())
         try:
             async with asyncio.timeout(timeout):

@@ -8,15 +8,14 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from router.globs import fits
-from router.pages import Span, order_of
-from router.shortened import SHORTENED, is_short_for
+from router.pages import Span
+from router.selection import Ids, within
 from workers.dead_entry import DeadLetterEntry
 
 __all__ = ["Selector", "parse_moment"]
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AGO = re.compile(r"(\d{1,5})([smhdw])")
-_ENTRY_ID = re.compile(r"\d{1,19}-\d{1,19}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,8 @@ class Selector:
     events: globs over `publisher/type`, separated by commas; one without a slash is over the type, whoever the
     publisher.
     subscription: its name. error: glob over the class of the last error. text: part of its message, or of the reason.
-    resource: glob such as `customer/*`. attempts: how many it took at the least.
+    fingerprint: what went wrong, by its short name. resource: glob such as `customer/*`. attempts: how many it took at
+    the least.
     since, until: when the event died, both included. ids: of events or of entries, in lower case. shortened: likewise,
     as a narrow table shows them, with an ellipsis for what is left out.
 
@@ -43,17 +43,22 @@ class Selector:
     until: datetime | None = None
     ids: frozenset[str] = frozenset()
     shortened: frozenset[str] = frozenset()
+    fingerprint: str | None = None
 
     @property
     def is_empty(self) -> bool:
-        """Whether it selects everything because nothing is given."""
-        return self == Selector()
+        """Whether it selects everything because nothing is given, or but an empty text."""
+        return not self.describe()
+
+    @property
+    def is_of_places(self) -> bool:
+        """Whether it selects all that is in some places, so that nobody needs to look at what that is."""
+        return self == Selector(events=self.events, subscription=self.subscription)
 
     def narrowed(self, *ids: str) -> "Selector":
         """Return the same selector for these ids only, in whatever case they are written."""
-        lower = frozenset(id_.lower() for id_ in ids)
-        shortened = frozenset(id_ for id_ in lower if SHORTENED in id_)
-        return replace(self, ids=lower - shortened, shortened=shortened)
+        found = Ids.of(ids)
+        return replace(self, ids=found.whole, shortened=found.shortened)
 
     def streams(self, known: Iterable[str]) -> tuple[str, ...]:
         """Return those of the known streams that it wants."""
@@ -73,32 +78,25 @@ class Selector:
             self.wants_stream(letter.stream)
             and self.wants_subscription(letter.subscription)
             and letter.used >= self.attempts
-            and self._wants_time(letter.died_at)
-            and self._wants_id(letter.entry_id, letter.event_id)
+            and within(letter.died_at, self.since, self.until)
+            and Ids(self.ids, self.shortened).want(letter.entry_id, letter.event_id)
             and (self.resource is None or fnmatchcase(letter.resource or "", self.resource))
             and (self.error is None or _is_class(letter.error, self.error))
+            and (self.fingerprint is None or self.fingerprint.lower() == letter.fingerprint)
             and (self.text is None or self.text.lower() in f"{letter.message}\n{letter.reason}".lower())
         )
 
     def span(self) -> Span:
-        """Return the entries that can match at all, by their ids: reading more would be in vain."""
-        if self.ids and not self.shortened and all(map(_ENTRY_ID.fullmatch, self.ids)):
-            ordered = sorted(self.ids, key=order_of)
-            return Span(ordered[0], ordered[-1])
-        return Span.between(self.since, self.until)
+        """Return the entries that can match at all, by their ids: reading more would be in vain.
+
+        An imported dead letter has a younger id than its death, so `until` bounds nothing.
+        """
+        return Ids(self.ids, self.shortened).span() or Span.between(self.since, None)
 
     def describe(self) -> dict[str, Any]:
         """Return what is given, for the log."""
         given = {name: value for name, value in asdict(self).items() if value}
         return {name: sorted(value) if isinstance(value, frozenset) else str(value) for name, value in given.items()}
-
-    def _wants_id(self, *ids: str) -> bool:
-        if not self.ids and not self.shortened:
-            return True
-        return any(id_ in self.ids for id_ in ids) or any(is_short_for(s, id_) for s in self.shortened for id_ in ids)
-
-    def _wants_time(self, died_at: datetime) -> bool:
-        return (self.since is None or self.since <= died_at) and (self.until is None or died_at <= self.until)
 
 
 def _is_class(name: str, glob: str) -> bool:

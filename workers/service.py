@@ -12,15 +12,18 @@ from router.access import open_store
 from router.catalogue import Catalogue
 from router.ending import end
 from router.ops import OpsServer
+from router.process_metrics import new_registry
 from router.process_name import process_name
 from router.service import store_check
 from router.signals import watch_parent
 from router.store import Store
 from router.store_guard import StoreGuard, guarded
+from router.tracing import open_tracing
 from workers.consumer import Consumer
 from workers.janitor import Janitor
 from workers.memory import end_at_once, end_when_out_of_memory
 from workers.metrics import WorkerMetrics
+from workers.store_metrics import StoreMetrics
 from workers.subscription import Subscription
 
 __all__ = ["serve_workers", "threads_left"]
@@ -40,20 +43,26 @@ async def serve_workers(
     watch_parent(stop.set)
     end_when_out_of_memory(asyncio.get_running_loop())
     catalogue = Catalogue.for_settings(settings)
-    registry = CollectorRegistry()
+    registry = new_registry("worker")
     metrics = WorkerMetrics(registry)
     consumer = name or process_name()
     async with (
+        open_tracing(settings.tracing, "worker") as tracing,
         open_store(settings) as store,
         guarded(store, settings, stop) as guard,
         Janitor(consumer, store, catalogue, settings.retention, metrics),
     ):
         registry.register(guard)
         consumers = [
-            Consumer(subscription, consumer, store, catalogue, settings.workers, metrics, returning=name is not None)
+            Consumer(
+                *(subscription, consumer, store, catalogue, settings.workers, metrics),
+                returning=name is not None,
+                tracing=tracing,
+            )
             for subscription in subscriptions
         ]
-        await _run(settings, consumer, consumers, store, guard, registry, stop)
+        figures = StoreMetrics(store, catalogue, settings.workers.lease, registry)
+        await _run(settings, consumer, consumers, store, guard, registry, figures, stop)
     return [*threads_left(), *(consumer.context.group for consumer in consumers if consumer.stuck)]
 
 
@@ -64,14 +73,26 @@ async def _run(
     store: Store,
     guard: StoreGuard,
     registry: CollectorRegistry,
+    figures: StoreMetrics,
     stop: asyncio.Event,
 ) -> None:
     async def readiness() -> dict[str, bool | str]:
         checks: dict[str, bool | str] = {c.context.group: c.ready or "starting" for c in consumers}
         return {**checks, **await store_check(store)}
 
+    def warnings() -> dict[str, str]:
+        return {**guard.warnings(), **{c.context.group: c.pause.told() for c in consumers if c.pause}}
+
     ops = OpsServer(
-        settings.ops.host, settings.ops.port, readiness, registry, role="worker", name=name, warnings=guard.warnings
+        settings.ops.host,
+        settings.ops.port,
+        readiness,
+        registry,
+        role="worker",
+        name=name,
+        warnings=warnings,
+        token=settings.ops.token,
+        refresh=figures.refresh,
     )
     groups = [c.context.group for c in consumers]
     log.info("worker_started", name=name, subscriptions=groups, ops_port=await ops.start())

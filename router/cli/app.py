@@ -20,17 +20,26 @@ _COMMANDS = {
     "up": ("serve:up", "Run everything: the embedded server if that is the store, ingress, and workers."),
     "ingress": ("serve:ingress", "Receive webhooks."),
     "worker": ("serve:worker", "Run all subscriptions found in modules."),
+    "console": ("console.command:console", "Serve the web console on the operations port."),
     "send": ("send:send", "Send signed samples of an event to an ingress."),
     "catalogue": ("catalogue:catalogue", "List the event types: what a worker can subscribe to."),
     "streams": ("streams:streams", "Show how full the streams are, and how far each subscription is."),
+    "top": (
+        "top:top",
+        "Watch the figures of the running system, live: rates, lags, retries, dead letters; q or Ctrl-C ends it.",
+    ),
     "doctor": ("doctor:doctor", "Check settings, catalogue, secrets and server; exit with 1 where something is wrong."),
     "demo": (
         "demo:demo",
         "Run the whole system by itself, feed it everything a sender may send, and count where all of it went.",
     ),
-    "events": ("events:app", "The events that were received."),
-    "dlq": ("dlq_change:app", "The dead letters: events that a subscription gave up."),
-    "quarantine": ("quarantine:app", "The quarantine: signed bodies that could not be read."),
+    "events": ("events_replay:app", "The events that were received."),
+    "dlq": ("dlq_commands:app", "The dead letters: events that a subscription gave up."),
+    "audit": (
+        "audit:audit",
+        "List who changed what in the store, or looked at what is hidden otherwise; newest first.",
+    ),
+    "quarantine": ("quarantine_change:app", "The quarantine: signed bodies that could not be read."),
     "subscriptions": ("subscriptions_remove:app", "The subscriptions: which there are, and how far each is."),
 }
 """Where each command is, in which module here and under which name, and what the help says of it."""

@@ -9,6 +9,7 @@ import aiohttp
 from config.settings import Settings
 from router.access import EMBEDDED
 from router.catalogue import Catalogue
+from router.cli.console.links import console_url, sign_in_url
 from router.cli.ops_ports import TIMEOUT, addressable, ops_ports
 
 __all__ = ["Banner"]
@@ -53,7 +54,19 @@ class Banner:
         yield from _column("try it", [f"event-router send {self._sample()}", "in this folder, in a second terminal"])
         told = [f"{port.url}/readyz and /metrics of {port.name}" for port in self._ops]
         yield from _column("operations", told or ["see ops_port in the log"])
+        yield from _column("console", list(self._console()))
         yield from _column("stop", ["Ctrl-C; the data is kept"])
+
+    def _console(self) -> Iterator[str]:
+        port = next((port.port for port in self._ops if port.name == "console"), None)
+        if port is None:
+            yield "see ops_port in the log"
+        elif self._settings.ops.token is not None:
+            yield f"{console_url(self._settings, port)} asks for the operations token"
+        else:
+            yield console_url(self._settings, port)
+            if link := sign_in_url(self._settings, port):
+                yield f"{link} signs in once"
 
 
 def _column(name: str, lines: Sequence[str]) -> Iterator[str]:

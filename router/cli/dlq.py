@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from router import audit
 from router.catalogue import Catalogue
 from router.cli.exits import ExitCode, NothingMatched, complain
 from router.cli.listing import Limit, first, print_list
@@ -21,9 +22,10 @@ from router.cli.rows import (
     text_of,
 )
 from router.cli.runtime import opened
-from router.cli.selecting import What, narrowed, selecting
+from router.cli.selecting import Reveal, What, narrowed, selecting
 from router.cli.subscriptions import none_named
-from router.cli.table import EVENT, SUBSCRIPTION, Column, Told, ident, print_table, rest
+from router.cli.table import EVENT, SUBSCRIPTION, Column, Told, ident, print_table
+from router.redact import MASK, redacted
 from workers.dead_letters import DeadLetterEntry, DeadLetters
 from workers.fingerprints import ErrorGroup
 from workers.selector import Selector
@@ -32,12 +34,13 @@ __all__ = ["app"]
 
 _STATS_COLUMNS = (
     Column("COUNT", right=True),
+    Column("FINGERPRINT", drawn="PRINT", drop=13),
     SUBSCRIPTION,
     EVENT,
-    rest("ERROR"),
+    Column("ERROR", shrink=((3, 20), (6, 16)), rest=True),
     Column("FIRST", right=True, drop=3),
-    Column("LAST", right=True, drop=6),
-    ident("SAMPLE", drop=5),
+    Column("LAST", right=True, drop=4),
+    ident("SAMPLE", drop=12),
 )
 
 app = typer.Typer(
@@ -95,7 +98,15 @@ async def _stats(selector: Selector) -> tuple[Catalogue, list[ErrorGroup]]:
 def _stats_row(catalogue: Catalogue, group: ErrorGroup) -> tuple[object, ...]:
     error = f"{group.error}: {group.message}" if group.error else group.message
     times = [Told(f"{age(moment)} ago", age(moment)) for moment in (group.first_seen, group.last_seen)]
-    return (group.count, group.subscription, event_cell(catalogue, group.stream), error, *times, group.sample)
+    return (
+        group.count,
+        group.fingerprint,
+        group.subscription,
+        event_cell(catalogue, group.stream),
+        error,
+        *times,
+        group.sample,
+    )
 
 
 @app.command()
@@ -104,24 +115,31 @@ def show(
     selector: Selector,
     id_: Annotated[str, typer.Argument(metavar="ID", help="Of the event, or of the entry.")],
     *,
+    reveal: Reveal = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show a dead letter: its event, its bytes and every attempt. Of several the newest, unless options say which."""
-    letter, others = run(_find(selector, id_))
+    """Show a dead letter: its event, its bytes and every attempt. Of several the newest, unless options say which.
+
+    The values of the body are masked without --reveal, but not in JSON.
+    """
+    letter, others = run(_find(selector, id_, reveal=reveal))
     if as_json:
         print_json(_whole(letter))
     else:
-        _print(letter)
+        _print(letter, reveal=reveal)
     if others:
         complain("there are older ones of this id; see dlq list, and --subscription or --event")
 
 
-async def _find(selector: Selector, id_: str) -> tuple[DeadLetterEntry, bool]:
+async def _find(selector: Selector, id_: str, *, reveal: bool) -> tuple[DeadLetterEntry, bool]:
     async with opened() as session:
         letters = DeadLetters(session.store, session.catalogue).newest(selector.narrowed(id_))
         found = [letter async for letter in first(letters, 2)]
-    if not found:
-        raise NothingMatched(f"no dead letter has the id {id_}; `event-router dlq list` shows them")
+        if not found:
+            raise NothingMatched(f"no dead letter has the id {id_}; `event-router dlq list` shows them")
+        if reveal:
+            subject = f"dead letter {found[0].event_id} of {found[0].subscription} on {found[0].stream}"
+            await audit.record(session.store, "reveal", subject=subject, matched=1)
     return found[0], len(found) > 1
 
 
@@ -134,9 +152,12 @@ def _whole(letter: DeadLetterEntry) -> dict[str, Any]:
     }
 
 
-def _print(letter: DeadLetterEntry) -> None:
+def _print(letter: DeadLetterEntry, *, reveal: bool) -> None:
     shown = dead_letter_json(letter)
     event = event_json(letter.event) if letter.event else {}
+    event["raw"] = text_of(letter.raw) if reveal else redacted(letter.raw)
+    if not reveal and event.get("extra"):
+        event["extra"] = dict.fromkeys(event["extra"], MASK)
     print_record({**shown, **{name: value for name, value in event.items() if name not in shown}})
     for attempt in letter.attempts:
         heading = f"\nattempt {attempt.attempt}" if attempt.attempt else "\nlost worker"

@@ -1,25 +1,28 @@
 """`dlq replay|purge`: changing dead letters, with a look at what is meant before it happens."""
 
-from typing import Annotated
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 
 import typer
 
-from router.cli.changing import Change, change
+from router.cli.auditing import CHANGED, FAILED
+from router.cli.changing import SAMPLE, Meant, Work, change, counted
 from router.cli.dlq import app
 from router.cli.exits import ExitCode, complain, usage
+from router.cli.listing import first
 from router.cli.loop import run
+from router.cli.order import DryRun, Most, Order, Rate, Reason, Yes
 from router.cli.output import JsonFlag, print_json
+from router.cli.rows import DEAD_LETTER_COLUMNS, dead_letter_row
+from router.cli.runtime import Session, opened
 from router.cli.selecting import What, narrowed, selecting
-from workers.dead_letters import Result
+from router.cli.subscriptions import none_named, without_worker
+from workers.dead_letters import DeadLetterEntry, DeadLetters, Pile
 from workers.selector import Selector
 
 __all__ = ["app", "purge", "replay"]
 
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Go ahead without asking.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what is meant.")]
-Most = Annotated[int | None, typer.Option("--max", min=1, help="At most so many; of each stream the oldest.")]
-Rate = Annotated[float | None, typer.Option("--rate", min=0.01, help="At most so many a second.")]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept with the event and in the log.")]
+_NOUN = "dead letter"
 
 
 @app.command()
@@ -39,8 +42,20 @@ def replay(
 
     A single one goes at once. More than one, and everything where nothing selects, is counted and shown first.
     """
-    order = Change("replay", "replayed", narrowed(selector, what), most, yes, dry_run, reason, rate)
-    _finish(order, *run(change(order)), as_json=as_json)
+    wanted = narrowed(selector, what)
+    order = Order(
+        group="dlq",
+        verb="replay",
+        done="replayed",
+        noun=_NOUN,
+        selector=wanted.describe(),
+        most=most,
+        yes=yes,
+        dry_run=dry_run,
+        reason=reason,
+        rate=rate,
+    )
+    _finish(order, *run(_change(order, wanted)), as_json=as_json)
 
 
 @app.command()
@@ -56,21 +71,97 @@ def purge(
     as_json: JsonFlag = False,
 ) -> None:
     """Remove dead letters for good; something has to select them. More than one take --yes."""
-    order = Change("purge", "purged", narrowed(selector, what), most, yes, dry_run, reason)
-    if order.selector.is_empty:
+    wanted = narrowed(selector, what)
+    if wanted.is_empty:
         usage(
             "dlq purge needs something that selects, such as --subscription NAME or an ID: it never removes everything"
         )
-    _finish(order, *run(change(order)), as_json=as_json)
+    order = Order(
+        group="dlq",
+        verb="purge",
+        done="purged",
+        noun=_NOUN,
+        selector=wanted.describe(),
+        most=most,
+        yes=yes,
+        dry_run=dry_run,
+        reason=reason,
+    )
+    _finish(order, *run(_change(order, wanted)), as_json=as_json)
 
 
-def _finish(order: Change, matched: int, result: Result, *, as_json: bool) -> None:
+class _DeadLetterWork(Work[DeadLetterEntry]):
+    """A change of dead letters, of those that there were when it began."""
+
+    columns = DEAD_LETTER_COLUMNS
+
+    def __init__(self, session: Session, order: Order, selector: Selector, piles: Sequence[Pile]) -> None:
+        self._session = session
+        self._order = order
+        self._selector = selector
+        self._piles = piles
+        self._letters = DeadLetters(session.store, session.catalogue)
+        self._subscriptions: set[str] = set()
+
+    def items(self) -> AsyncIterator[DeadLetterEntry]:
+        """Yield the oldest of each pile first."""
+        return first(self._letters.oldest(self._selector, self._piles), self._order.most)
+
+    def row(self, item: DeadLetterEntry) -> Sequence[object]:
+        """Return the cells of a list of dead letters."""
+        return dead_letter_row(self._session.catalogue, item)
+
+    async def apply(self, batch: Sequence[DeadLetterEntry]) -> Counter[str]:
+        """Replay or purge them."""
+        letters = self._letters
+        replaying = self._order.verb == "replay"
+        result = await (letters.replay(batch, self._order.reason) if replaying else letters.purge(batch))
+        return Counter({CHANGED: result.changed, FAILED: result.failed})
+
+    async def nothing(self) -> str:
+        """Tell a name that no subscription has from dead letters that are not there."""
+        why = await none_named(self._session, self._selector.subscription) or "no dead letter matches"
+        return f"{why}; `event-router dlq list` shows the dead letters"
+
+    async def look(self) -> Meant[DeadLetterEntry]:
+        """Count what is meant; where it does not matter what it is, without reading it all."""
+        if self._selector.is_of_places:
+            return Meant(self._length(), [letter async for letter in first(self.items(), SAMPLE)])
+        return await counted(self._noted())
+
+    async def warn(self) -> None:
+        """Say who is not there to get what is replayed."""
+        if self._order.verb == "replay" and (away := await without_worker(self._session, self._subscriptions)):
+            complain(f"no worker runs for {', '.join(away)} now: what is replayed waits until one does")
+
+    def _length(self) -> int:
+        number, most = 0, self._order.most
+        for pile in self._piles:
+            if most is None or number < most:
+                number += pile.length
+                self._subscriptions.add(pile.subscription)
+        return number if most is None else min(number, most)
+
+    async def _noted(self) -> AsyncIterator[DeadLetterEntry]:
+        async for letter in self.items():
+            self._subscriptions.add(letter.subscription)
+            yield letter
+
+
+async def _change(order: Order, selector: Selector) -> tuple[int, Counter[str]]:
+    async with opened() as session:
+        piles = await DeadLetters(session.store, session.catalogue).freeze(selector)
+        return await change(session, order, _DeadLetterWork(session, order, selector, piles))
+
+
+def _finish(order: Order, matched: int, counts: Counter[str], *, as_json: bool) -> None:
+    changed, failed = counts[CHANGED], counts[FAILED]
     if as_json:
-        print_json({"matched": matched, order.done: result.changed, "failed": result.failed})
+        print_json({"matched": matched, order.done: changed, "failed": failed})
     elif not order.dry_run:
-        gone = matched - result.changed - result.failed
+        gone = matched - changed - failed
         were = "was" if gone == 1 else "were"
-        typer.echo(f"{order.done} {result.changed} of {matched}" + (f", {gone} {were} gone already" if gone else ""))
-    if result.failed:
-        complain(f"{result.failed} could not be {order.done}: the server refused it")
+        typer.echo(f"{order.done} {changed} of {matched}" + (f", {gone} {were} gone already" if gone else ""))
+    if failed:
+        complain(f"{failed} could not be {order.done}: the server refused it")
         raise typer.Exit(ExitCode.PARTLY_FAILED)

@@ -8,16 +8,24 @@ import typer
 
 from config.errors import ConfigError, told
 from config.settings import Settings
-from config.sources import load_settings
+from config.sources import load_settings, secret_files
 from config.urls import redact_url
 from router.access import NoData
 from router.catalogue import Catalogue
-from router.cli.checks import judge_conversation, judge_publishers, judge_spool, judge_spooling
+from router.cli.checks import Spooling, judge_conversation, judge_publishers, judge_spool, judge_spooling
 from router.cli.exits import ExitCode, complain
 from router.cli.loop import run
 from router.cli.output import JsonFlag, print_json
 from router.cli.probe import ask_ingresses, look_at_spool, talk_to
 from router.cli.runtime import opened
+from router.cli.security_checks import (
+    Knowing,
+    TokenRefused,
+    judge_knowing,
+    judge_ops,
+    judge_secret_files,
+    judge_secrets,
+)
 from router.cli.table import print_table, rest
 from router.store import STORE_ERRORS, StoreUnavailable
 from router.store_checks import Check, judge_server
@@ -72,10 +80,22 @@ def _examine() -> Iterator[Check]:
     events = sum(len(publisher.events) for publisher in catalogue.publishers.values())
     yield Check("catalogue", "ok", f"{len(catalogue.publishers)} publishers, {events} events")
     yield from judge_publishers(settings, catalogue)
+    answers = run(ask_ingresses(settings))
+    yield from judge_ops(settings.ops, [answer for answer in answers if isinstance(answer, TokenRefused)])
+    yield from _examine_secrets(settings, catalogue, [answer for answer in answers if isinstance(answer, Knowing)])
     spool = look_at_spool(settings.data_dir / "spool")
     yield from judge_spool(spool, settings.ingress.spool_max_bytes)
-    yield from judge_spooling(spool.held, run(ask_ingresses(settings)))
+    yield from judge_spooling(spool.held, [answer for answer in answers if isinstance(answer, Spooling)])
     yield from _examine_store(settings)
+
+
+def _examine_secrets(settings: Settings, catalogue: Catalogue, running: Sequence[Knowing]) -> Iterator[Check]:
+    """Judge the secrets, the files they are in, and whether running ingresses have the same."""
+    files = secret_files()
+    yield from judge_secrets(settings, catalogue)
+    yield from judge_secret_files(files)
+    publishers = settings.publishers_dir.glob("*.toml") if settings.publishers_dir else ()
+    yield from judge_knowing(settings, catalogue, running, [*files, *publishers])
 
 
 def _examine_store(settings: Settings) -> Iterator[Check]:

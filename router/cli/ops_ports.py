@@ -24,10 +24,10 @@ class OpsPort(NamedTuple):
 
 
 def ops_ports(settings: Settings) -> Iterator[OpsPort]:
-    """Yield those of each ingress process and of the worker; none where the system chooses them."""
+    """Yield those of each ingress process, of the worker and of the console; none where the system chooses them."""
     ops, processes = settings.ops, settings.ingress.processes
     names = [f"ingress-{number + 1}" if processes > 1 else "ingress" for number in range(processes)]
-    for offset, name in enumerate([*names, "worker"]):
+    for offset, name in enumerate([*names, "worker", "console"]):
         if ops.port and ops.port + offset < _PORTS:
             yield OpsPort(name, ops.port + offset, f"http://{addressable(ops.host)}:{ops.port + offset}")
 

@@ -18,6 +18,7 @@ __all__ = [
     "print_json_array",
     "print_record",
     "progress",
+    "span_told",
     "stamp",
 ]
 
@@ -56,8 +57,12 @@ def print_record(fields: Mapping[str, object]) -> None:
 
 def age(moment: datetime) -> str:
     """Return how long ago a moment was, in its largest unit."""
-    seconds = int((datetime.now(UTC) - moment).total_seconds())
-    return next((f"{seconds // size}{unit}" for size, unit in _UNITS if seconds >= size), "0s")
+    return span_told((datetime.now(UTC) - moment).total_seconds())
+
+
+def span_told(seconds: float) -> str:
+    """Return a span of time in its largest unit."""
+    return next((f"{int(seconds) // size}{unit}" for size, unit in _UNITS if seconds >= size), "0s")
 
 
 def number_of(number: int, thing: str) -> str:

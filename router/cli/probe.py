@@ -10,7 +10,9 @@ import shutil
 import sqlite3
 import statistics
 import time
+from collections.abc import Iterator
 from contextlib import closing
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -20,12 +22,16 @@ from redis.exceptions import ResponseError
 from config.settings import Settings
 from router.cli.checks import Conversation, LeftFile, SpoolFolder, Spooling, UsedFile
 from router.cli.ops_ports import TIMEOUT, ops_ports
+from router.cli.security_checks import Knowing, TokenRefused
 from router.ops import PROCESS_HEADER
+from router.ops_token import bearer
 from router.store_facts import Ask, is_denied
 
 __all__ = ["ask_ingresses", "look_at_spool", "talk_to"]
 
 _PINGS = 5
+_READ_METRIC = re.compile(r"^event_router_settings_read_timestamp_seconds (\S+)$", re.MULTILINE)
+_SECRETS_METRIC = re.compile(r'^event_router_secrets\{publisher="([^"]+)"\} (\S+)$', re.MULTILINE)
 _SPOOL_METRIC = re.compile(r"^event_router_spool_(\w+) (\S+)$", re.MULTILINE)
 
 
@@ -51,24 +57,47 @@ def look_at_spool(folder: Path) -> SpoolFolder:
     )
 
 
-async def ask_ingresses(settings: Settings) -> list[Spooling]:
-    """Return what the ingresses say of their spools that answer on the operations ports of the settings."""
+async def ask_ingresses(settings: Settings) -> list[Spooling | Knowing | TokenRefused]:
+    """Return what the ingresses say that answer on the operations ports of the settings: of their spools and secrets.
+
+    The token goes only to who says that he is an ingress: another program may have the port.
+    """
     async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
-        found = await asyncio.gather(*(_ask_ingress(session, port.url) for port in ops_ports(settings)))
-    return [spooling for spooling in found if spooling is not None]
+        urls = [port.url for port in ops_ports(settings)]
+        found = await asyncio.gather(*(_ask_ingress(session, url, bearer(settings.ops)) for url in urls))
+    return [answer for answers in found for answer in answers]
 
 
-async def _ask_ingress(session: aiohttp.ClientSession, url: str) -> Spooling | None:
+async def _ask_ingress(
+    session: aiohttp.ClientSession, url: str, token: dict[str, str]
+) -> list[Spooling | Knowing | TokenRefused]:
     try:
-        async with session.get(f"{url}/metrics") as response:
-            role, _, name = response.headers.get(PROCESS_HEADER, "").partition(" ")
-            text = await response.text()
+        async with session.get(f"{url}/healthz", allow_redirects=False) as response:
+            if _process(response)[0] != "ingress":
+                return []
+        async with session.get(f"{url}/metrics", headers=token, allow_redirects=False) as response:
+            role, name = _process(response)
+            if response.status == HTTPStatus.UNAUTHORIZED:
+                return [TokenRefused(role, url)]
+            return [*_told(name, await response.text())]
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError):  # whoever else may listen there
-        return None
-    figures = {figure: float(value) for figure, value in _SPOOL_METRIC.findall(text)} if role == "ingress" else {}
-    if not figures:  # an ingress without a spool has none
-        return None
-    return Spooling(unquote(name), int(figures["entries"]), int(figures["bytes"]), figures["age_seconds"])
+        return []
+
+
+def _told(name: str, metrics: str) -> Iterator[Spooling | Knowing]:
+    """Read what an ingress tells of itself; one without a spool tells nothing of that."""
+    spool = {figure: float(value) for figure, value in _SPOOL_METRIC.findall(metrics)}
+    if {"entries", "bytes", "age_seconds"} <= spool.keys():
+        yield Spooling(name, int(spool["entries"]), int(spool["bytes"]), spool["age_seconds"])
+    if read_at := _READ_METRIC.search(metrics):
+        secrets = {slug: int(float(number)) for slug, number in _SECRETS_METRIC.findall(metrics)}
+        yield Knowing(name, float(read_at[1]), secrets)
+
+
+def _process(response: aiohttp.ClientResponse) -> tuple[str, str]:
+    """Return role and name of the process that answered; both are empty for a stranger's."""
+    role, _, name = response.headers.get(PROCESS_HEADER, "").partition(" ")
+    return role, unquote(name)
 
 
 def _look_at(file: Path) -> LeftFile | UsedFile | None:

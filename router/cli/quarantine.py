@@ -4,21 +4,23 @@ from typing import Annotated
 
 import typer
 
-from config.errors import ConfigError
-from router.browse import Browser, Quarantined
-from router.catalogue import Catalogue
+from router import audit
+from router.browse import Quarantined
 from router.cli.exits import NothingMatched
-from router.cli.listing import Limit, print_list
+from router.cli.listing import Limit, first, print_list
 from router.cli.loop import run
 from router.cli.output import JsonFlag, age, print_json, print_record, stamp
+from router.cli.quarantine_selecting import Publisher, Text, What, selector_of
 from router.cli.rows import quarantined_json
 from router.cli.runtime import opened
-from router.cli.selecting import Since
+from router.cli.selecting import Reveal, Since, Until
 from router.cli.table import Column, Told, rest
+from router.quarantine import Quarantine, QuarantineSelector
+from router.redact import redacted
 
-__all__ = ["app"]
+__all__ = ["QUARANTINE_COLUMNS", "app", "quarantine_row"]
 
-_COLUMNS = (
+QUARANTINE_COLUMNS = (
     Column("TIME", drawn="AGE", right=True),
     Column("PUBLISHER", shrink=((2, 19),), cut="middle"),
     Column("BYTES", right=True),
@@ -33,29 +35,28 @@ app = typer.Typer(
 
 @app.command("list")
 def list_(
-    publisher: Annotated[str | None, typer.Argument(help="Only of this publisher.")] = None,
+    what: What = None,
     *,
+    publisher: Publisher = None,
+    text: Text = None,
     since: Since = None,
+    until: Until = None,
     limit: Limit = None,
     as_json: JsonFlag = False,
 ) -> None:
     """List what was quarantined, newest first."""
+    selector = selector_of(what, publisher, text, since, until)
 
     async def work() -> None:
         async with opened() as session:
-            found = Browser(session.store, session.catalogue).quarantined(_of(session.catalogue, publisher), since)
-            await print_list(found, _COLUMNS, _row, quarantined_json, limit=limit, as_json=as_json)
+            found = Quarantine(session.store, session.catalogue).newest(selector)
+            await print_list(found, QUARANTINE_COLUMNS, quarantine_row, quarantined_json, limit=limit, as_json=as_json)
 
     run(work())
 
 
-def _of(catalogue: Catalogue, publisher: str | None) -> list[str]:
-    if publisher is not None and publisher not in catalogue.publishers:
-        raise ConfigError(f"no publisher {publisher!r}; there are {', '.join(catalogue.publishers)}")
-    return [publisher] if publisher else list(catalogue.publishers)
-
-
-def _row(found: Quarantined) -> tuple[object, ...]:
+def quarantine_row(found: Quarantined) -> tuple[object, ...]:
+    """Return the cells of QUARANTINE_COLUMNS."""
     time = Told(stamp(found.received_at), age(found.received_at))
     return (time, found.publisher, len(found.raw), found.reason, found.entry_id)
 
@@ -64,21 +65,28 @@ def _row(found: Quarantined) -> tuple[object, ...]:
 def show(
     id_: Annotated[str, typer.Argument(metavar="ID", help="Of the entry, or of the body.")],
     *,
-    publisher: Annotated[str | None, typer.Option(help="Where two publishers have an entry of one id.")] = None,
+    publisher: Publisher = None,
+    reveal: Reveal = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show one body that was quarantined, its bytes as they came."""
-    found = run(_find(id_, publisher))
+    """Show one body that was quarantined; its values are masked without --reveal, but not in JSON."""
+    found = run(_find(id_, publisher, reveal=reveal))
+    shown = quarantined_json(found)
     if as_json:
-        print_json(quarantined_json(found))
+        print_json(shown)
     else:
-        print_record(quarantined_json(found))
+        print_record(shown if reveal else {**shown, "raw": redacted(found.raw)})
 
 
-async def _find(id_: str, publisher: str | None) -> Quarantined:
+async def _find(id_: str, publisher: str | None, *, reveal: bool) -> Quarantined:
+    selector = selector_of((), publisher)
+    wanted = QuarantineSelector(selector.publishers, ids=selector.ids.of([id_.strip()]))
     async with opened() as session:
-        browser = Browser(session.store, session.catalogue)
-        found = await browser.find_quarantined(id_, _of(session.catalogue, publisher))
-    if found is None:
-        raise NothingMatched(f"nothing is quarantined as {id_!r}; `event-router quarantine list` shows what is")
-    return found
+        letters = Quarantine(session.store, session.catalogue).newest(wanted)
+        found = [item async for item in first(letters, 1)]
+        if not found:
+            raise NothingMatched(f"nothing is quarantined as {id_!r}; `event-router quarantine list` shows what is")
+        if reveal:
+            subject = f"quarantined {found[0].entry_id} of {found[0].publisher}"
+            await audit.record(session.store, "reveal", subject=subject, matched=1)
+    return found[0]

@@ -31,6 +31,7 @@ DEAD_LETTER_COLUMNS = (
     RESOURCE,
     SUBSCRIPTION,
     Column("ATTEMPTS", right=True, drop=4),
+    Column("FINGERPRINT", drawn="PRINT", drop=1),
     rest("ERROR"),
 )
 
@@ -60,6 +61,7 @@ def dead_letter_json(letter: DeadLetterEntry) -> dict[str, Any]:
         "error": letter.error or None,
         "message": letter.message,
         "reason": letter.reason,
+        "fingerprint": letter.fingerprint,
         "died_at": stamp(letter.died_at),
         "first_failed_at": stamp(letter.first_failed_at),
         "last_failed_at": stamp(letter.last_failed_at),
@@ -70,7 +72,7 @@ def dead_letter_row(catalogue: Catalogue, letter: DeadLetterEntry) -> tuple[obje
     """Return the cells of DEAD_LETTER_COLUMNS."""
     what = f"{letter.error}: {letter.message}" if letter.error else letter.reason
     where = (letter.event_id, age(letter.died_at), event_cell(catalogue, letter.stream), letter.resource)
-    return (*where, letter.subscription, letter.used, what.strip().partition("\n")[0])
+    return (*where, letter.subscription, letter.used, letter.fingerprint, what.strip().partition("\n")[0])
 
 
 def event_cell(catalogue: Catalogue, stream: str) -> Told:
@@ -92,6 +94,7 @@ def attempt_json(attempt: AttemptError) -> dict[str, Any]:
 def error_group_json(group: ErrorGroup) -> dict[str, Any]:
     """Return what is common to dead letters that failed alike."""
     return {
+        "fingerprint": group.fingerprint,
         "subscription": group.subscription,
         "stream": group.stream,
         "error": group.error or None,

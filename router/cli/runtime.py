@@ -12,6 +12,7 @@ from router import logs
 from router.access import open_store
 from router.catalogue import Catalogue
 from router.cli.advice import advice_on
+from router.signals import expect_reload
 from router.store import STORE_ERRORS, Store, StoreUnavailable
 
 __all__ = ["Session", "for_service", "opened"]
@@ -27,6 +28,7 @@ class Session(NamedTuple):
 
 def for_service() -> Settings:
     """Return the settings for a process that stays, and log as they say."""
+    expect_reload()
     settings = load_settings()
     logs.configure(settings.log.level, settings.log.format)
     return settings

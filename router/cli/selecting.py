@@ -1,6 +1,7 @@
 """The options that select dead letters, the same for every command that works on them."""
 
 import inspect
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,12 +12,15 @@ import typer
 
 from config.sources import load_settings
 from router.catalogue import UNLISTED, Catalogue
+from router.cli.completing import event_types, fingerprints, subscriptions
 from router.globs import is_glob, named, select
+from workers.folding import FINGERPRINT
 from workers.selector import Selector, parse_moment
 
-__all__ = ["Since", "Until", "What", "narrowed", "selecting"]
+__all__ = ["Reveal", "Since", "Until", "What", "names_events", "narrowed", "selecting"]
 
 _STDIN = "-"
+_FINGERPRINT = re.compile(rf"[0-9a-fA-F]{{{FINGERPRINT}}}")
 
 
 def _moment(text: str) -> datetime:
@@ -36,26 +40,56 @@ What = Annotated[
     typer.Argument(
         metavar="[ID|EVENT|GLOB]...",
         help="Ids of events or entries, - reads them on stdin; or event types, by name or by a glob.",
+        autocompletion=event_types,
     ),
 ]
+
+Reveal = Annotated[bool, typer.Option("--reveal", help="Show the values of the body too; the audit says that you did.")]
 
 
 def _selector(
     events: Annotated[
         str | None,
-        typer.Option("--event", "--events", metavar="GLOB", help="PUBLISHER/TYPE, or TYPE of any publisher."),
+        typer.Option(
+            "--event",
+            "--events",
+            metavar="GLOB",
+            help="PUBLISHER/TYPE, or TYPE of any publisher.",
+            autocompletion=event_types,
+        ),
     ] = None,
-    subscription: Annotated[str | None, typer.Option(metavar="NAME", help="The subscription that failed.")] = None,
+    subscription: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The subscription that failed.", autocompletion=subscriptions),
+    ] = None,
     error: Annotated[str | None, typer.Option(metavar="GLOB", help="Class of the last error.")] = None,
     text: Annotated[str | None, typer.Option(metavar="TEXT", help="Part of its message, or of the reason.")] = None,
     resource: Annotated[str | None, typer.Option(metavar="GLOB", help="Such as customer/*.")] = None,
+    fingerprint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID", help="What went wrong, by its short name in dlq stats.", autocompletion=fingerprints
+        ),
+    ] = None,
     attempts: Annotated[int, typer.Option(min=0, help="Failed at least so often.")] = 0,
     since: Since = None,
     until: Until = None,
 ) -> Selector:
     """Declare the options, and make of what is given the selector; raises UnknownStream."""
     wanted = _events(Catalogue.for_settings(load_settings()), [events]) if events is not None else None
-    return Selector(wanted, subscription, error, text, resource, attempts, since, until)
+    if fingerprint is not None and not _FINGERPRINT.fullmatch(fingerprint):
+        raise typer.BadParameter(f"{fingerprint!r} is no fingerprint, {FINGERPRINT} digits such as 0f3a91bc")
+    return Selector(
+        events=wanted,
+        subscription=subscription,
+        error=error,
+        text=text,
+        resource=resource,
+        attempts=attempts,
+        since=since,
+        until=until,
+        fingerprint=fingerprint,
+    )
 
 
 _OPTIONS = inspect.signature(_selector).parameters
@@ -96,6 +130,11 @@ def narrowed(selector: Selector, arguments: Sequence[str] | None) -> Selector:
         if not ids:  # an empty list of ids must not select everything
             raise typer.BadParameter("no ids on stdin")
     return replace(selector, events=_events(catalogue, events) if events else selector.events).narrowed(*ids)
+
+
+def names_events(argument: str) -> bool:
+    """Return whether an argument means events, and could be meant for something else by mistake."""
+    return is_glob(argument) or bool(named(Catalogue.for_settings(load_settings()), argument))
 
 
 def _is_event(catalogue: Catalogue, argument: str) -> bool:

@@ -16,7 +16,7 @@ from router.cli.exits import ExitCode
 from router.cli.loop import run
 from router.cli.runtime import for_service
 from router.service import serve_ingress
-from router.signals import install_stop
+from router.signals import install_reload, install_stop
 from router.up import run_ingress_processes, run_up, supervised
 from workers.loading import BrokenModule, load_subscriptions
 from workers.service import serve_workers
@@ -60,7 +60,8 @@ def ingress(
     number = processes or settings.ingress.processes
     if number > 1 and not supervised():
         raise typer.Exit(run(run_ingress_processes(settings, number, asyncio.Event())))
-    run(_until_stopped(lambda stop: serve_ingress(settings, stop, reuse_port=number > 1)))
+    reload = asyncio.Event()
+    run(_until_stopped(lambda stop: serve_ingress(settings, stop, reload, reuse_port=number > 1), reload.set))
 
 
 def worker(
@@ -73,7 +74,7 @@ def worker(
     """Run all subscriptions found in modules."""
     settings = for_service()
     subscriptions = _load(modules)
-    run(_until_stopped(lambda stop: _work(settings, subscriptions, stop, name)))
+    run(_until_stopped(lambda stop: _work(settings, subscriptions, stop, name), _nothing_to_reload))
 
 
 async def _work(
@@ -92,10 +93,15 @@ def _load(modules: Sequence[str]) -> list[Subscription]:
         raise
 
 
-async def _until_stopped(serve: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+async def _until_stopped(serve: Callable[[asyncio.Event], Awaitable[None]], reload: Callable[[], None]) -> None:
     stop = asyncio.Event()
     install_stop(stop, supervised=supervised())
+    install_reload(reload, stop)
     await serve(stop)
+
+
+def _nothing_to_reload() -> None:
+    logs.get("worker").warning("reload_ignored", advice="start the worker again: it reads publishers at start alone")
 
 
 def _leave() -> None:

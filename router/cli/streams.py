@@ -1,6 +1,7 @@
 """`streams`: how full the streams are, and how far each subscription is."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -10,18 +11,21 @@ from router.catalogue import Catalogue
 from router.cli.catalogue import Glob
 from router.cli.exits import complain
 from router.cli.loop import run
-from router.cli.output import JsonFlag, number_of, print_json
+from router.cli.output import JsonFlag, number_of, print_json, span_told
 from router.cli.rows import event_cell
-from router.cli.runtime import opened
+from router.cli.runtime import Session, opened
+from router.cli.subscriptions_list import pause_json
 from router.cli.table import EVENT, SUBSCRIPTION, Column, Told, print_table
 from router.globs import fits, select
 from workers.former import former_streams
+from workers.oldest import Way, oldest_waiting
 from workers.overview import StreamOverview, overview
+from workers.pausing import Pause, paused
 
 __all__ = ["streams"]
 
 _FIGURES = tuple(Column(name, right=True) for name in ("LAG", "PENDING", "SCHEDULED", "DEAD"))
-_COLUMNS = (EVENT, Column("LENGTH", right=True), SUBSCRIPTION, *_FIGURES)
+_COLUMNS = (EVENT, Column("LENGTH", right=True), SUBSCRIPTION, *_FIGURES, Column("OLDEST", right=True, drop=1))
 
 
 def streams(
@@ -33,46 +37,65 @@ def streams(
     """Show how full the streams are, and how far each subscription is.
 
     LAG waits to be handed to a worker, PENDING is in the hands of one, SCHEDULED waits for its next attempt, DEAD was
-    given up. A stream with a * is no longer configured: its publisher or its event has left the catalogue.
+    given up, OLDEST is how long the oldest that waits or is in hand has been there. A stream with a * is no longer
+    configured: its publisher or its event has left the catalogue. `top` shows how fast it goes.
     """
     known = Catalogue.for_settings(load_settings())
     found = run(_overview(known, glob))
     configured = set(known.streams())
     if as_json:
-        print_json([_json(stream, configured=stream.stream in configured) for stream in found])
+        print_json([_json(found, stream, configured=stream.stream in configured) for stream in found.streams])
         return
-    shown = [stream for stream in found if everything or not stream.is_idle]
-    rows = [row for stream in shown for row in _rows(stream, _cell(known, stream.stream, configured))]
+    shown = [stream for stream in found.streams if everything or not stream.is_idle]
+    rows = [row for stream in shown for row in _rows(found, stream, _cell(known, stream.stream, configured))]
     print_table(_COLUMNS, rows)
+    for name, pause in found.pauses.items():
+        complain(f"{name} is {pause.told()}")
     if former := [stream.stream for stream in shown if stream.stream not in configured]:
         complain(f"no longer configured: {', '.join(former)}; docs/retention.md says what becomes of them")
-    if len(shown) < len(found):
-        idle = len(found) - len(shown)
+    if idle := len(found.streams) - len(shown):
         complain(f"{number_of(idle, 'idle stream')} {'is' if idle == 1 else 'are'} not shown; see --all")
 
 
-async def _overview(known: Catalogue, glob: str) -> list[StreamOverview]:
-    """Look at the streams that are meant, and at former ones that hold something; raises UnknownStream for neither."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The streams, the age of what waits longest by stream and subscription, and the pauses by subscription."""
+
+    streams: Sequence[StreamOverview]
+    oldest: Mapping[Way, float]
+    pauses: Mapping[str, Pause]
+
+
+async def _overview(known: Catalogue, glob: str) -> _Found:
     async with opened() as session:
-        former = [stream for stream in await former_streams(session.store, known) if fits(stream, glob)]
-        left = [seen for seen in await overview(session.store, former) if seen.length or seen.subscriptions]
-        if left and not any(fits(stream, glob) for stream in known.streams()):
-            return left
-        return [*await overview(session.store, select(known, glob)), *left]
+        streams = await _streams(session, known, glob)
+        names = sorted({way.name for stream in streams for way in stream.subscriptions})
+        return _Found(streams, await oldest_waiting(session.store, streams), await paused(session.store, names))
+
+
+async def _streams(session: Session, known: Catalogue, glob: str) -> list[StreamOverview]:
+    """Look at the streams that are meant, and at former ones that hold something; raises UnknownStream for neither."""
+    former = [stream for stream in await former_streams(session.store, known) if fits(stream, glob)]
+    left = [seen for seen in await overview(session.store, former) if seen.length or seen.subscriptions]
+    if left and not any(fits(stream, glob) for stream in known.streams()):
+        return left
+    return [*await overview(session.store, select(known, glob)), *left]
 
 
 def _cell(known: Catalogue, stream: str, configured: Collection[str]) -> Told:
     return event_cell(known, stream) if stream in configured else Told(f"{stream}*", f"{stream}*")
 
 
-def _rows(stream: StreamOverview, event: Told) -> Iterator[tuple[object, ...]]:
+def _rows(found: _Found, stream: StreamOverview, event: Told) -> Iterator[tuple[object, ...]]:
     if not stream.subscriptions:
-        yield (event, stream.length, None, None, None, None, None)
+        yield (event, stream.length, None, None, None, None, None, None)
     for way in stream.subscriptions:
-        yield (event, stream.length, way.name, way.lag, way.pending, way.scheduled, way.dead)
+        seconds = found.oldest.get((stream.stream, way.name))
+        oldest = None if seconds is None else span_told(seconds)
+        yield (event, stream.length, way.name, way.lag, way.pending, way.scheduled, way.dead, oldest)
 
 
-def _json(stream: StreamOverview, *, configured: bool) -> dict[str, Any]:
+def _json(found: _Found, stream: StreamOverview, *, configured: bool) -> dict[str, Any]:
     publisher, _, type_ = stream.stream.partition("/")
     ways = [
         {
@@ -81,6 +104,8 @@ def _json(stream: StreamOverview, *, configured: bool) -> dict[str, Any]:
             "pending": way.pending,
             "scheduled": way.scheduled,
             "dead": way.dead,
+            "oldest_seconds": _rounded(found.oldest.get((stream.stream, way.name))),
+            "paused": pause_json(found.pauses.get(way.name)),
         }
         for way in stream.subscriptions
     ]
@@ -92,3 +117,7 @@ def _json(stream: StreamOverview, *, configured: bool) -> dict[str, Any]:
         "length": stream.length,
         "subscriptions": ways,
     }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from config.errors import RouterError
-from router import logs
+from router import audit, logs
 from router.catalogue import Catalogue
 from router.cli.exits import ExitCode, NothingMatched, complain, usage
 from router.cli.loop import run
@@ -17,7 +17,7 @@ from router.cli.output import JsonFlag, number_of, print_json
 from router.cli.rows import event_cell
 from router.cli.runtime import Session, opened
 from router.cli.subscriptions import none_named
-from router.cli.subscriptions_list import app
+from router.cli.subscriptions_pause import app
 from router.cli.table import EVENT, Column, print_table
 from router.store import StoreUnavailable
 from workers.former import former_streams
@@ -86,7 +86,15 @@ async def _remove(name: str, *, yes: bool, dead_letters: bool, former: bool) -> 
             removed = await remove_subscription(session.store, streams, name, dead_letters=dead_letters, in_part=former)
         except StoreUnavailable:
             complain("the store was lost on the way; repeating is safe")
+            await audit.record(
+                session.store, "subscriptions remove", subject=name, matched=len(found), error="lost store"
+            )
             raise
+        failed = len(removed.kept) + len(removed.refused)
+        changed = len(found) - failed
+        await audit.record(
+            session.store, "subscriptions remove", subject=name, matched=len(found), changed=changed, failed=failed
+        )
     _audit(name, found, removed)
     return found, removed
 

@@ -19,14 +19,18 @@ __all__ = [
     "beat",
     "discard",
     "extend",
+    "extent",
     "forget",
+    "hand_over",
     "mark",
     "move",
+    "pause",
     "pending",
     "promote",
     "recover",
     "remove",
     "replay",
+    "restore",
     "schedule",
     "trim",
 ]
@@ -73,6 +77,10 @@ _TRIM = Script("trim")
 _DISCARD = Script("discard")
 _REMOVE = Script("remove")
 _ALIVE = Script("alive")
+_PAUSE = Script("pause")
+_HAND_OVER = Script("hand_over", "bounded")
+_EXTENT = Script("extent")
+_RESTORE = Script("restore")
 
 
 def append(stream: str, markers: Sequence[str], fields: Sequence[Field], window: int) -> Call:
@@ -141,9 +149,33 @@ def alive(consumers: str, lease: int) -> Call:
     return Call(_ALIVE, (consumers,), (lease,))
 
 
+def hand_over(events: str, inbox: str, group: str, ids: Sequence[Field], line: str) -> Call:
+    """Copy events into the inbox of a subscription, to be handled once more. Reply: how many were still there."""
+    return Call(_HAND_OVER, (events, inbox), (group, line, *ids))
+
+
+def pause(pauses: str, halted: str, verb: str, milliseconds: int, by: str, reason: str) -> Call:
+    """Pause a subscription for so long (0: for good), or end that with the verb `resume`. Reply: the entry's id."""
+    return Call(_PAUSE, (pauses, halted), (verb, milliseconds, by, reason))
+
+
 def replay(dead: str, inbox: str, ids: Sequence[Field], line: str) -> Call:
     """Move dead letters back into the inbox. Reply: how many were still there to be moved."""
     return Call(_REPLAY, (dead, inbox), (line, *ids))
+
+
+def extent(stream: str, first: str, last: str) -> Call:
+    """Look where a span of a stream ends now. Reply: the id of its last entry, empty if it has none; XLEN."""
+    return Call(_EXTENT, (stream,), (first, last))
+
+
+def restore(dead: str, restored: str, letters: Sequence[Sequence[Field]], ttl: int, *, again: bool, dry: bool) -> Call:
+    """Put exported dead letters back, each once within `ttl` milliseconds; `letters` as restore.lua says.
+
+    Reply: for each `new`, `there` or `before`.
+    """
+    rows = [part for letter in letters for part in letter]
+    return Call(_RESTORE, (dead, restored), (ttl, _flag(again), _flag(dry), *rows))
 
 
 def pending(source: str, group: str, consumer: str, start: str) -> Call:
@@ -173,7 +205,7 @@ def discard(stream: str, age: int, count: int) -> Call:
 
 
 def remove(events: str, own: Sequence[str], group: str, *, dead_letters: bool) -> Call:
-    """Remove a group and its `own` keys: inbox, due, parked, dead. Reply: dead letters removed; -1: they forbid it."""
+    """Remove a group and its `own` keys, as remove.lua says. Reply: dead letters removed; -1: they forbid it."""
     return Call(_REMOVE, (events, *own), (group, _flag(dead_letters)))
 
 

@@ -3,6 +3,9 @@
 -- The marker is written after the entry: if the server refuses the append (out of memory, wrong type),
 -- no marker stays behind that would make the sender's next try look like a duplicate.
 --
+-- A marker holds the id of the entry, and from byte 48 on, in four bytes, how many duplicates there were, if any. That
+-- this cannot be written (out of memory) does not matter: a duplicate stays one.
+--
 -- KEYS[1]    stream to append to
 -- KEYS[2..]  marker of each item, in order
 -- ARGV[1]    time to live of a marker, milliseconds
@@ -13,6 +16,7 @@ local ttl, width = ARGV[1], tonumber(ARGV[2])
 local reply = {}
 for i = 2, #KEYS do
   if redis.call('EXISTS', KEYS[i]) == 1 then
+    redis.pcall('BITFIELD', KEYS[i], 'OVERFLOW', 'SAT', 'INCRBY', 'u32', '#12', 1)
     reply[i - 1] = ''
   else
     local first = 3 + (i - 2) * width

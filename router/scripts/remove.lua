@@ -6,6 +6,7 @@
 -- KEYS[3]  sorted set of scheduled retries
 -- KEYS[4]  stream of their bodies
 -- KEYS[5]  dead letters
+-- KEYS[6]  hash of the dead letters that were imported
 -- ARGV[1]  consumer group
 -- ARGV[2]  '1' to remove its dead letters too
 -- Reply    how many dead letters went with it; -1 where nothing was removed because of them

@@ -5,6 +5,7 @@
 -- ARGV[1]    line for the history
 -- ARGV[2..]  entry ids, at most 100
 -- Reply      how many were moved (one that is not there any more was replayed or purged before)
+local LEFT = { attempts = true, crashes = true, reason = true, origin = true }
 local moved = 0
 for i = 2, #ARGV do
   local found = redis.call('XRANGE', KEYS[1], ARGV[i], ARGV[i])
@@ -16,7 +17,7 @@ for i = 2, #ARGV do
       if fields[f] == 'history' then
         value = (value == '' and '' or value .. '\n') .. ARGV[1]
       end
-      if fields[f] ~= 'attempts' and fields[f] ~= 'crashes' and fields[f] ~= 'reason' then
+      if not LEFT[fields[f]] then
         kept[#kept + 1] = fields[f]
         kept[#kept + 1] = value
       end

@@ -1,16 +1,18 @@
 """The users of `config/acl/users.acl`: each can do all that its role does, and nothing else."""
 
 import asyncio
+import re
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import nullcontext
 from pathlib import Path
 
+import aiohttp
 import pytest
 import typer
 from redis.exceptions import ResponseError
 from support.cli import Cli
-from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_events, put_group, put_quarantined
+from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_events, put_group, put_quarantined, raw_of
 from support.guarded import SENTINEL_USERS, USERS, GuardedServer, access, guarded_server, refusals, with_passwords
 from support.processes import System, running_system
 from support.servers import starting
@@ -20,6 +22,7 @@ from router.cli.app import app, load
 from router.keys import Keys
 from router.scripts import append
 from router.store import Store, connect
+from workers.pausing import pause, resume
 
 pytestmark = pytest.mark.real
 
@@ -139,6 +142,11 @@ async def test_worker(server: GuardedServer, system: System, store: Store) -> No
     await until(server, lambda: server.ask("XLEN", KEYS.quarantine(FINANCIAL)) == 1)
     await until(server, lambda: server.ask("XLEN", EVENTS) == 0)
     await until(server, lambda: server.ask("XLEN", KEYS.quarantine(FINANCIAL)) == 1)
+    await pause(store, "everything", None, by="ann")
+    await until(server, lambda: server.ask("EXISTS", KEYS.halted("everything")))
+    await resume(store, "everything", by="ann")
+    async with aiohttp.ClientSession() as session, session.get(system.ops_url("/metrics")) as response:
+        assert "event_router_store_up 1.0" in await response.text()
     await put_events(store, "slow")
     await until(server, lambda: system.handled()["slow"])
     assert await ended(process) == 0
@@ -151,14 +159,25 @@ COMMANDS = (
     "doctor",
     "events list",
     "events show one",
+    "events tail --until 1h",
+    "events replay customer_changed --to sync --since 2020-01-01 --yes",
+    "top --once --interval 0.1",
     "dlq stats",
     "dlq list",
-    "dlq show gone",
+    "dlq show gone --reveal",
+    "dlq watch --since 2020-01-01 --limit 1",
+    "dlq export {folder}/all.jsonl",
     "dlq replay gone",
     "dlq purge wrong --yes",
+    "dlq import {folder}/all.jsonl --yes",
     "quarantine list",
     "quarantine show {quarantined}",
+    "quarantine retry --text readable --yes",
+    "quarantine purge {quarantined}",
+    "audit",
     "subscriptions list",
+    "subscriptions pause sync",
+    "subscriptions resume sync",
     "subscriptions remove sync --yes --dead-letters",
 )
 """Every command that looks into the store, or changes it."""
@@ -166,7 +185,7 @@ COMMANDS = (
 
 def test_every_command_is_run() -> None:
     """There is no command that looks into the store which the operator's user is not tried with."""
-    others = {"up", "ingress", "worker", "demo", "send", "catalogue"}
+    others = {"up", "ingress", "worker", "console", "demo", "send", "catalogue"}
     found = set()
     for name in set(typer.main.get_command(app).list_commands(typer.Context(typer.main.get_command(app)))) - others:
         group = getattr(load(name), "commands", None)
@@ -180,23 +199,61 @@ async def quarantined(store: Store, server: GuardedServer) -> str:
     """Put in everything that the commands ask for; return the id of what is in the quarantine."""
     await put_group(store, "sync")
     await put_events(store, "one")
+    await store.client.execute_command("XREADGROUP", "GROUP", "sync", "w1", "STREAMS", EVENTS, ">")
+    parked = await store.client.xadd(KEYS.parked(CUSTOMERS, "sync"), {"id": "one"})
+    await store.client.zadd(KEYS.due(CUSTOMERS, "sync"), {parked: 9e14})
     await put_dead(store, "gone")
     await put_dead(store, "wrong")
     quarantined = await put_quarantined(store, b"{")
+    for _ in range(2):  # the second is a duplicate
+        await put_quarantined(store, raw_of("two"), reason="readable by now")
+    await put_quarantined(store, raw_of("three"), reason="unconfirmed")
     server.forget()
     return quarantined
 
 
-def test_operator(server: GuardedServer, quarantined: str, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_operator(
+    server: GuardedServer, quarantined: str, cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Every command does its work with an operator's user, which may do nothing more."""
     monkeypatch.undo()  # not on the fake store
     monkeypatch.setenv("ROUTER_REDIS__URL", server.url("er-operator"))
     monkeypatch.setenv("ROUTER_SECRETS__VISMA_NET_FINANCIAL", "x")
+    monkeypatch.setenv("ROUTER_INGRESS__DURABILITY", "fsynced")  # of what `quarantine retry` appends
     for line in COMMANDS:
-        result = cli.run(*line.format(quarantined=quarantined).split())
+        result = cli.run(*line.format(quarantined=quarantined, folder=tmp_path).split())
         assert server.refusals() == [], line
         assert result.exit_code == 0, f"{line}: {result.output}"
-    assert server.unused("er-operator") == set()
+    monkeypatch.setenv("ROUTER_INGRESS__DURABILITY", "replicated:1")  # without a replica, so it stays
+    assert "NotDurable" in cli.fails(1, "quarantine", "retry", "--text", "unconfirmed")
+    assert server.refusals() == []
+    assert server.unused("er-operator") == {"xinfo|stream"}  # which the console needs
+
+
+async def test_console(server: GuardedServer, system: System, quarantined: str) -> None:
+    """The console shows every page, and changes what it can, with an operator's user."""
+    token = "token-of-the-console"
+    await system.start("console", ROUTER_OPS__TOKEN=token)
+    await system.ready()
+    origin = {"Origin": system.ops_url("")}
+    async with aiohttp.ClientSession(headers=origin, cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+
+        async def post(path: str, **fields: str) -> tuple[int, str]:
+            async with session.post(system.ops_url(path), data=fields) as response:
+                return response.status, await response.text()
+
+        status, page = await post("/login", token=token)
+        assert status == 200, f"{server.refusals()} {system.logs()}"
+        csrf = re.findall(r'name="csrf" value="([^"]+)"', page)[0]
+        for path in ("/", "/dead-letters", "/quarantine", "/events", "/subscriptions", "/audit", "/metrics"):
+            headers = {"Authorization": f"Bearer {token}"} if path == "/metrics" else {}
+            async with session.get(system.ops_url(path), headers=headers) as response:
+                assert response.status == 200, f"{path}: {server.refusals()}"
+        for path in ("/subscriptions/pause", "/subscriptions/resume"):
+            assert (await post(path, csrf=csrf, name="sync"))[0] == 200
+    assert server.refusals() == []
+    assert "xinfo|stream" not in server.unused("er-operator")
+    assert server.ask("XLEN", KEYS.audit())
 
 
 ANYBODY = [
@@ -236,8 +293,9 @@ FORBIDDEN = {
     ],
     "er-operator": [
         *ANYBODY,
-        f"XADD {EVENTS} * a b",
         f"XDEL {EVENTS} 1-1",
+        f"XDEL {KEYS.audit()} 1-1",
+        f"UNLINK {KEYS.audit()}",
         f"XTRIM {EVENTS} MAXLEN 0",
         f"UNLINK {EVENTS}",
         f"SET {EVENTS} x",
@@ -321,3 +379,14 @@ sentinel known-replica main 127.0.0.1 {replica}
 SENTINEL_URL = (
     "redis+sentinel://{0[username]}:{0[password]}@127.0.0.1:{1}/main?username={2[username]}&password={2[password]}"
 )
+
+
+async def test_what_scripts_wrote_is_there_after_a_restart(tmp_path: Path) -> None:
+    """A server reads its append-only file as `default`, which is off and must have the rights to do so all the same."""
+    async with guarded_server(tmp_path) as server:
+        store = connect(server.url("er-ingress"), KEYS)
+        assert await put_events(store, "one", "two")
+        await store.aclose()
+        server.server.stop()
+        server.server.start()
+        assert server.ask("XLEN", EVENTS) == 2

@@ -126,14 +126,21 @@ class System:
         """Return a URL of an operations port."""
         return f"http://127.0.0.1:{port or self.ops}{path}"
 
-    async def post(self, items: Any, *, secret: str = SECRET, publisher: str = FINANCIAL) -> tuple[int, Any]:
+    async def post(
+        self,
+        items: Any,
+        *,
+        secret: str = SECRET,
+        publisher: str = FINANCIAL,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, Any]:
         """Post one signed webhook; return the status and the decoded answer."""
         body = items if isinstance(items, bytes) else json.dumps(items).encode()
         signature = base64.b64encode(hmac.digest(secret.encode(), body, "sha256")).decode()
         url = f"http://127.0.0.1:{self.port}/webhooks/{publisher}"
         async with (
             aiohttp.ClientSession() as session,
-            session.post(url, data=body, headers={"x-vwd-signature-v1": signature}) as response,
+            session.post(url, data=body, headers={"x-vwd-signature-v1": signature, **(headers or {})}) as response,
         ):
             return response.status, json.loads(await response.read())
 

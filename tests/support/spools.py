@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from router.append import Appender
 from router.entry import Entry, Waiting
 from router.scripts import Call
 
-__all__ = ["MemoryStore", "entry", "waiting"]
+__all__ = ["MemoryStore", "append", "entry", "waiting"]
 
 
 class MemoryStore:
@@ -50,6 +52,23 @@ def entry(name: str, stream: str = "p/first", size: int = 10) -> Entry:
     return Entry(stream, f"{stream}:{name}", ("id", name, "at", 1_760_000_000_000, "raw", b"{}"), size)
 
 
-def waiting(*entries: Entry) -> Waiting:
-    """Return a request that waits for its entries."""
-    return Waiting(entries, asyncio.get_running_loop().create_future())
+def waiting(*entries: Entry) -> tuple[Waiting, asyncio.Future[Sequence[bool]]]:
+    """Return a request that waits for its entries, and a future of what it is told."""
+    told = asyncio.get_running_loop().create_future()
+    return Waiting(entries, partial(_tell, told)), told
+
+
+def append(appender: Appender, entries: Sequence[Entry]) -> asyncio.Future[Sequence[bool]]:
+    """Have entries appended; return a future of what their request is told."""
+    request, told = waiting(*entries)
+    appender.append(request.entries, request.answer)
+    return told
+
+
+def _tell(told: asyncio.Future[Sequence[bool]], outcome: Sequence[bool] | Exception) -> None:
+    if told.done():
+        return
+    if isinstance(outcome, Exception):
+        told.set_exception(outcome)
+    else:
+        told.set_result(outcome)

@@ -25,12 +25,16 @@ class _FakeClient(fakeredis.FakeAsyncRedis):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        parse = self.response_callbacks["XREADGROUP"]
-        self.set_response_callback("XREADGROUP", lambda reply, **options: dict(parse(reply, **options) or ()))
+        for read in ("XREAD", "XREADGROUP"):
+            parse = self.response_callbacks[read]
+            self.set_response_callback(read, lambda reply, parse=parse, **how: dict(parse(reply, **how) or ()))
         self.set_response_callback("XINFO", lambda reply, **_: [_named_in_bytes(row) for row in reply])
 
 
-def _named_in_bytes(row: Any) -> dict[bytes, Any]:
+def _named_in_bytes(row: Any) -> Any:
+    """Return a row of XINFO GROUPS so; what XINFO STREAM answers is a plain list on both sides."""
+    if not isinstance(row, dict):
+        return row
     return {name.encode() if isinstance(name, str) else name: value for name, value in row.items()}
 
 

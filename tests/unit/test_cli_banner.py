@@ -7,27 +7,33 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from pydantic import SecretStr
 from support.processes import free_port
 from support.waiting import eventually
 
 from config.settings import IngressSettings, OpsSettings, RedisSettings, Settings
 from router.catalogue import Catalogue
 from router.cli.banner import Banner
+from router.cli.console.token import token_of
 
 
-def _two_free_ports() -> int:
-    """Return the first of two ports in a row."""
+def _three_free_ports() -> int:
+    """Return the first of three ports in a row."""
     for _ in range(100):
         port = free_port()
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port + 1)):
+        with (
+            contextlib.suppress(OSError),
+            socket.create_server(("127.0.0.1", port + 1)),
+            socket.create_server(("127.0.0.1", port + 2)),
+        ):
             return port
-    raise AssertionError("no two free ports in a row")
+    raise AssertionError("no three free ports in a row")
 
 
 async def test_waits_until_all_is_ready(catalogue: Catalogue, tmp_path: Path) -> None:
-    """It is said once, when ingress and worker are ready, with all that a first-time user needs."""
+    """It is said once, when ingress, worker and console are ready, with all that a first-time user needs."""
     ready, asked, said = [503], [], []
-    port = _two_free_ports()
+    port = _three_free_ports()
 
     async def answer(request: web.Request) -> web.Response:
         asked.append(request.path)
@@ -35,13 +41,14 @@ async def test_waits_until_all_is_ready(catalogue: Catalogue, tmp_path: Path) ->
 
     ops = OpsSettings(port=port)
     settings = Settings(data_dir=tmp_path, ops=ops, ingress=IngressSettings(port=7, host="127.0.0.1"))
+    token_of(settings)  # as the console does when it starts
     banner = Banner(settings, catalogue)
     showing = asyncio.create_task(banner.show(said.append))
     application = web.Application()
     application.router.add_get("/readyz", answer)
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
-    for offset in (0, 1):
+    for offset in (0, 1, 2):
         await web.TCPSite(runner, "127.0.0.1", port + offset).start()
     await eventually(lambda: len(asked) > 1)
     assert said == []
@@ -55,6 +62,8 @@ async def test_waits_until_all_is_ready(catalogue: Catalogue, tmp_path: Path) ->
         "event-router send visma-net-financial customer_changed",
         f"http://127.0.0.1:{port}/readyz and /metrics of ingress",
         f"http://127.0.0.1:{port + 1}/readyz and /metrics of worker",
+        f"console     http://127.0.0.1:{port + 2}/\n",
+        f"http://127.0.0.1:{port + 2}/login?code=",
         "Ctrl-C",
     ):
         assert expected in text
@@ -93,3 +102,12 @@ def test_secrets_that_were_not_made(catalogue: Catalogue) -> None:
     assert "secrets/" in _text(catalogue, Settings())
     assert "secrets/" not in _text(catalogue, Settings(secrets=everyone))
     assert "secrets/" not in _text(catalogue, Settings(redis=RedisSettings(url="redis://x")))
+
+
+def test_a_token_of_ones_own_needs_no_link(catalogue: Catalogue, tmp_path: Path) -> None:
+    """Where the operations token is set, the console asks for it, and no secret is made or shown."""
+    ops = OpsSettings(port=_three_free_ports(), token=SecretStr("0123456789abcdef"))
+    text = _text(catalogue, Settings(data_dir=tmp_path, ops=ops))
+    assert f"http://127.0.0.1:{ops.port + 2}/ asks for the operations token" in text
+    assert "code=" not in text
+    assert list(tmp_path.iterdir()) == []

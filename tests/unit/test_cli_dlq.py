@@ -12,6 +12,8 @@ from router.store import Store
 from workers.dead_letters import DeadLetters, Result
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
+NO_CUSTOMER = "ea196ddb"
+"""The fingerprint of `ValueError: no customer #`, which people have written down: it never changes."""
 
 
 @pytest.fixture
@@ -51,6 +53,7 @@ def test_list_json(dlq: Cli) -> None:
         "error": "ValueError",
         "message": "no customer 3",
         "reason": "failed 3 of 3 attempts",
+        "fingerprint": NO_CUSTOMER,
         "died_at": "2025-06-15T15:06:41.000Z",
         "first_failed_at": "2025-01-01T00:00:01.000Z",
         "last_failed_at": "2025-01-01T00:00:03.000Z",
@@ -60,7 +63,7 @@ def test_list_json(dlq: Cli) -> None:
 def test_list_table(dlq: Cli) -> None:
     """Without a terminal the table is plain and complete, however narrow a terminal would be."""
     lines = dlq.ok("dlq", "list").splitlines()
-    assert lines[0].split() == ["ID", "AGE", "EVENT", "RESOURCE", "SUBSCRIPTION", "ATTEMPTS", "ERROR"]
+    assert lines[0].split() == ["ID", "AGE", "EVENT", "RESOURCE", "SUBSCRIPTION", "ATTEMPTS", "FINGERPRINT", "ERROR"]
     assert "customer/2" in lines[3]
     assert lines[3].endswith("ValueError: no customer 3")
     assert "\x1b" not in "".join(lines)
@@ -86,6 +89,9 @@ def test_list_table(dlq: Cli) -> None:
         (("--text", "no customer"), ["e3", "e2", "e1"]),
         (("--resource", "customer/2"), ["e2"]),
         (("--attempts", "2"), ["e3", "e2", "e1"]),
+        (("--fingerprint", NO_CUSTOMER), ["e3", "e2", "e1"]),
+        (("--fingerprint", NO_CUSTOMER.upper(), "--event", "customer_*"), ["e2", "e1"]),
+        (("--fingerprint", "00000000"), []),
         (("--since", "2025-06-15T15:06:42Z"), ["e4", "e3"]),
         (("--until", "2025-06-15T15:06:41"), ["e2", "e1"]),
         (("--since", "1h"), []),
@@ -102,6 +108,7 @@ def test_selection(dlq: Cli, options: tuple[str, ...], ids: list[str]) -> None:
     ("arguments", "message"),
     [
         (("list", "--since", "soon"), "'soon' is no time"),
+        (("list", "--fingerprint", "bad"), "'bad' is no fingerprint"),
         (("list", "--event", "custmer_*"), "did you mean"),
         (("list", "--event", "customer_*", "supplier_*"), "not both"),
         (("list", "custmer_*"), "did you mean"),
@@ -149,6 +156,7 @@ def test_stats(dlq: Cli) -> None:
         (1, "ValueError", "no customer #"),
     ]
     assert groups[0] == {
+        "fingerprint": NO_CUSTOMER,
         "subscription": "sync",
         "stream": CUSTOMERS,
         "error": "ValueError",
@@ -192,6 +200,25 @@ def test_show(dlq: Cli) -> None:
     text = dlq.ok("dlq", "show", "e2")
     assert "attempt 3" in text
     assert "no customer 2" in text
+
+
+def test_show_masks_the_body(dlq: Cli) -> None:
+    """People see the structure of a body, and its values only where they ask for them, which the audit says."""
+
+    async def fill(store: Store) -> None:
+        raw = raw_of("e9").replace(b"}", b', "customerName": "Ms Smith"}')
+        await put_dead(store, "e9", fields={"raw": raw})
+
+    dlq.fill(fill)
+    shown = dlq.ok("dlq", "show", "e9")
+    assert "customerName" in shown
+    assert "Smith" not in shown
+    assert "customer_changed" in shown
+    assert "Smith" in dlq.json("dlq", "show", "e9")["raw"]
+    assert dlq.json("audit") == []
+    assert dlq.ok("dlq", "show", "e9", "--reveal").count("Smith") == 2
+    (line,) = dlq.json("audit")
+    assert (line["verb"], line["subject"]) == ("reveal", f"dead letter e9 of sync on {CUSTOMERS}")
 
 
 def test_show_of_several(dlq: Cli) -> None:
@@ -243,10 +270,10 @@ def test_replay_one(dlq: Cli) -> None:
     """A single match goes at once; the log says who, why, which and how many."""
     result = dlq.run("dlq", "replay", "e1", "--reason", "fixed", "--json")
     assert json.loads(result.stdout) == {"matched": 1, "replayed": 1, "failed": 0}
-    audit = json.loads(result.stderr.splitlines()[-1])
-    assert audit["event"] == "dead_letters_replayed"
-    assert (audit["reason"], audit["selector"], audit["changed"]) == ("fixed", {"ids": ["e1"]}, 1)
-    assert audit["by"]
+    line = json.loads(result.stderr.splitlines()[-1])
+    assert (line["event"], line["verb"]) == ("audited", "dlq replay")
+    assert (line["reason"], line["selector"], line["changed"]) == ("fixed", {"ids": ["e1"]}, 1)
+    assert "@" in line["actor"]
     assert _left(dlq) == ["e4", "e3", "e2"]
 
     async def inbox(store: Store) -> Any:
@@ -335,6 +362,7 @@ def test_many(dlq: Cli) -> None:
 def test_purge(dlq: Cli) -> None:
     """Purging needs something that selects, and a yes for more than one."""
     assert "never removes everything" in dlq.fails(2, "dlq", "purge", "--yes")
+    assert "never removes everything" in dlq.fails(2, "dlq", "purge", "--text", "", "--yes")
     assert "add --yes to purge these 3" in dlq.fails(2, "dlq", "purge", "--subscription", "sync")
     assert dlq.json("dlq", "purge", "e1") == {"matched": 1, "purged": 1, "failed": 0}
     assert dlq.json("dlq", "purge", "customer_*", "--yes") == {"matched": 2, "purged": 2, "failed": 0}

@@ -74,13 +74,15 @@ def test_streams(filled: Cli) -> None:
     """Every stream tells its length, and of each subscription how far it is."""
     rows = {row["stream"]: row for row in filled.json("streams")}
     assert len(rows) == 61
+    (way,) = rows[CUSTOMERS]["subscriptions"]
+    assert 0 <= way.pop("oldest_seconds") < 600
     assert rows[CUSTOMERS] == {
         "stream": CUSTOMERS,
         "publisher": FINANCIAL,
         "type": "customer_changed",
         "configured": True,
         "length": 3,
-        "subscriptions": [{"name": "sync", "lag": 3, "pending": 0, "scheduled": 0, "dead": 1}],
+        "subscriptions": [{"name": "sync", "lag": 3, "pending": 0, "scheduled": 0, "dead": 1, "paused": None}],
     }
     assert len(filled.json("streams", "customer_*")) == len(filled.json("catalogue", "customer_*"))
 
@@ -90,10 +92,11 @@ def test_streams_table(filled: Cli) -> None:
     result = filled.run("streams")
     lines = [line.split() for line in result.stdout.splitlines()]
     assert lines == [
-        ["EVENT", "LENGTH", "SUBSCRIPTION", "LAG", "PENDING", "SCHEDULED", "DEAD"],
-        [CUSTOMERS, "3", "sync", "3", "0", "0", "1"],
-        [SUPPLIERS, "1", "-", "-", "-", "-", "-"],
+        ["EVENT", "LENGTH", "SUBSCRIPTION", "LAG", "PENDING", "SCHEDULED", "DEAD", "OLDEST"],
+        [CUSTOMERS, "3", "sync", "3", "0", "0", "1", lines[1][-1]],
+        [SUPPLIERS, "1", "-", "-", "-", "-", "-", "-"],
     ]
+    assert lines[1][-1].endswith("s")
     assert "59 idle streams" in result.stderr
     assert len(filled.ok("streams", "--all").splitlines()) == 62
 

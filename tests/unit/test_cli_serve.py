@@ -42,9 +42,13 @@ class Calls(list[tuple[Any, ...]]):
         self.append(("processes", processes))
         return 0
 
-    async def serve_ingress(self, settings: Settings, stop: asyncio.Event, *, reuse_port: bool = False) -> None:
-        """Stand in for an ingress, which ends when it is told."""
+    async def serve_ingress(
+        self, settings: Settings, stop: asyncio.Event, reload: asyncio.Event, *, reuse_port: bool = False
+    ) -> None:
+        """Stand in for an ingress, which reloads and ends when it is told."""
         self.append(("ingress", reuse_port))
+        signal.raise_signal(signal.SIGHUP)
+        await reload.wait()
         signal.raise_signal(signal.SIGTERM)
         await stop.wait()
 

@@ -56,6 +56,7 @@ def test_list_json(filled: Cli) -> None:
         "scheduled": 0,
         "dead": 1,
         "consumers": ["w1"],
+        "paused": None,
         "streams": [
             {"stream": CUSTOMERS, "lag": 3, "pending": 0, "scheduled": 0, "dead": 1},
             {"stream": SUPPLIERS, "lag": 0, "pending": 0, "scheduled": 0, "dead": 0},

@@ -11,7 +11,7 @@ from support.filling import CUSTOMERS, FINANCIAL, history, raw_of
 from router.catalogue import Catalogue
 from router.cli.rows import DEAD_LETTER_COLUMNS, dead_letter_row
 from router.cli.table import Column, Told, ident, print_table, rest
-from workers.dead_entry import DeadLetterEntry, read_dead_letter
+from workers.dead_entry import DeadLetterEntry
 
 ID = "bc0fa46d-44da-45c4-8c18-a26cb6eca33c"
 MESSAGE = "no customer 55 in the shop: create it first, then replay this event " * 3
@@ -105,7 +105,7 @@ def letters(catalogue: Catalogue) -> list[DeadLetterEntry]:
     fields = {b"id": ID.encode(), b"at": b"1", b"attempts": b"8", b"history": history(MESSAGE), b"reason": b"failed"}
     streams = (CUSTOMERS, f"{FINANCIAL}/background_api_operation_response_ready")
     return [
-        read_dead_letter(
+        DeadLetterEntry(
             catalogue,
             stream,
             "customer-sync",

@@ -10,7 +10,6 @@ from support.filling import CUSTOMERS, FINANCIAL, history, put_dead, put_group
 
 from router.catalogue import Catalogue
 from router.store import Store, StoreUnavailable
-from workers.dead_entry import read_dead_letter
 from workers.dead_letters import DeadLetterEntry, DeadLetters, Pile, Result
 from workers.fingerprints import fold_message
 from workers.selector import Selector
@@ -67,7 +66,7 @@ async def test_entry(store: Store, dead: DeadLetters) -> None:
 )
 def test_hostile_entry(catalogue: Catalogue, fields: dict[bytes, bytes]) -> None:
     """An entry that somebody wrote by hand is shown as far as it can be read."""
-    letter = read_dead_letter(catalogue, CUSTOMERS, "sync", b"1-0", fields)
+    letter = DeadLetterEntry(catalogue, CUSTOMERS, "sync", b"1-0", fields)
     assert letter.event is None
     assert letter.resource is None
     assert (letter.error, letter.used, letter.attempts) == ("", 0, ())

@@ -61,8 +61,8 @@ async def deliver(context: Context, number: int, *, inbox: bool = False) -> list
     return held
 
 
-async def test_everything_in_hand_is_renewed(context: Context, registry: CollectorRegistry) -> None:
-    """Deliveries of streams and inboxes alike are held for another lease, however many, and counted."""
+async def test_everything_in_hand_is_renewed(context: Context) -> None:
+    """Deliveries of streams and inboxes alike are held for another lease, however many."""
     held = [*await deliver(context, BATCH + 5), *await deliver(context, 3, inbox=True)]
     client: Any = context.store.client
     key = context.source(held[0])
@@ -71,7 +71,6 @@ async def test_everything_in_hand_is_renewed(context: Context, registry: Collect
     assert all(item.touched > 0 and not item.lost for item in held)
     [pending] = await client.xpending_range(key, "sub", held[0].entry_id, held[0].entry_id, 1)
     assert pending["time_since_delivered"] < 30_000
-    assert registry.get_sample_value("event_router_in_hand", {"subscription": "sub"}) == len(held)
 
 
 async def test_what_was_lost_is_noted(context: Context) -> None:

@@ -31,7 +31,7 @@ from router.http_server import Server
 from router.ingress import Ingress
 from router.keys import Keys
 from router.metrics import IngressMetrics
-from router.store import Store, connect
+from router.store import Store, StoreUnavailable, connect
 
 SLUG = "visma-net-financial"
 SALES = "visma-net-erp-salesorderservice"
@@ -480,6 +480,83 @@ async def test_a_refused_sender_may_try_again_on_the_same_connection(opened: Any
         assert (await line.answer()).status == 202
 
 
+# 429
+
+
+async def test_a_publisher_over_its_rate_is_told_when_to_come_back(opened: Any) -> None:
+    """429 with Retry-After and a problem document beyond the burst; nothing of it is stored, and it is counted."""
+    door = await opened(rate_limit=0.01, rate_burst=2)
+    assert [(await door.post(item(name))).status for name in "ab"] == [202, 202]
+    answer = await door.post(item("c"))
+    refused(answer, 429)
+    assert 90 <= int(answer.headers["Retry-After"]) <= 100
+    assert await door.ids(f"{SLUG}/customer_changed") == ["a", "b"]
+    labels = {"publisher": SLUG, "status": "429", "reason": "rate_limit"}
+    assert door.count("event_router_requests_refused_total", **labels) == 1
+
+
+async def test_forgeries_take_nothing_of_a_publisher_s_rate(opened: Any) -> None:
+    """Only what is signed rightly counts: strangers cannot have the publisher refused, nor can another publisher."""
+    door = await opened(rate_limit=0.01, rate_burst=1)
+    for _ in range(20):
+        refused(await door.send(BODY, {HEADER: "forged"}), 401)
+    body = encode(item("s"))
+    assert (await door.send(body, {HEADER: signed(body, "other-secret")}, path=f"/webhooks/{SALES}")).status == 202
+    assert (await door.post(item("a"))).status == 202
+    refused(await door.post(item("b")), 429)
+
+
+async def test_a_refusal_for_the_rate_keeps_the_connection(opened: Any) -> None:
+    """A sender over its rate need not connect again."""
+    door = await opened(rate_limit=0.01, rate_burst=1)
+    async with door.raw() as line:
+        for status in (202, 429, 429):
+            line.write(request(BODY))
+            assert (await line.answer()).status == status
+
+
+async def test_a_flood_of_forgeries_does_not_fill_the_log(
+    opened: Any, logged: Logged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every refusal is counted, but only some are logged; and the names of headers, of any number, are cut."""
+    monkeypatch.setattr("router.ingress._TOLD", (0.001, 10))
+    door = await opened()
+    extra = tuple(f"x-{number}-{'n' * 100}: 1" for number in range(60))
+    forged = request(BODY, extra=extra).replace(signed(BODY).encode(), b"forged")
+    async with door.raw() as line:
+        for _ in range(50):
+            line.write(forged)
+            assert (await line.answer()).status == 401
+    labels = {"publisher": SLUG, "status": "401", "reason": "signature"}
+    assert door.count("event_router_requests_refused_total", **labels) == 50
+    for event in ("signature_refused", "request_refused"):
+        assert logged.events().count(event) == 10
+    names = next(line for line in logged.lines if line["event"] == "signature_refused")["header_names"]
+    assert len(names) == 50
+    assert max(map(len, names)) == 50
+
+
+async def test_a_flood_of_forgeries_waits_for_its_answers(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond a number a second a forgery's answer is held back, and with it its connection; nobody else's is."""
+    monkeypatch.setattr("router.ingress._HELD", 3600)
+    monkeypatch.setattr("router.ingress._FORGERIES", (0.001, 10))
+    door = await opened()
+    forged = request(BODY).replace(signed(BODY).encode(), b"forged")
+    async with door.raw() as flood, door.raw() as other:
+        for _ in range(10):
+            flood.write(forged)
+            refused(await flood.answer(), 401)
+        flood.write(forged + request(BODY))
+        await eventually(lambda: any(connection.busy for connection in door.server.connections))
+        [held] = [connection for connection in door.server.connections if connection.busy]
+        other.write(request(BODY))
+        assert (await other.answer()).status == 202
+        assert not flood.reader._buffer
+        held.fail(StoreUnavailable("away"))  # as the timer does, an hour later, with its own refusal
+        refused(await flood.answer(), 503)
+        assert (await flood.answer()).status == 202
+
+
 # 403
 
 PROXIED = {"allow": "10.0.0.0/8", "trusted_proxies": "127.0.0.0/8,192.168.0.1"}
@@ -693,7 +770,7 @@ async def test_a_body_in_many_pieces_is_read_whole(opened: Any) -> None:
 class Broken:
     """An appender that fails in a way nobody thought of."""
 
-    def append(self, _entries: object) -> Any:
+    def append(self, _entries: object, _answer: object) -> Any:
         """Fail."""
         raise RuntimeError("out of cheese")
 

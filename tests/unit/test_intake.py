@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from support.spools import MemoryStore, entry
+from support.spools import MemoryStore, append, entry
 from support.waiting import eventually
 
 from config.settings import IngressSettings, Settings
@@ -44,14 +44,14 @@ async def test_a_store_that_is_not_judged_gets_nothing(tmp_path: Path) -> None:
     """A store that was away at the start may be one that is refused: until that is known all is spooled."""
     store, guard = MemoryStore(), Guard(settled=False)
     async with opened(tmp_path, store, guard) as intake:
-        assert await intake.appender.append([entry("a"), entry("b")]) == [True, True]
+        assert await append(intake.appender, [entry("a"), entry("b")]) == [True, True]
         assert (intake.spool.entries, store.trips) == (2, 0)
         assert intake.spool.reason == "ConnectionError: it is away"
         guard.settle()
         await eventually(lambda: not intake.spool.entries)
         assert store.appended == ["p/first:a", "p/first:b"]
         await eventually(lambda: not intake.spool.store_is_away)
-        await intake.appender.append([entry("c")])
+        await append(intake.appender, [entry("c")])
         assert store.appended[2:] == ["p/first:c"]
 
 
@@ -59,7 +59,7 @@ async def test_what_a_refused_store_did_not_get_stays_in_the_spool(tmp_path: Pat
     """A process that stops because of its store sends it nothing on the way, and leaves its spool to the next one."""
     store = MemoryStore()
     async with opened(tmp_path, store, Guard(settled=False)) as intake:
-        await intake.appender.append([entry("a")])
+        await append(intake.appender, [entry("a")])
         await intake.finish(5)
     assert store.trips == 0
     async with opened(tmp_path, store, Guard(settled=True)):
@@ -70,7 +70,7 @@ async def test_a_store_that_is_judged_gets_all_at_once(tmp_path: Path) -> None:
     """At an ordinary start nothing goes by way of the disk."""
     store = MemoryStore()
     async with opened(tmp_path, store, Guard(settled=True)) as intake:
-        await intake.appender.append([entry("a")])
+        await append(intake.appender, [entry("a")])
         assert (store.appended, intake.spool.reason) == (["p/first:a"], "")
 
 
@@ -78,5 +78,5 @@ async def test_without_a_spool_the_store_is_tried(tmp_path: Path) -> None:
     """Where there is no other place for them, events go to a store that was not judged yet rather than nowhere."""
     store = MemoryStore()
     async with opened(tmp_path, store, Guard(settled=False), spool_max_bytes=0) as intake:
-        assert await intake.appender.append([entry("a")]) == [True]
+        assert await append(intake.appender, [entry("a")]) == [True]
         assert store.appended == ["p/first:a"]

@@ -16,10 +16,12 @@ STREAM = "publisher/type"
         (Keys().due(STREAM, "sub"), "er:{publisher/type}:due:sub"),
         (Keys().parked(STREAM, "sub"), "er:{publisher/type}:due:sub:bodies"),
         (Keys().dead(STREAM, "sub"), "er:{publisher/type}:dead:sub"),
+        (Keys().restored(STREAM, "sub"), "er:{publisher/type}:dead:sub:imported"),
         (Keys().quarantine("publisher"), "er:{publisher}:quarantine"),
         (Keys().consumers("sub"), "er:{subscription:sub}:consumers"),
         (Keys().janitor(), "er:{janitor}:round"),
         (Keys().streams(), "er:{janitor}:streams"),
+        (Keys().audit(), "er:audit"),
         (Keys("mine").events(STREAM), "mine:{publisher/type}:events"),
     ],
 )

@@ -29,6 +29,7 @@ async def fill(store: Store, name: str = "sync") -> None:
         await store.client.xadd(inbox, {"id": "x"})
     await store.commands([("XREADGROUP", "GROUP", name, "c", "COUNT", 1, "STREAMS", inbox, ">")])
     await store.client.zadd(keys.consumers(name), {"c": 1})
+    await store.client.hset(keys.restored(CUSTOMERS, name), "1-0 x", "2-0")
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ async def filled(store: Store) -> Store:
 def own_keys(store: Store, name: str) -> list[str]:
     """Return every key that a subscription may have to itself."""
     keys = store.keys
-    each = (keys.inbox, keys.due, keys.parked, keys.dead)
+    each = (keys.inbox, keys.due, keys.parked, keys.dead, keys.restored)
     return [*(key(stream, name) for stream in STREAMS for key in each), keys.consumers(name)]
 
 

@@ -702,3 +702,44 @@ async def test_what_is_parked_in_one_millisecond_comes_in_its_order(real_store: 
     while (await place.promote())[1] == 0:
         pass
     assert await place.names(place.inbox) == names
+
+
+# extent
+
+
+async def test_extent_says_where_a_stream_ends(place: Place) -> None:
+    """The last entry of a span, and how many there are of all times."""
+    for entry_id in ("1-0", "2-0", "3-0"):
+        await place.client.xadd(place.dead, {"id": "a"}, id=entry_id)
+    assert await place.store.call(scripts.extent(place.dead, "-", "+")) == [b"3-0", 3]
+    assert await place.store.call(scripts.extent(place.dead, "1", "2")) == [b"2-0", 3]
+    assert await place.store.call(scripts.extent(place.dead, "4", "+")) == [b"", 3]
+    assert await place.store.call(scripts.extent(place.inbox, "-", "+")) == [b"", 0]
+
+
+# restore
+
+
+async def test_restore_puts_back_each_once(place: Place) -> None:
+    """What is new is put back and remembered; what is there, or was put back before, is not."""
+    restored = place.store.keys.restored(STREAM, GROUP)
+    letters = [["1-0", "a", 4, "id", "a", "raw", "x"], ["2-0", "", 2, "raw", "y"]]
+
+    async def restore(*, again: bool = False, dry: bool = False) -> Any:
+        return await place.store.call(scripts.restore(place.dead, restored, letters, WINDOW, again=again, dry=dry))
+
+    assert await restore(dry=True) == [b"new", b"new"]
+    assert await restore() == [b"new", b"new"]
+    assert await place.entries(place.dead) == [{b"id": b"a", b"raw": b"x"}, {b"raw": b"y"}]
+    assert await restore(again=True) == [b"there", b"there"]
+    await place.client.delete(place.dead)
+    assert await restore() == [b"before", b"before"]
+    assert await restore(again=True) == [b"new", b"new"]
+    assert 0 < await place.client.pttl(restored) <= WINDOW
+
+
+async def test_replay_leaves_no_trace_of_an_import(place: Place) -> None:
+    """Where a dead letter was imported from is no business of the inbox."""
+    dead = await place.add(place.dead, id="a", origin="1-0", history="")
+    await place.store.call(scripts.replay(place.dead, place.inbox, [dead], LINE))
+    assert b"origin" not in (await place.entries(place.inbox))[0]

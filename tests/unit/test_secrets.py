@@ -85,3 +85,12 @@ def test_making_a_secret_leaves_nothing_else_behind(tmp_path: Path) -> None:
     """What is in the folder are secrets, each by the name of its publisher."""
     [file] = make_secrets(settings(tmp_path), [SLUG])
     assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_secret_that_cannot_be_read_is_a_wrong_setting(tmp_path: Path) -> None:
+    """It is neither none, with which a second one would be made, nor a traceback."""
+    here = settings(tmp_path)
+    (tmp_path / "secrets" / SLUG).mkdir(parents=True)
+    for call in (lambda: secrets_of(here, SLUG), lambda: make_secrets(here, [SLUG])):
+        with pytest.raises(ConfigError, match="cannot be read"):
+            call()

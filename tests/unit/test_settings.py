@@ -273,6 +273,8 @@ def test_variable_and_file_of_one_publisher_add_up(load: Load, tmp_path: Path) -
         (None, "cannot be read"),
         (b"", "holds no secret"),
         (b"# only\n", "holds no secret"),
+        (b" \r\n\t\n", "holds no secret"),
+        (b"\xef\xbb\xbf", "holds no secret"),
         (b"\xff\xfe", "is not UTF-8"),
     ],
 )
@@ -285,10 +287,48 @@ def test_unusable_secret_file_is_refused(load: Load, tmp_path: Path, content: by
     assert message.startswith(f"ROUTER_SECRETS__VISMA_NET_FILE: {file} {reason}")
 
 
-@pytest.mark.parametrize("value", ['","', "[]", "[1]", "1"])
+@pytest.mark.parametrize("value", ['","', "[]", "[1]", "1", '"  "', '["  "]', '["a", ""]', '["a", "\\t\\n"]'])
 def test_secret_that_is_none_is_refused(load: Load, value: str) -> None:
     """A publisher that is given no usable secret is an error, not one that accepts an empty key."""
     assert "secrets.visma: holds no secret" in refusal(load, f"[secrets]\nvisma = {value}")
+
+
+def test_secret_in_another_encoding_is_refused_unseen(load: Load, tmp_path: Path) -> None:
+    """UTF-16 without its mark is UTF-8 full of NULs: a secret that nobody signs with, so it is told at the start."""
+    file = tmp_path / "secret"
+    file.write_bytes("hunter2".encode("utf-16-le"))
+    message = refusal(load, "", {"ROUTER_SECRETS__VISMA_NET_FILE": str(file)})
+    assert "holds characters that no secret has" in message
+    assert "h\0u" not in message
+
+
+def test_blanks_around_a_secret_are_none_of_it(load: Load) -> None:
+    """Wherever a secret is written, what stands around it is not signed with."""
+    assert load('[secrets]\na = [" one ", "two\\t"]').secrets_for("a") == (b"one", b"two")
+    assert load("", {"ROUTER_SECRETS__A": " one\n"}).secrets_for("a") == (b"one",)
+
+
+@pytest.mark.parametrize("value", [",", " ", " , ,"])
+@pytest.mark.parametrize("name", ["ROUTER_INGRESS__ALLOW", "ROUTER_INGRESS__TRUSTED_PROXIES"])
+def test_list_of_networks_that_came_out_empty_is_refused(load: Load, name: str, value: str) -> None:
+    """`$A,$B` with neither set must not let everyone in; no list at all is what says that."""
+    assert f"{name} = {value!r}: names no network" in refusal(load, "", {name: value})
+    assert load("[ingress]\nallow = []").ingress.allow == ()
+
+
+@pytest.mark.parametrize("value", ["0.0.0.0/0", "::/0", "10.0.0.0/8,::/0"])
+def test_not_everyone_is_a_trusted_proxy(load: Load, value: str) -> None:
+    """Were every address believed, anyone could claim to be anyone, and the allow list would be for nothing."""
+    message = refusal(load, "", {"ROUTER_INGRESS__TRUSTED_PROXIES": value})
+    assert "must not be every address" in message
+
+
+def test_variable_with_one_underscore_is_refused(load: Load) -> None:
+    """A slip that would leave a check undone is told; what Kubernetes sets for a service of that name is not ours."""
+    for section, key in (("INGRESS", "ALLOW"), ("OPS", "TOKEN"), ("INGRESS", "PORT"), ("REDIS", "URL")):
+        assert f"write ROUTER_{section}__{key}" in refusal(load, "", {f"ROUTER_{section}_{key}": "10.0.0.1"})
+    kubernetes = {"ROUTER_INGRESS_PORT": "tcp://10.0.0.1:80", "ROUTER_INGRESS_SERVICE_HOST": "10.0.0.1"}
+    assert load("", kubernetes) == Settings()
 
 
 def test_misplaced_secrets_are_refused_unseen(load: Load) -> None:
@@ -302,6 +342,61 @@ def test_secrets_never_show() -> None:
     found = Settings(secrets={"visma-net": "hunter2"})
     assert found.secrets_for("visma-net") == (b"hunter2",)
     assert "hunter2" not in repr(found) + str(found) + found.model_dump_json()
+
+
+TOKEN = "0123456789abcdef0123"
+
+
+def test_operations_token_comes_from_variable_or_file(load: Load, tmp_path: Path) -> None:
+    """The token is set as itself or by a file of one line, in the environment or the settings file; none by default."""
+    file = tmp_path / "token"
+    file.write_text(f"\ufeff  {TOKEN} \n", encoding="utf-8")
+    sources: list[tuple[str, dict[str, str]]] = [
+        ("", {"ROUTER_OPS__TOKEN": f" {TOKEN}\n"}),
+        ("", {"ROUTER_OPS__TOKEN_FILE": str(file)}),
+        (f'[ops]\ntoken = "{TOKEN}"', {}),
+        (f'[ops]\ntoken_file = "{file}"', {}),
+        ('[ops]\ntoken = "another-that-is-weaker"', {"ROUTER_OPS__TOKEN": TOKEN}),
+    ]
+    for toml, environ in sources:
+        token = load(toml, environ).ops.token
+        assert token is not None
+        assert token.get_secret_value() == TOKEN
+    assert load("", {"ROUTER_OPS__TOKEN": "", "ROUTER_OPS__TOKEN_FILE": ""}).ops.token is None
+    assert load('[ops]\ntoken = ""').ops.token is None
+
+
+@pytest.mark.parametrize("value", ["short", "   ", "with blank in between", "æøå" * 6, "x" * 513, "line\nbreak" * 4])
+def test_unusable_token_is_refused_unseen(load: Load, tmp_path: Path, value: str) -> None:
+    """A token that could be guessed, or that no header can carry, is refused, and the message does not show it."""
+    message = refusal(load, "", {"ROUTER_OPS__TOKEN": value})
+    assert message.startswith("ROUTER_OPS__TOKEN: must be a text of 16 to 512")
+    assert value not in message
+
+
+def test_wrong_kinds_of_tokens_are_refused_unseen(load: Load) -> None:
+    """A number or a list is no token, and is not shown either."""
+    for value in ("1234567890123456789", '["abcdefghijklmnopqrst"]', "{a = 1}", "true"):
+        assert value not in refusal(load, f"[ops]\ntoken = {value}")
+
+
+def test_unusable_token_file_is_refused(load: Load, tmp_path: Path) -> None:
+    """A file that is missing, empty or of several lines never leaves the operations port open; nor do two tokens."""
+    file = tmp_path / "token"
+    variable = {"ROUTER_OPS__TOKEN_FILE": str(file)}
+    assert "cannot be read" in refusal(load, "", variable)
+    file.write_text("\n")
+    assert "holds no secret" in refusal(load, "", variable)
+    file.write_text(f"{TOKEN}\n{TOKEN}")
+    assert "holds 2 lines" in refusal(load, "", variable)
+    file.write_text(TOKEN)
+    assert "set only one" in refusal(load, "", {**variable, "ROUTER_OPS__TOKEN": TOKEN})
+
+
+def test_token_never_shows(load: Load) -> None:
+    """Neither the text nor the JSON of the settings contains the token."""
+    found = load("", {"ROUTER_OPS__TOKEN": TOKEN})
+    assert TOKEN not in repr(found) + str(found) + found.model_dump_json()
 
 
 def test_unsigned_publishers_match_by_slug() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
-from support.spools import MemoryStore, entry, waiting
+from support.spools import MemoryStore, append, entry, waiting
 from support.waiting import eventually
 
 from router import drain
@@ -37,7 +37,7 @@ class Parts:
 
     async def append(self, *names: str, stream: str = FIRST) -> list[bool]:
         """Append one request."""
-        return await self.appender.append([entry(name, stream) for name in names])
+        return await append(self.appender, [entry(name, stream) for name in names])
 
     @property
     def appended(self) -> list[str]:
@@ -258,7 +258,7 @@ async def test_a_full_disk_refuses_and_recovers(parts: Parts) -> None:
     parts.spool._file._db.execute("PRAGMA max_page_count=1")
     await parts.spool._in_thread(lambda: parts.spool._file._db.execute("PRAGMA cache_size=0"))
     with pytest.raises(SpoolFull, match="cannot be written"):
-        await parts.appender.append([entry("b", size=1), entry("c", stream="x" * 50_000)])
+        await append(parts.appender, [entry("b", size=1), entry("c", stream="x" * 50_000)])
     assert parts.spool.entries == 1
     parts.spool._file._db.execute("PRAGMA max_page_count=100000")
     assert await parts.append("d") == [True]
@@ -302,7 +302,7 @@ async def test_a_sender_that_went_away_harms_nobody(parts: Parts) -> None:
     """A request given up while it waits for the disk leaves the others as they are."""
     parts.store.away = AWAY
     await parts.append("a")
-    gone, kept = (parts.appender.append([entry(name)]) for name in ("b", "c"))
+    gone, kept = (append(parts.appender, [entry(name)]) for name in ("b", "c"))
     gone.cancel()
     assert await kept == [True]
     await parts.spool.written()
@@ -368,9 +368,9 @@ async def test_age_and_size_tell_how_bad_it_is(tmp_path: Path) -> None:
     now = [100.0]
     spool = Spool(SpoolFile.claim(tmp_path), max_bytes=1000, monotonic=lambda: now[0])
     assert (spool.entries, spool.bytes, spool.age) == (0, 0, 0.0)
-    request = waiting(entry("a"))
+    request, told = waiting(entry("a"))
     spool.put(request)
-    await request.done
+    await told
     now[0] = 160.0
     assert (spool.entries, spool.bytes, spool.age) == (1, size_of(entry("a")), 60.0)
     await spool.remove(await spool.oldest(10))
@@ -387,7 +387,7 @@ async def test_a_large_spool_shrinks_once_it_is_empty(
     parts = opened()
     parts.store.away = AWAY
     big = [entry(f"n{number}", size=1000)._replace(fields=("raw", b"x" * 1000)) for number in range(300)]
-    await parts.appender.append(big)
+    await append(parts.appender, big)
     parts.store.away = None
     assert await parts.drain.once()
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 50_000
@@ -439,7 +439,7 @@ async def test_a_request_for_the_spool_does_not_overtake_those_under_way(parts: 
     parts.store.open.clear()
     before = asyncio.ensure_future(parts.append("a"))
     await eventually(lambda: parts.store.trips == 2)
-    both = asyncio.ensure_future(parts.appender.append([entry("b"), entry("b", SECOND)]))
+    both = asyncio.ensure_future(append(parts.appender, [entry("b"), entry("b", SECOND)]))
     await asyncio.sleep(0)
     assert not both.done()
     parts.store.open.set()
@@ -452,7 +452,7 @@ async def test_a_drain_sends_no_more_bytes_than_a_slow_line_carries_in_time(open
     """Large bodies go in small numbers: all at once would never arrive within the time-out, and be sent for ever."""
     parts = opened(max_bytes=10_000_000)
     parts.store.away = AWAY
-    await parts.appender.append([entry(f"n{number}", size=400_000) for number in range(10)])
+    await append(parts.appender, [entry(f"n{number}", size=400_000) for number in range(10)])
     parts.store.away = None
     sizes = []
     run = parts.store.run

@@ -1,0 +1,87 @@
+"""Secrets that are kept in files, as container platforms mount them: one secret a line, or one token or URL alone.
+
+Nothing is guessed: a file that is missing, empty or no text is an error, never no secret.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from config.errors import ConfigError
+from config.settings import fold_slug, split_list
+
+__all__ = ["files_of", "read_secrets", "read_token", "read_url"]
+
+_FILE = "_file"
+
+Values = dict[str, Any]
+
+
+def files_of(values: Mapping[str, Any], file: Path | None = None) -> Iterator[Path]:
+    """Yield the files that hold secrets by one source, as it was read: those it names, and `file`, it itself."""
+    sections = (values.get(name) for name in ("ops", "redis", "secrets"))
+    ops, redis, secrets = ({**section} if isinstance(section, dict) else {} for section in sections)
+    secrets |= {key: ops[key] for key in ("token", "token_file") if ops.get(key)}
+    secrets |= {key: redis[key] for key in ("url_file",) if redis.get(key)}
+    named_files = [str(value) for key, value in secrets.items() if fold_slug(key).endswith(_FILE)]
+    if file is not None and len(secrets) > len(named_files):
+        yield file
+    yield from map(Path, named_files)
+
+
+def read_secrets(named: Values, label: Callable[[str], str]) -> Values:
+    """Turn one source's `slug` and `slug_file` entries into the texts of each publisher's secrets.
+
+    `label` names an entry in messages. Raises ConfigError for an entry that holds no secret, or a file that cannot be
+    read.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for key, value in named.items():
+        slug = fold_slug(key).removesuffix(_FILE)
+        texts = split_list(value) if slug == fold_slug(key) else _secret_lines(value, label(key))
+        if not isinstance(texts, list | tuple) or not texts or not all(_is_text(text) for text in texts):
+            raise ConfigError(f"{label(key)}: holds no secret; give one or more, separated by commas")
+        stripped = tuple(text.strip() for text in texts)
+        if not all(text.isprintable() for text in stripped):
+            raise ConfigError(f"{label(key)}: holds characters that no secret has; was it written as UTF-16?")
+        found[slug] = found.get(slug, ()) + stripped
+    return found
+
+
+def read_token(section: Values, label: str) -> Values:
+    """Return the settings of `ops` with the token that `token_file` holds in its place; raises ConfigError."""
+    return _read_one(section, "token", label)
+
+
+def read_url(section: Values, label: str) -> Values:
+    """Return the settings of `redis` with the URL that `url_file` holds in its place; raises ConfigError."""
+    return _read_one(section, "url", label)
+
+
+def _read_one(section: Values, key: str, label: str) -> Values:
+    named = section.get(key + _FILE)
+    rest = {name: value for name, value in section.items() if name != key + _FILE}
+    if not named:
+        return rest
+    if rest.get(key):
+        raise ConfigError(f"{label}: the {key} is set as well; set only one of them")
+    lines = _secret_lines(named, label)
+    if len(lines) > 1:
+        raise ConfigError(f"{label}: {named} holds {len(lines)} lines; write one {key}")
+    return {**rest, key: lines[0]}
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _secret_lines(file: object, label: str) -> tuple[str, ...]:
+    try:
+        lines = map(str.strip, Path(str(file)).read_text(encoding="utf-8-sig").split("\n"))
+    except OSError as error:
+        raise ConfigError(f"{label}: {file} cannot be read ({error.strerror}); name a readable file") from error
+    except UnicodeDecodeError:
+        raise ConfigError(f"{label}: {file} is not UTF-8 text; write one secret a line") from None
+    if secrets := tuple(line for line in lines if line and not line.startswith("#")):
+        return secrets
+    raise ConfigError(f"{label}: {file} holds no secret; write one a line")

@@ -1,0 +1,72 @@
+"""`audit`: who changed what in the store, and why."""
+
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+
+from router.audit import AuditLine, lines
+from router.cli.listing import Limit, print_list
+from router.cli.loop import run
+from router.cli.output import JsonFlag, age, stamp
+from router.cli.runtime import opened
+from router.cli.selecting import Since, Until
+from router.cli.table import Column, Told, rest
+
+__all__ = ["audit"]
+
+_COLUMNS = (
+    Column("TIME", drawn="AGE", right=True),
+    Column("ACTOR", shrink=((5, 12),), cut="middle", drop=6),
+    Column("VERB"),
+    Column("WHAT", shrink=((4, 30), (7, 16))),
+    *(Column(name, right=True, drop=drop) for name, drop in (("MATCHED", 2), ("CHANGED", 0), ("FAILED", 1))),
+    rest("WHY"),
+)
+
+
+def audit(
+    *,
+    verb: Annotated[str | None, typer.Option(metavar="GLOB", help="Such as 'dlq *' or reveal.")] = None,
+    actor: Annotated[str | None, typer.Option(metavar="TEXT", help="Part of who it was.")] = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List who changed what in the store, or looked at what is hidden otherwise; newest first."""
+    wanted = partial(lines, verb=verb, actor=actor, since=since, until=until)
+
+    async def work() -> None:
+        async with opened() as session:
+            await print_list(wanted(session.store), _COLUMNS, _row, _json, limit=limit, as_json=as_json)
+
+    run(work())
+
+
+def _row(line: AuditLine) -> tuple[object, ...]:
+    why = "; ".join(filter(None, (line.reason, line.error)))
+    time = Told(stamp(line.at), age(line.at))
+    return (time, line.actor, line.verb, _what(line), line.matched, line.changed, line.failed, why)
+
+
+def _what(line: AuditLine) -> str:
+    """Return what it was done to, in a line: the options as they were given."""
+    given = [f"{name}={','.join(map(str, v)) if isinstance(v, list) else v}" for name, v in line.selector.items()]
+    return " ".join(filter(None, (line.subject, *given)))
+
+
+def _json(line: AuditLine) -> dict[str, Any]:
+    return {
+        "id": line.id,
+        "at": stamp(line.at),
+        "verb": line.verb,
+        "actor": line.actor,
+        "subject": line.subject,
+        "selector": line.selector,
+        "matched": line.matched,
+        "changed": line.changed,
+        "failed": line.failed,
+        "reason": line.reason,
+        "error": line.error or None,
+    }

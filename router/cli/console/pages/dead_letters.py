@@ -1,0 +1,127 @@
+"""The dead letters: what went wrong how often, a list to choose from, and one letter with its story."""
+
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from router import audit
+from router.cli.console.changing import key_of
+from router.cli.console.paging import Cursor, taken
+from router.cli.console.selection import Selection
+from router.cli.console.site import Page
+from router.cli.listing import first
+from router.globs import short
+from router.redact import redacted
+from workers.dead_letters import DeadLetterEntry, DeadLetters
+from workers.fingerprints import ErrorGroup, grouped
+from workers.selector import Selector
+
+__all__ = ["letter_url", "list_", "reveal", "show"]
+
+_GROUPED = 2000
+"""How many of the newest are grouped by what went wrong: all would take too long for a page."""
+
+_GROUPS = 12
+
+
+async def list_(page: Page) -> web.StreamResponse:
+    """List those that the form selects, and what they have in common."""
+    query, catalogue = page.request.query, page.console.catalogue
+    selection = Selection.of(query, catalogue)
+    letters = DeadLetters(page.console.store, catalogue)
+    cursor = Cursor.of(query)
+    listed = await taken(letters.newest(selector_of(selection)), cursor, lambda letter: letter.entry_id)
+    groups = await _groups(letters, selection) if cursor == Cursor() and not selection.problem else None
+    following = listed.following and f"/dead-letters?{urlencode({**selection.typed, **listed.following})}"
+    return page.answer(
+        "dead_letters.html",
+        status=400 if selection.problem else 200,
+        selection=selection,
+        letters=[] if selection.problem else listed.items,
+        groups=groups or [],
+        grouped=sum(group.count for group in groups or ()),
+        most_grouped=_GROUPED,
+        most_groups=_GROUPS,
+        group_url=_group_url,
+        letter_url=letter_url,
+        pick_of=pick_of,
+        following=following,
+        is_first=cursor == Cursor(),
+        given_up=listed.given_up,
+        type_of=lambda stream: short(catalogue, stream),
+    )
+
+
+async def show(page: Page) -> web.StreamResponse:
+    """Show one letter, its values masked."""
+    letter = await find(page)
+    return _whole(page, letter, raw=None) if letter else _not_there(page)
+
+
+async def reveal(page: Page) -> web.StreamResponse:
+    """Show one letter with all that is in it, and write down who saw it."""
+    letter = await find(page)
+    if letter is None:
+        return _not_there(page)
+    subject = f"dead letter {letter.entry_id} of {letter.subscription} on {letter.stream}"
+    await audit.record(page.console.store, "reveal", subject=subject, matched=1, actor=page.session.actor)
+    return _whole(page, letter, raw=letter.raw.decode(errors="backslashreplace"))
+
+
+async def find(page: Page) -> DeadLetterEntry | None:
+    """Return the letter that the URL names; None if it is not there."""
+    query = page.request.query
+    wanted = tuple(query.get(name, "") for name in ("id", "stream", "subscription"))
+    selector = Selector(events=wanted[1], subscription=wanted[2]).narrowed(wanted[0])
+    letters = DeadLetters(page.console.store, page.console.catalogue)
+    if not all(wanted) or wanted[1] not in page.console.catalogue.streams():
+        return None
+    found = [letter async for letter in first(letters.newest(selector), 2)]
+    return next((letter for letter in found if key_of(letter) == wanted), None)
+
+
+def selector_of(selection: Selection) -> Selector:
+    """Return the selector of a page; one that selects nothing where the form makes no sense."""
+    return Selector(subscription="") if selection.problem else selection.selector
+
+
+def letter_url(letter: DeadLetterEntry) -> str:
+    """Return the page of a letter."""
+    named = dict(zip(("id", "stream", "subscription"), key_of(letter), strict=True))
+    return f"/dead-letter?{urlencode(named)}"
+
+
+def pick_of(letter: DeadLetterEntry) -> str:
+    """Return what a form sends to pick a letter; a name of a subscription may have blanks, the others have none."""
+    return " ".join(key_of(letter))
+
+
+async def _groups(letters: DeadLetters, selection: Selection) -> list[ErrorGroup]:
+    return (await grouped(first(letters.newest(selection.selector), _GROUPED)))[:_GROUPS]
+
+
+def _group_url(selection: Selection, group: ErrorGroup) -> str:
+    typed = {**selection.typed, "subscription": group.subscription, "event": group.stream}
+    if fingerprint := getattr(group, "fingerprint", ""):
+        typed["fingerprint"] = fingerprint
+    elif group.error:
+        typed["error"] = group.error
+    return f"/dead-letters?{urlencode(typed)}"
+
+
+def _whole(page: Page, letter: DeadLetterEntry, *, raw: str | None) -> web.Response:
+    return page.answer(
+        "dead_letter.html",
+        letter=letter,
+        event=letter.event,
+        url=letter_url(letter),
+        pick=pick_of(letter),
+        type_name=short(page.console.catalogue, letter.stream),
+        raw=raw,
+        masked=redacted(letter.raw),
+    )
+
+
+def _not_there(page: Page) -> web.Response:
+    text = "This dead letter is not there any more: it was replayed, purged, or kept for too long."
+    return page.problem("Gone", text, status=404)

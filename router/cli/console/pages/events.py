@@ -1,0 +1,100 @@
+"""The events: what was received, and what became of one."""
+
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from router import audit
+from router.browse import Browser, EventFilter, StoredEvent
+from router.catalogue import UnknownStream
+from router.cli.console.paging import Cursor, Listed, taken
+from router.cli.console.selection import moment_in, streams_in
+from router.cli.console.site import Page, go
+from router.globs import short
+from router.redact import redacted
+from workers.life import life
+
+__all__ = ["FIELDS", "list_", "reveal", "show"]
+
+FIELDS = ("event", "resource", "company", "since", "until")
+"""The names of the fields of the form."""
+
+_HIDDEN = ("id", "publisher", "type", "extra", "raw", "received_at")
+"""What is shown in a place of its own, or only with the body."""
+
+
+async def list_(page: Page) -> web.StreamResponse:
+    """List events, newest first; or go to the one whose id was asked for."""
+    query, catalogue = page.request.query, page.console.catalogue
+    if id_ := query.get("id", "").strip():
+        return go("/event", id=id_)
+    typed = {name: query[name].strip() for name in FIELDS if query.get(name, "").strip()}
+    cursor, problem, listed = Cursor.of(query), None, Listed[StoredEvent]()
+    try:
+        streams = streams_in(typed.get("event", "*"), catalogue)
+        until = cursor.within(moment_in(typed, "until"))
+        wanted = EventFilter(typed.get("resource"), typed.get("company"), moment_in(typed, "since"), until)
+    except (ValueError, OverflowError, UnknownStream) as error:
+        problem = str(error)
+    else:
+        found = Browser(page.console.store, catalogue).newest(streams, wanted)
+        listed = await taken(found, cursor, lambda stored: stored.entry_id)
+    return page.answer(
+        "events.html",
+        status=400 if problem else 200,
+        typed=typed,
+        problem=problem,
+        entries=listed.items,
+        following=listed.following and f"/events?{urlencode({**typed, **listed.following})}",
+        is_first=cursor == Cursor(),
+        given_up=listed.given_up,
+        type_of=lambda stream: short(catalogue, stream),
+    )
+
+
+async def show(page: Page) -> web.StreamResponse:
+    """Show one event and where it is for each subscription, the body masked."""
+    stored = await _find(page)
+    return await _whole(page, stored) if stored else _not_there(page)
+
+
+async def reveal(page: Page) -> web.StreamResponse:
+    """Show one event with its body, and write down who saw it."""
+    stored = await _find(page)
+    if stored is None or stored.event is None:
+        return _not_there(page)
+    subject = f"event {stored.event.id} of {stored.stream}"
+    await audit.record(page.console.store, "reveal", subject=subject, matched=1, actor=page.session.actor)
+    return await _whole(page, stored, raw=stored.event.raw.decode(errors="backslashreplace"))
+
+
+async def _find(page: Page) -> StoredEvent | None:
+    id_ = page.request.query.get("id", "")
+    found = await Browser(page.console.store, page.console.catalogue).find(id_) if id_ else None
+    return found if found and found.event else None
+
+
+async def _whole(page: Page, stored: StoredEvent, *, raw: str | None = None) -> web.Response:
+    assert stored.event is not None
+    event, console = stored.event, page.console
+    facts = [(name, getattr(event, name)) for name in type(event).model_fields if name not in _HIDDEN]
+    return page.answer(
+        "event.html",
+        event=event,
+        stream=stored.stream,
+        type_name=short(console.catalogue, stored.stream),
+        life=await life(console.store, console.catalogue, stored),
+        facts=[(name.replace("_", " "), value) for name, value in facts if value is not None],
+        extra=sorted(event.extra),
+        url=f"/event?{urlencode({'id': event.id})}",
+        letter_query=lambda place: urlencode(
+            {"id": place.dead_entry_id, "stream": stored.stream, "subscription": place.subscription}
+        ),
+        raw=raw,
+        masked=redacted(event.raw),
+    )
+
+
+def _not_there(page: Page) -> web.Response:
+    text = "No event has this id, or it was trimmed: events are kept until they are done and old enough."
+    return page.problem("Not found", text, status=404)

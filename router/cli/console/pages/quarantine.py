@@ -1,0 +1,107 @@
+"""The quarantine: what was signed, but could not be understood."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from config.errors import ConfigError
+from router import audit
+from router.browse import Quarantined
+from router.cli.console.paging import Cursor, Listed, taken
+from router.cli.console.selection import moment_in
+from router.cli.console.site import Page
+from router.quarantine import Quarantine, QuarantineSelector
+from router.redact import redacted
+from router.selection import Ids
+
+__all__ = ["FIELDS", "entry_url", "list_", "reveal", "selector_of", "show", "typed_in"]
+
+FIELDS = ("publisher", "text", "since", "until", "id")
+"""The names of the fields of the form; an id is of one entry."""
+
+
+def typed_in(query: Mapping[str, Any]) -> dict[str, str]:
+    """Return what was typed into the fields."""
+    return {name: str(query[name]).strip() for name in FIELDS if str(query.get(name, "")).strip()}
+
+
+def selector_of(page: Page, typed: Mapping[str, str]) -> QuarantineSelector:
+    """Return the selector that the fields make; raises ConfigError or ValueError saying what is wrong."""
+    slug, known = typed.get("publisher"), page.console.catalogue.publishers
+    if slug is not None and slug not in known:
+        raise ConfigError(f"no publisher {slug!r}; there are {', '.join(known)}")
+    slugs = frozenset([slug] if slug else ())
+    ids = Ids.of([typed["id"]] if "id" in typed else [])
+    return QuarantineSelector(slugs, typed.get("text"), ids, moment_in(typed, "since"), moment_in(typed, "until"))
+
+
+async def list_(page: Page) -> web.StreamResponse:
+    """List what was quarantined, newest first."""
+    query, catalogue = page.request.query, page.console.catalogue
+    typed, cursor = typed_in(query), Cursor.of(query)
+    problem, listed = None, Listed[Quarantined]()
+    try:
+        selector = selector_of(page, typed)
+    except (ValueError, OverflowError, ConfigError) as error:
+        problem = str(error)
+    else:
+        found = Quarantine(page.console.store, catalogue).newest(selector)
+        listed = await taken(found, cursor, lambda entry: entry.entry_id)
+    return page.answer(
+        "quarantine.html",
+        status=400 if problem else 200,
+        typed=typed,
+        problem=problem,
+        publishers=list(catalogue.publishers),
+        entries=listed.items,
+        entry_url=entry_url,
+        following=listed.following and f"/quarantine?{urlencode({**typed, **listed.following})}",
+        is_first=cursor == Cursor(),
+        given_up=listed.given_up,
+    )
+
+
+async def show(page: Page) -> web.StreamResponse:
+    """Show one body, its values masked."""
+    found = await _find(page)
+    return _whole(page, found, raw=None) if found else _not_there(page)
+
+
+async def reveal(page: Page) -> web.StreamResponse:
+    """Show one body as it came, and write down who saw it."""
+    found = await _find(page)
+    if found is None:
+        return _not_there(page)
+    subject = f"quarantined {found.entry_id} of {found.publisher}"
+    await audit.record(page.console.store, "reveal", subject=subject, matched=1, actor=page.session.actor)
+    return _whole(page, found, raw=found.raw.decode(errors="backslashreplace"))
+
+
+def entry_url(found: Quarantined) -> str:
+    """Return the page of an entry."""
+    return f"/quarantined?{urlencode({'publisher': found.publisher, 'id': found.entry_id})}"
+
+
+async def _find(page: Page) -> Quarantined | None:
+    typed = typed_in(page.request.query)
+    if not {"publisher", "id"} <= typed.keys() or typed["publisher"] not in page.console.catalogue.publishers:
+        return None
+    selector = QuarantineSelector(frozenset([typed["publisher"]]), ids=Ids.of([typed["id"]]))
+    listed = await taken(Quarantine(page.console.store, page.console.catalogue).newest(selector), Cursor(), _id_of)
+    return listed.items[0] if listed.items else None
+
+
+def _id_of(found: Quarantined) -> str:
+    return found.entry_id
+
+
+def _whole(page: Page, found: Quarantined, *, raw: str | None) -> web.Response:
+    return page.answer(
+        "quarantined.html", found=found, size=len(found.raw), url=entry_url(found), raw=raw, masked=redacted(found.raw)
+    )
+
+
+def _not_there(page: Page) -> web.Response:
+    return page.problem("Gone", "Nothing is quarantined there any more.", status=404)

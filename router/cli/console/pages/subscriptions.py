@@ -1,0 +1,69 @@
+"""The subscriptions: how far each is, who works for it, and whether it is held."""
+
+from urllib.parse import quote
+
+from aiohttp import web
+
+from router import audit
+from router.cli.console.pages.overview import rows
+from router.cli.console.site import Page, go
+from router.cli.output import stamp
+from router.globs import short
+from workers import pausing
+
+__all__ = ["LASTING", "list_", "pause", "resume"]
+
+LASTING = {"": "until resumed", "900": "15 minutes", "3600": "1 hour", "14400": "4 hours", "86400": "1 day"}
+"""For how long a subscription can be paused: seconds, and how they are told."""
+
+_REASON = 200  # characters
+
+
+async def list_(page: Page) -> web.StreamResponse:
+    """List the subscriptions with each of their streams."""
+    watch, catalogue = page.console.watch, page.console.catalogue
+    snapshot = await watch.look()
+    return page.answer(
+        "subscriptions.html",
+        subscriptions=rows(snapshot, dict(watch.by_subscription())),
+        waiting=snapshot.waiting,
+        lasting=LASTING,
+        type_of=lambda stream: short(catalogue, stream),
+    )
+
+
+async def pause(page: Page) -> web.StreamResponse:
+    """Keep the workers of a subscription from taking events."""
+    sent = {name: str(value) for name, value in (await page.request.post()).items()}
+    name, lasting, store = sent.get("name", ""), sent.get("lasting", ""), page.console.store
+    if lasting not in LASTING or not await _is_known(page, name):
+        return page.problem("That is not clear", "There is no such subscription, or no such time.", status=400)
+    reason = " ".join(sent.get("reason", "").split())[:_REASON]
+    made = await pausing.pause(store, name, float(lasting) if lasting else None, by=page.session.actor, reason=reason)
+    until = {"until": stamp(made.until)} if made.until else None
+    await _note(page, "subscriptions pause", name, until, reason)
+    return go(f"/subscriptions#{quote(name)}")
+
+
+async def resume(page: Page) -> web.StreamResponse:
+    """Let the workers of a subscription go on."""
+    name = str((await page.request.post()).get("name", ""))
+    if name not in await pausing.paused(page.console.store, [name]):
+        return page.problem("Not paused", "The subscription is not paused any more.", status=400)
+    await pausing.resume(page.console.store, name, by=page.session.actor)
+    await _note(page, "subscriptions resume", name)
+    return go(f"/subscriptions#{quote(name)}")
+
+
+async def _is_known(page: Page, name: str) -> bool:
+    return any(way.name == name for _, way in (await page.console.watch.look()).ways())
+
+
+async def _note(
+    page: Page, verb: str, name: str, selector: dict[str, str | None] | None = None, reason: str = ""
+) -> None:
+    console, actor = page.console, page.session.actor
+    await audit.record(
+        console.store, verb, subject=name, selector=selector, matched=1, changed=1, reason=reason, actor=actor
+    )
+    console.watch.forget()

@@ -1,0 +1,69 @@
+"""What opens the console: the operations token, or one that is made and kept; and links that open it once."""
+
+import hashlib
+import hmac
+import secrets
+import time
+from pathlib import Path
+
+from config.settings import Settings
+from router.secrets import kept_secret
+
+__all__ = ["LINK_AGE", "LinkReader", "known_token", "make_code", "token_of"]
+
+LINK_AGE = 900
+"""How long a link is good for, seconds."""
+
+
+def token_of(settings: Settings) -> str:
+    """Return `ops.token`, or where none is set the one in `data_dir`, made if it is not there.
+
+    Raises ConfigError when it can be neither read nor made.
+    """
+    if settings.ops.token is not None:
+        return settings.ops.token.get_secret_value()
+    return kept_secret(_file(settings))
+
+
+def known_token(settings: Settings) -> str | None:
+    """Return the same, but make none: None where no console has run yet; raises ConfigError likewise."""
+    return token_of(settings) if settings.ops.token is not None or _file(settings).exists() else None
+
+
+def make_code(token: str, now: float | None = None) -> str:
+    """Return the code of a link that signs in once: when it was made (milliseconds), a random part, and a proof."""
+    made = f"{int((time.time() if now is None else now) * 1000)}.{secrets.token_urlsafe(12)}"
+    return f"{made}.{_proof(token, made)}"
+
+
+class LinkReader:
+    """Takes the codes that are made with one token, each once.
+
+    A code that is older than this reader is refused too: what was used before a restart is not good again after it.
+    """
+
+    def __init__(self, token: str, now: float | None = None) -> None:
+        self._token = token
+        self._since = time.time() if now is None else now
+        self._used: dict[str, float] = {}
+
+    def take(self, code: str, now: float | None = None) -> bool:
+        """Tell whether a code is good, and use it up."""
+        now = time.time() if now is None else now
+        made, _, proof = code.rpartition(".")
+        if not hmac.compare_digest(proof.encode(), _proof(self._token, made).encode()):
+            return False
+        at = int(made.partition(".")[0]) / 1000
+        self._used = {used: when for used, when in self._used.items() if when > now - LINK_AGE}
+        if made in self._used or not max(self._since, now - LINK_AGE) <= at <= now + 1:
+            return False
+        self._used[made] = at
+        return True
+
+
+def _file(settings: Settings) -> Path:
+    return settings.data_dir / "console" / "token"
+
+
+def _proof(token: str, made: str) -> str:
+    return hmac.digest(token.encode(), f"console link {made}".encode(), hashlib.sha256).hex()

@@ -1,0 +1,140 @@
+"""`events tail`: events as they come."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from config.errors import told
+from router.browse import Browser, EventFilter, StoredEvent
+from router.catalogue import Catalogue
+from router.cli.events_selecting import Company, EventGlob, Resource, wanted_streams
+from router.cli.events_show import app
+from router.cli.exits import complain
+from router.cli.listing import first
+from router.cli.loop import run
+from router.cli.output import clean, stamp
+from router.cli.rows import event_json
+from router.cli.runtime import Session, opened
+from router.cli.selecting import Since, Until
+from router.event import Event
+from router.following import Following
+from router.globs import short
+from router.pages import Span, moment_of, order_of
+
+__all__ = ["app", "event_line", "tail"]
+
+_LINES = 10
+
+Lines = Annotated[
+    int | None,
+    typer.Option("--lines", "-n", min=0, help=f"Begin with so many past ones; {_LINES}, or with --since all."),
+]
+AsLines = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each event.")]
+
+
+@app.command()
+def tail(
+    glob: EventGlob = "*",
+    *,
+    resource: Resource = None,
+    company: Company = None,
+    since: Since = None,
+    until: Until = None,
+    lines: Lines = None,
+    as_json: AsLines = False,
+) -> None:
+    """Show the last events, and those that come, until Ctrl-C or the time of --until; oldest first.
+
+    It goes on by itself when the store was away, and misses nothing that is still in the streams.
+    """
+    wanted = EventFilter(resource, company, since, until)
+    try:
+        run(_tail(wanted_streams(glob), wanted, lines, as_json=as_json))
+    except KeyboardInterrupt:
+        raise typer.Exit from None
+
+
+async def _tail(streams: Sequence[str], wanted: EventFilter, lines: int | None, *, as_json: bool) -> None:
+    async with opened() as session:
+        browser = Browser(session.store, session.catalogue)
+        after = await browser.last_entries(streams)
+        async for stored in _past(browser, after, wanted, lines):
+            _print(session.catalogue, stored, as_json=as_json)
+        if wanted.until is None:
+            await _follow(session, browser, after, wanted, as_json=as_json)
+            return
+        try:
+            async with asyncio.timeout((wanted.until - datetime.now(UTC)).total_seconds()):
+                await _follow(session, browser, after, wanted, as_json=as_json)
+        except TimeoutError:
+            return
+
+
+async def _past(
+    browser: Browser, after: dict[str, str], wanted: EventFilter, lines: int | None
+) -> AsyncIterator[StoredEvent]:
+    """Yield what is there already, oldest first: the last few, or all from a time on."""
+    if lines is None and wanted.since is not None:
+        begin = wanted.span()
+        spans = {stream: Span(begin.first, last) for stream, last in after.items() if last != "0-0"}
+        async for stored in browser.oldest(spans, wanted):
+            if _in_time(wanted, stored):
+                yield stored
+        return
+    if (number := _LINES if lines is None else lines) == 0:
+        return
+    newest = (stored async for stored in browser.newest(list(after), wanted) if _is_past(after, stored))
+    for stored in reversed([stored async for stored in first(newest, number)]):
+        yield stored
+
+
+def _is_past(after: dict[str, str], stored: StoredEvent) -> bool:
+    return order_of(stored.entry_id) <= order_of(after[stored.stream])
+
+
+async def _follow(
+    session: Session, browser: Browser, after: dict[str, str], wanted: EventFilter, *, as_json: bool
+) -> None:
+    streams = {session.store.keys.events(stream): stream for stream in after}
+    following = Following(session.store, _say_away)
+    try:
+        following.add({key: after[stream] for key, stream in streams.items()})
+        async for key, (entry_id, fields) in following.entries():
+            stored = browser.read(streams[key], entry_id, fields)
+            if wanted.matches(stored.event) and _in_time(wanted, stored):
+                _print(session.catalogue, stored, as_json=as_json)
+    finally:
+        await following.aclose()
+
+
+def _say_away(error: BaseException | None) -> None:
+    if error is None:
+        complain("the store answers again")
+    else:
+        complain(f"the store does not answer, waiting for it: {told(error)}")
+
+
+def _in_time(wanted: EventFilter, stored: StoredEvent) -> bool:
+    at = moment_of(stored.entry_id)
+    return (wanted.since is None or wanted.since <= at) and (wanted.until is None or at <= wanted.until)
+
+
+def _print(catalogue: Catalogue, stored: StoredEvent, *, as_json: bool) -> None:
+    if stored.event is None:
+        complain(f"entry {stored.entry_id} of {stored.stream} is no event: it was not written by an ingress")
+        return
+    line = json.dumps(event_json(stored.event), ensure_ascii=False) if as_json else event_line(catalogue, stored.event)
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def event_line(catalogue: Catalogue, event: Event) -> str:
+    """Return an event in a line for people."""
+    cells = (short(catalogue, event.stream), event.resource, event.company_id, event.action)
+    name, resource, company, action = map(clean, cells)
+    return f"{stamp(event.received_at)}  {name:<28}  {resource:<24}  {company:<10}  {action:<10}  {clean(event.id)}"

@@ -1,0 +1,62 @@
+"""The options that select quarantined bodies, the same for every command that works on them."""
+
+import re
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from config.errors import ConfigError
+from config.sources import load_settings
+from router.catalogue import Catalogue
+from router.cli.completing import publishers
+from router.quarantine import QuarantineSelector
+from router.selection import Ids
+from router.shortened import SHORTENED
+
+__all__ = ["Publisher", "Text", "What", "selector_of"]
+
+_STDIN = "-"
+_ID = re.compile(rf"\d{{1,19}}-\d{{1,19}}|sha256:.*|.*{SHORTENED}.*")
+
+What = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[PUBLISHER|ID]...",
+        help="Publishers; or ids of bodies or entries, - reads them on stdin.",
+        autocompletion=publishers,
+    ),
+]
+Publisher = Annotated[
+    str | None, typer.Option("--publisher", metavar="NAME", help="Only of this publisher.", autocompletion=publishers)
+]
+Text = Annotated[str | None, typer.Option("--text", metavar="TEXT", help="Part of the reason.")]
+
+
+def selector_of(
+    what: Sequence[str] | None,
+    publisher: str | None = None,
+    text: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> QuarantineSelector:
+    """Return the selector that a command line means; raises ConfigError for a publisher that there is none of."""
+    given = list(what or ())
+    ids = [argument for argument in given if _ID.fullmatch(argument)]
+    slugs = [argument for argument in given if argument != _STDIN and argument not in ids]
+    slugs += [publisher] if publisher is not None else []
+    if _STDIN in given:
+        ids += sys.stdin.read().split()
+        if not ids:  # an empty list of ids must not select everything
+            raise typer.BadParameter("no ids on stdin")
+    _check(slugs)
+    return QuarantineSelector(frozenset(slugs), text, Ids.of(ids), since, until)
+
+
+def _check(slugs: Sequence[str]) -> None:
+    known = Catalogue.for_settings(load_settings()).publishers if slugs else ()
+    for slug in slugs:
+        if slug not in known:
+            raise ConfigError(f"no publisher {slug!r}; there are {', '.join(known)}")

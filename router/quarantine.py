@@ -1,0 +1,189 @@
+"""The quarantine: which bodies are meant, and trying again to make events of them.
+
+A body was signed when it came, or it would not be here; its signature is not kept, so it is not verified once more. An
+item becomes an event on the way that ingress takes, deduplication included, and leaves the quarantine only after that:
+ending in between leaves it in both, and the next try finds a duplicate.
+"""
+
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Literal, NamedTuple
+
+from redis.exceptions import ResponseError
+
+from config.errors import told
+from router import scripts
+from router.batch import Batch, Outcome
+from router.browse import Quarantined, read_quarantined
+from router.catalogue import Catalogue
+from router.durability import NotDurable
+from router.entry import Entry
+from router.identify import Identified, Unreadable, identify
+from router.keys import Keys
+from router.pages import Span, checked, forward, newest_first
+from router.selection import Ids, within
+from router.store import Store
+
+__all__ = ["Quarantine", "QuarantineSelector", "QuarantineSpan", "Removed", "Retried", "entry_of"]
+
+_PAGE = 50  # bodies may be large
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineSelector:
+    """What a quarantined body must be like, in every respect that is given.
+
+    publishers: by their slugs. text: part of the reason, in either case. ids: of bodies or of entries. since, until:
+    when it was received, both included.
+    """
+
+    publishers: frozenset[str] = frozenset()
+    text: str | None = None
+    ids: Ids = field(default_factory=Ids)
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it selects everything because nothing is given, or but an empty text."""
+        return not self.describe()
+
+    def of(self, known: Collection[str]) -> list[str]:
+        """Return those of the known publishers that it wants."""
+        return [slug for slug in known if not self.publishers or slug in self.publishers]
+
+    def matches(self, found: Quarantined) -> bool:
+        """Return whether a body is wanted."""
+        return (
+            self.ids.want(found.entry_id, found.id)
+            and within(found.received_at, self.since, self.until)
+            and (self.text is None or self.text.lower() in found.reason.lower())
+        )
+
+    def span(self) -> Span:
+        """Return the entries that can match at all: one is written when its body was received, or later."""
+        return self.ids.span() or Span.between(self.since, None)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what is given, for the audit."""
+        given: dict[str, Any] = {**asdict(self), "ids": sorted(self.ids.whole | self.ids.shortened)}
+        given["publishers"] = sorted(self.publishers)
+        return {name: value if isinstance(value, list) else str(value) for name, value in given.items() if value}
+
+
+class QuarantineSpan(NamedTuple):
+    """The quarantine of one publisher, as far as a command looks at it."""
+
+    publisher: str
+    key: str
+    span: Span
+
+
+class Retried(NamedTuple):
+    """What became of one item; `why` says why it stays."""
+
+    item: Quarantined
+    outcome: Literal["stored", "duplicate", "unreadable", "refused"]
+    why: str = ""
+
+
+class Removed(NamedTuple):
+    """How many bodies were removed, and for how many the server refused it; the others were gone."""
+
+    changed: int
+    failed: int
+
+
+class Quarantine:
+    """What is quarantined in one store; every method raises StoreUnavailable when it is away."""
+
+    def __init__(self, store: Store, catalogue: Catalogue) -> None:
+        self._store = store
+        self._catalogue = catalogue
+
+    async def newest(self, selector: QuarantineSelector) -> AsyncIterator[Quarantined]:
+        """Yield what is selected, newest first over all publishers."""
+        names = {self._store.keys.quarantine(slug): slug for slug in selector.of(self._catalogue.publishers)}
+        async for key, (entry_id, fields) in newest_first(self._store, list(names), selector.span()):
+            found = read_quarantined(names[key], entry_id, fields)
+            if selector.matches(found):
+                yield found
+
+    async def freeze(self, selector: QuarantineSelector) -> list[QuarantineSpan]:
+        """Return what can be meant, up to what is the last entry now: a retry may quarantine anew what it cuts out."""
+        slugs, span = selector.of(self._catalogue.publishers), selector.span()
+        keys = [self._store.keys.quarantine(slug) for slug in slugs]
+        replies = checked(await self._store.run([scripts.extent(key, span.first, span.last) for key in keys]))
+        return [
+            QuarantineSpan(slug, key, Span(span.first, last.decode()))
+            for slug, key, (last, _) in zip(slugs, keys, replies, strict=True)
+            if last
+        ]
+
+    async def oldest(self, selector: QuarantineSelector, spans: Iterable[QuarantineSpan]) -> AsyncIterator[Quarantined]:
+        """Yield what is selected of these, one publisher after the other, oldest first."""
+        for publisher, key, span in spans:
+            async for entry_id, fields in forward(self._store, key, span, _PAGE):
+                found = read_quarantined(publisher, entry_id, fields)
+                if selector.matches(found):
+                    yield found
+
+    async def retry(self, items: Sequence[Quarantined], batch: Batch) -> list[Retried]:
+        """Make events of bodies that can be read now, and remove those from the quarantine; safe to repeat.
+
+        Of a body that holds several items, those that cannot be read are quarantined on their own.
+        """
+        found = [self._identified(item) for item in items]
+        outcomes = iter(
+            await batch.append([entry for entries in found if isinstance(entries, list) for entry in entries])
+        )
+        retried = [
+            Retried(item, "unreadable", entries)
+            if isinstance(entries, str)
+            else _judged(item, [next(outcomes) for _ in entries])
+            for item, entries in zip(items, found, strict=True)
+        ]
+        await self.purge([done.item for done in retried if done.outcome in ("stored", "duplicate")])
+        return retried
+
+    def _identified(self, found: Quarantined) -> list[Entry] | str:
+        """Return the entries of a body, or why nothing in it can be read."""
+        items = identify(self._catalogue, found.publisher, found.raw, None)
+        if items and not any(isinstance(item, Identified) for item in items):
+            return "; ".join(sorted({item.reason for item in items if isinstance(item, Unreadable)}))
+        at = int(found.received_at.timestamp() * 1000)
+        return [entry_of(self._store.keys, found.publisher, item, at) for item in items]
+
+    async def purge(self, items: Iterable[Quarantined]) -> Removed:
+        """Remove bodies for good."""
+        ids: dict[str, list[str]] = {}
+        for item in items:
+            ids.setdefault(self._store.keys.quarantine(item.publisher), []).append(item.entry_id)
+        replies = await self._store.commands([("XDEL", key, *found) for key, found in ids.items()])
+        refused = [isinstance(reply, ResponseError) for reply in replies]
+        failed = sum(len(found) for found, bad in zip(ids.values(), refused, strict=True) if bad)
+        return Removed(sum(checked([reply for reply in replies if not isinstance(reply, ResponseError)])), failed)
+
+
+def _judged(item: Quarantined, outcomes: Sequence[Outcome]) -> Retried:
+    for outcome in outcomes:
+        if isinstance(outcome, ResponseError | NotDurable):
+            return Retried(item, "refused", told(outcome))
+    return Retried(item, "stored" if any(checked(outcomes)) else "duplicate")
+
+
+def entry_of(keys: Keys, publisher: str, item: Identified | Unreadable, at: int) -> Entry:
+    """Return the entry that ingress would append for an item received at `at`, epoch milliseconds."""
+    raw = item.raw
+    if isinstance(item, Identified):
+        fields = ("id", item.id, "at", at, "raw", raw)
+        return Entry(keys.events(item.stream), keys.seen(item.stream, item.id), fields, len(raw))
+    digest = f"sha256:{sha256(raw).hexdigest()}"
+    return Entry(
+        keys.quarantine(publisher),
+        keys.seen(publisher, digest),
+        ("id", digest, "at", at, "reason", item.reason, "raw", raw),
+        len(raw),
+    )

@@ -1,0 +1,121 @@
+"""Raw bodies as they may be shown: their structure, and of their values only those that say which event it is.
+
+A body is a business document: customers, amounts, whatever the sender adds tomorrow. So what may be shown is listed,
+and all else is masked, the unknown included. Values are shown only in an item itself, not deeper: there a name means
+something else.
+"""
+
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any, Final
+
+import msgspec
+
+from config.publishers import Dialect, fold
+
+__all__ = ["MASK", "redacted"]
+
+MASK: Final = "***"
+
+_SHOWN_FIELDS: Final = (
+    "event",
+    "notification_id",
+    "action",
+    "resource_id",
+    "entity_id",
+    "relative_path",
+    "company_id",
+    "tenant_id",
+    "timestamp",
+    "document_status",
+    "erp_event",
+    "scheduled",
+)
+_SHOWN: Final = frozenset(name for field in _SHOWN_FIELDS for name in getattr(Dialect(), field))
+_DEPTH: Final = 8  # objects and lists within each other
+_ITEMS: Final = 50  # of one object or list
+_TEXT: Final = 200  # characters of a name or a value
+_LENGTH: Final = 4000  # characters of it all
+_BOM: Final = b"\xef\xbb\xbf"
+_CUT: Final = "…"
+
+_decode = msgspec.json.Decoder().decode
+
+
+def redacted(raw: bytes) -> str:
+    """Return a body as JSON of one line in which every value but those of an event's identity is `***`.
+
+    What cannot be read as JSON is told by its length and its digest alone. Long, wide and deep bodies are cut, marked
+    by `…`; the text is printable and at most 4,001 characters long. Never raises, whatever the bytes.
+    """
+    try:
+        value = _decode(raw.removeprefix(_BOM))
+    except (ValueError, RecursionError):
+        return f"not readable as JSON: {len(raw)} bytes, sha256 {sha256(raw).hexdigest()}"
+    text = "".join(_body(value))
+    return text if len(text) <= _LENGTH else text[:_LENGTH] + _CUT
+
+
+def _body(value: Any) -> Iterator[str]:
+    """Write a body: an item, or a list of items."""
+    if isinstance(value, list):
+        yield from _list(value, _DEPTH, shown=True)
+    else:
+        yield from _value(value, _DEPTH, shown=True)
+
+
+def _value(value: Any, depth: int, *, shown: bool = False) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from _object(value, depth, shown=shown)
+    elif isinstance(value, list):
+        yield from _list(value, depth)
+    else:
+        yield "null" if value is None else _quoted(MASK)
+
+
+def _object(value: dict[str, Any], depth: int, *, shown: bool) -> Iterator[str]:
+    if not depth:
+        yield f"{{{_CUT}}}" if value else "{}"
+        return
+    yield "{"
+    for number, (name, child) in enumerate(value.items()):
+        if number == _ITEMS:
+            yield f", {_CUT}"
+            break
+        yield f"{', ' if number else ''}{_quoted(name)}: "
+        if shown and fold(name) in _SHOWN and isinstance(child, str | int | float):
+            yield _quoted(child) if isinstance(child, str) else msgspec.json.encode(child).decode()
+        else:
+            yield from _value(child, depth - 1)
+    yield "}"
+
+
+def _list(value: list[Any], depth: int, *, shown: bool = False) -> Iterator[str]:
+    if not depth:
+        yield f"[{_CUT}]" if value else "[]"
+        return
+    yield "["
+    for number, child in enumerate(value[: _ITEMS + 1]):
+        if number == _ITEMS:
+            yield f", {_CUT}"
+            break
+        if number:
+            yield ", "
+        yield from _value(child, depth - 1, shown=shown)
+    yield "]"
+
+
+def _quoted(text: str) -> str:
+    r"""Write a text as JSON, cut, and all that does not print as `\u…`, as a terminal must not be commanded."""
+    cut = text if len(text) <= _TEXT else text[:_TEXT] + _CUT
+    escaped = cut.replace("\\", r"\\").replace('"', r"\"")
+    if not escaped.isprintable():
+        escaped = "".join(letter if letter.isprintable() else _escape(letter) for letter in escaped)
+    return f'"{escaped}"'
+
+
+def _escape(letter: str) -> str:
+    code = ord(letter)
+    if code < 0x10000:  # noqa: PLR2004 - beyond are two of JSON's escapes
+        return f"\\u{code:04x}"
+    return f"\\u{0xD800 + ((code - 0x10000) >> 10):04x}\\u{0xDC00 + ((code - 0x10000) & 0x3FF):04x}"

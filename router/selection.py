@@ -1,0 +1,49 @@
+"""The parts that selectors are made of: ids, whole or as a narrow table shows them, and times."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from router.pages import Span, order_of
+from router.shortened import SHORTENED, is_short_for
+
+__all__ = ["Ids", "within"]
+
+_ENTRY_ID = re.compile(r"\d{1,19}-\d{1,19}")
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """The ids that are wanted, in lower case: whole, and shortened by an ellipsis; none at all wants everything."""
+
+    whole: frozenset[str] = frozenset()
+    shortened: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, ids: Iterable[str]) -> "Ids":
+        """Return these, in whatever case they are written."""
+        lower = frozenset(id_.lower() for id_ in ids)
+        shortened = frozenset(id_ for id_ in lower if SHORTENED in id_)
+        return cls(lower - shortened, shortened)
+
+    def __bool__(self) -> bool:
+        return bool(self.whole or self.shortened)
+
+    def want(self, *ids: str) -> bool:
+        """Return whether something that goes by these ids is wanted."""
+        if not self:
+            return True
+        return any(id_ in self.whole for id_ in ids) or any(is_short_for(s, id_) for s in self.shortened for id_ in ids)
+
+    def span(self) -> Span | None:
+        """Return the entries to read where only ids of entries are given; None where others may be meant."""
+        if not self.whole or self.shortened or not all(map(_ENTRY_ID.fullmatch, self.whole)):
+            return None
+        ordered = sorted(self.whole, key=order_of)
+        return Span(ordered[0], ordered[-1])
+
+
+def within(moment: datetime, since: datetime | None, until: datetime | None) -> bool:
+    """Return whether a time is between two others, both included; None is no bound."""
+    return (since is None or since <= moment) and (until is None or moment <= until)

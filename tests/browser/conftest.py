@@ -1,0 +1,40 @@
+"""A real browser, and a console for it to look at."""
+
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from playwright.async_api import Browser, async_playwright
+from support.browsing import Site, chromium
+from support.console import TOKEN
+
+from config.settings import Settings
+from router.catalogue import Catalogue
+from router.cli.console.console import Console
+from router.cli.console.routes import mount
+from router.store import Store
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """Yield a browser."""
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=arguments)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+async def site(real_store: Store, catalogue: Catalogue, browser: Browser) -> AsyncIterator[Site]:
+    """Yield a console on a real server; a page that the browser complains of fails the test."""
+    console = Console.of(Settings(), catalogue, real_store, TOKEN)
+    application = web.Application()
+    mount(console, application)
+    async with TestServer(application) as server:
+        site = Site(str(server.make_url("")).rstrip("/"), real_store, browser, [])
+        yield site
+        await console.jobs.stop()
+    assert site.complaints == []

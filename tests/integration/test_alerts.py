@@ -1,0 +1,230 @@
+"""Every alert fires once, on real processes that are driven into what it is about, and none without that.
+
+What a rule makes of its condition over time is tested by `promtool`: config/prometheus/alerts_test.yml.
+"""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from support.processes import SECRET, System, free_port, running_system
+from support.promql import samples_of
+from support.scraping import Prometheus
+from support.servers import Server, starting
+from support.waiting import eventually
+
+from config.settings import Settings
+from router.access import open_store
+from router.store_guard import guarded
+
+FINANCIAL = "visma-net-financial"
+CUSTOMERS, SUPPLIERS = f"er:{{{FINANCIAL}/customer_changed}}", f"er:{{{FINANCIAL}/supplier_changed}}"
+INGRESS, WORKER = "event-router-ingress", "event-router-worker"
+WHOLE = {"EventRouterNoIngress", "EventRouterNoWorker"}
+"""What fires where a test runs only one of both."""
+
+HANDLERS = """
+from workers import DeadLetter
+
+retry = Retry(max_attempts=99, first_delay=0.01, max_delay=1)
+stormy = Subscription("stormy", events=["*/customer_changed"], retry=retry)
+
+@stormy.handler
+async def fail(event: Event) -> None:
+    if event.id.startswith("dead"):
+        raise DeadLetter("no use")
+    if event.id.startswith("slow"):
+        while not Path(os.environ["LEDGER"]).with_name("go").exists():
+            await asyncio.sleep(0.01)
+    raise ValueError("not yet")
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """Yield a server that can be killed."""
+    with starting() as server:
+        yield server
+
+
+@pytest.fixture
+async def system(server: Server, tmp_path: Path) -> AsyncIterator[System]:
+    """Yield a system on it, with nothing running, which finds out quickly that its server is gone."""
+    quick = {"ROUTER_INGRESS__STORE_TIMEOUT": "0.5", "ROUTER_REDIS__CONNECT_TIMEOUT": "0.5"}
+    async with running_system(tmp_path, ROUTER_REDIS__URL=server.url, **quick) as system:
+        yield system
+
+
+async def begin(system: System, job: str, *command: str, **environment: str) -> Prometheus:
+    """Start a process; return what Prometheus knows of it, in which nothing is wrong."""
+    await system.start(*command, **environment)
+    await system.ready()
+    prometheus = Prometheus((job, system.ops))
+    await prometheus.begin()
+    assert prometheus.firing() <= WHOLE
+    return prometheus
+
+
+async def expect(prometheus: Prometheus, *names: str) -> None:
+    """Wait until these alerts fire."""
+
+    async def fire() -> bool:
+        return await prometheus.fires(*names)
+
+    await eventually(fire, timeout=30, interval=0.1)
+
+
+async def test_what_senders_do_wrong(system: System) -> None:
+    """Forged requests, a publisher without a secret, and items that nobody understands, each has its alert."""
+    prometheus = await begin(system, INGRESS, "ingress")
+    for _ in range(11):
+        assert (await system.post([], secret="wrong"))[0] == 401
+    await expect(prometheus, "EventRouterSignaturesRefused")
+    assert (await system.post([], publisher="visma-net-erp-salesorderservice"))[0] == 401
+    await expect(prometheus, "EventRouterSecretMissing")
+    assert (await system.post([42]))[0] == 202
+    await expect(prometheus, "EventRouterQuarantine")
+    assert prometheus.firing() - WHOLE == {
+        "EventRouterSignaturesRefused",
+        "EventRouterSecretMissing",
+        "EventRouterQuarantine",
+    }
+
+
+async def test_secrets_that_cannot_be_read_again(system: System) -> None:
+    """An ingress that is told to reload, and keeps what it has since that would be worse, is told of."""
+    file = system.folder / "secrets"
+    file.write_text(SECRET)
+    secrets = {"ROUTER_SECRETS__VISMA_NET_FINANCIAL": "", "ROUTER_SECRETS__VISMA_NET_FINANCIAL_FILE": str(file)}
+    prometheus = await begin(system, INGRESS, "ingress", **secrets)
+    file.unlink()
+    system.processes[0].send_signal(signal.SIGHUP)
+    await expect(prometheus, "EventRouterReloadRefused")
+
+
+async def test_a_store_that_does_not_take_it(system: System, server: Server) -> None:
+    """Ingress spools, its spool fills, and senders get 503."""
+    prometheus = await begin(system, INGRESS, "ingress", ROUTER_INGRESS__SPOOL_MAX_BYTES="4000")
+    server.kill()
+    await system.post([{"notificationId": "first", "event": "customer_changed"}])
+    await expect(prometheus, "EventRouterSpooling")
+    assert "EventRouterSpoolNearlyFull" not in prometheus.firing()
+    number, status = 0, 202
+    while status == 202:
+        number += 1
+        status, _ = await system.post([{"notificationId": f"n{number}", "event": "customer_changed"}])
+    assert status == 503
+    await expect(prometheus, "EventRouterSpoolNearlyFull", "EventRouterServerErrors")
+
+
+async def test_handlers_that_fail(system: System, server: Server) -> None:
+    """Retries in a storm, events that are given up, many of them lying about, and events that another took over."""
+    prometheus = await begin(system, WORKER, "worker", system.module(HANDLERS))
+    await system.start("ingress", ROUTER_OPS__PORT=str(free_port()))
+    await eventually(lambda: "ingress_started" in system.logs(), timeout=30)
+    await system.post_many([f"stormy{number}" for number in range(60)])
+    await expect(prometheus, "EventRouterRetryStorm")
+    await system.post_many(["dead0"])
+    await expect(prometheus, "EventRouterDeadLetters")
+    assert "EventRouterDeadLettersPiledUp" not in prometheus.firing()
+    await system.post_many([f"dead{number}" for number in range(1, 101)])
+    await expect(prometheus, "EventRouterDeadLettersPiledUp")
+    assert "EventRouterLeaseLost" not in prometheus.firing()
+    await system.post_many(["slow"])
+    await eventually(lambda: taken_over(server), timeout=30)
+    (system.folder / "go").touch()
+    await expect(prometheus, "EventRouterLeaseLost")
+
+
+_PENDING = "return redis.call('XPENDING', KEYS[1], 'stormy', '-', '+', 100)"
+
+
+def taken_over(server: Server, by: str = "another") -> list[str]:
+    """Take the slow event from the worker that has it in hand; return the id of its entry, if it was there."""
+    key = f"{CUSTOMERS}:events"
+    ids = [row[0] for row in server.ask("EVAL", _PENDING, 1, key)]
+    slow = [id_ for id_ in ids if server.ask("XRANGE", key, id_, id_)[0][1]["id"] == "slow"]
+    for id_ in slow:
+        server.ask("XCLAIM", key, "stormy", by, 0, id_)
+    return slow
+
+
+_ADD = "for i = 1, 1001 do redis.call('XADD', KEYS[1], '*', 'id', i, 'at', 1, 'raw', '{}') end"
+
+
+async def test_subscriptions_that_are_left_alone(system: System, server: Server) -> None:
+    """A subscription nobody works for, whose events wait and become more, is told of; when it is paused, how long."""
+    prometheus = await begin(system, WORKER, "worker", "workers.log_events")
+    events, now = f"{SUPPLIERS}:events", int(time.time() * 1000)
+    server.ask("XGROUP", "CREATE", f"{CUSTOMERS}:events", "orphan", "$", "MKSTREAM")
+    server.ask("XGROUP", "CREATE", events, "late", "0", "MKSTREAM")
+    server.ask("XADD", events, f"{now - 301_000}-0", "id", "old", "at", str(now), "raw", "{}")
+    await expect(prometheus, "EventRouterSubscriptionWithoutWorker", "EventRouterEventsWaiting")
+    await prometheus.begin()
+    assert "EventRouterLagGrowing" not in prometheus.firing()
+    server.ask("EVAL", _ADD, 1, f"{CUSTOMERS}:events")
+    await expect(prometheus, "EventRouterLagGrowing")
+    for name in ("orphan", "late"):
+        long_ago = f"{now - 90_000_000}-0"
+        server.ask("XADD", f"er:{{subscription:{name}}}:pause", long_ago, "verb", "pause", "by", "me", "reason", "")
+    await expect(prometheus, "EventRouterPausedForLong")
+    assert "EventRouterEventsWaiting" not in prometheus.firing()  # it is paused, so that is no news
+
+
+async def test_events_that_somebody_deleted(system: System, server: Server) -> None:
+    """Events that were in hand, and are gone from their stream when they are taken over, are told of: they are lost."""
+    module = system.module(HANDLERS)
+    prometheus = await begin(system, WORKER, "worker", module, ROUTER_WORKERS__SWEEP_INTERVAL="0.2")
+    key, raw = f"{CUSTOMERS}:events", '{"event":"customer_changed","notificationId":"slow"}'
+    server.ask("XADD", key, "*", "id", "slow", "at", "1", "raw", raw)
+    found: list[str] = []
+
+    def taken() -> list[str]:
+        found.extend(taken_over(server, by="ghost"))
+        return found
+
+    await eventually(taken, timeout=30)
+    server.ask("XDEL", key, found[0])
+    await expect(prometheus, "EventRouterEventsDeleted")
+    (system.folder / "go").touch()
+
+
+async def test_a_store_that_has_become_unsafe(server: Server) -> None:
+    """A server that begins to evict, as another that took over may, is told of by who looks at it again."""
+    settings = Settings(redis={"url": server.url})
+    prometheus, registry = Prometheus(), CollectorRegistry()
+    async with open_store(settings) as store, guarded(store, settings, asyncio.Event(), interval=0.05) as guard:
+        registry.register(guard)
+
+        def unsafe() -> bool:
+            prometheus.last = samples_of(generate_latest(registry).decode(), job=WORKER)
+            return "EventRouterStoreUnsafe" in prometheus.firing()
+
+        assert not unsafe()
+        server.ask("CONFIG", "SET", "maxmemory", "100mb", "maxmemory-policy", "allkeys-lru")
+        await eventually(unsafe)
+
+
+async def test_retention_that_fails(system: System, server: Server) -> None:
+    """Rounds that the store refuses a part of are told of, though all others go on."""
+    interval = {"ROUTER_RETENTION__INTERVAL": "0.1", "ROUTER_RETENTION__QUARANTINE_COUNT": "1"}
+    prometheus = await begin(system, WORKER, "worker", "workers.log_events", **interval)
+    server.ask("SET", f"er:{{{FINANCIAL}}}:quarantine", "no stream")
+    await expect(prometheus, "EventRouterRetentionFailing")
+
+
+async def test_what_is_not_there(system: System, server: Server) -> None:
+    """A store that no worker reaches, then a worker that is gone; and where there is no ingress at all."""
+    prometheus = await begin(system, WORKER, "worker", "workers.log_events")
+    assert prometheus.firing() == {"EventRouterNoIngress"}
+    server.kill()
+    await expect(prometheus, "EventRouterStoreUnreachable")
+    [worker] = system.processes
+    worker.kill()
+    await worker.wait()
+    await expect(prometheus, "EventRouterProcessDown", "EventRouterNoWorker")
+    assert "EventRouterStoreUnreachable" not in prometheus.firing()

@@ -1,0 +1,95 @@
+"""Changes of dead letters that are killed half-way: repeating them finishes the work, nothing doubled or lost."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from support.filling import CUSTOMERS, FINANCIAL, put_group, put_quarantined, raw_of
+from support.processes import System, running_system
+from support.waiting import eventually
+
+from router.store import Store
+
+pytestmark = pytest.mark.real
+
+NUMBER = 3000
+ENOUGH = 300
+
+_FILL = """
+for i = 1, tonumber(ARGV[1]) do
+  redis.call('XADD', KEYS[1], '*', 'id', 'e' .. i, 'at', '1', 'raw', '{}', 'history', '', 'reason', 'failed')
+end
+"""
+
+
+@pytest.fixture
+async def system(tmp_path: Path, server_url: str, real_store: Store) -> AsyncIterator[System]:
+    """Yield a system on a store with many dead letters."""
+    await put_group(real_store, "sync")
+    await real_store.client.eval(_FILL, 1, real_store.keys.dead(CUSTOMERS, "sync"), NUMBER)
+    prefix = real_store.keys.prefix
+    async with running_system(tmp_path, ROUTER_REDIS__URL=server_url, ROUTER_REDIS__PREFIX=prefix) as running:
+        yield running
+
+
+async def _killed(system: System, store: Store, key: str, *command: str) -> None:
+    """Start a command, and kill it once some of its work is in a stream."""
+    process = await system.start(*command)
+
+    async def under_way() -> bool:
+        return int(await store.client.xlen(key)) >= ENOUGH
+
+    await eventually(under_way, timeout=60, interval=0.002)
+    process.kill()
+    await process.wait()
+
+
+async def _ids(store: Store, key: str) -> list[bytes]:
+    return sorted(fields[b"id"] for _, fields in await store.client.xrange(key))
+
+
+async def test_replay(system: System, real_store: Store) -> None:
+    """A replay that is killed and repeated moves each dead letter once."""
+    dead, inbox = real_store.keys.dead(CUSTOMERS, "sync"), real_store.keys.inbox(CUSTOMERS, "sync")
+    expected = await _ids(real_store, dead)
+    await _killed(system, real_store, inbox, "dlq", "replay", "--yes", "--rate", "3000")
+    left = await real_store.client.xlen(dead)
+    assert 0 < left < NUMBER
+    code, out, err = await system.run("dlq", "replay", "--yes")
+    assert (code, out) == (0, f"replayed {left} of {left}\n"), err
+    assert await _ids(real_store, inbox) == expected
+
+
+async def test_import(system: System, real_store: Store) -> None:
+    """An import that is killed and repeated puts each dead letter back once."""
+    dead = real_store.keys.dead(CUSTOMERS, "sync")
+    expected = await _ids(real_store, dead)
+    file = str(system.folder / "all.jsonl")
+    assert (await system.run("dlq", "export", file))[0] == 0
+    assert (await system.run("dlq", "purge", "*", "--yes"))[0] == 0
+    await _killed(system, real_store, dead, "dlq", "import", file, "--yes")
+    code, _, err = await system.run("dlq", "import", file, "--yes")
+    assert code == 0, err
+    assert await _ids(real_store, dead) == expected
+
+
+async def test_quarantine_retry(system: System, real_store: Store) -> None:
+    """A retry of the quarantine that is killed and repeated makes one event of each body."""
+    for number in range(1000):
+        await put_quarantined(real_store, raw_of(f"q{number:04}"))
+    events = real_store.keys.events(CUSTOMERS)
+    await _killed(system, real_store, events, "quarantine", "retry", "--yes", "--rate", "2000")
+    code, _, err = await system.run("quarantine", "retry", "--yes")
+    assert code in (0, 3), err
+    assert await _ids(real_store, events) == sorted(f"q{number:04}".encode() for number in range(1000))
+    assert await real_store.client.xlen(real_store.keys.quarantine(FINANCIAL)) == 0
+
+
+async def test_at_once(system: System, real_store: Store) -> None:
+    """Two replays at the same time move each dead letter once between them."""
+    inbox = real_store.keys.inbox(CUSTOMERS, "sync")
+    expected = await _ids(real_store, real_store.keys.dead(CUSTOMERS, "sync"))
+    results = await asyncio.gather(*(system.run("dlq", "replay", "--yes") for _ in range(2)))
+    assert all(code in (0, 3) for code, _, _ in results)
+    assert await _ids(real_store, inbox) == expected

@@ -1,0 +1,92 @@
+"""Pauses of subscriptions, as the store keeps them: through restarts of anything, until somebody ends them or they end.
+
+The stream of a subscription's pauses says by its last entry whether it is paused; one with an end expires.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from router import scripts
+from router.keys import Keys
+from router.pages import checked, moment_of
+from router.store import Store
+
+__all__ = ["Pause", "confirm", "confirmed", "pause", "paused", "resume"]
+
+_KEPT = 86_400  # seconds that a worker's confirmation is kept
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Since when a subscription is paused, until when (None until it is resumed), by whom and why."""
+
+    entry_id: str
+    since: datetime
+    until: datetime | None
+    by: str
+    reason: str
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long it lasts from now on; None until it is resumed."""
+        return None if self.until is None else (self.until - datetime.now(UTC)).total_seconds()
+
+    def told(self) -> str:
+        """Return it in words."""
+        until = f" until {self.until:%Y-%m-%d %H:%M:%S} UTC" if self.until else ""
+        reason = f": {self.reason}" if self.reason else ""
+        return f"paused since {self.since:%Y-%m-%d %H:%M:%S} UTC{until} by {self.by or 'somebody'}{reason}"
+
+
+async def paused(store: Store, names: Sequence[str]) -> dict[str, Pause]:
+    """Return the pauses of those subscriptions that are paused; one round trip. Raises StoreUnavailable."""
+    commands = [command for name in names for command in _questions(store.keys.pause(name))]
+    replies = checked(await store.commands(commands) if commands else [])
+    found = zip(names, replies[::2], replies[1::2], strict=True)
+    pauses = {name: _read(entries, remaining) for name, entries, remaining in found}
+    return {name: pause for name, pause in pauses.items() if pause is not None}
+
+
+async def pause(store: Store, name: str, seconds: float | None, *, by: str, reason: str = "") -> Pause:
+    """Pause a subscription, for so long or until it is resumed; in place of a pause that it has. Raises redis-py's."""
+    milliseconds = 0 if seconds is None else max(1, int(seconds * 1000))
+    entry_id = await store.call(scripts.pause(*_keys(store.keys, name), "pause", milliseconds, by, reason))
+    since = moment_of(entry_id)
+    until = None if seconds is None else since + timedelta(milliseconds=milliseconds)
+    return Pause(entry_id.decode(), since, until, by, reason)
+
+
+async def resume(store: Store, name: str, *, by: str, reason: str = "") -> None:
+    """End the pause of a subscription; raises what redis-py raises."""
+    await store.call(scripts.pause(*_keys(store.keys, name), "resume", 0, by, reason))
+
+
+async def confirm(store: Store, name: str, consumer: str, pause: Pause) -> None:
+    """Write down that a consumer takes no more deliveries because of this pause."""
+    key = store.keys.halted(name)
+    checked(await store.commands([("HSET", key, consumer, pause.entry_id), ("EXPIRE", key, _KEPT)]))
+
+
+async def confirmed(store: Store, name: str, pause: Pause) -> set[str]:
+    """Return the consumers that have confirmed this pause."""
+    (found,) = checked(await store.commands([("HGETALL", store.keys.halted(name))]))
+    return {who.decode(errors="replace") for who, entry_id in found.items() if entry_id.decode() == pause.entry_id}
+
+
+def _keys(keys: Keys, name: str) -> tuple[str, str]:
+    return keys.pause(name), keys.halted(name)
+
+
+def _questions(key: str) -> list[tuple[Any, ...]]:
+    return [("XREVRANGE", key, "+", "-", "COUNT", 1), ("PTTL", key)]
+
+
+def _read(entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]], remaining: int) -> Pause | None:
+    if not entries or entries[0][1].get(b"verb") != b"pause":
+        return None
+    entry_id, fields = entries[0]
+    until = datetime.now(UTC) + timedelta(milliseconds=remaining) if remaining >= 0 else None
+    by, reason = (fields.get(name, b"").decode(errors="replace") for name in (b"by", b"reason"))
+    return Pause(entry_id.decode(), moment_of(entry_id), until, by, reason)
