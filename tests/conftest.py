@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `support`; not the checkout, lest it hide an installed wheel
 
+from hypothesis import settings
 from support.cli import Cli, cli_on_fake_store
 from support.stores import fake_store, running_server
 from support.stores import real_store as on_real_server
@@ -16,6 +17,9 @@ from support.topologies import running_cluster
 
 from router.catalogue import Catalogue
 from router.store import Store
+
+settings.register_profile("router", deadline=None)  # how long an example takes says how busy the machine is
+settings.load_profile("router")
 
 
 @pytest.fixture(scope="session")

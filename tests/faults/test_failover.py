@@ -39,13 +39,15 @@ def cluster() -> Iterator[Cluster]:
 
 
 async def lose_master(work: Loaded, topology: Topology, streams: Collection[str] = STREAMS) -> float:
-    """Kill the master of these streams when its replicas have fallen behind; return when they began to."""
+    """Kill the master of these streams when its replicas have fallen behind; return when they surely had not yet."""
     key = EVENTS(next(iter(streams)))
+    in_step = time.monotonic()
+    await asyncio.to_thread(topology.await_replicas, key)
     await asyncio.to_thread(topology.cut_replication, key)
-    cut, before = time.monotonic(), len(work.journal.acknowledged)
+    before = len(work.journal.acknowledged)
     await eventually(lambda: len(work.journal.acknowledged) > before + 50)
     await replaced(work, topology, topology.kill_master, streams)
-    return cut
+    return in_step
 
 
 async def hang_master(work: Loaded, topology: Topology, streams: Collection[str] = STREAMS) -> None:
@@ -96,13 +98,13 @@ async def test_sentinel_fails_over(tmp_path: Path, sentinels: SentinelSet, fault
 async def test_what_is_only_written_can_be_lost(tmp_path: Path, sentinels: SentinelSet) -> None:
     """With `written` a failover loses what had reached no replica, and nothing but that; how much, is printed."""
     async with loaded(tmp_path, sentinels.url) as work:
-        cut = await lose_master(work, sentinels)
+        in_step = await lose_master(work, sentinels)
         verdict = await work.verdict()
         lost = report(verdict)
         gone = verdict.wrongs.get("acknowledged and not in its stream", [])
         print(f"gone from the streams: {len(gone)}")
         assert gone, "nothing was lost: this deployment cannot show that `replicated` helps"
-        assert all(work.journal.acknowledged[id_] >= cut for ids in (gone, *lost.values()) for id_ in ids)
+        assert all(work.journal.acknowledged[id_] >= in_step for ids in (gone, *lost.values()) for id_ in ids)
 
 
 @pytest.mark.cluster

@@ -3,6 +3,7 @@
 The methods block: a test that has load running beside them calls them in a thread.
 """
 
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -41,6 +42,18 @@ class Topology(ABC):
     @abstractmethod
     def complete(self) -> bool:
         """Whether everything runs and every replica is in step."""
+
+    def await_replicas(self, key: str = "") -> None:
+        """Return once every replica of the master of a key has what the master had when this was called."""
+        master = self.master(key)
+        goal = master.ask("INFO", "replication")["master_repl_offset"]
+
+        def there() -> bool:
+            found = master.ask("INFO", "replication")
+            offsets = [value["offset"] for name, value in found.items() if re.fullmatch(r"slave\d+", name)]
+            return bool(offsets) and min(offsets) >= goal
+
+        self._await(there, "replicas in step")
 
     def cut_replication(self, key: str = "") -> None:
         """Let no replica get anything more from the master of a key, for as long as it runs."""
