@@ -45,7 +45,7 @@ class Worker:
 
 def workers(plan: Plan, samples: Samples, peers: Peers) -> list[Worker]:
     """Return those to measure; what cannot be installed is a problem of the samples."""
-    many, some, few = 50_000, plan.pick(3_000, 6_000, 50_000), plan.pick(1_000, 2_500, 50_000)
+    many, some, few = 50_000, plan.pick(3_000, 4_000, 50_000), plan.pick(1_000, 1_200, 50_000)
     everything = "retries, dead letters, heartbeats, lease, poison check, normalised event"
     found = [Worker(OURS, everything, many, _filled(many), _ours(None), _left_of_stream(_KEY))]
     for tree in plan.trees:
@@ -55,7 +55,7 @@ def workers(plan: Plan, samples: Samples, peers: Peers) -> list[Worker]:
     nothing = "reads 100, acknowledges 100; no retries: the limit"
     found.append(Worker(LOOP, nothing, many, _filled(many), _command(loop), _left_of_stream(_KEY)))
     found += _of_python(plan, samples, peers, some, few)
-    found += _of_node(plan, samples, peers, plan.pick(20_000, 30_000, many))
+    found += _of_node(plan, samples, peers, plan.pick(20_000, 20_000, many))
     return [worker for worker in found if plan.wants(worker.name)]
 
 

@@ -34,7 +34,7 @@ Subject = Callable[[ExitStack, Server, Path, dict[str, str]], int]
 
 def run(plan: Plan, samples: Samples) -> None:
     """Send through each system in interleaved rounds."""
-    number = int(plan.pick(2.0, 4.0, 20.0) * _RATE)
+    number = int(plan.pick(2.0, 3.0, 20.0) * _RATE)
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         requests = write_requests(folder / "requests", map(event_id, range(number)))

@@ -27,7 +27,7 @@ _SETTLING = 3.0  # seconds after the start
 
 def run(plan: Plan, samples: Samples) -> None:
     """Watch both side by side, each with a server of its own, and then fill servers."""
-    seconds, rounds = plan.pick(4.0, 8.0, 60.0), plan.pick(1, min(plan.rounds, 3), plan.rounds)
+    seconds, rounds = plan.pick(4.0, 6.0, 60.0), plan.pick(1, min(plan.rounds, 3), plan.rounds)
     for _ in range(rounds):
         with tempfile.TemporaryDirectory(prefix="bench-") as name:
             _idle(Path(name), seconds, samples)

@@ -28,7 +28,7 @@ _WARM_UP = 1_000  # requests, in a second
 
 def run(plan: Plan, samples: Samples) -> None:
     """Find the peak, then send at parts of it to each ingress in interleaved rounds."""
-    seconds = plan.pick(1.0, 2.0, 8.0)
+    seconds = plan.pick(1.0, 1.5, 8.0)
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         subjects = [one for one in ingresses(plan, samples, Peers(plan.folder)) if one.name.startswith((OURS, BARE))]

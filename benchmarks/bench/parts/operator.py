@@ -1,10 +1,12 @@
 """What an operator waits for: listing, counting and replaying very many dead letters."""
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +20,7 @@ from router.catalogue import Catalogue
 from router.keys import Keys
 from router.store import connect
 from workers.dead_letters import DeadLetters
-from workers.selector import Selector
+from workers.dead_selector import Selector
 
 __all__ = ["NOTES", "REFERENCE", "TITLE", "run"]
 
@@ -107,12 +109,24 @@ def _run(router: Router, *arguments: str) -> _Ran:
         text=True,
     )
     assert process.stdout is not None
+    watched = threading.Thread(target=_watch, args=(process.pid, peaks := [0.0]))
+    watched.start()
     head = process.stdout.readline()
     first = time.perf_counter() - started
     said = head + process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    process.wait()
+    seconds = time.perf_counter() - started
+    watched.join()
     process.stdout.close()
     if process.returncode:
         raise WorkNotDone(f"{' '.join(arguments)} ended with {process.returncode}")
-    return _Ran(first, time.perf_counter() - started, usage.ru_maxrss / 1024, said)
+    return _Ran(first, seconds, max(peaks), said)
+
+
+def _watch(pid: int, peaks: list[float]) -> None:
+    """Note the most memory (MiB) that a process has had, until it ends; its `ru_maxrss` would begin with ours."""
+    with contextlib.suppress(OSError, StopIteration):
+        while True:
+            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            peaks.append(int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024)
+            time.sleep(0.02)
