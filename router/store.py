@@ -67,12 +67,18 @@ class Store:
         A server that lost its scripts (restart, failover) gets those again that it did not know.
         """
         if len(calls) == 1:
-            return list(await asyncio.gather(self.call(calls[0]), return_exceptions=True))
+            return [await self._outcome(calls[0])]
         replies = await self.commands([_evalsha(call) for call in calls])
         for index, reply in enumerate(replies):
             if isinstance(reply, NoScriptError):
                 replies[index] = (await self.run([calls[index]]))[0]
         return replies
+
+    async def _outcome(self, call: Call) -> Any:
+        try:
+            return await self.call(call)
+        except Exception as error:  # noqa: BLE001 - the caller tells them apart
+            return error
 
     async def commands(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Run plain commands in one round trip; an entry of the result is the reply or the exception."""
