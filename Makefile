@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.stamp
 
 .DEFAULT_GOAL := setup
-.PHONY: setup run demo test browser coverage faults fuzz bench lint docs audit wheel lock clean alerts containers
+.PHONY: setup run demo test browser coverage faults fuzz bench containers lint audit docs alerts wheel lock clean
 
 setup: $(STAMP)
 

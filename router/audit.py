@@ -17,7 +17,8 @@ import msgspec
 
 from config.errors import told
 from router import logs
-from router.pages import Span, moment_of, newest_first
+from router.merging import newest_first
+from router.pages import Span, moment_of
 from router.store import STORE_ERRORS, Store
 
 __all__ = ["KEPT", "AuditLine", "lines", "record", "whoami"]

@@ -7,9 +7,11 @@ out of order whenever the first is refused and the second not: memory that comes
 import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import zip_longest
+from typing import Self
 
 from redis.exceptions import ResponseError
 
+from config.settings import IngressSettings
 from router import scripts
 from router.durability import Confirmation
 from router.entry import Entry
@@ -30,6 +32,13 @@ class Batch:
         self._confirmation = confirmation
         self.sent: Callable[[int, float], None] = lambda _items, _seconds: None
         """Is told of every batch: how many entries, and the seconds until it was known what became of them."""
+
+    @classmethod
+    def for_settings(cls, store: Store, limits: IngressSettings) -> Self:
+        """Return what appends as ingress does: its deduplication window, as durable as is configured."""
+        window = int(limits.dedup_window * 1000)
+        confirmation = Confirmation.for_level(store, limits.durability, window=window, timeout=limits.store_timeout)
+        return cls(store, window=window, confirmation=confirmation)
 
     async def append(self, entries: Sequence[Entry]) -> list[Outcome]:
         """Append entries, those of one stream in their order; return what became of each; never raises."""

@@ -1,29 +1,21 @@
-"""Looking into what was received: the events in their streams, and what was quarantined."""
+"""Looking into what was received: the events in their streams."""
 
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from router.catalogue import Catalogue
 from router.event import Event
-from router.merging import oldest_first
+from router.merging import newest_first, oldest_first
 from router.normalise import UnreadableEvent, normalise
-from router.pages import PAGE, Span, checked, newest_first, order_of
+from router.pages import PAGE, Span, checked, order_of
+from router.spoilt import forgiven
 from router.store import Store
 
-__all__ = [
-    "SEARCHED",
-    "Browser",
-    "EventFilter",
-    "Marker",
-    "Quarantined",
-    "StoredEvent",
-    "read_marker",
-    "read_quarantined",
-]
+__all__ = ["SEARCHED", "Browser", "EventFilter", "Marker", "StoredEvent", "read_marker", "received_at"]
 
 SEARCHED = 40 * PAGE
 """How many of the newest events are searched for an id whose deduplication marker is gone."""
@@ -77,18 +69,6 @@ class StoredEvent:
     event: Event | None
 
 
-@dataclass(frozen=True, slots=True)
-class Quarantined:
-    """A signed body, or an item of one, that is no event."""
-
-    entry_id: str
-    publisher: str
-    id: str
-    received_at: datetime
-    reason: str
-    raw: bytes
-
-
 class Browser:
     """Reads what one store holds; every method raises StoreUnavailable when it is away."""
 
@@ -115,36 +95,24 @@ class Browser:
 
     async def last_entries(self, streams: Sequence[str]) -> dict[str, str]:
         """Return the id of the last entry of each stream; `0-0` of an empty one."""
-        commands = [("XREVRANGE", self._store.keys.events(stream), "+", "-", "COUNT", 1) for stream in streams]
-        found = zip(streams, checked(await self._store.commands(commands)), strict=True)
+        keys = [self._store.keys.events(stream) for stream in streams]
+        replies = await self._store.commands([("XREVRANGE", key, "+", "-", "COUNT", 1) for key in keys])
+        found = zip(streams, checked(forgiven(replies, keys, [])), strict=True)
         return {stream: entries[0][0].decode() if entries else "0-0" for stream, entries in found}
 
     async def find(self, event_id: str) -> StoredEvent | None:
         """Return the newest event of this id: by its deduplication marker, or else among the newest events of all."""
-        event_id = event_id.strip().lower()
+        event_id = event_id.strip().lower().encode(errors="backslashreplace").decode()  # an argument may be any bytes
         return await self._marked(event_id) or await self._search(event_id)
-
-    async def quarantined(self, publishers: Sequence[str], since: datetime | None = None) -> AsyncIterator[Quarantined]:
-        """Yield what was quarantined of these publishers, newest first."""
-        names = {self._store.keys.quarantine(slug): slug for slug in publishers}
-        async for key, (entry_id, fields) in newest_first(self._store, list(names), Span.between(since, None)):
-            yield read_quarantined(names[key], entry_id, fields)
-
-    async def find_quarantined(self, wanted: str, publishers: Sequence[str]) -> Quarantined | None:
-        """Return the newest that was quarantined under this id, of the entry or of the body."""
-        wanted = wanted.strip().lower()
-        async for found in self.quarantined(publishers):
-            if wanted in (found.entry_id, found.id):
-                return found
-        return None
 
     async def _marked(self, event_id: str) -> StoredEvent | None:
         streams, keys = self._catalogue.streams(), self._store.keys
-        values = checked(await self._store.commands([("GET", keys.seen(stream, event_id)) for stream in streams]))
-        markers = zip(streams, map(read_marker, values), strict=True)
+        seen = [keys.seen(stream, event_id) for stream in streams]
+        values = forgiven(await self._store.commands([("GET", key) for key in seen]), seen, None)
+        markers = zip(streams, map(read_marker, checked(values)), strict=True)
         places = [(stream, marker.entry_id) for stream, marker in markers if marker]
         ranges = [("XRANGE", keys.events(stream), marker, marker) for stream, marker in places]
-        replies = checked(await self._store.commands(ranges))
+        replies = checked(forgiven(await self._store.commands(ranges), [key for _, key, *_ in ranges], []))
         rows = ((stream, *reply[0]) for (stream, _), reply in zip(places, replies, strict=True) if reply)
         found = [self.read(*row) for row in rows]
         return max(found, key=lambda stored: order_of(stored.entry_id), default=None)
@@ -168,19 +136,12 @@ class Browser:
 def _event(catalogue: Catalogue, stream: str, fields: Mapping[bytes, bytes]) -> Event | None:
     try:
         event_id = fields[b"id"].decode()
-        return normalise(catalogue, stream, event_id, fields[b"raw"], _received(fields))
+        return normalise(catalogue, stream, event_id, fields[b"raw"], received_at(fields))
     except (KeyError, ValueError, UnreadableEvent):
         return None
 
 
-def read_quarantined(publisher: str, entry_id: bytes, fields: Mapping[Any, bytes]) -> Quarantined:
-    """Return what an entry of a quarantine is."""
-    text = {name: fields.get(name, b"").decode(errors="replace") for name in (b"id", b"reason")}
-    received = _received(fields)
-    return Quarantined(entry_id.decode(), publisher, text[b"id"], received, text[b"reason"], fields.get(b"raw", b""))
-
-
-def _received(fields: Mapping[bytes, bytes]) -> datetime:
+def received_at(fields: Mapping[bytes, bytes]) -> datetime:
     """Return the time of an entry; one that somebody wrote by hand may have none, or an impossible one."""
     at = fields.get(b"at", b"0")
     return datetime.fromtimestamp(int(at) / 1000 if at.isdigit() and len(at) < _MOST_DIGITS else 0, UTC)

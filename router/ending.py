@@ -1,10 +1,12 @@
-"""Ending tasks for certain."""
+"""Ending tasks for certain, and work that is not to be ended half-way."""
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
 
-__all__ = ["end"]
+__all__ = ["end", "whole"]
+
+T = TypeVar("T")
 
 _AGAIN = 0.2
 """Seconds until a task that has not ended is cancelled again."""
@@ -23,3 +25,18 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
     for task in all_of_them:
         if not task.cancelled():
             task.exception()  # looked at, lest asyncio report what nobody waits for any more
+
+
+async def whole(work: Coroutine[Any, Any, T]) -> T:
+    """Return what work comes to. Who is cancelled meanwhile, however often, ends when the work has: so it is known."""
+    task = asyncio.create_task(work)
+    interrupted: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            interrupted = error
+    if interrupted is not None:
+        await end([task])  # it has ended: its error, if it has one, is looked at
+        raise interrupted
+    return task.result()

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from router.backoff import Backoff
 from router.ending import end
 from router.pages import PAGE, Entry
+from router.spoilt import forgiven, is_spoilt
 from router.store import STORE_ERRORS, Store
 
 __all__ = ["Following"]
@@ -25,7 +26,8 @@ _AHEAD = 1000  # entries that nobody has taken yet
 class Following:
     """New entries of streams; `block` is how long one read waits, in seconds.
 
-    `away` is told the error when the store cannot be read any more, and None when it can again.
+    `away` is told the error when the store cannot be read any more, and None when it can again. A key that holds
+    something else than a stream is left out, and looked at again after each read.
     """
 
     def __init__(self, store: Store, away: Callable[[BaseException | None], None], block: float = 10.0) -> None:
@@ -71,12 +73,18 @@ class Following:
     async def _read(self, place: str) -> None:
         backoff, cursors = Backoff(self._random), self._places[place]
         client: Redis | None = None
+        spoilt = False
         try:
             while True:
                 try:
                     client = client or await self._store.reader(next(iter(cursors)), self._block)
-                    found = _entries(await client.execute_command(*self._command(cursors)))  # type: ignore[no-untyped-call]
+                    readable = await self._readable(cursors) if spoilt else cursors
+                    found = await self._new(client, readable)
+                    spoilt = len(readable) < len(cursors)
                 except STORE_ERRORS as error:
+                    if is_spoilt(error) and not spoilt:
+                        spoilt = True
+                        continue
                     self._say(place, error)
                     await _closed(client)
                     client = None
@@ -89,6 +97,18 @@ class Following:
                     cursors[key] = entry[0].decode()
         finally:
             await _closed(client)
+
+    async def _new(self, client: Redis, cursors: Mapping[str, str]) -> list[tuple[str, Entry]]:
+        if not cursors:
+            await asyncio.sleep(self._block)
+            return []
+        return _entries(await client.execute_command(*self._command(cursors)))  # type: ignore[no-untyped-call]
+
+    async def _readable(self, cursors: Mapping[str, str]) -> Mapping[str, str]:
+        """Return those that can be read."""
+        keys = list(cursors)
+        lengths = forgiven(await self._store.commands([("XLEN", key) for key in keys]), keys, None)
+        return {key: cursors[key] for key, length in zip(keys, lengths, strict=True) if length is not None}
 
     def _command(self, cursors: Mapping[str, str]) -> tuple[Any, ...]:
         return ("XREAD", "COUNT", PAGE, "BLOCK", int(self._block * 1000), "STREAMS", *cursors, *cursors.values())

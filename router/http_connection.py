@@ -9,6 +9,7 @@ nothing from the requests before it, and no more waits in memory than one read b
 """
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -105,6 +106,11 @@ class Connection(BaseProtocol):
         """The address at the other end, if it is still there."""
         address = self.transport.get_extra_info("peername") if self.transport is not None else None
         return str(address[0]) if address else ""
+
+    @property
+    def forwarded(self) -> Sequence[str]:
+        """The X-Forwarded-For of the request under way, as it was written by whoever wrote it."""
+        return self._head.headers.getall("X-Forwarded-For", ()) if self._head is not None else ()
 
     # What the event loop tells
 

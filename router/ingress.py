@@ -20,6 +20,7 @@ from router.addresses import AllowList
 from router.append import Appender
 from router.catalogue import Catalogue
 from router.entry import Entry
+from router.fast_counter import CounterChild
 from router.http_body import BadBody
 from router.http_connection import Connection, Malformed
 from router.http_response import Response
@@ -31,7 +32,6 @@ from router.rate_limit import RateLimit, Sparing, retry_after
 from router.secrets import secrets_of
 from router.signature import verify
 from router.store import StoreUnavailable
-from router.tallies import Tally
 
 __all__ = ["Ingress"]
 
@@ -49,16 +49,17 @@ log = structlog.get_logger("ingress")
 
 @dataclass(frozen=True, slots=True)
 class _Door:
-    """What ingress needs of one publisher."""
+    """What ingress needs of one publisher, as it was when the request began."""
 
+    catalogue: Catalogue
     publisher: Publisher
     secrets: tuple[bytes, ...]
     unsigned: bool
     limit: RateLimit | None
-    answered: Tally
-    accepted: Tally
-    duplicates: Tally
-    quarantined: Tally
+    answered: CounterChild
+    accepted: CounterChild
+    duplicates: CounterChild
+    quarantined: CounterChild
 
 
 class _Refused(Exception):
@@ -97,9 +98,9 @@ class Ingress:
 
     def reload(self, settings: Settings, catalogue: Catalogue) -> None:
         """Judge from now on by these publishers, secrets, networks and rates; what is under way is not disturbed."""
-        doors = {slug: self._door(settings, publisher) for slug, publisher in catalogue.publishers.items()}
+        doors = {slug: self._door(settings, catalogue, slug) for slug in catalogue.publishers}
         self._addresses = AllowList(settings.ingress.allow, settings.ingress.trusted_proxies)
-        self._catalogue, self._doors = catalogue, doors
+        self._doors = doors
 
     def find(self, head: RawRequestMessage, connection: Connection) -> _Door:
         """Return the door of the publisher that a request is for; raises _Refused."""
@@ -107,7 +108,7 @@ class Ingress:
         if not path.startswith(_PATH):
             raise _Refused(404, "path", "webhooks are received at /webhooks/{publisher}")
         if not self._addresses.open:
-            self._check_address(head, connection)
+            self._check_address(connection)
         door = self._doors.get(path[len(_PATH) :])
         if door is None:
             raise _Refused(404, "publisher", f"no such publisher; the known ones are {', '.join(self._doors)}")
@@ -136,7 +137,7 @@ class Ingress:
     ) -> None:
         """Have the items of a request that may come in stored, and answer it then."""
         publisher = door.publisher.slug
-        items = identify(self._catalogue, publisher, body, head.headers.get(_NOTIFICATION_HEADER))
+        items = identify(door.catalogue, publisher, body, head.headers.get(_NOTIFICATION_HEADER))
         if not items:
             connection.answer(self._accepted(door, items, [], started))
             return
@@ -152,15 +153,17 @@ class Ingress:
         if refused.reason == _INTERNAL:
             log.error("request_failed", publisher=publisher, exc_info=error)
         else:
-            self._tell(refused, publisher, connection.peer)
+            self._tell(refused, publisher, connection)
         return problem(refused.status, str(refused), headers=refused.headers, close=refused.close)
 
-    def _tell(self, refused: _Refused, publisher: str, peer: str) -> None:
+    def _tell(self, refused: _Refused, publisher: str, connection: Connection) -> None:
         """Log a refusal, but not each of a flood; what keeps the store from it is logged once, elsewhere."""
         more = {} if refused.reason == _STORE else self._told.next()
         if more is not None:
             say = log.debug if refused.reason == _STORE else log.info
-            what = {"publisher": publisher, "status": refused.status, "reason": refused.reason, "peer": peer}
+            peer = connection.peer
+            client = str(self._addresses.client(peer, connection.forwarded) or peer)
+            what = {"publisher": publisher, "status": refused.status, "reason": refused.reason, "client": client}
             say("request_refused", **what, **more)
 
     def _refusal(self, error: Exception) -> _Refused:
@@ -185,8 +188,13 @@ class Ingress:
     ) -> None:
         if isinstance(outcome, Exception):
             connection.fail(outcome)
+            return
+        try:
+            response = self._accepted(door, items, outcome, started)
+        except Exception as error:  # noqa: BLE001 - nobody may wait for ever; what is stored is found when it comes again
+            connection.fail(error)
         else:
-            connection.answer(self._accepted(door, items, outcome, started))
+            connection.answer(response)
 
     def _accepted(
         self, door: _Door, items: list[Identified | Unreadable], appended: Sequence[bool], started: float
@@ -206,12 +214,13 @@ class Ingress:
         self._metrics.seconds.observe(time.perf_counter() - started)
         return _accepted(new - len(reasons), len(items) - new, len(reasons))
 
-    def _door(self, settings: Settings, publisher: Publisher) -> _Door:
-        slug, items = publisher.slug, self._metrics.items
+    def _door(self, settings: Settings, catalogue: Catalogue, slug: str) -> _Door:
+        publisher, items = catalogue.publishers[slug], self._metrics.items
         outcomes = (items.labels(slug, outcome) for outcome in ("accepted", "duplicate", "quarantined"))
-        tallies = (self._metrics.open_door(slug), *outcomes)
+        counters = (self._metrics.open_door(slug), *outcomes)
         limit = self._limit(slug, settings.ingress)
-        return _Door(publisher, secrets_of(settings, slug), settings.allows_unsigned(slug), limit, *tallies)
+        secrets, unsigned = secrets_of(settings, slug), settings.allows_unsigned(slug)
+        return _Door(catalogue, publisher, secrets, unsigned, limit, *counters)
 
     def _limit(self, slug: str, settings: IngressSettings) -> RateLimit | None:
         """Return the publisher's rate limit, the one that is there already if it is still the same."""
@@ -222,8 +231,8 @@ class Ingress:
             return before
         return RateLimit(settings.rate_limit, settings.rate_burst)
 
-    def _check_address(self, head: RawRequestMessage, connection: Connection) -> None:
-        if not self._addresses.allows(connection.peer, head.headers.getall("X-Forwarded-For", ())):
+    def _check_address(self, connection: Connection) -> None:
+        if not self._addresses.allows(connection.peer, connection.forwarded):
             raise _Refused(403, "address", "requests from this address are not allowed", close=True)
 
     def _is_signed(self, head: RawRequestMessage, door: _Door, body: bytes) -> bool:

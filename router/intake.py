@@ -10,7 +10,6 @@ from router import logs
 from router.append import Appender
 from router.batch import Batch
 from router.drain import Drain
-from router.durability import Confirmation
 from router.ending import end
 from router.spool import Spool
 from router.store import Store
@@ -39,14 +38,12 @@ class Intake:
         refused.
         """
         limits = settings.ingress
-        window = int(limits.dedup_window * 1000)
-        confirmation = Confirmation.for_level(store, limits.durability, window=window, timeout=limits.store_timeout)
-        spool = None
+        batch, spool = Batch.for_settings(store, limits), None
         if limits.spool_max_bytes:
             spool = Spool.open(settings.data_dir / "spool", max_bytes=limits.spool_max_bytes)
             if not guard.is_settled:
                 spool.refused(guard.error, away=True)
-        intake = cls(Batch(store, window=window, confirmation=confirmation), spool, guard)
+        intake = cls(batch, spool, guard)
         try:
             yield intake
         finally:

@@ -5,9 +5,9 @@ from collections.abc import Sized
 from prometheus_client import CollectorRegistry, Gauge
 
 from router.batch import Batch
+from router.fast_counter import CounterChild, FastCounter
+from router.fast_histogram import FastHistogram
 from router.spool import Spool
-from router.tallies import Tallies, Tally
-from router.timings import Timings
 
 __all__ = ["IngressMetrics"]
 
@@ -25,32 +25,32 @@ class IngressMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
-        self.requests = Tallies(
+        self.requests = FastCounter(
             "event_router_requests",
             "Requests answered, by the class of the status: 2xx, 4xx or 5xx.",
             registry,
             *("publisher", "status"),
         )
-        self.items = Tallies(
+        self.items = FastCounter(
             "event_router_items",
             "Notifications answered 2xx, by what became of them: accepted, duplicate or quarantined.",
             registry,
             *("publisher", "outcome"),
         )
-        self._refused = Tallies(
+        self._refused = FastCounter(
             "event_router_requests_refused",
             "Requests not answered 2xx, by status and reason.",
             registry,
             *("publisher", "status", "reason"),
         )
         text = "Seconds from a request's last byte to its 202."
-        self.seconds = Timings("event_router_accept_seconds", text, _SECONDS, registry).labels()
+        self.seconds = FastHistogram("event_router_accept_seconds", text, _SECONDS, registry).labels()
         text = "Seconds that the store took for a batch, or took to fail; the deliveries of the spool among them."
-        self._append_seconds = Timings("event_router_append_seconds", text, _SECONDS, registry).labels()
+        self._append_seconds = FastHistogram("event_router_append_seconds", text, _SECONDS, registry).labels()
         text = "Items appended in one round trip: how well requests share them."
-        self._append_items = Timings("event_router_append_batch_items", text, _SIZES, registry).labels()
+        self._append_items = FastHistogram("event_router_append_batch_items", text, _SIZES, registry).labels()
 
-    def open_door(self, publisher: str) -> Tally:
+    def open_door(self, publisher: str) -> CounterChild:
         """Tell of a publisher from now on; return what counts its 2xx."""
         for status, reason in _EXPECTED:
             self._refused.labels(publisher, status, reason)

@@ -1,76 +1,33 @@
-"""The quarantine: which bodies are meant, and trying again to make events of them.
+"""The quarantine: listing it, trying again to make events of what is there, and removing it.
 
 A body was signed when it came, or it would not be here; its signature is not kept, so it is not verified once more. An
 item becomes an event on the way that ingress takes, deduplication included, and leaves the quarantine only after that:
 ending in between leaves it in both, and the next try finds a duplicate.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from collections.abc import AsyncIterator, Iterable, Sequence
 from hashlib import sha256
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from redis.exceptions import ResponseError
 
 from config.errors import told
 from router import scripts
 from router.batch import Batch, Outcome
-from router.browse import Quarantined, read_quarantined
 from router.catalogue import Catalogue
 from router.durability import NotDurable
 from router.entry import Entry
 from router.identify import Identified, Unreadable, identify
 from router.keys import Keys
-from router.pages import Span, checked, forward, newest_first
-from router.selection import Ids, within
+from router.merging import newest_first
+from router.pages import Span, checked, forward
+from router.quarantined import Quarantined, QuarantineSelector, read_quarantined
+from router.spoilt import forgiven
 from router.store import Store
 
-__all__ = ["Quarantine", "QuarantineSelector", "QuarantineSpan", "Removed", "Retried", "entry_of"]
+__all__ = ["Quarantine", "QuarantineSpan", "Removed", "Retried", "entry_of"]
 
 _PAGE = 50  # bodies may be large
-
-
-@dataclass(frozen=True, slots=True)
-class QuarantineSelector:
-    """What a quarantined body must be like, in every respect that is given.
-
-    publishers: by their slugs. text: part of the reason, in either case. ids: of bodies or of entries. since, until:
-    when it was received, both included.
-    """
-
-    publishers: frozenset[str] = frozenset()
-    text: str | None = None
-    ids: Ids = field(default_factory=Ids)
-    since: datetime | None = None
-    until: datetime | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether it selects everything because nothing is given, or but an empty text."""
-        return not self.describe()
-
-    def of(self, known: Collection[str]) -> list[str]:
-        """Return those of the known publishers that it wants."""
-        return [slug for slug in known if not self.publishers or slug in self.publishers]
-
-    def matches(self, found: Quarantined) -> bool:
-        """Return whether a body is wanted."""
-        return (
-            self.ids.want(found.entry_id, found.id)
-            and within(found.received_at, self.since, self.until)
-            and (self.text is None or self.text.lower() in found.reason.lower())
-        )
-
-    def span(self) -> Span:
-        """Return the entries that can match at all: one is written when its body was received, or later."""
-        return self.ids.span() or Span.between(self.since, None)
-
-    def describe(self) -> dict[str, Any]:
-        """Return what is given, for the audit."""
-        given: dict[str, Any] = {**asdict(self), "ids": sorted(self.ids.whole | self.ids.shortened)}
-        given["publishers"] = sorted(self.publishers)
-        return {name: value if isinstance(value, list) else str(value) for name, value in given.items() if value}
 
 
 class QuarantineSpan(NamedTuple):
@@ -115,10 +72,11 @@ class Quarantine:
         """Return what can be meant, up to what is the last entry now: a retry may quarantine anew what it cuts out."""
         slugs, span = selector.of(self._catalogue.publishers), selector.span()
         keys = [self._store.keys.quarantine(slug) for slug in slugs]
-        replies = checked(await self._store.run([scripts.extent(key, span.first, span.last) for key in keys]))
+        replies = await self._store.run([scripts.extent(key, span.first, span.last) for key in keys])
+        replies = forgiven(replies, keys, (b"", 0))
         return [
             QuarantineSpan(slug, key, Span(span.first, last.decode()))
-            for slug, key, (last, _) in zip(slugs, keys, replies, strict=True)
+            for slug, key, (last, _) in zip(slugs, keys, checked(replies), strict=True)
             if last
         ]
 

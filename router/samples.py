@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from config.publishers import EventType, Publisher, fold
+from config.publishers import Dialect, EventType, Publisher, fold
 from router.catalogue import UNLISTED, Catalogue, UnknownStream
 from router.ticks import to_ticks
 
@@ -21,6 +21,7 @@ __all__ = ["body", "sample"]
 Item = dict[str, Any]
 
 _PRODUCTION: Final = "https://api.finance.visma.net/"
+_STANDARD: Final = Dialect()
 _STATUSES: Final = ("Hold", "Balanced", "Open", "Closed")
 _BUTTONS: Final = ("Release", "Print", "Cancel")
 _COMPANIES: Final = ("5100001", "5100002")
@@ -64,9 +65,15 @@ def _maker(slug: str, event: EventType) -> Callable[[EventType, Random, datetime
 
 
 def _named(publisher: Publisher, item: Item) -> Item:
-    """Give the event's name the key that a publisher with a dialect of its own reads it from."""
-    names = publisher.dialect.event
-    return item if "event" in names else {names[0]: item.pop("event"), **item}
+    """Give each field the key that a publisher with a dialect of its own reads it from."""
+    return {_key(publisher.dialect, key): value for key, value in item.items()}
+
+
+def _key(dialect: Dialect, key: str) -> str:
+    """Return the name that a dialect prefers for a field, unless it knows this one, or none at all."""
+    field = next((field for field, names in _STANDARD if fold(key) in names), None)
+    names = getattr(dialect, field) if field is not None else ()
+    return key if not names or fold(key) in names else str(names[0])
 
 
 def _wire_name(event: EventType, spelling: str) -> str:

@@ -11,10 +11,10 @@ from config.errors import ConfigError, told
 from config.settings import IngressSettings, Settings
 from router.access import open_store
 from router.catalogue import Catalogue
-from router.doors import Doors, report_doors
 from router.ending import end
 from router.http_server import Server
 from router.ingress import Ingress
+from router.ingress_reload import IngressReload, report_unsecured
 from router.intake import Intake
 from router.metrics import IngressMetrics
 from router.ops import OpsServer
@@ -28,7 +28,7 @@ from router.store_guard import StoreGuard, guarded
 from router.tracing import open_tracing
 
 if TYPE_CHECKING:
-    from router.otel import Tracing
+    from router.spans import Tracing
 
 __all__ = ["bind", "serve_ingress", "store_check"]
 
@@ -50,7 +50,7 @@ async def serve_ingress(
     """
     watch_parent(stop.set)
     catalogue = Catalogue.for_settings(settings)
-    report_doors(settings, catalogue)
+    report_unsecured(settings, catalogue)
     listener = bind(settings.ingress, reuse_port=reuse_port)
     try:
         async with (
@@ -83,7 +83,7 @@ async def _serve(
     if intake.spool is not None:
         metrics.watch(intake.spool)
     ingress = _ingress(settings, catalogue, intake, metrics, tracing)
-    doors = Doors(ingress, settings, catalogue, registry)
+    ingress_reload = IngressReload(ingress, settings, catalogue, registry)
     server = Server(ingress, limits)
     metrics.watch_connections(server.connections)
 
@@ -102,7 +102,7 @@ async def _serve(
         token=settings.ops.token,
     )
     listening = await asyncio.get_running_loop().create_server(server, sock=listener, backlog=_BACKLOG)
-    reloading = asyncio.create_task(Reload(settings, doors.apply, done=doors.reloaded).run(reload))
+    reloading = asyncio.create_task(Reload(settings, ingress_reload.apply, done=ingress_reload.reloaded).run(reload))
     try:
         host, port = listener.getsockname()[:2]
         log.info("ingress_started", name=name, host=host, port=port, ops_port=await ops.start())

@@ -11,6 +11,7 @@ PARENT_FD = "ROUTER_PARENT_FD"
 """The environment variable that holds the descriptor of a pipe which closes when the supervising parent is gone."""
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_early = list[int]()  # the SIGHUPs that came before `install_reload`
 
 
 def watch_parent(on_gone: Callable[[], None]) -> bool:
@@ -57,8 +58,9 @@ def install_stop(stop: asyncio.Event, *, force: Callable[[], None] | None = None
 
 
 def expect_reload() -> None:
-    """Have a SIGHUP that comes before `install_reload` do nothing: what is to be read again was not read yet."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    """Keep a SIGHUP that comes before `install_reload` for then: what it is about may have been read already."""
+    _early.clear()
+    signal.signal(signal.SIGHUP, lambda number, _frame: _early.append(number))
 
 
 def install_reload(reload: Callable[[], None], stop: asyncio.Event) -> None:
@@ -72,6 +74,9 @@ def install_reload(reload: Callable[[], None], stop: asyncio.Event) -> None:
             reload()
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up)
+    if _early:
+        _early.clear()
+        hung_up()
 
 
 def _on_stop_signals(handler: Callable[[signal.Signals], None]) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from redis.asyncio import RedisCluster
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import BusyLoadingError, NoPermissionError, ResponseError
 
 from router.store import Store
 from router.store_checks import Server
@@ -55,6 +55,9 @@ async def ask_server(name: str, ask: Ask, *, fsync: bool) -> Server:
         if is_denied(error):
             return Server(name, denied=str(error))
         raise
+    if int(info.get("loading", 0)):
+        # What it says of itself is not so until it has loaded: its append-only file, which it reads, seems to be off.
+        raise BusyLoadingError("the server is loading its data")
     return Server(name, info, await _has_waitaof(ask), appendfsync=await _flushes(ask)) if fsync else Server(name, info)
 
 

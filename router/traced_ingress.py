@@ -18,7 +18,7 @@ from router.http_connection import Connection
 from router.http_response import Response
 from router.identify import Identified, Unreadable
 from router.ingress import Ingress
-from router.otel import Tracing, carried_by, enter, finish, trace_id_of
+from router.spans import Tracing, carried_by, enter, finish, trace_id_of
 
 __all__ = ["TracedIngress"]
 

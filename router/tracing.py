@@ -13,7 +13,7 @@ from config.errors import ConfigError
 from config.settings import TracingSettings
 
 if TYPE_CHECKING:
-    from router.otel import Tracing
+    from router.spans import Tracing
 
 __all__ = ["open_tracing"]
 
@@ -28,12 +28,12 @@ async def open_tracing(settings: TracingSettings, role: str) -> AsyncIterator["T
         yield None
         return
     try:
-        otel = import_module("router.otel")
+        spans = import_module("router.spans")
     except ImportError as error:
         advice = "pip install 'visma-event-router[otel]', or set ROUTER_TRACING__ENABLED=false"
         raise ConfigError(f"tracing.enabled needs OpenTelemetry, which is not installed ({error}): {advice}") from error
-    provider = otel.Provider(settings.sample_ratio, f"event-router-{role}")
+    provider = spans.Provider(settings.sample_ratio, f"event-router-{role}")
     try:
-        yield otel.Tracing(provider.tracer_provider)
+        yield spans.Tracing(provider.tracer_provider)
     finally:
         await provider.close()

@@ -18,7 +18,7 @@ from router.service import bind
 from router.signals import PARENT_FD, install_reload, install_stop
 from router.store_guard import refuse_unsafe
 from router.supervisor import ChildSpec, Supervisor
-from router.up_reload import INGRESS, HandOn
+from router.up_reload import INGRESS, UpReload
 
 __all__ = ["run_ingress_processes", "run_up", "supervised"]
 
@@ -66,8 +66,8 @@ async def _supervise(settings: Settings, children: Sequence[ChildSpec], stop: as
         install_stop(stop, force=supervisor.kill)
         install_reload(reload.set, stop)
         await refuse_unsafe(store, settings)
-        hand_on = HandOn(supervisor, Catalogue.for_settings(settings))
-        reloading = asyncio.create_task(Reload(settings, hand_on).run(reload))
+        up_reload = UpReload(supervisor, Catalogue.for_settings(settings))
+        reloading = asyncio.create_task(Reload(settings, up_reload).run(reload))
         try:
             return await supervisor.run(stop)
         finally:

@@ -8,7 +8,7 @@ from router.catalogue import Catalogue
 from router.secrets import make_secrets
 from router.supervisor import Supervisor
 
-__all__ = ["INGRESS", "HandOn"]
+__all__ = ["INGRESS", "UpReload"]
 
 INGRESS = "ingress"
 """What the names of children that receive webhooks begin with."""
@@ -16,7 +16,7 @@ INGRESS = "ingress"
 _log = logs.get("up")
 
 
-class HandOn:
+class UpReload:
     """Has every ingress read again, and starts the others again where the publishers changed: they read at start."""
 
     def __init__(self, supervisor: Supervisor, catalogue: Catalogue) -> None:

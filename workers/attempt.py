@@ -15,7 +15,7 @@ from workers.lane import Lane, Watchdog
 from workers.outcomes import Dead, Done, HandlerTimeout, RetryIn
 from workers.retry import decide
 from workers.settler import Settler
-from workers.traced import TracedAttempts
+from workers.traced_attempts import TracedAttempts
 from workers.waited import Waited
 
 __all__ = ["Attempts"]

@@ -12,11 +12,11 @@ from router.store import STORE_ERRORS, Store, StoreUnavailable
 from workers.context import Context
 from workers.executor import Executor
 from workers.groups import ensure_groups
-from workers.halting import Halting
 from workers.heartbeat import Heartbeat
 from workers.metrics import WorkerMetrics
 from workers.pace import Pace
-from workers.pausing import Pause
+from workers.pause_watch import PauseWatch
+from workers.pauses import Pause
 from workers.reader import Reader, readers_of
 from workers.schedule import Schedule
 from workers.settler import Settler
@@ -24,7 +24,7 @@ from workers.subscription import Subscription
 from workers.sweeper import Sweeper, forget
 
 if TYPE_CHECKING:
-    from router.otel import Tracing
+    from router.spans import Tracing
 
 __all__ = ["Consumer"]
 
@@ -59,7 +59,7 @@ class Consumer:
         self._pace = Pace(self.context, max(1, self._executor.capacity))
         self._sweeper = Sweeper(self.context, self._schedule.look_everywhere)
         self._heartbeat = Heartbeat(self.context, self._sweeper.recover)
-        self._halting = Halting(self.context, self._hold, self._go_on)
+        self._pause_watch = PauseWatch(self.context, self._hold, self._go_on)
         self._readers: list[Reader] = []
         self._reading: list[asyncio.Task[None]] = []
         self._keeping: list[asyncio.Task[None]] = []
@@ -76,7 +76,7 @@ class Consumer:
     @property
     def pause(self) -> Pause | None:
         """The pause that this consumer keeps to now."""
-        return self._halting.pause
+        return self._pause_watch.pause
 
     async def start(self) -> None:
         """Begin: make the groups, say that this consumer lives, open the lanes, read; waits for the store."""
@@ -85,7 +85,7 @@ class Consumer:
         context = self.context
         self._readers = readers_of(context, self._pace, self._executor.put)
         self._reading = [asyncio.create_task(reader.run()) for reader in self._readers]
-        keepers = (self._heartbeat, self._schedule, self._sweeper, self._halting)
+        keepers = (self._heartbeat, self._schedule, self._sweeper, self._pause_watch)
         self._keeping = [asyncio.create_task(part.run()) for part in keepers]
         self.ready = True
         context.log.info("subscription_started", consumer=context.consumer, streams=len(context.streams))
@@ -117,7 +117,7 @@ class Consumer:
                 if self._returning:
                     await self._sweeper.recover(self.context.consumer)
                 await self._heartbeat.beat()
-                await self._halting.begin()
+                await self._pause_watch.begin()
             except (StoreUnavailable, *STORE_ERRORS) as error:
                 delay = backoff.next()
                 self.context.outage.failed("joining", error)

@@ -18,7 +18,7 @@ from workers.outage import Outage
 from workers.subscription import Subscription
 
 if TYPE_CHECKING:
-    from router.otel import Tracing
+    from router.spans import Tracing
 
 __all__ = ["Context"]
 

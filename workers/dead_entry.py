@@ -13,14 +13,14 @@ from router.event import Event
 from router.normalise import UnreadableEvent
 from router.pages import moment_of
 from workers.delivery import AttemptError, Held, read_history
-from workers.folding import fingerprint_of
+from workers.fingerprint import fingerprint_of
 
 __all__ = ["ORIGIN", "DeadLetterEntry"]
 
 ORIGIN = b"origin"
 """The field of an imported dead letter that holds the entry id it was exported with."""
 
-_ENTRY_ID = re.compile(rb"\d{1,19}-\d{1,19}")
+_ENTRY_ID = re.compile(rb"[0-9]{1,19}-[0-9]{1,19}")
 
 
 class DeadLetterEntry:

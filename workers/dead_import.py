@@ -29,6 +29,7 @@ REMEMBERED: Final = 30 * 86_400_000
 """For how many milliseconds a dead letter that was put back is not put back again."""
 
 _MAX_BYTES = 1024 * 1024  # of one script call
+_TOLD = 100  # characters of a name that is wrong
 
 Place = tuple[str, str]
 
@@ -50,13 +51,13 @@ class Importer:
     async def obstacle(self, letter: ExportedLetter) -> str | None:
         """Return why a dead letter could not be found where it belongs; None where nothing is in the way."""
         if letter.stream not in self._known:
-            return f"no stream {letter.stream!r} is configured"
+            return f"no stream {letter.stream[:_TOLD]!r} is configured"
         if letter.stream not in self._groups:
             found = (await existing_groups(self._store, [letter.stream]))[letter.stream]
             self._groups[letter.stream] = frozenset(group.name for group in found)
         if letter.subscription in self._groups[letter.stream]:
             return None
-        return f"no subscription {letter.subscription!r} exists on {letter.stream}: start its worker once"
+        return f"no subscription {letter.subscription[:_TOLD]!r} exists on {letter.stream}: start its worker once"
 
     async def restore(self, letters: Sequence[ExportedLetter], *, dry: bool = False) -> Counter[str]:
         """Put dead letters back, in their order; with `dry`, only look. Return how many were NEW, THERE and so on."""

@@ -10,12 +10,14 @@ from redis.exceptions import ResponseError
 
 from router import scripts
 from router.catalogue import Catalogue
-from router.pages import Span, checked, forward, newest_first
+from router.merging import newest_first
+from router.pages import Span, checked, forward
+from router.spoilt import forgiven
 from router.store import Store
 from workers.dead_entry import DeadLetterEntry
+from workers.dead_selector import Selector
+from workers.error_groups import ErrorGroup, grouped
 from workers.existing import existing_groups
-from workers.fingerprints import ErrorGroup, grouped
-from workers.selector import Selector
 
 __all__ = ["DeadLetterEntry", "DeadLetters", "Pile", "Result"]
 
@@ -84,10 +86,10 @@ class DeadLetters:
         """
         piles = await self.piles(selector)
         calls = [scripts.extent(pile.key, pile.span.first, pile.span.last) for pile in piles]
-        replies = checked(await self._store.run(calls) if calls else [])
+        replies = forgiven(await self._store.run(calls) if calls else [], [pile.key for pile in piles], (b"", 0))
         return [
             replace(pile, span=Span(pile.span.first, last.decode()), length=length)
-            for pile, (last, length) in zip(piles, replies, strict=True)
+            for pile, (last, length) in zip(piles, checked(replies), strict=True)
             if last
         ]
 

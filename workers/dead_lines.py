@@ -18,8 +18,9 @@ __all__ = ["BadLine", "ExportedLetter", "line_of", "read_line"]
 MOST_FIELDS: Final = 1000
 """Fields of an entry: a script cannot unpack the thousands that one written by hand may have."""
 
-_ENTRY_ID = re.compile(r"\d{1,19}-\d{1,19}")
+_ENTRY_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 _BINARY = "base64:"
+_TOLD = 200  # characters of what is wrong, which quotes the line
 
 
 class BadLine(ValueError):
@@ -75,7 +76,9 @@ def read_line(line: bytes) -> ExportedLetter:
     except binascii.Error as error:
         raise BadLine(f"base64: {error}") from None
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise BadLine(str(error).partition(" (byte")[0] or type(error).__name__) from None
+        raise BadLine(str(error).partition(" (byte")[0][:_TOLD] or type(error).__name__) from None
+    if len(fields) != len(read.fields):
+        raise BadLine("fields: two have the same name, one as text and one as base64")
     if not _ENTRY_ID.fullmatch(read.entry_id):
         raise BadLine(f"entry_id: {read.entry_id[:50]!r} is none, such as 1761836757000-0")
     if not 0 < len(fields) <= MOST_FIELDS or ORIGIN in fields:

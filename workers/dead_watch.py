@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from router.ending import end
 from router.following import Following
 from router.pages import checked, order_of
+from router.spoilt import forgiven
 from router.store import Store, StoreUnavailable
 from workers.dead_letters import DeadLetterEntry, DeadLetters, Pile
-from workers.selector import Selector
+from workers.dead_selector import Selector
 
 __all__ = ["DISCOVER", "watch"]
 
@@ -58,7 +59,10 @@ async def watch(
 
 async def _cursors(store: Store, piles: Sequence[Pile]) -> dict[str, str]:
     """Return after which entry of each pile to begin: its last one, or the last before the selected time."""
-    replies = checked(await store.commands([("XREVRANGE", pile.key, "+", "-", "COUNT", 1) for pile in piles]))
+    keys = [pile.key for pile in piles]
+    replies = checked(
+        forgiven(await store.commands([("XREVRANGE", key, "+", "-", "COUNT", 1) for key in keys]), keys, [])
+    )
     last = {pile.key: reply[0][0].decode() if reply else _BEGINNING for pile, reply in zip(piles, replies, strict=True)}
     return {pile.key: _before(pile.span.first) or last[pile.key] for pile in piles}
 

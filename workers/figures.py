@@ -5,45 +5,54 @@ Nothing is stored for this: what a subscription has finished is what its streams
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from router.catalogue import Catalogue
 from router.store import Store
 from workers.former import all_streams
 from workers.liveness import live_consumers
 from workers.oldest import Way, oldest_waiting
-from workers.overview import StreamOverview, overview
-from workers.pausing import Pause, paused
+from workers.overview import StreamOverview, SubscriptionOverview, overview
+from workers.pauses import Pause, paused
 
 __all__ = ["Figures", "Rates", "Row", "figures", "rates"]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One subscription over all its streams; `oldest` in seconds, None where nothing waits or is in hand."""
+    """One subscription: how far it is with each of its streams, by their names, and the `workers` that live.
+
+    `oldest` is for how long the oldest event has waited or is in hand, seconds; None where there is none.
+    """
 
     name: str
-    streams: tuple[str, ...]
-    lag: int
-    pending: int
-    scheduled: int
-    dead: int
-    oldest: float | None
-    workers: int
-    pause: Pause | None
+    ways: Mapping[str, SubscriptionOverview]
+    oldest: float | None = None
+    workers: tuple[str, ...] = ()
+    pause: Pause | None = None
+
+    def total(self, figure: str) -> int:
+        """Return the sum of one of FIGURES over the streams."""
+        return sum(getattr(way, figure) for way in self.ways.values())
+
+    @property
+    def unfinished(self) -> int:
+        """How many events are on their way to it."""
+        return self.total("lag") + self.total("pending") + self.total("scheduled")
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What there was at a moment (monotonic seconds)."""
+    """What there was at a moment (monotonic seconds), the subscriptions in order of name."""
 
     moment: float
     streams: tuple[StreamOverview, ...]
     rows: tuple[Row, ...]
+    oldest: Mapping[Way, float] = field(default_factory=dict)
 
     def total(self, figure: str) -> int:
         """Return the sum of a figure over the subscriptions."""
-        return sum(getattr(row, figure) for row in self.rows)
+        return sum(row.total(figure) for row in self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,36 +68,34 @@ async def figures(store: Store, catalogue: Catalogue, lease: float) -> Figures:
     """Look at everything, in a handful of round trips; raises StoreUnavailable, or what redis-py raises."""
     moment = time.monotonic()
     found = await overview(store, await all_streams(store, catalogue))
-    names = sorted({way.name for stream in found for way in stream.subscriptions})
+    ways = _by_name(found)
     oldest = await oldest_waiting(store, found)
-    alive = await live_consumers(store, names, lease)
-    pauses = await paused(store, names)
-    rows = (_row(name, found, oldest, len(alive[name]), pauses.get(name)) for name in names)
-    return Figures(moment, tuple(found), tuple(rows))
+    workers = await live_consumers(store, list(ways), lease)
+    pauses = await paused(store, list(ways))
+    rows = (Row(name, ways[name], _longest(oldest, name), tuple(workers[name]), pauses.get(name)) for name in ways)
+    return Figures(moment, tuple(found), tuple(rows), oldest)
 
 
-def _row(
-    name: str, streams: Sequence[StreamOverview], oldest: Mapping[Way, float], workers: int, pause: Pause | None
-) -> Row:
-    ways = {stream.stream: way for stream in streams for way in stream.subscriptions if way.name == name}
-    sums = {figure: sum(getattr(way, figure) for way in ways.values()) for figure in _FIGURES}
-    ages = [oldest[stream, name] for stream in ways if (stream, name) in oldest]
-    return Row(name, tuple(ways), **sums, oldest=max(ages, default=None), workers=workers, pause=pause)
+def _by_name(streams: Sequence[StreamOverview]) -> dict[str, dict[str, SubscriptionOverview]]:
+    ways: dict[str, dict[str, SubscriptionOverview]] = {}
+    for stream in streams:
+        for way in stream.subscriptions:
+            ways.setdefault(way.name, {})[stream.stream] = way
+    return dict(sorted(ways.items()))
 
 
-_FIGURES = ("lag", "pending", "scheduled", "dead")
+def _longest(oldest: Mapping[Way, float], name: str) -> float | None:
+    return max((seconds for (_, subscription), seconds in oldest.items() if subscription == name), default=None)
 
 
 def rates(before: Figures, now: Figures) -> Rates:
     """Return how fast it went from one moment to a later one; what went backwards, as after a flush, counts as 0."""
     seconds = max(now.moment - before.moment, 1e-6)
     added = _added(before, now)
-    into = {row.name: sum(added.get(stream, 0) for stream in row.streams) for row in now.rows}
-    unfinished = {row.name: row.lag + row.pending + row.scheduled for row in before.rows}
+    into = {row.name: sum(added.get(stream, 0) for stream in row.ways) for row in now.rows}
+    unfinished = {row.name: row.unfinished for row in before.rows}
     out = {
-        row.name: into[row.name] + unfinished[row.name] - (row.lag + row.pending + row.scheduled)
-        for row in now.rows
-        if row.name in unfinished
+        row.name: into[row.name] + unfinished[row.name] - row.unfinished for row in now.rows if row.name in unfinished
     }
     return Rates(*({name: max(0, number) / seconds for name, number in found.items()} for found in (added, into, out)))
 

@@ -6,14 +6,17 @@ what is written down and is not in the catalogue any more is a former stream.
 
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from router.catalogue import Catalogue
-from router.pages import checked
+from router.pages import checked, moment_of
+from router.spoilt import forgiven
 from router.store import Store
 
 __all__ = ["all_streams", "former_streams", "note_streams"]
+
+_LATEST = 1e15  # milliseconds
 
 
 async def note_streams(store: Store, catalogue: Catalogue) -> None:
@@ -25,11 +28,17 @@ async def note_streams(store: Store, catalogue: Catalogue) -> None:
 
 async def former_streams(store: Store, catalogue: Catalogue) -> Mapping[str, datetime]:
     """Return the former streams, each with when a worker last had it in its catalogue; raises StoreUnavailable."""
-    command = ("ZRANGEBYSCORE", store.keys.streams(), "-inf", "+inf", "WITHSCORES")
-    rows: list[tuple[bytes, Any]] = checked(await store.commands([command]))[0]
-    noted = {name.decode(errors="replace"): float(score) / 1000 for name, score in rows}
+    key = store.keys.streams()
+    replies = await store.commands([("ZRANGEBYSCORE", key, "-inf", "+inf", "WITHSCORES")])
+    rows: list[tuple[bytes, Any]] = checked(forgiven(replies, [key], []))[0]
+    noted = {name.decode(errors="replace"): _moment(float(score)) for name, score in rows}
     known = set(catalogue.streams())
-    return {stream: datetime.fromtimestamp(at, UTC) for stream, at in sorted(noted.items()) if stream not in known}
+    return {stream: at for stream, at in sorted(noted.items()) if stream not in known}
+
+
+def _moment(score: float) -> datetime:
+    """Return the time that a score says; any that a calendar can have for one that a hand wrote."""
+    return moment_of(f"{min(max(0, score), _LATEST):.0f}-0")
 
 
 async def all_streams(store: Store, catalogue: Catalogue) -> list[str]:

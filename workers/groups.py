@@ -2,15 +2,14 @@
 
 from redis.exceptions import ResponseError
 
+from router.spoilt import SPOILT, is_spoilt
 from workers.context import Context
 
 __all__ = ["NO_GROUP", "ensure_groups", "is_no_group", "name_of", "raw_of"]
 
-_SPOILT = "WRONGTYPE"
-"""How the error begins when a key holds something else than a stream, which only a hand can have put there."""
 NO_GROUP = (
     *("NOGROUP", "UNBLOCKED", "no longer exists", "requires the key to exist", "No such key", "no such key"),
-    _SPOILT,
+    SPOILT,
 )
 """How the texts of the errors begin, or what they contain, when the group or its stream is not there (any more)."""
 
@@ -45,7 +44,7 @@ async def ensure_groups(context: Context, start: str = "earliest") -> int:
     for (_, _, key, *_), reply in zip(commands, await context.store.commands(commands), strict=True):
         if not isinstance(reply, BaseException):
             made += 1
-        elif isinstance(reply, ResponseError) and _SPOILT in str(reply):
+        elif is_spoilt(reply):
             spoilt.add(key)
         elif not (isinstance(reply, ResponseError) and "BUSYGROUP" in str(reply)):
             raise reply

@@ -18,7 +18,7 @@ from workers.existing import existing_groups
 
 __all__ = ["Given", "Handover", "NotSubscribed", "Position"]
 
-_ENTRY_ID = re.compile(r"\d{1,19}-\d{1,19}")
+_ENTRY_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
 
 class NotSubscribed(RouterError):

@@ -11,9 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from router.browse import SEARCHED, StoredEvent, read_marker
-from router.catalogue import Catalogue
-from router.event import Event
 from router.pages import Entry, Span, checked, forward, moment_of, order_of
+from router.spoilt import forgiven
 from router.store import Store
 from workers.delivery import AttemptError, Held
 from workers.existing import Group, existing_groups
@@ -55,34 +54,27 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """An event with all that is known of it.
+    """What is known of an event beside what it says.
 
-    stored_at: when it was written to its stream, by the server's clock; later than `received_at` if it waited in a
+    stored_at: when it was written to its stream, by the server's clock; later than it was received if it waited in a
     spool. duplicates: how often it was refused as one that is there already, by whomever it was sent again; None once
     the deduplication window is over. subscriptions: a place for each subscription in order of name, and further ones
     where it has the event several times, as a replay can make it.
     """
 
-    event: Event | None
-    stream: str
     entry_id: str
-    received_at: datetime | None
     stored_at: datetime
     duplicates: int | None
     subscriptions: tuple[Place, ...]
 
 
-async def life(store: Store, catalogue: Catalogue, stored: StoredEvent) -> Life:
+async def life(store: Store, stored: StoredEvent) -> Life:
     """Return what became of an event; raises StoreUnavailable, or what redis-py raises."""
-    del catalogue  # as of now everything is told by the keys of the event's own stream
     groups = (await existing_groups(store, [stored.stream]))[stored.stream]
     look = _Look(store, stored)
     places = await asyncio.gather(*(look.places(group) for group in groups))
     return Life(
-        event=stored.event,
-        stream=stored.stream,
         entry_id=stored.entry_id,
-        received_at=stored.event.received_at if stored.event else None,
         stored_at=moment_of(stored.entry_id),
         duplicates=await _duplicates(store, stored),
         subscriptions=tuple(place for found in places for place in found),
@@ -92,7 +84,8 @@ async def life(store: Store, catalogue: Catalogue, stored: StoredEvent) -> Life:
 async def _duplicates(store: Store, stored: StoredEvent) -> int | None:
     if stored.event is None:
         return None
-    (value,) = checked(await store.commands([("GET", store.keys.seen(stored.stream, stored.event.id))]))
+    key = store.keys.seen(stored.stream, stored.event.id)
+    (value,) = checked(forgiven(await store.commands([("GET", key)]), [key], None))
     marker = read_marker(value)
     return marker.duplicates if marker is not None and marker.entry_id == stored.entry_id else None
 
@@ -167,7 +160,8 @@ class _Look:
 
     async def _scheduled(self, name: str, entry: Entry) -> Sequence[Place]:
         held = self._held(entry)
-        (due,) = checked(await self._store.commands([("ZSCORE", self._store.keys.due(self._stream, name), entry[0])]))
+        key = self._store.keys.due(self._stream, name)
+        (due,) = checked(forgiven(await self._store.commands([("ZSCORE", key, entry[0])]), [key], None))
         if due is None:  # a body that was just moved on, or belongs to nothing
             return []
         due_at = moment_of(f"{max(0, int(float(due)))}-0")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from router import scripts
 from router.pages import checked
+from router.spoilt import forgiven
 from router.store import Store
 
 __all__ = ["live_consumers"]
@@ -11,6 +12,7 @@ __all__ = ["live_consumers"]
 
 async def live_consumers(store: Store, names: Sequence[str], lease: float) -> dict[str, list[str]]:
     """Return the consumers of each subscription that were heard of within `lease` seconds; raises StoreUnavailable."""
-    calls = [scripts.alive(store.keys.consumers(name), int(lease * 1000)) for name in names]
-    replies = checked(await store.run(calls) if calls else [])
-    return {name: [consumer.decode() for consumer in found] for name, found in zip(names, replies, strict=True)}
+    keys = [store.keys.consumers(name) for name in names]
+    replies = await store.run([scripts.alive(key, int(lease * 1000)) for key in keys]) if keys else []
+    found = dict(zip(names, checked(forgiven(replies, keys, [])), strict=True))
+    return {name: [who.decode(errors="backslashreplace") for who in consumers] for name, consumers in found.items()}

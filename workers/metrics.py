@@ -2,8 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from router.tallies import Tallies
-from router.timings import Timings
+from router.fast_counter import FastCounter
+from router.fast_histogram import FastHistogram
 
 __all__ = ["WorkerMetrics"]
 
@@ -40,9 +40,9 @@ class WorkerMetrics:
             registry=registry,
         )
         text = "Seconds a handler took."
-        self.seconds = Timings("event_router_handler_seconds", text, _HANDLER_SECONDS, registry, "subscription")
+        self.seconds = FastHistogram("event_router_handler_seconds", text, _HANDLER_SECONDS, registry, "subscription")
         text = "Seconds that events waited from their receipt to the start of their first attempt."
-        self.waited = Timings("event_router_queue_seconds", text, _QUEUE_SECONDS, registry, "subscription")
+        self.waited = FastHistogram("event_router_queue_seconds", text, _QUEUE_SECONDS, registry, "subscription")
         self.in_hand = Gauge(
             "event_router_in_hand",
             "Deliveries read and not yet finished.",
@@ -73,7 +73,7 @@ class WorkerMetrics:
             ["publisher"],
             registry=registry,
         )
-        rounds = Tallies(
+        rounds = FastCounter(
             "event_router_retention_rounds",
             "Rounds of retention that this worker did for all: done, or failed where the store refused any part of it.",
             registry,

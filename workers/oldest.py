@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from router.pages import checked, order_of
+from router.spoilt import forgiven
 from router.store import Store
 from workers.existing import Group, existing_groups
 from workers.groups import is_no_group
@@ -35,7 +36,7 @@ async def oldest_waiting(
     ways = [way for way in busy if way in groups]
     questions = [question for way in ways for question in _questions(store, way, groups[way])]
     replies = iter(await store.commands(questions))
-    answers = [[next(replies) for _ in range(_QUESTIONS)] for _ in ways]
+    answers = [forgiven([next(replies) for _ in range(_QUESTIONS)], _keys(store, way), []) for way in ways]
     now = clock() * 1000
     return {
         way: max(0.0, now - first) / 1000
@@ -50,19 +51,23 @@ async def _groups(store: Store, busy: Sequence[Way]) -> dict[Way, Group]:
 
 
 def _questions(store: Store, way: Way, group: Group) -> list[tuple[Any, ...]]:
-    stream, name = way
-    events = store.keys.events(stream)
+    events, _, inbox = _keys(store, way)
     return [
-        ("XPENDING", events, name),
+        ("XPENDING", events, way[1]),
         ("XRANGE", events, f"({group.last_delivered}", "+", "COUNT", 1),
-        ("XRANGE", store.keys.inbox(stream, name), "-", "+", "COUNT", 1),
+        ("XRANGE", inbox, "-", "+", "COUNT", 1),
     ]
+
+
+def _keys(store: Store, way: Way) -> list[str]:
+    events = store.keys.events(way[0])
+    return [events, events, store.keys.inbox(*way)]
 
 
 def _first(answer: Sequence[Any]) -> int | None:
     """Return when the oldest of what was found came in, in epoch milliseconds."""
     in_hand, *waiting = answer
     ids = [entry_id for entries in checked(waiting) for entry_id, _ in entries]
-    if not is_no_group(in_hand) and (lowest := checked([in_hand])[0]["min"]) is not None:
+    if in_hand and not is_no_group(in_hand) and (lowest := checked([in_hand])[0]["min"]) is not None:
         ids.append(lowest)
     return min((order_of(entry_id)[0] for entry_id in ids), default=None)

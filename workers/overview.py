@@ -11,11 +11,15 @@ from typing import Any
 
 from router.keys import Keys
 from router.pages import checked
+from router.spoilt import forgiven
 from router.store import Store
 from workers.existing import Group, parse_groups
 from workers.groups import is_no_group
 
-__all__ = ["MOST_COUNTED", "StreamOverview", "SubscriptionOverview", "overview"]
+__all__ = ["FIGURES", "MOST_COUNTED", "StreamOverview", "SubscriptionOverview", "overview"]
+
+FIGURES = ("lag", "pending", "scheduled", "dead")
+"""What is counted of a subscription, in the order in which an event passes through it."""
 
 MOST_COUNTED = 1000
 """Where the server cannot tell a lag, entries are counted, and no more than this: such a lag means `at least`."""
@@ -33,6 +37,16 @@ class SubscriptionOverview:
     scheduled: int
     dead: int
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is on its way, or dead."""
+        return not any(getattr(self, figure) for figure in FIGURES)
+
+    @property
+    def is_counted_in_part(self) -> bool:
+        """Whether the lag may be more than is said."""
+        return self.lag == MOST_COUNTED
+
 
 @dataclass(frozen=True, slots=True)
 class StreamOverview:
@@ -46,15 +60,14 @@ class StreamOverview:
     @property
     def is_idle(self) -> bool:
         """Whether there is nothing to see: no events, and none that are on their way."""
-        ways = (way.lag + way.pending + way.scheduled + way.dead for way in self.subscriptions)
-        return not self.length and not any(ways)
+        return not self.length and all(way.is_idle for way in self.subscriptions)
 
 
 async def overview(store: Store, streams: Sequence[str]) -> list[StreamOverview]:
     """Look at these streams in two round trips; raises StoreUnavailable."""
     keys = [store.keys.events(stream) for stream in streams]
     replies = await store.commands([(*command, key) for key in keys for command in (("XLEN",), ("XINFO", "GROUPS"))])
-    lengths = checked(replies[::2])
+    lengths = checked(forgiven(replies[::2], keys, 0))
     groups = dict(zip(streams, map(parse_groups, replies[1::2]), strict=True))
     subscriptions = await _subscriptions(store, [(stream, group) for stream in streams for group in groups[stream]])
     return [
@@ -80,9 +93,10 @@ async def _subscriptions(
     unknown = [(stream, group) for stream, group in pairs if group.lag is None]
     questions = [question for stream, group in pairs for question in _questions(store.keys, stream, group.name)]
     questions += [_count(store.keys, stream, group.last_delivered) for stream, group in unknown]
-    replies = iter(await store.commands(questions))
+    keys = [question[1] for question in questions]
+    replies = iter(forgiven(await store.commands(questions), keys, 0))
     answers = [[next(replies) for _ in range(_QUESTIONS)] for _ in pairs]
-    lags = {(stream, group.name): len(checked([next(replies)])[0]) for stream, group in unknown}
+    lags = {(stream, group.name): len(checked([next(replies)])[0] or ()) for stream, group in unknown}
     return {
         (stream, group.name): _put_together(group, group.lag or lags.get((stream, group.name), 0), answer)
         for (stream, group), answer in zip(pairs, answers, strict=True)
@@ -106,5 +120,5 @@ def _count(keys: Keys, stream: str, last_delivered: str) -> tuple[Any, ...]:
 def _put_together(group: Group, lag: int, answer: Sequence[Any]) -> SubscriptionOverview:
     in_hand, *others = answer
     inbox, scheduled, dead = checked(others)
-    held = 0 if is_no_group(in_hand) else checked([in_hand])[0]["pending"]
+    held = 0 if not in_hand or is_no_group(in_hand) else checked([in_hand])[0]["pending"]
     return SubscriptionOverview(group.name, lag + max(0, inbox - held), group.pending + held, scheduled, dead)

@@ -10,6 +10,7 @@ from redis.exceptions import ResponseError
 
 from router import scripts
 from router.pages import checked
+from router.spoilt import forgiven
 from router.store import Store
 from workers.overview import overview
 
@@ -47,7 +48,8 @@ async def holdings(store: Store, streams: Sequence[str], name: str) -> list[Hold
     found = [
         (seen.stream, way) for seen in await overview(store, streams) for way in seen.subscriptions if way.name == name
     ]
-    lengths = checked(await store.commands([("XLEN", store.keys.inbox(stream, name)) for stream, _ in found]))
+    keys = [store.keys.inbox(stream, name) for stream, _ in found]
+    lengths = checked(forgiven(await store.commands([("XLEN", key) for key in keys]), keys, 0))
     return [
         Holding(stream, max(0, way.lag + way.pending - inbox), inbox, way.scheduled, way.dead)
         for (stream, way), inbox in zip(found, lengths, strict=True)

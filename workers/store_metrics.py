@@ -6,8 +6,7 @@ the console tell the same figures, and any of them may be the last that runs: ta
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry
@@ -18,12 +17,10 @@ from config.errors import told
 from router import logs
 from router.catalogue import Catalogue
 from router.pages import checked
-from router.store import STORE_ERRORS, Store, StoreUnavailable
-from workers.former import all_streams
-from workers.liveness import live_consumers
-from workers.oldest import Way, oldest_waiting
-from workers.overview import StreamOverview, overview
-from workers.pausing import paused
+from router.spoilt import forgiven
+from router.store import Store
+from workers.figures import Figures, figures
+from workers.pauses import Pause
 
 __all__ = ["StoreMetrics"]
 
@@ -38,18 +35,10 @@ _FIGURES = {
     "dead": "Dead letters.",
 }
 
+_Found = tuple[Figures, Mapping[str, int]]
+"""The figures, and how much is quarantined by publisher."""
+
 _log = logs.get("store")
-
-
-@dataclass(frozen=True, slots=True)
-class _Figures:
-    """What was found: by stream and subscription, by publisher, by subscription."""
-
-    streams: Sequence[StreamOverview]
-    oldest: Mapping[Way, float]
-    quarantined: Mapping[str, int]
-    workers: Mapping[str, int]
-    paused: Mapping[str, float]
 
 
 class StoreMetrics(Collector):
@@ -69,7 +58,7 @@ class StoreMetrics(Collector):
         self._monotonic = monotonic
         self._looking = asyncio.Lock()
         self._looked_at = float("-inf")
-        self._figures: _Figures | None = None
+        self._found: _Found | None = None
         self._failing = False
         registry.register(self)
 
@@ -78,76 +67,67 @@ class StoreMetrics(Collector):
         async with self._looking:
             if self._monotonic() - self._looked_at < _KEPT:
                 return
-            self._figures = await self._look()
+            self._found = await self._look()
             self._looked_at = self._monotonic()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield what was found; nothing but `event_router_store_up` where the store did not answer."""
         up = GaugeMetricFamily("event_router_store_up", "1 where the store answered all questions, 0 where it did not.")
-        up.add_metric([], self._figures is not None)
+        up.add_metric([], self._found is not None)
         yield up
-        figures = self._figures or _Figures((), {}, {}, {}, {})
-        yield from _of_streams(figures)
-        yield from _of_ways(figures)
+        found, quarantined = self._found or (Figures(0.0, (), ()), {})
+        yield from _of_streams(found)
+        text = "Bodies in quarantine: signed, but not understood."
+        yield _family("quarantine_entries", text, "publisher", quarantined)
+        yield from _of_ways(found)
         text = "Workers of a subscription that gave a sign of life within the lease."
-        yield _family("subscription_workers", text, "subscription", figures.workers)
+        yield _family("subscription_workers", text, "subscription", {row.name: len(row.workers) for row in found.rows})
         text = "Seconds for which a subscription has been paused; 0 where it is not."
-        yield _family("subscription_paused_seconds", text, "subscription", figures.paused)
+        pauses = {row.name: _lasting(row.pause) for row in found.rows}
+        yield _family("subscription_paused_seconds", text, "subscription", pauses)
 
-    async def _look(self) -> _Figures | None:
+    async def _look(self) -> _Found | None:
         try:
             async with asyncio.timeout(_PATIENCE):
-                figures = await self._ask()
-        except (StoreUnavailable, *STORE_ERRORS) as error:
+                found = await self._ask()
+        except Exception as error:  # noqa: BLE001 - whatever the store holds, the process has metrics of its own to tell
             if not self._failing:
                 _log.warning("store_figures_missing", error=told(error))
             self._failing = True
             return None
         self._failing = False
-        return figures
+        return found
 
-    async def _ask(self) -> _Figures:
-        store = self._store
-        names = await all_streams(store, self._catalogue)
-        streams = await overview(store, names)
-        publishers = list(dict.fromkeys(name.partition("/")[0] for name in names))
-        lengths = checked(await store.commands([("XLEN", store.keys.quarantine(slug)) for slug in publishers]))
-        subscriptions = sorted({way.name for seen in streams for way in seen.subscriptions})
-        alive = await live_consumers(store, subscriptions, self._lease)
-        pauses = await paused(store, subscriptions)
-        return _Figures(
-            streams,
-            await oldest_waiting(store, streams),
-            dict(zip(publishers, lengths, strict=True)),
-            {name: len(consumers) for name, consumers in alive.items()},
-            {name: _since(pauses[name].since) if name in pauses else 0.0 for name in subscriptions},
-        )
+    async def _ask(self) -> _Found:
+        found = await figures(self._store, self._catalogue, self._lease)
+        slugs = list(dict.fromkeys(seen.stream.partition("/")[0] for seen in found.streams))
+        keys = [self._store.keys.quarantine(slug) for slug in slugs]
+        lengths = checked(forgiven(await self._store.commands([("XLEN", key) for key in keys]), keys, 0))
+        return found, dict(zip(slugs, lengths, strict=True))
 
 
-def _since(moment: datetime) -> float:
-    return max(0.0, (datetime.now(UTC) - moment).total_seconds())
+def _lasting(pause: Pause | None) -> float:
+    return max(0.0, (datetime.now(UTC) - pause.since).total_seconds()) if pause else 0.0
 
 
-def _of_streams(figures: _Figures) -> Iterator[GaugeMetricFamily]:
-    lengths = {seen.stream: seen.length for seen in figures.streams}
+def _of_streams(found: Figures) -> Iterator[GaugeMetricFamily]:
+    lengths = {seen.stream: seen.length for seen in found.streams}
     yield _family("stream_events", "Events that a stream holds, finished or not.", "stream", lengths)
-    text = "Bodies in quarantine: signed, but not understood."
-    yield _family("quarantine_entries", text, "publisher", figures.quarantined)
 
 
-def _of_ways(figures: _Figures) -> Iterator[GaugeMetricFamily]:
+def _of_ways(found: Figures) -> Iterator[GaugeMetricFamily]:
     labels = ["stream", "subscription"]
     for name, text in _FIGURES.items():
         family = GaugeMetricFamily(f"event_router_subscription_{name}_events", text, labels=labels)
-        for seen in figures.streams:
+        for seen in found.streams:
             for way in seen.subscriptions:
                 family.add_metric([seen.stream, way.name], getattr(way, name))
         yield family
     text = "Seconds since the oldest event that waits or is in hand came to its stream or inbox; 0 for none."
     oldest = GaugeMetricFamily("event_router_subscription_oldest_seconds", text, labels=labels)
-    for seen in figures.streams:
+    for seen in found.streams:
         for way in seen.subscriptions:
-            oldest.add_metric([seen.stream, way.name], figures.oldest.get((seen.stream, way.name), 0.0))
+            oldest.add_metric([seen.stream, way.name], found.oldest.get((seen.stream, way.name), 0.0))
     yield oldest
 
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 
-from router.timings import Timing
+from router.fast_histogram import HistogramChild
 from workers.delivery import Held
 
 __all__ = ["Waited"]
@@ -12,7 +12,7 @@ __all__ = ["Waited"]
 class Waited:
     """Observes the waits of one subscription; `clock` in epoch seconds."""
 
-    def __init__(self, timing: Timing, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, timing: HistogramChild, clock: Callable[[], float] = time.time) -> None:
         self._timing = timing
         self._clock = clock
 

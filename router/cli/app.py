@@ -3,6 +3,7 @@
 import importlib
 import importlib.metadata
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,16 +34,16 @@ _COMMANDS = {
         "demo:demo",
         "Run the whole system by itself, feed it everything a sender may send, and count where all of it went.",
     ),
-    "events": ("events_replay:app", "The events that were received."),
-    "dlq": ("dlq_commands:app", "The dead letters: events that a subscription gave up."),
+    "events": ("events_commands:COMMANDS", "The events that were received."),
+    "dlq": ("dlq_commands:COMMANDS", "The dead letters: events that a subscription gave up."),
     "audit": (
         "audit:audit",
         "List who changed what in the store, or looked at what is hidden otherwise; newest first.",
     ),
-    "quarantine": ("quarantine_change:app", "The quarantine: signed bodies that could not be read."),
-    "subscriptions": ("subscriptions_remove:app", "The subscriptions: which there are, and how far each is."),
+    "quarantine": ("quarantine_commands:COMMANDS", "The quarantine: signed bodies that could not be read."),
+    "subscriptions": ("subscriptions_commands:COMMANDS", "The subscriptions: which there are, and how far each is."),
 }
-"""Where each command is, in which module here and under which name, and what the help says of it."""
+"""Where each command is, or a group of them by their names, and what the help says of it."""
 
 
 class _Root(Guarded):
@@ -70,15 +71,22 @@ def load(name: str) -> Any:
     """Import a command."""
     module, _, attribute = _COMMANDS[name][0].partition(":")
     value = getattr(importlib.import_module(f"router.cli.{module}"), attribute)
-    command = typer.main.get_command(value if isinstance(value, typer.Typer) else _alone(value))
+    command = typer.main.get_command(_group(name, value) if isinstance(value, Mapping) else _alone(value))
     command.name = name
     return command
 
 
-def _alone(function: Any) -> typer.Typer:
-    app = typer.Typer(add_completion=False)
-    app.command()(function)
-    return app
+def _group(name: str, commands: Mapping[str, Callable[..., Any]]) -> typer.Typer:
+    group = typer.Typer(no_args_is_help=True, add_completion=False, help=_COMMANDS[name][1])
+    for own, command in commands.items():
+        group.command(own)(command)
+    return group
+
+
+def _alone(command: Callable[..., Any]) -> typer.Typer:
+    alone = typer.Typer(add_completion=False)
+    alone.command()(command)
+    return alone
 
 
 app = typer.Typer(

@@ -8,9 +8,9 @@ import typer
 from router.audit import AuditLine, lines
 from router.cli.listing import Limit, print_list
 from router.cli.loop import run
+from router.cli.options import Since, Until
 from router.cli.output import JsonFlag, age, stamp
 from router.cli.runtime import opened
-from router.cli.selecting import Since, Until
 from router.cli.table import Column, Told, rest
 
 __all__ = ["audit"]

@@ -9,13 +9,17 @@ import typer
 from config.publishers import EventType
 from config.sources import load_settings
 from router.catalogue import Catalogue
+from router.cli.completing import event_types
 from router.cli.output import JsonFlag, print_json
 from router.cli.table import print_table, rest
 from router.globs import select
 
 __all__ = ["Glob", "catalogue"]
 
-Glob = Annotated[str, typer.Argument(metavar="[GLOB]", help="PUBLISHER/TYPE, or TYPE of any publisher.")]
+Glob = Annotated[
+    str,
+    typer.Argument(metavar="[GLOB]", help="PUBLISHER/TYPE, or TYPE of any publisher.", autocompletion=event_types),
+]
 
 
 def catalogue(glob: Glob = "*", *, as_json: JsonFlag = False) -> None:

@@ -107,8 +107,8 @@ async def _subscriptions(store: Any, catalogue: Catalogue) -> list[str]:
 async def _fingerprints(store: Any, catalogue: Catalogue) -> list[tuple[str, str]]:
     from router.cli.listing import first  # noqa: PLC0415 - as above
     from workers.dead_letters import DeadLetters  # noqa: PLC0415
-    from workers.folding import fold_message  # noqa: PLC0415
-    from workers.selector import Selector  # noqa: PLC0415
+    from workers.dead_selector import Selector  # noqa: PLC0415
+    from workers.fingerprint import fold_message  # noqa: PLC0415
 
     newest = first(DeadLetters(store, catalogue).newest(Selector()), _LOOKED_AT)
     errors = {letter.fingerprint: f"{letter.error} {fold_message(letter.message)}" async for letter in newest}

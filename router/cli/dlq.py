@@ -5,12 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
-from router import audit
 from router.catalogue import Catalogue
+from router.cli.dlq_options import What, narrowed, selecting
 from router.cli.exits import ExitCode, NothingMatched, complain
 from router.cli.listing import Limit, first, print_list
 from router.cli.loop import run
 from router.cli.output import JsonFlag, age, number_of, print_json, print_record, stamp
+from router.cli.reveal import Reveal, revealed
 from router.cli.rows import (
     DEAD_LETTER_COLUMNS,
     attempt_json,
@@ -22,15 +23,14 @@ from router.cli.rows import (
     text_of,
 )
 from router.cli.runtime import opened
-from router.cli.selecting import Reveal, What, narrowed, selecting
-from router.cli.subscriptions import none_named
+from router.cli.subscription_words import none_named
 from router.cli.table import EVENT, SUBSCRIPTION, Column, Told, ident, print_table
 from router.redact import MASK, redacted
 from workers.dead_letters import DeadLetterEntry, DeadLetters
-from workers.fingerprints import ErrorGroup
-from workers.selector import Selector
+from workers.dead_selector import Selector
+from workers.error_groups import ErrorGroup
 
-__all__ = ["app"]
+__all__ = ["list_", "show", "stats"]
 
 _STATS_COLUMNS = (
     Column("COUNT", right=True),
@@ -43,12 +43,7 @@ _STATS_COLUMNS = (
     ident("SAMPLE", drop=12),
 )
 
-app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="The dead letters: events that a subscription gave up."
-)
 
-
-@app.command("list")
 @selecting
 def list_(selector: Selector, what: What = None, *, limit: Limit = None, as_json: JsonFlag = False) -> None:
     """List dead letters, newest first."""
@@ -64,7 +59,6 @@ async def _list(selector: Selector, limit: int | None, *, as_json: bool) -> None
             complain(words)
 
 
-@app.command()
 @selecting
 def stats(
     selector: Selector,
@@ -109,7 +103,6 @@ def _stats_row(catalogue: Catalogue, group: ErrorGroup) -> tuple[object, ...]:
     )
 
 
-@app.command()
 @selecting
 def show(
     selector: Selector,
@@ -137,10 +130,11 @@ async def _find(selector: Selector, id_: str, *, reveal: bool) -> tuple[DeadLett
         found = [letter async for letter in first(letters, 2)]
         if not found:
             raise NothingMatched(f"no dead letter has the id {id_}; `event-router dlq list` shows them")
+        letter = found[0]
         if reveal:
-            subject = f"dead letter {found[0].event_id} of {found[0].subscription} on {found[0].stream}"
-            await audit.record(session.store, "reveal", subject=subject, matched=1)
-    return found[0], len(found) > 1
+            subject = f"dead letter {letter.event_id} of {letter.subscription} on {letter.stream}"
+            await revealed(session.store, letter.raw, subject=subject)
+    return letter, len(found) > 1
 
 
 def _whole(letter: DeadLetterEntry) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Sequence
 
 import typer
 
-from router.cli.auditing import CHANGED, FAILED
-from router.cli.changing import SAMPLE, Meant, Work, change, counted
-from router.cli.dlq import app
+from router.cli.audited import CHANGED, FAILED
+from router.cli.change import SAMPLE, Meant, Work, change, counted
+from router.cli.dlq_options import What, narrowed, selecting
 from router.cli.exits import ExitCode, complain, usage
 from router.cli.listing import first
 from router.cli.loop import run
@@ -15,17 +15,15 @@ from router.cli.order import DryRun, Most, Order, Rate, Reason, Yes
 from router.cli.output import JsonFlag, print_json
 from router.cli.rows import DEAD_LETTER_COLUMNS, dead_letter_row
 from router.cli.runtime import Session, opened
-from router.cli.selecting import What, narrowed, selecting
-from router.cli.subscriptions import none_named, without_worker
+from router.cli.subscription_words import none_named, without_worker
 from workers.dead_letters import DeadLetterEntry, DeadLetters, Pile
-from workers.selector import Selector
+from workers.dead_selector import Selector
 
-__all__ = ["app", "purge", "replay"]
+__all__ = ["purge", "replay"]
 
 _NOUN = "dead letter"
 
 
-@app.command()
 @selecting
 def replay(
     selector: Selector,
@@ -58,7 +56,6 @@ def replay(
     _finish(order, *run(_change(order, wanted)), as_json=as_json)
 
 
-@app.command()
 @selecting
 def purge(
     selector: Selector,

@@ -7,26 +7,24 @@ from typing import Annotated
 import typer
 
 from config.errors import told
-from router.cli.auditing import MATCHED, audited
-from router.cli.dlq import app
+from router.cli.audited import MATCHED, audited
 from router.cli.dlq_file import STANDARD, Incomplete, Sink, writing
+from router.cli.dlq_options import What, names_events, narrowed, selecting
 from router.cli.exits import NothingMatched, complain, usage
 from router.cli.listing import first
 from router.cli.loop import run
 from router.cli.order import Most, Order, Reason
 from router.cli.output import number_of, progress
 from router.cli.runtime import Session, opened
-from router.cli.selecting import What, names_events, narrowed, selecting
-from router.cli.subscriptions import none_named
+from router.cli.subscription_words import none_named
 from router.store import STORE_ERRORS, StoreUnavailable
 from workers.dead_letters import DeadLetterEntry, DeadLetters
 from workers.dead_lines import line_of
-from workers.selector import Selector
+from workers.dead_selector import Selector
 
-__all__ = ["app", "export"]
+__all__ = ["export"]
 
 
-@app.command()
 @selecting
 def export(
     selector: Selector,

@@ -1,6 +1,5 @@
 """`dlq import`: putting exported dead letters back, each once, whatever else the file holds."""
 
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -8,22 +7,20 @@ from typing import Annotated, Any, BinaryIO
 
 import typer
 
-from router.cli.auditing import CHANGED, FAILED, audited
-from router.cli.changing import SAMPLE, confirm
-from router.cli.dlq import app
+from router.cli.audited import CHANGED, FAILED, audited
+from router.cli.change import SAMPLE, confirm, show_sample
 from router.cli.dlq_file import STANDARD, numbered, readable
 from router.cli.exits import ExitCode, NothingMatched, complain
 from router.cli.loop import run
 from router.cli.order import DryRun, Order, Reason, Yes
-from router.cli.output import JsonFlag, number_of, print_json, progress
+from router.cli.output import JsonFlag, clean, number_of, print_json, progress
 from router.cli.rows import DEAD_LETTER_COLUMNS, dead_letter_row
 from router.cli.runtime import Session, opened
-from router.cli.table import print_table
 from workers.dead_entry import DeadLetterEntry
 from workers.dead_import import BEFORE, NEW, REFUSED, THERE, Importer
 from workers.dead_lines import BadLine, ExportedLetter, read_line
 
-__all__ = ["app", "import_"]
+__all__ = ["import_"]
 
 _NOUN = "dead letter"
 _BATCH = 500
@@ -44,11 +41,10 @@ class _Found:
         """Take note of a bad line, and tell it."""
         self.bad += 1
         if self.bad <= _TOLD:
-            complain(f"line {line}: {why}")
+            complain(f"line {line}: {clean(why)}")
             self.bad_lines.append({"line": line, "why": why})
 
 
-@app.command("import")
 def import_(
     file: Annotated[str, typer.Argument(metavar="[FILE|-]", help="What dlq export has written; - for stdin.")] = "-",
     *,
@@ -159,14 +155,12 @@ async def _batches(importer: Importer, file: BinaryIO) -> AsyncIterator[list[Exp
 
 
 def _show(session: Session, order: Order, found: _Found) -> None:
-    such_as = ", such as" if found.number > len(found.sample) else ""
-    complain(f"{order.verb} {number_of(found.number, _NOUN)}{such_as}:")
     letters = (
         DeadLetterEntry(session.catalogue, letter.stream, letter.subscription, letter.entry_id.encode(), letter.fields)
         for letter in found.sample
     )
     rows = [dead_letter_row(session.catalogue, letter) for letter in letters]
-    print_table(DEAD_LETTER_COLUMNS, rows, file=sys.stderr)
+    show_sample(f"{order.verb} {number_of(found.number, _NOUN)}", found.number, DEAD_LETTER_COLUMNS, rows)
 
 
 def _finish(order: Order, found: _Found, outcomes: Counter[str], *, as_json: bool) -> None:

@@ -1,30 +1,25 @@
 """`dlq watch`: dead letters as they come."""
 
-import json
-import sys
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from config.errors import told
 from router.catalogue import Catalogue
-from router.cli.dlq import app
-from router.cli.exits import ExitCode, complain
+from router.cli.dlq_options import What, narrowed, selecting
+from router.cli.exits import ExitCode
 from router.cli.listing import first
 from router.cli.loop import run
-from router.cli.output import clean, stamp
+from router.cli.output import clean, json_line, print_line, stamp
 from router.cli.rows import dead_letter_json, event_cell
-from router.cli.runtime import opened
-from router.cli.selecting import What, narrowed, selecting
+from router.cli.runtime import opened, say_away
 from workers.dead_letters import DeadLetterEntry, DeadLetters
+from workers.dead_selector import Selector
 from workers.dead_watch import watch
-from workers.selector import Selector
 
-__all__ = ["app", "watch_"]
+__all__ = ["watch_"]
 
 
-@app.command("watch")
 @selecting
 def watch_(
     selector: Selector,
@@ -47,17 +42,12 @@ async def _watch(selector: Selector, limit: int | None, *, as_json: bool) -> Non
     async with opened() as session:
         letters = DeadLetters(session.store, session.catalogue)
         line_of = _json_line if as_json else _line_for(session.catalogue)
-        async for letter in first(watch(session.store, letters, selector, _away), limit):
-            sys.stdout.write(f"{line_of(letter)}\n")
-            sys.stdout.flush()
-
-
-def _away(error: BaseException | None) -> None:
-    complain("the store is back" if error is None else f"the store is away, waiting for it: {told(error)}")
+        async for letter in first(watch(session.store, letters, selector, say_away), limit):
+            print_line(line_of(letter))
 
 
 def _json_line(letter: DeadLetterEntry) -> str:
-    return json.dumps(dead_letter_json(letter), ensure_ascii=False)
+    return json_line(dead_letter_json(letter))
 
 
 def _line_for(catalogue: Catalogue) -> Callable[[DeadLetterEntry], str]:

@@ -3,23 +3,21 @@
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
-import typer
-
 from router.browse import SEARCHED, Browser, EventFilter, StoredEvent
 from router.catalogue import Catalogue
-from router.cli.events_selecting import Company, EventGlob, Resource, wanted_streams
+from router.cli.events_options import Company, EventGlob, Resource, wanted_streams
 from router.cli.exits import complain
 from router.cli.listing import Limit, print_list
 from router.cli.loop import run
+from router.cli.options import Since, Until
 from router.cli.output import JsonFlag, age, stamp
 from router.cli.rows import event_cell, event_json
 from router.cli.runtime import Session, opened
-from router.cli.selecting import Since, Until
 from router.cli.table import EVENT, Column, Told, ident
 from router.event import Event
 from router.shortened import SHORTENED, is_short_for
 
-__all__ = ["EVENT_COLUMNS", "app", "event_row", "find", "readable"]
+__all__ = ["EVENT_COLUMNS", "complain_of", "event_row", "find", "list_", "readable"]
 
 EVENT_COLUMNS = (
     Column("TIME", drawn="AGE", right=True),
@@ -30,10 +28,7 @@ EVENT_COLUMNS = (
     ident("ID"),
 )
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="The events that were received.")
 
-
-@app.command("list")
 def list_(
     glob: EventGlob = "*",
     *,
@@ -60,9 +55,14 @@ async def readable(stored: AsyncIterator[StoredEvent]) -> AsyncIterator[Event]:
     """Yield the events; complain of entries that are none."""
     async for entry in stored:
         if entry.event is None:
-            complain(f"entry {entry.entry_id} of {entry.stream} is no event: it was not written by an ingress")
+            complain_of(entry)
         else:
             yield entry.event
+
+
+def complain_of(entry: StoredEvent) -> None:
+    """Say that an entry is no event."""
+    complain(f"entry {entry.entry_id} of {entry.stream} is no event: it was not written by an ingress")
 
 
 def event_row(catalogue: Catalogue, event: Event) -> tuple[object, ...]:

@@ -1,31 +1,29 @@
 """`events replay`: giving one subscription past events once more."""
 
-import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from router.browse import EventFilter, StoredEvent
-from router.cli.auditing import CHANGED, FAILED, audited
-from router.cli.changing import Meant, confirm, counted
+from router.cli.audited import CHANGED, FAILED, audited
+from router.cli.batches import batches
+from router.cli.change import Meant, confirm, counted, show_sample
+from router.cli.completing import subscriptions
 from router.cli.events import EVENT_COLUMNS, event_row
-from router.cli.events_selecting import Company, EventGlob, Resource, wanted_streams
-from router.cli.events_tail import app
+from router.cli.events_options import Company, EventGlob, Resource, wanted_streams
 from router.cli.exits import ExitCode, NothingMatched, complain, usage
 from router.cli.listing import first
 from router.cli.loop import run
+from router.cli.options import Since, Until
 from router.cli.order import DryRun, Most, Order, Rate, Reason, Yes
 from router.cli.output import JsonFlag, number_of, print_json, progress
-from router.cli.pace import Pacer
 from router.cli.runtime import Session, opened
-from router.cli.selecting import Since, Until
-from router.cli.subscriptions import none_named, without_worker
-from router.cli.table import print_table
+from router.cli.subscription_words import none_named, without_worker
 from workers.handover import Handover, NotSubscribed, Position
 
-__all__ = ["app", "replay"]
+__all__ = ["replay"]
 
 _ALL = "*"
 
@@ -37,14 +35,21 @@ def _position(text: str) -> Position:
         raise typer.BadParameter(str(error)) from None
 
 
-To = Annotated[str, typer.Option("--to", metavar="SUBSCRIPTION", help="The one that gets them; nobody else does.")]
+To = Annotated[
+    str,
+    typer.Option(
+        "--to",
+        metavar="SUBSCRIPTION",
+        help="The one that gets them; nobody else does.",
+        autocompletion=subscriptions,
+    ),
+]
 After = Annotated[
     Position | None,
     typer.Option(parser=_position, metavar="ENTRY", help="Only what is behind it, to go on where a replay ended."),
 ]
 
 
-@app.command()
 def replay(
     glob: EventGlob = _ALL,
     *,
@@ -117,22 +122,20 @@ async def _choose(handover: Handover, order: Order, streams: Sequence[str]) -> N
 
 
 def _show(session: Session, order: Order, meant: Meant[StoredEvent]) -> None:
-    such_as = ", such as" * (meant.number > len(meant.sample))
-    complain(f"replay {number_of(meant.number, 'event')} to {order.subject}{such_as}:")
     rows = [event_row(session.catalogue, stored.event) for stored in meant.sample if stored.event]
-    print_table(EVENT_COLUMNS, rows, file=sys.stderr)
+    what = f"replay {number_of(meant.number, 'event')} to {order.subject}"
+    show_sample(what, meant.number, EVENT_COLUMNS, rows)
 
 
 async def _carry_out(
     session: Session, order: Order, handover: Handover, matched: int
 ) -> tuple[Counter[str], Position | None]:
     """Give the events; return what became of them, and how far it came."""
-    pacer, last = Pacer(order.rate), None
+    last = None
     with progress(order.verb, matched) as advance:
         async with audited(session, order, matched, tell=False) as counts:
             try:
-                async for batch in _batches(first(handover.events(), order.most), order.batch):
-                    await pacer.take(len(batch))
+                async for batch in batches(first(handover.events(), order.most), order.rate):
                     given = await handover.give(batch, order.reason)
                     counts.update({CHANGED: given.changed, FAILED: given.failed})
                     last = Position(batch[-1].entry_id, batch[-1].stream)
@@ -148,17 +151,6 @@ def _told(order: Order, counts: Counter[str], matched: int, last: Position | Non
     go_on = f"add --after {last} to go on" if last else "nothing is known to have been given"
     twice = f"up to {order.batch} more may have been given, and will be again"
     return f"it ended when {counts[CHANGED]} of {matched} were replayed: {go_on}; {twice}"
-
-
-async def _batches(events: AsyncIterator[StoredEvent], size: int) -> AsyncIterator[list[StoredEvent]]:
-    batch: list[StoredEvent] = []
-    async for stored in events:
-        batch.append(stored)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _finish(order: Order, matched: int, counts: Counter[str], last: Position | None, *, as_json: bool) -> None:

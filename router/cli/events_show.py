@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from router.cli.events import app, find
+from router.cli.events import find
 from router.cli.exits import NothingMatched
 from router.cli.loop import run
 from router.cli.output import JsonFlag, age, number_of, print_json, print_record, stamp
-from router.cli.reveal import RevealFlag, shown_raw
+from router.cli.reveal import Reveal, revealed
 from router.cli.rows import attempt_json, event_json
 from router.cli.runtime import opened
 from router.cli.table import SUBSCRIPTION, Column, print_table, rest
@@ -18,17 +18,16 @@ from router.event import Event
 from router.redact import redacted
 from workers.life import Life, Place, life
 
-__all__ = ["app", "life_json", "place_told"]
+__all__ = ["life_json", "place_told", "show"]
 
 _COLUMNS = (SUBSCRIPTION, Column("STATE"), Column("ATTEMPTS", right=True), rest("WHAT IS KNOWN", "wrap"))
 
 
-@app.command()
 def show(
     id_: Annotated[str, typer.Argument(metavar="ID", help="Of the event.")],
     *,
     attempts: Annotated[bool, typer.Option("--attempts", help="Show how each attempt failed so far.")] = False,
-    reveal: RevealFlag = False,
+    reveal: Reveal = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Show one event: what it says, when it came, and where it is for each subscription.
@@ -52,8 +51,9 @@ async def _found(id_: str, *, reveal: bool) -> tuple[Event, Life, str]:
         if stored is None or stored.event is None:
             raise NothingMatched(f"no event {id_!r} was found; `event-router events list` shows the newest")
         event = stored.event
-        found = await life(session.store, session.catalogue, stored)
-        return event, found, await shown_raw(session, event.raw, reveal=reveal, subject=event.id)
+        found = await life(session.store, stored)
+        raw = await revealed(session.store, event.raw, subject=event.id) if reveal else redacted(event.raw)
+        return event, found, raw
 
 
 def life_json(event: Event, found: Life) -> dict[str, Any]:

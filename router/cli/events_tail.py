@@ -1,32 +1,29 @@
 """`events tail`: events as they come."""
 
 import asyncio
-import json
-import sys
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from config.errors import told
 from router.browse import Browser, EventFilter, StoredEvent
 from router.catalogue import Catalogue
-from router.cli.events_selecting import Company, EventGlob, Resource, wanted_streams
-from router.cli.events_show import app
-from router.cli.exits import complain
+from router.cli.events import complain_of
+from router.cli.events_options import Company, EventGlob, Resource, wanted_streams
 from router.cli.listing import first
 from router.cli.loop import run
-from router.cli.output import clean, stamp
+from router.cli.options import Since, Until
+from router.cli.output import clean, json_line, print_line, stamp
 from router.cli.rows import event_json
-from router.cli.runtime import Session, opened
-from router.cli.selecting import Since, Until
+from router.cli.runtime import Session, opened, say_away
+from router.criteria import within
 from router.event import Event
 from router.following import Following
 from router.globs import short
 from router.pages import Span, moment_of, order_of
 
-__all__ = ["app", "event_line", "tail"]
+__all__ = ["event_line", "tail"]
 
 _LINES = 10
 
@@ -37,7 +34,6 @@ Lines = Annotated[
 AsLines = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each event.")]
 
 
-@app.command()
 def tail(
     glob: EventGlob = "*",
     *,
@@ -101,7 +97,7 @@ async def _follow(
     session: Session, browser: Browser, after: dict[str, str], wanted: EventFilter, *, as_json: bool
 ) -> None:
     streams = {session.store.keys.events(stream): stream for stream in after}
-    following = Following(session.store, _say_away)
+    following = Following(session.store, say_away)
     try:
         following.add({key: after[stream] for key, stream in streams.items()})
         async for key, (entry_id, fields) in following.entries():
@@ -112,25 +108,15 @@ async def _follow(
         await following.aclose()
 
 
-def _say_away(error: BaseException | None) -> None:
-    if error is None:
-        complain("the store answers again")
-    else:
-        complain(f"the store does not answer, waiting for it: {told(error)}")
-
-
 def _in_time(wanted: EventFilter, stored: StoredEvent) -> bool:
-    at = moment_of(stored.entry_id)
-    return (wanted.since is None or wanted.since <= at) and (wanted.until is None or at <= wanted.until)
+    return within(moment_of(stored.entry_id), wanted.since, wanted.until)
 
 
 def _print(catalogue: Catalogue, stored: StoredEvent, *, as_json: bool) -> None:
     if stored.event is None:
-        complain(f"entry {stored.entry_id} of {stored.stream} is no event: it was not written by an ingress")
+        complain_of(stored)
         return
-    line = json.dumps(event_json(stored.event), ensure_ascii=False) if as_json else event_line(catalogue, stored.event)
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    print_line(json_line(event_json(stored.event)) if as_json else event_line(catalogue, stored.event))
 
 
 def event_line(catalogue: Catalogue, event: Event) -> str:

@@ -6,11 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from router.scripts import BATCH
+from router.cli.batches import batch_size
 
 __all__ = ["DryRun", "Most", "Order", "Rate", "Reason", "Yes"]
-
-_STEPS = 10  # how often a second a change that keeps to a rate goes on
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Go ahead without asking.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what is meant.")]
@@ -38,4 +36,4 @@ class Order:
     @property
     def batch(self) -> int:
         """How many are changed in one go: fewer where a rate has to be kept."""
-        return BATCH if self.rate is None else max(1, min(BATCH, int(self.rate / _STEPS)))
+        return batch_size(self.rate)

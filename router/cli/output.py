@@ -13,9 +13,11 @@ __all__ = [
     "JsonFlag",
     "age",
     "clean",
+    "json_line",
     "number_of",
     "print_json",
     "print_json_array",
+    "print_line",
     "print_record",
     "progress",
     "span_told",
@@ -36,10 +38,21 @@ async def print_json_array(rows: AsyncIterator[Any]) -> int:
     """Print one JSON array, each row as it comes, so that the memory does not grow with their number; return that."""
     number = 0
     async for row in rows:
-        sys.stdout.write(f"{',' if number else '['}\n{json.dumps(row, ensure_ascii=False)}")
+        sys.stdout.write(f"{',' if number else '['}\n{json_line(row)}")
         number += 1
     sys.stdout.write("\n]\n" if number else "[]\n")
     return number
+
+
+def print_line(line: str) -> None:
+    """Print one line of those that come one by one, at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def json_line(value: Any) -> str:
+    """Return a value as JSON of one line."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def print_record(fields: Mapping[str, object]) -> None:

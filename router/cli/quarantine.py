@@ -4,21 +4,21 @@ from typing import Annotated
 
 import typer
 
-from router import audit
-from router.browse import Quarantined
 from router.cli.exits import NothingMatched
 from router.cli.listing import Limit, first, print_list
 from router.cli.loop import run
+from router.cli.options import Since, Until
 from router.cli.output import JsonFlag, age, print_json, print_record, stamp
-from router.cli.quarantine_selecting import Publisher, Text, What, selector_of
+from router.cli.quarantine_options import Publisher, Text, What, selector_of
+from router.cli.reveal import Reveal, revealed
 from router.cli.rows import quarantined_json
 from router.cli.runtime import opened
-from router.cli.selecting import Reveal, Since, Until
 from router.cli.table import Column, Told, rest
-from router.quarantine import Quarantine, QuarantineSelector
+from router.quarantine import Quarantine
+from router.quarantined import Quarantined, QuarantineSelector
 from router.redact import redacted
 
-__all__ = ["QUARANTINE_COLUMNS", "app", "quarantine_row"]
+__all__ = ["QUARANTINE_COLUMNS", "list_", "quarantine_row", "show"]
 
 QUARANTINE_COLUMNS = (
     Column("TIME", drawn="AGE", right=True),
@@ -28,12 +28,7 @@ QUARANTINE_COLUMNS = (
     Column("ID"),
 )
 
-app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="The quarantine: signed bodies that could not be read."
-)
 
-
-@app.command("list")
 def list_(
     what: What = None,
     *,
@@ -61,7 +56,6 @@ def quarantine_row(found: Quarantined) -> tuple[object, ...]:
     return (time, found.publisher, len(found.raw), found.reason, found.entry_id)
 
 
-@app.command()
 def show(
     id_: Annotated[str, typer.Argument(metavar="ID", help="Of the entry, or of the body.")],
     *,
@@ -88,5 +82,5 @@ async def _find(id_: str, publisher: str | None, *, reveal: bool) -> Quarantined
             raise NothingMatched(f"nothing is quarantined as {id_!r}; `event-router quarantine list` shows what is")
         if reveal:
             subject = f"quarantined {found[0].entry_id} of {found[0].publisher}"
-            await audit.record(session.store, "reveal", subject=subject, matched=1)
+            await revealed(session.store, found[0].raw, subject=subject)
     return found[0]

@@ -7,28 +7,26 @@ from typing import Any
 import typer
 
 from router.batch import Batch
-from router.browse import Quarantined
-from router.cli.auditing import CHANGED, FAILED
-from router.cli.changing import Meant, Work, change, counted
+from router.cli.audited import CHANGED, FAILED
+from router.cli.change import Meant, Work, change, counted
 from router.cli.exits import ExitCode, complain, usage
 from router.cli.listing import first
 from router.cli.loop import run
+from router.cli.options import Since, Until
 from router.cli.order import DryRun, Most, Order, Rate, Reason, Yes
 from router.cli.output import JsonFlag, number_of, print_json
-from router.cli.quarantine import QUARANTINE_COLUMNS, app, quarantine_row
-from router.cli.quarantine_selecting import Publisher, Text, What, selector_of
-from router.cli.runtime import Session, opened
-from router.cli.selecting import Since, Until
-from router.durability import Confirmation
-from router.quarantine import Quarantine, QuarantineSelector, QuarantineSpan
+from router.cli.quarantine import QUARANTINE_COLUMNS, quarantine_row
+from router.cli.quarantine_options import Publisher, Text, What, selector_of
+from router.cli.runtime import opened
+from router.quarantine import Quarantine, QuarantineSpan
+from router.quarantined import Quarantined, QuarantineSelector
 
-__all__ = ["app", "purge", "retry"]
+__all__ = ["purge", "retry"]
 
 _NOUN = "quarantined item"
 _TOLD = 20  # items that are told one by one
 
 
-@app.command()
 def retry(
     what: What = None,
     *,
@@ -52,7 +50,6 @@ def retry(
     _finish_retry(order, *run(_change(order, wanted)), as_json=as_json)
 
 
-@app.command()
 def purge(
     what: What = None,
     *,
@@ -149,16 +146,9 @@ async def _change(order: Order, selector: QuarantineSelector) -> tuple[int, Coun
     async with opened() as session:
         quarantine = Quarantine(session.store, session.catalogue)
         given = (quarantine, order, selector, await quarantine.freeze(selector))
-        work = _Purge(*given) if order.verb == "purge" else _Retry(_appending(session), *given)
+        batch = Batch.for_settings(session.store, session.settings.ingress)
+        work = _Purge(*given) if order.verb == "purge" else _Retry(batch, *given)
         return await change(session, order, work)
-
-
-def _appending(session: Session) -> Batch:
-    """Return what appends events as ingress does, as durable as is configured."""
-    limits = session.settings.ingress
-    window = int(limits.dedup_window * 1000)
-    confirmation = Confirmation.for_level(session.store, limits.durability, window=window, timeout=limits.store_timeout)
-    return Batch(session.store, window=window, confirmation=confirmation)
 
 
 def _finish_retry(order: Order, matched: int, counts: Counter[str], *, as_json: bool) -> None:

@@ -6,19 +6,17 @@ import typer
 
 from router import audit
 from router.cli.rows import text_of
-from router.cli.runtime import Session
-from router.redact import redacted
+from router.store import Store
 
-__all__ = ["RevealFlag", "shown_raw"]
+__all__ = ["Reveal", "revealed"]
 
-RevealFlag = Annotated[
-    bool, typer.Option("--reveal", help="Show the values of the body too; the audit says that you did.")
-]
+Reveal = Annotated[bool, typer.Option("--reveal", help="Show the values of the body too; the audit says that you did.")]
 
 
-async def shown_raw(session: Session, raw: bytes, *, reveal: bool, subject: str) -> str:
-    """Return a body as it is shown of `subject`, masked or not; raises what redis-py raises where nothing is kept."""
-    if not reveal:
-        return redacted(raw)
-    await audit.record(session.store, "reveal", subject=subject, matched=1)
+async def revealed(store: Store, raw: bytes, *, subject: str, actor: str | None = None) -> str:
+    """Return the body of `subject` as text, once the audit has a line of who saw it: `actor`, or this process's user.
+
+    Raises what redis-py raises where the line is refused.
+    """
+    await audit.record(store, "reveal", subject=subject, matched=1, actor=actor)
     return text_of(raw)

@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from router.browse import Quarantined
 from router.catalogue import Catalogue
 from router.cli.output import age, stamp
 from router.cli.table import EVENT, RESOURCE, SUBSCRIPTION, Column, Told, ident, rest
 from router.event import Event
 from router.globs import short
+from router.quarantined import Quarantined
 from workers.dead_letters import DeadLetterEntry
 from workers.delivery import AttemptError
-from workers.fingerprints import ErrorGroup
+from workers.error_groups import ErrorGroup
 
 __all__ = [
     "DEAD_LETTER_COLUMNS",

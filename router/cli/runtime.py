@@ -12,10 +12,11 @@ from router import logs
 from router.access import open_store
 from router.catalogue import Catalogue
 from router.cli.advice import advice_on
+from router.cli.exits import complain
 from router.signals import expect_reload
 from router.store import STORE_ERRORS, Store, StoreUnavailable
 
-__all__ = ["Session", "for_service", "opened"]
+__all__ = ["Session", "for_service", "opened", "say_away"]
 
 
 class Session(NamedTuple):
@@ -32,6 +33,12 @@ def for_service() -> Settings:
     settings = load_settings()
     logs.configure(settings.log.level, settings.log.format)
     return settings
+
+
+def say_away(error: BaseException | None) -> None:
+    """Tell whoever follows something that the store is waited for, because of an error, or answers again."""
+    text = "answers again" if error is None else f"does not answer, waiting for it: {told(error)}"
+    complain(f"the store {text}")
 
 
 @asynccontextmanager
@@ -59,4 +66,6 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Session]:
         except (StoreUnavailable, *STORE_ERRORS) as error:
             text = str(error) if isinstance(error, StoreUnavailable) else told(error)
             where = redact_url(settings.redis.url)
-            raise StoreUnavailable(f"the store ({where}) cannot be used: {text}; {advice_on(text)}") from error
+            raise StoreUnavailable(
+                f"the store ({where}) cannot be used: {text.rstrip('.')}; {advice_on(text)}"
+            ) from error

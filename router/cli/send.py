@@ -13,6 +13,7 @@ from config.errors import ConfigError
 from config.settings import Settings
 from config.sources import load_settings
 from router.catalogue import UNLISTED, Catalogue, UnknownStream, fold
+from router.cli.completing import event_types, publishers
 from router.cli.exits import ExitCode, Unanswered, complain
 from router.cli.loop import run
 from router.cli.output import JsonFlag, clean, print_json, print_record, progress
@@ -26,9 +27,16 @@ _STDIN = Path("-")
 
 
 def send(
-    publisher: Annotated[str, typer.Argument(metavar="PUBLISHER", help="Its name, or `all`.")],
+    publisher: Annotated[
+        str, typer.Argument(metavar="PUBLISHER", help="Its name, or `all`.", autocompletion=publishers)
+    ],
     event: Annotated[
-        str | None, typer.Argument(metavar="EVENT", help="In any spelling, `all`, a glob over types, or `unlisted`.")
+        str | None,
+        typer.Argument(
+            metavar="EVENT",
+            help="In any spelling, `all`, a glob over types, or `unlisted`.",
+            autocompletion=event_types,
+        ),
     ] = None,
     *,
     count: Annotated[int | None, typer.Option(min=1, help="Items in all; one of each event by default.")] = None,

@@ -15,7 +15,7 @@ import aiohttp
 from config.errors import ConfigError
 from config.settings import Settings
 from router.catalogue import Catalogue
-from router.cli.pace import Pacer
+from router.cli.pacer import Pacer
 from router.samples import body, sample
 from router.secrets import secrets_of
 from router.signature import sign

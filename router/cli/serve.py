@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
@@ -25,6 +26,7 @@ from workers.subscription import Subscription
 __all__ = ["ingress", "up", "worker"]
 
 _DEFAULT = "workers.log_events"
+_CLOSING = 3.0  # seconds for the event loop of a process that has ended
 
 Modules = Annotated[list[str], typer.Argument(metavar="MODULE...", help="A dotted module or a Python file.")]
 
@@ -61,7 +63,7 @@ def ingress(
     if number > 1 and not supervised():
         raise typer.Exit(run(run_ingress_processes(settings, number, asyncio.Event())))
     reload = asyncio.Event()
-    run(_until_stopped(lambda stop: serve_ingress(settings, stop, reload, reuse_port=number > 1), reload.set))
+    _serve(lambda stop: serve_ingress(settings, stop, reload, reuse_port=number > 1), reload.set)
 
 
 def worker(
@@ -74,7 +76,7 @@ def worker(
     """Run all subscriptions found in modules."""
     settings = for_service()
     subscriptions = _load(modules)
-    run(_until_stopped(lambda stop: _work(settings, subscriptions, stop, name), _nothing_to_reload))
+    _serve(lambda stop: _work(settings, subscriptions, stop, name), _nothing_to_reload)
 
 
 async def _work(
@@ -93,11 +95,27 @@ def _load(modules: Sequence[str]) -> list[Subscription]:
         raise
 
 
-async def _until_stopped(serve: Callable[[asyncio.Event], Awaitable[None]], reload: Callable[[], None]) -> None:
+def _serve(serve: Callable[[asyncio.Event], Awaitable[None]], reload: Callable[[], None]) -> None:
+    """Serve until a signal comes, and end soon after: closing the loop waits for names that are being looked up.
+
+    Nobody can stop a look-up, and one that a name server leaves unanswered takes longer than a stop may.
+    """
+    leaving = threading.Timer(_CLOSING, _leave)
+    leaving.daemon = True
+    try:
+        run(_until_stopped(serve, reload, leaving.start))
+    finally:
+        leaving.cancel()
+
+
+async def _until_stopped(
+    serve: Callable[[asyncio.Event], Awaitable[None]], reload: Callable[[], None], ended: Callable[[], None]
+) -> None:
     stop = asyncio.Event()
     install_stop(stop, supervised=supervised())
     install_reload(reload, stop)
     await serve(stop)
+    ended()
 
 
 def _nothing_to_reload() -> None:
@@ -105,7 +123,7 @@ def _nothing_to_reload() -> None:
 
 
 def _leave() -> None:
-    """End at once: event loop and interpreter would wait for handlers that never return."""
+    """End at once: event loop and interpreter would wait for handlers, or look-ups, that do not return."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(ExitCode.DONE)

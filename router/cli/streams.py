@@ -14,13 +14,13 @@ from router.cli.loop import run
 from router.cli.output import JsonFlag, number_of, print_json, span_told
 from router.cli.rows import event_cell
 from router.cli.runtime import Session, opened
-from router.cli.subscriptions_list import pause_json
+from router.cli.subscriptions import pause_json
 from router.cli.table import EVENT, SUBSCRIPTION, Column, Told, print_table
 from router.globs import fits, select
 from workers.former import former_streams
 from workers.oldest import Way, oldest_waiting
 from workers.overview import StreamOverview, overview
-from workers.pausing import Pause, paused
+from workers.pauses import Pause, paused
 
 __all__ = ["streams"]
 

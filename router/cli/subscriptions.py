@@ -1,29 +1,62 @@
-"""What a command on dead letters says of subscriptions: that there is none of a name, or that nobody works for one."""
+"""`subscriptions list`: which subscriptions there are, how far each is, and whether somebody works for it."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
 
-from router.cli.runtime import Session
-from workers.existing import existing_groups
-from workers.former import all_streams
-from workers.liveness import live_consumers
+from router.cli.exits import complain
+from router.cli.loop import run
+from router.cli.output import JsonFlag, print_json, stamp
+from router.cli.runtime import opened
+from router.cli.table import SUBSCRIPTION, Column, print_table, rest
+from workers.figures import Row, figures
+from workers.overview import FIGURES
+from workers.pauses import Pause
 
-__all__ = ["none_named", "without_worker"]
+__all__ = ["list_", "pause_json"]
+
+_COLUMNS = (SUBSCRIPTION, *(Column(name, right=True) for name in ("STREAMS", *map(str.upper, FIGURES), "WORKERS")))
+_PAUSED = rest("PAUSED")
 
 
-async def none_named(session: Session, name: str | None) -> str | None:
-    """Return, where no subscription has this name, what to say of it; None where one has, or none was named."""
-    if name is None:
+def list_(*, as_json: JsonFlag = False) -> None:
+    """List the subscriptions, with the sums over their streams; `streams` tells how far each is with which.
+
+    LAG waits to be handed to a worker, PENDING is in the hands of one, SCHEDULED waits for its next attempt, DEAD was
+    given up. WORKERS is how many gave a sign of life within the lease. A pause is shown where there is one.
+    """
+    rows = run(_rows())
+    if as_json:
+        print_json([_json(row) for row in rows])
+        return
+    print_table(*_table(rows))
+    if not rows:
+        complain("there is no subscription: no worker has run yet")
+
+
+async def _rows() -> Sequence[Row]:
+    async with opened() as session:
+        return (await figures(session.store, session.catalogue, session.settings.workers.lease)).rows
+
+
+def _table(rows: Sequence[Row]) -> tuple[tuple[Column, ...], list[tuple[object, ...]]]:
+    """Return the columns and the cells; without a pause there is no column for it."""
+    cells = [(row.name, len(row.ways), *map(row.total, FIGURES), len(row.workers)) for row in rows]
+    if not any(row.pause for row in rows):
+        return _COLUMNS, list(cells)
+    pauses = [row.pause.told() if row.pause else None for row in rows]
+    return (*_COLUMNS, _PAUSED), [(*known, told) for known, told in zip(cells, pauses, strict=True)]
+
+
+def _json(row: Row) -> dict[str, Any]:
+    ways = row.ways.items()
+    streams = [{"stream": stream, **{figure: getattr(way, figure) for figure in FIGURES}} for stream, way in ways]
+    sums = {figure: row.total(figure) for figure in FIGURES}
+    told = {"consumers": row.workers, "paused": pause_json(row.pause), "streams": streams}
+    return {"name": row.name, **sums, **told}
+
+
+def pause_json(found: Pause | None) -> dict[str, Any] | None:
+    """Return a pause as JSON has it; None for none."""
+    if found is None:
         return None
-    groups = await existing_groups(session.store, await all_streams(session.store, session.catalogue))
-    names = sorted({group.name for found in groups.values() for group in found})
-    if name in names:
-        return None
-    if not names:
-        return f"no subscription {name!r} exists, and no other: no worker has run yet"
-    return f"no subscription {name!r} exists; there {'are' if len(names) > 1 else 'is'} {', '.join(names)}"
-
-
-async def without_worker(session: Session, names: Iterable[str]) -> list[str]:
-    """Return those of the subscriptions for which no worker has given a sign of life within the lease."""
-    alive = await live_consumers(session.store, sorted(set(names)), session.settings.workers.lease)
-    return [name for name, consumers in alive.items() if not consumers]
+    return {"since": stamp(found.since), "until": stamp(found.until), "by": found.by, "reason": found.reason}

@@ -8,17 +8,18 @@ from typing import Annotated
 import typer
 
 from router import audit
+from router.cli.completing import subscriptions
 from router.cli.exits import NothingMatched, complain
 from router.cli.loop import run
-from router.cli.output import JsonFlag, number_of, print_json, stamp
+from router.cli.output import JsonFlag, clean, number_of, print_json, stamp
 from router.cli.runtime import Session, opened
-from router.cli.subscriptions import none_named
-from router.cli.subscriptions_list import app, pause_json
-from workers import pausing
+from router.cli.subscription_words import none_named
+from router.cli.subscriptions import pause_json
+from workers import pauses
 from workers.liveness import live_consumers
-from workers.pausing import Pause
+from workers.pauses import Pause
 
-__all__ = ["app", "pause", "resume"]
+__all__ = ["pause", "resume"]
 
 _PATIENCE = 5.0  # seconds to wait for the workers' word
 _AGAIN = 0.05
@@ -33,7 +34,7 @@ def _duration(text: str) -> timedelta:
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The subscription.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The subscription.", autocompletion=subscriptions)]
 For = Annotated[
     timedelta | None,
     typer.Option("--for", parser=_duration, metavar="TIME", help="Resume by itself after 90s, 30m, 2h or 1d."),
@@ -41,7 +42,6 @@ For = Annotated[
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; shown wherever the pause is.")]
 
 
-@app.command()
 def pause(name: Name, *, for_: For = None, reason: Reason = "", as_json: JsonFlag = False) -> None:
     """Keep the workers of a subscription from taking events, until it is resumed; what runs finishes.
 
@@ -61,7 +61,7 @@ async def _pause(name: str, for_: timedelta | None, reason: str) -> tuple[Pause,
     async with opened() as session:
         await _check(session, name)
         seconds = for_.total_seconds() if for_ else None
-        made = await pausing.pause(session.store, name, seconds, by=audit.whoami(), reason=reason)
+        made = await pauses.pause(session.store, name, seconds, by=audit.whoami(), reason=reason)
         selector = {"until": stamp(made.until)} if made.until else None
         await audit.record(
             session.store, "subscriptions pause", subject=name, selector=selector, matched=1, changed=1, reason=reason
@@ -74,7 +74,7 @@ async def _halted(session: Session, name: str, made: Pause) -> tuple[list[str], 
     deadline = asyncio.get_running_loop().time() + _PATIENCE
     while True:
         at_work = (await live_consumers(session.store, [name], session.settings.workers.lease))[name]
-        halted = await pausing.confirmed(session.store, name, made)
+        halted = await pauses.confirmed(session.store, name, made)
         if halted.issuperset(at_work) or asyncio.get_running_loop().time() > deadline:
             return sorted(at_work), sorted(halted)
         await asyncio.sleep(_AGAIN)
@@ -92,21 +92,20 @@ def _workers_told(at_work: list[str], halted: list[str]) -> str:
     return f"{done} of {number_of(len(at_work), 'worker')} {'has' if done == 1 else 'have'} stopped taking events"
 
 
-@app.command()
 def resume(name: Name, *, reason: Reason = "", as_json: JsonFlag = False) -> None:
     """Let the workers of a paused subscription go on, at once; exit code 3 where it is not paused."""
     was = run(_resume(name, reason))
     if as_json:
         print_json({"subscription": name, "was_paused": pause_json(was)})
     else:
-        typer.echo(f"resumed {name}, which was {was.told()}")
+        typer.echo(f"resumed {name}, which was {clean(was.told())}")
 
 
 async def _resume(name: str, reason: str) -> Pause:
     async with opened() as session:
-        was = (await pausing.paused(session.store, [name])).get(name)
+        was = (await pauses.paused(session.store, [name])).get(name)
         if was is None:
             raise NothingMatched(await none_named(session, name) or f"{name} is not paused")
-        await pausing.resume(session.store, name, by=audit.whoami(), reason=reason)
+        await pauses.resume(session.store, name, by=audit.whoami(), reason=reason)
         await audit.record(session.store, "subscriptions resume", subject=name, matched=1, changed=1, reason=reason)
         return was

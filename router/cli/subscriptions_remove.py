@@ -11,20 +11,22 @@ import typer
 from config.errors import RouterError
 from router import audit, logs
 from router.catalogue import Catalogue
+from router.cli.asking import ask
+from router.cli.completing import subscriptions
 from router.cli.exits import ExitCode, NothingMatched, complain, usage
 from router.cli.loop import run
+from router.cli.order import Yes
 from router.cli.output import JsonFlag, number_of, print_json
 from router.cli.rows import event_cell
 from router.cli.runtime import Session, opened
-from router.cli.subscriptions import none_named
-from router.cli.subscriptions_pause import app
+from router.cli.subscription_words import none_named
 from router.cli.table import EVENT, Column, print_table
 from router.store import StoreUnavailable
 from workers.former import former_streams
 from workers.liveness import live_consumers
 from workers.removal import Holding, Removed, holdings, remove_subscription
 
-__all__ = ["SubscriptionInUse", "app", "remove"]
+__all__ = ["SubscriptionInUse", "remove"]
 
 _COLUMNS = (EVENT, *(Column(name, right=True) for name in ("WAITING", "INBOX", "SCHEDULED", "DEAD")))
 
@@ -36,11 +38,12 @@ class SubscriptionInUse(RouterError):
     """A worker of the subscription lives, which would make it again."""
 
 
-@app.command()
 def remove(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The subscription to remove.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The subscription to remove.", autocompletion=subscriptions)
+    ],
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Go ahead without asking.")] = False,
+    yes: Yes = False,
     dead_letters: Annotated[bool, typer.Option("--dead-letters", help="Remove its dead letters, too.")] = False,
     former: Annotated[
         bool, typer.Option("--former", help="Only from streams that are no longer configured; its workers may run.")
@@ -144,14 +147,7 @@ def _confirm(name: str, found: Sequence[Holding], catalogue: Catalogue) -> None:
     if busy:
         rows = [(event_cell(catalogue, holding.stream), *_figures(holding)) for holding in busy]
         print_table(_COLUMNS, rows, file=sys.stderr)
-    if not _is_asked():
-        usage("add --yes to remove it")
-    typer.confirm(f"remove {name}?", abort=True, err=True)
-
-
-def _is_asked() -> bool:
-    """Return whether somebody is there to be asked."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
+    ask(f"remove {name}?", "add --yes to remove it")
 
 
 def _figures(holding: Holding) -> tuple[int, ...]:

@@ -1,7 +1,6 @@
 """`top`: the figures of the running system, live."""
 
 import asyncio
-import json
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
@@ -15,9 +14,9 @@ from rich.live import Live
 
 from config.errors import told
 from router.cli.loop import run
-from router.cli.output import print_json, stamp
+from router.cli.output import json_line, print_json, print_line, stamp
 from router.cli.runtime import Session, opened
-from router.cli.subscriptions_list import pause_json
+from router.cli.subscriptions import pause_json
 from router.cli.top_keys import ending_by_key
 from router.cli.top_view import Frame, render
 from router.ending import end
@@ -120,8 +119,7 @@ def _print(console: Console) -> Show:
 
 
 def _print_json(frame: Frame) -> None:
-    sys.stdout.write(json.dumps(frame_json(frame), ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    print_line(json_line(frame_json(frame)))
 
 
 def frame_json(frame: Frame) -> dict[str, Any]:
@@ -144,12 +142,12 @@ def _row_json(row: Row, speed: Rates | None) -> dict[str, Any]:
         "name": row.name,
         "in_rate": _rounded(speed, "into", row.name),
         "out_rate": _rounded(speed, "out", row.name),
-        "lag": row.lag,
+        "lag": row.total("lag"),
         "oldest_seconds": None if row.oldest is None else round(row.oldest, 3),
-        "pending": row.pending,
-        "scheduled": row.scheduled,
-        "dead": row.dead,
-        "workers": row.workers,
+        "pending": row.total("pending"),
+        "scheduled": row.total("scheduled"),
+        "dead": row.total("dead"),
+        "workers": len(row.workers),
         "paused": pause_json(row.pause),
     }
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from router.cli.output import age, clean, number_of, span_told
 from workers.figures import Figures, Rates, Row
-from workers.pausing import Pause
+from workers.pauses import Pause
 
 __all__ = ["Frame", "render"]
 
@@ -83,7 +83,7 @@ def _busiest(rows: Sequence[Row], room: int) -> list[Row]:
     """Return the rows that are shown, in order of name: where there is no room for all, those with most to do."""
     if len(rows) <= room:
         return list(rows)
-    most = sorted(rows, key=lambda row: (row.dead + row.lag + row.pending + row.scheduled, row.name), reverse=True)
+    most = sorted(rows, key=lambda row: (row.unfinished + row.total("dead"), row.name), reverse=True)
     return sorted(most[: max(1, room - 1)], key=lambda row: row.name)
 
 
@@ -100,12 +100,12 @@ def _subscriptions(rows: Sequence[Row], frame: Frame, width: int) -> RenderableT
             Text(clean(row.name)),
             _rate(into.get(row.name)),
             _rate(out.get(row.name)),
-            _short(row.lag),
+            _short(row.total("lag")),
             span_told(row.oldest) if row.oldest is not None else "-",
-            _short(row.pending),
-            _short(row.scheduled),
-            Text(_short(row.dead), style="red" if row.dead else ""),
-            Text(str(row.workers), style="" if row.workers else "red"),
+            _short(row.total("pending")),
+            _short(row.total("scheduled")),
+            Text(_short(row.total("dead")), style="red" if row.total("dead") else ""),
+            Text(str(len(row.workers)), style="" if row.workers else "red"),
             _state(row, wide=width >= _WIDE),
         )
     return table
@@ -115,7 +115,7 @@ def _state(row: Row, *, wide: bool) -> Text:
     if row.pause is not None:
         return Text(clean(_pause(row.pause)) if wide else "paused", style="yellow")
     if not row.workers:
-        return Text("no worker", style="red" if row.lag else "dim")
+        return Text("no worker", style="red" if row.total("lag") else "dim")
     return Text("runs", style="green")
 
 

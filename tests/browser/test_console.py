@@ -11,7 +11,7 @@ from support.waiting import eventually
 
 from router import audit, scripts
 from router.store import Store
-from workers import pausing
+from workers import pauses
 
 INVOICES = f"{FINANCIAL}/ar_invoice_changed"
 STOCK = f"{FINANCIAL}/inventory_item_changed"
@@ -95,7 +95,7 @@ async def full(site: Site) -> Site:
     for count in range(23):
         parked = await store.client.xadd(store.keys.parked(STOCK, "stock-levels"), {"id": str(count), "raw": "{}"})
         await store.client.zadd(store.keys.due(STOCK, "stock-levels"), {parked: 9e15})
-    await pausing.pause(store, "stock-levels", 14_400, by="ola@erp-1", reason="warehouse migration")
+    await pauses.pause(store, "stock-levels", 14_400, by="ola@erp-1", reason="warehouse migration")
     await put_quarantined(
         store, b'{"event":"customer_changed","amount":1250', reason="not valid JSON: ends in an object"
     )
@@ -213,10 +213,10 @@ async def test_pausing(full: Site) -> None:
         await section.locator("[name=reason]").fill("month end")
         await section.locator("button", has_text="Pause ledger-export").click()
         await page.wait_for_selector(".note:has-text('month end')")
-        assert (await pausing.paused(full.store, ["ledger-export"]))["ledger-export"].by.startswith("kari@")
+        assert (await pauses.paused(full.store, ["ledger-export"]))["ledger-export"].by.startswith("kari@")
         await section.locator("button:text-is('Resume')").click()
         await section.locator("summary").wait_for()
-    assert await pausing.paused(full.store, ["ledger-export"]) == {}
+    assert await pauses.paused(full.store, ["ledger-export"]) == {}
 
 
 async def test_retrying_the_quarantine(full: Site) -> None:

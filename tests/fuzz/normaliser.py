@@ -11,11 +11,11 @@ from fuzz.trail import Trail
 from support.corpus import load_corpus
 
 from router import fields, identify, normalise, resource, ticks
-from router.browse import Quarantined
 from router.catalogue import Catalogue
 from router.cli.rows import event_json, quarantined_json
 from router.cloudevents import from_cloudevent, to_cloudevent_json
 from router.event import Event
+from router.quarantined import Quarantined
 
 __all__ = ["check", "fuzz"]
 

@@ -22,7 +22,7 @@ from router.cli.app import app, load
 from router.keys import Keys
 from router.scripts import append
 from router.store import Store, connect
-from workers.pausing import pause, resume
+from workers.pauses import pause, resume
 
 pytestmark = pytest.mark.real
 

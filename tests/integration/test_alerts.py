@@ -6,7 +6,7 @@ What a rule makes of its condition over time is tested by `promtool`: config/pro
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from support.processes import SECRET, System, free_port, running_system
 from support.promql import samples_of
 from support.scraping import Prometheus
-from support.servers import Server, starting
+from support.servers import Server
 from support.waiting import eventually
 
 from config.settings import Settings
@@ -42,13 +42,6 @@ async def fail(event: Event) -> None:
             await asyncio.sleep(0.01)
     raise ValueError("not yet")
 """
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    """Yield a server that can be killed."""
-    with starting() as server:
-        yield server
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -10,7 +10,7 @@ import pytest
 from support.metric_tables import all_rows
 from support.processes import System, free_port, running_system
 from support.scraping import Prometheus
-from support.servers import Server, starting
+from support.servers import Server
 from support.waiting import eventually
 
 FINANCIAL = "visma-net-financial"
@@ -21,13 +21,6 @@ sync = Subscription("sync", events=["*/customer_changed"])
 async def handle(event: Event) -> None:
     note("sync", event)
 """
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    """Yield a server."""
-    with starting() as server:
-        yield server
 
 
 @pytest.fixture

@@ -3,23 +3,16 @@
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import pytest
 from support.processes import System, running_system
-from support.servers import Server, starting
+from support.servers import Server
 from support.waiting import eventually
 
 STREAM = "er:{visma-net-financial/customer_changed}:events"
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    """Yield a server that can be killed."""
-    with starting() as server:
-        yield server
 
 
 @pytest.fixture

@@ -3,14 +3,13 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from support.processes import System, free_port, running_system
-from support.servers import Server, starting
+from support.servers import Server
 from support.waiting import eventually
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -53,13 +52,6 @@ async def collecting() -> AsyncIterator[Collector]:
         yield collector
     finally:
         await runner.cleanup()
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    """Yield a server."""
-    with starting() as server:
-        yield server
 
 
 async def run(server: Server, folder: Path, port: int, **environment: str) -> tuple[str, float]:

@@ -15,8 +15,8 @@ from config.settings import Settings
 from router.append import Appender
 from router.batch import Batch
 from router.catalogue import Catalogue
-from router.doors import Doors
 from router.ingress import Ingress
+from router.ingress_reload import IngressReload
 from router.metrics import IngressMetrics
 from router.process_metrics import new_registry
 from router.spool import Spool
@@ -74,7 +74,9 @@ async def all_rows() -> dict[str, list[Row]]:
         metrics.watch(spool)
         metrics.watch_batches(Batch(store, window=1))
         metrics.watch_connections([])
-        Doors(Ingress(settings, catalogue, Appender(Batch(store, window=1)), metrics), settings, catalogue, ingress)
+        IngressReload(
+            Ingress(settings, catalogue, Appender(Batch(store, window=1)), metrics), settings, catalogue, ingress
+        )
         WorkerMetrics(worker)
         StoreMetrics(store, catalogue, 1.0, figures)
         guard = StoreGuard(store, settings, asyncio.Event())

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from support.filling import CUSTOMERS, FINANCIAL, put_events, put_quarantined, raw_of
+from support.filling import CUSTOMERS, FINANCIAL, put_events, raw_of
 
 from router.browse import SEARCHED, Browser, EventFilter
 from router.catalogue import Catalogue
@@ -103,31 +103,16 @@ async def test_find_without_marker(store: Store, browser: Browser, monkeypatch: 
     assert SEARCHED >= 10_000
 
 
+async def test_find_any_bytes(browser: Browser) -> None:
+    """An id that is no text, as an argument of a command may be, is the id of no event."""
+    assert await browser.find("caf\udce9") is None
+
+
 async def test_find_trimmed(store: Store, browser: Browser) -> None:
     """A marker whose entry is not there any more finds nothing."""
     await put_events(store, "a")
     await store.client.delete(store.keys.events(CUSTOMERS))
     assert await browser.find("a") is None
-
-
-async def test_quarantine(store: Store, browser: Browser) -> None:
-    """What was quarantined tells why and when, and keeps the bytes as they came."""
-    await put_quarantined(store, b"{", reason="not valid JSON")
-    entry_id = await put_quarantined(store, b"\xff\xfe", publisher=VOUCHERS, reason="not valid UTF-8")
-    found = [item async for item in browser.quarantined([FINANCIAL, VOUCHERS])]
-    assert sorted((item.publisher, item.reason, item.raw) for item in found) == [
-        (FINANCIAL, "not valid JSON", b"{"),
-        (VOUCHERS, "not valid UTF-8", b"\xff\xfe"),
-    ]
-    assert found[0].received_at == datetime.fromtimestamp(1_760_000_000, UTC)
-    assert [item.publisher async for item in browser.quarantined([FINANCIAL])] == [FINANCIAL]
-    later = datetime.now(UTC) + timedelta(days=1)
-    assert [item async for item in browser.quarantined([FINANCIAL], later)] == []
-    for wanted in (entry_id, "SHA256:2"):
-        one = await browser.find_quarantined(wanted, [VOUCHERS])
-        assert one is not None
-        assert one.raw == b"\xff\xfe"
-    assert await browser.find_quarantined("other", [FINANCIAL]) is None
 
 
 async def test_store_away(store: Store, browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -371,7 +371,7 @@ def test_purge(dlq: Cli) -> None:
 
 def test_terminal_is_asked(dlq: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """At a terminal somebody is asked; a no changes nothing."""
-    monkeypatch.setattr("router.cli.changing._is_asked", lambda: True)
+    monkeypatch.setattr("router.cli.asking._is_asked", lambda: True)
     assert "aborted" in dlq.fails(1, "dlq", "replay", stdin="n\n")
     assert len(_left(dlq)) == 4
     assert "replayed 4 of 4" in dlq.ok("dlq", "replay", stdin="y\n")
@@ -417,4 +417,5 @@ def test_unreachable(cli: Cli, monkeypatch: pytest.MonkeyPatch, command: tuple[s
     said = cli.fails(4, "dlq", *command)
     assert "hidden" not in said
     assert said.startswith("event-router: the store (redis://user:***@127.0.0.1:1/0) cannot be used: ConnectionError")
+    assert said.endswith("Connection refused; check redis.url\n")
     assert said.count("\n") == 1

@@ -48,6 +48,7 @@ def real(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cli: Cli) -> Callable[
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("ROUTER_REDIS__URL", url)
         monkeypatch.setenv("ROUTER_SECRETS__VISMA_NET_FINANCIAL", "x" * 16)
+        monkeypatch.setenv("ROUTER_OPS__PORT", str(free_port()))  # on the usual one a system of this machine may run
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         return {check["name"]: check for check in cli.json("doctor", code=code)["checks"]}

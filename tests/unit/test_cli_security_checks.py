@@ -13,7 +13,7 @@ from config.sources import secret_files
 from router.catalogue import Catalogue
 from router.cli.probe import ask_ingresses
 from router.cli.security_checks import Knowing, judge_knowing, judge_secret_files, judge_secrets
-from router.doors import Doors
+from router.ingress_reload import IngressReload
 from router.ops import OpsServer
 
 SLUG = "visma-net-financial"
@@ -81,7 +81,7 @@ def test_an_ingress_that_did_not_reload_is_warned_of(catalogue: Catalogue, tmp_p
 async def test_a_running_ingress_tells_what_it_knows(catalogue: Catalogue) -> None:
     """What ingress exports is what doctor reads, with the names of all publishers."""
     registry = CollectorRegistry()
-    Doors(None, settings(secrets={SLUG: "a,b"}), catalogue, registry)  # type: ignore[arg-type]
+    IngressReload(None, settings(secrets={SLUG: "a,b"}), catalogue, registry)  # type: ignore[arg-type]
     ops = OpsServer("127.0.0.1", 0, dict, registry, role="ingress", name="host 1")  # type: ignore[arg-type]
     port = await ops.start()
     try:

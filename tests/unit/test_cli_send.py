@@ -14,7 +14,7 @@ from support.cli import Cli
 
 from config.settings import Settings
 from router.catalogue import Catalogue, UnknownStream
-from router.cli.pace import Pacer
+from router.cli.pacer import Pacer
 from router.cli.send import find_publisher, find_streams
 from router.cli.sending import Answer, Parcel, Summary, parcels
 from router.identify import Identified, identify
@@ -262,8 +262,8 @@ async def test_pacer(monkeypatch: pytest.MonkeyPatch) -> None:
         def time(self) -> float:
             return now[0]
 
-    monkeypatch.setattr("router.cli.pace.asyncio.get_running_loop", Loop)
-    monkeypatch.setattr("router.cli.pace.asyncio.sleep", sleep)
+    monkeypatch.setattr("router.cli.pacer.asyncio.get_running_loop", Loop)
+    monkeypatch.setattr("router.cli.pacer.asyncio.sleep", sleep)
     pacer = Pacer(10)
     for count in (5, 1, 1, 1):
         await pacer.take(count)

@@ -8,7 +8,7 @@ from support.filling import put_events, put_group
 
 from router import audit
 from router.store import Store
-from workers.pausing import confirm, pause, paused
+from workers.pauses import confirm, pause, paused
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_who_confirmed_is_counted(filled: Cli, monkeypatch: pytest.MonkeyPatch) 
         await confirm(store, name, "w1", made)
         return made
 
-    monkeypatch.setattr("router.cli.subscriptions_pause.pausing.pause", at_once)
+    monkeypatch.setattr("router.cli.subscriptions_pause.pauses.pause", at_once)
     result = filled.run("subscriptions", "pause", "sync")
     assert "1 of 1 worker has stopped taking events" in result.stdout
     assert "confirm" not in result.stderr

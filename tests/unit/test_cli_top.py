@@ -13,11 +13,12 @@ from router.cli.top_view import Frame, render
 from router.store import Store
 from workers.figures import Figures, Rates, Row
 from workers.overview import StreamOverview, SubscriptionOverview
-from workers.pausing import Pause
+from workers.pauses import Pause
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-ROW = Row("sync", (CUSTOMERS,), 1234, 5, 6, 0, 75.0, 2, None)
-STREAM = StreamOverview(CUSTOMERS, 56_789, (SubscriptionOverview("sync", 1234, 5, 6, 0),))
+WAY = SubscriptionOverview("sync", 1234, 5, 6, 0)
+ROW = Row("sync", {CUSTOMERS: WAY}, 75.0, ("w1", "w2"))
+STREAM = StreamOverview(CUSTOMERS, 56_789, (WAY,))
 
 
 def frame(*rows: Row, streams: int = 1, error: str | None = None) -> Frame:
@@ -64,7 +65,7 @@ def test_it_fits(width: int, height: int, rows: int) -> None:
 
 def test_the_busiest_are_shown_where_there_is_no_room_for_all() -> None:
     """Those with most to do stay on the screen, and how many others there are is said."""
-    rows = [replace(ROW, name=f"s{number:02}", lag=number) for number in range(30)]
+    rows = [replace(ROW, name=f"s{number:02}", ways={CUSTOMERS: replace(WAY, lag=number)}) for number in range(30)]
     lines = drawn(frame(*rows), height=16)
     shown = [line.split()[0] for line in lines if line.startswith("s") and line[1:3].isdigit()]
     assert shown == [f"s{number:02}" for number in range(19, 30)]
@@ -74,7 +75,7 @@ def test_the_busiest_are_shown_where_there_is_no_room_for_all() -> None:
 def test_states() -> None:
     """A pause is told, with its end and reason where there is room; so is that nobody works."""
     pause = Pause("1-1", AT, AT + timedelta(hours=1), "ann", "closed")
-    rows = [replace(ROW, name="a", pause=pause), replace(ROW, name="b", workers=0)]
+    rows = [replace(ROW, name="a", pause=pause), replace(ROW, name="b", workers=())]
     assert [line.split()[-1] for line in drawn(frame(*rows))[4:6]] == ["paused", "worker"]
     assert drawn(frame(*rows), width=130)[4].endswith("paused until 04:04 UTC by ann: closed")
 

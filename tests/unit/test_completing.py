@@ -15,7 +15,7 @@ from router.cli import completing
 from router.embedded import embedded
 from router.keys import Keys
 from router.store import Store, connect
-from workers.folding import fingerprint_of
+from workers.fingerprint import fingerprint_of
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +54,11 @@ def test_event_types() -> None:
         (("event-router", "dlq", "list", "customer_ch"), ["customer_changed"]),
         (("event-router", "dlq", "purge", "--event", "customer_ch"), ["customer_changed"]),
         (("event-router", "quarantine", "retry", "visma-net-f"), [FINANCIAL]),
+        (("event-router", "send", "visma-net-f"), [FINANCIAL]),
+        (("event-router", "send", FINANCIAL, "customer_ch"), ["customer_changed"]),
+        (("event-router", "events", "list", "customer_ch"), ["customer_changed"]),
+        (("event-router", "events", "replay", "customer_ch"), ["customer_changed"]),
+        (("event-router", "catalogue", "customer_ch"), ["customer_changed"]),
     ],
 )
 def test_in_a_shell(words: tuple[str, ...], offered: list[str]) -> None:
@@ -87,6 +92,8 @@ async def test_of_an_embedded_server(tmp_path: Path) -> None:
         await put_group(store, "sync")
         await store.aclose()
         assert await asyncio.to_thread(completing.subscriptions, "") == ["sync"]
+        for words in (("subscriptions", "pause"), ("subscriptions", "remove"), ("events", "replay", "--to")):
+            assert await asyncio.to_thread(_completed, "event-router", *words, "s") == ["sync"]
     assert await asyncio.to_thread(completing.subscriptions, "") == []
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -85,6 +85,30 @@ async def test_forms_come_from_here(visitor: Visitor, origin: str) -> None:
     assert (await visitor.post("/login", {"token": TOKEN}, csrf="", Origin=origin)).status == 403
     crossed = {"Sec-Fetch-Site": "cross-site"}
     assert (await visitor.post("/sign-out", **crossed)).status == 403
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/x-www-form-urlencoded; charset=punycode", b"token=a-" + b"a" * 100_000),  # seconds of work
+        ("application/x-www-form-urlencoded; charset=utf-7", b"csrf=+2AA-"),
+        ("application/x-www-form-urlencoded; charset=none", b"token=a"),
+        ("application/x-www-form-urlencoded", b"token=\xff"),
+        ("multipart/form-data; boundary=x", b"--x\r\nnone"),
+        ("multipart/form-data", b"none"),
+        ("text/plain", b"token=a"),
+    ],
+)
+async def test_what_no_browser_sends_is_refused(
+    visitor: Visitor, caplog: pytest.LogCaptureFixture, content_type: str, body: bytes
+) -> None:
+    """A form that is no form is refused at once, by strangers' pages and by the others; it is no fault of ours."""
+    for path in ("/login", "/theme", "/sign-out"):
+        headers = {"Origin": visitor.origin, "Content-Type": content_type}
+        response = await visitor.client.post(path, data=body, headers=headers, allow_redirects=False)
+        assert response.status == 400, path
+        assert "Content-Security-Policy" in response.headers
+    assert not caplog.records
 
 
 async def test_signing_in_and_out(stranger: Visitor) -> None:
@@ -234,8 +258,8 @@ async def test_colours_are_chosen(stranger: Visitor) -> None:
 async def test_store_away(visitor: Visitor, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the store is away every page says so with 503; once it is back they are as before."""
 
-    async def away(*_: object, **__: object) -> list[object]:
-        return [RedisConnectionError("connection refused")] * 1000
+    async def away(commands: Sequence[object]) -> list[object]:
+        return [RedisConnectionError("connection refused") for _ in commands]
 
     with monkeypatch.context() as patch:
         patch.setattr(store, "commands", away)

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from html import unescape
+from typing import Any
 
 import pytest
 from support.console import Visitor, picks, visiting
@@ -13,10 +14,12 @@ from support.waiting import eventually
 from router import audit
 from router.audit import AuditLine
 from router.catalogue import Catalogue
-from router.cli.console import changing
+from router.cli.console import change
+from router.cli.console.dlq_change import DeadLetterChange
 from router.cli.console.jobs import Job, Jobs
 from router.store import Store
 from workers.dead_letters import DeadLetters
+from workers.dead_selector import Selector
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
 
@@ -146,7 +149,7 @@ async def test_a_rate_that_is_none(visitor: Visitor, rate: str) -> None:
 
 async def test_a_slow_change_can_be_stopped(store: Store, visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     """A change with a low rate goes on behind its page until somebody stops it; what it did is audited."""
-    monkeypatch.setattr("router.cli.console.pages.changes._PATIENCE", 0.01)
+    monkeypatch.setattr("router.cli.console.pages.jobs._PATIENCE", 0.01)
     fields = {"verb": "replay", "which": "all", "subscription": "sync", "rate": "0.02"}
     response = await visitor.post("/dead-letters/change", fields)
     url = response.headers["Location"]
@@ -157,6 +160,30 @@ async def test_a_slow_change_can_be_stopped(store: Store, visitor: Visitor, monk
     assert "Stopped" in page
     (line,) = await audited(store)
     assert (line.changed, await left(store) + await left(store, SUPPLIERS)) == (1, 5)
+
+
+async def test_a_change_that_is_stopped_twice(store: Store, visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batch under way is finished and counted, and the audit says so, however often somebody stops it."""
+    begun, go_on, replay = asyncio.Event(), asyncio.Event(), DeadLetters.replay
+
+    async def slow(*given: Any) -> Any:
+        begun.set()
+        await go_on.wait()
+        return await replay(*given)
+
+    monkeypatch.setattr(DeadLetters, "replay", slow)
+    asking = asyncio.create_task(
+        visitor.post("/dead-letters/change", {"verb": "replay", "which": "all", "subscription": "sync"})
+    )
+    await begun.wait()
+    (job,) = visitor.console.jobs._jobs.values()
+    stops = [asyncio.create_task(visitor.console.jobs.stop(job.id)) for _ in range(3)]
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(*stops, asking)
+    assert job.state == "stopped"
+    (line,) = await audited(store)
+    assert line.changed == job.changed == await waiting(store) + await waiting(store, SUPPLIERS) > 0
 
 
 async def test_a_change_that_breaks(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,12 +209,9 @@ async def test_counting_takes_no_longer_than_somebody_waits(
         await asyncio.Event().wait()
         yield
 
-    monkeypatch.setattr(changing, "_PATIENCE", 0.01)
+    monkeypatch.setattr(change, "_PATIENCE", 0.01)
     monkeypatch.setattr(DeadLetters, "oldest", endless)
-    order = changing.Order(
-        "replay", (await DeadLetters(store, catalogue).freeze(changing.Selector())) and changing.Selector()
-    )
-    assert not (await changing.previewed(store, catalogue, order)).complete
+    assert not (await change.previewed(DeadLetterChange(store, catalogue, "replay", Selector()))).complete
 
 
 async def test_changes_are_forgotten_in_the_end() -> None:

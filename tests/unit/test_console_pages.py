@@ -13,7 +13,7 @@ from router import audit
 from router.catalogue import Catalogue
 from router.cli.console.paging import PAGE_SIZE
 from router.store import Store
-from workers import pausing
+from workers import pauses
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
 PAGES = ["/", "/fragment/overview", "/subscriptions", "/dead-letters", "/quarantine", "/events", "/audit"]
@@ -66,7 +66,7 @@ async def test_pages_with_everything(store: Store, visitor: Visitor, path: str) 
 async def test_overview_counts(store: Store, visitor: Visitor) -> None:
     """The first page says how far each subscription is, with links to its dead letters."""
     await fill(store)
-    await pausing.pause(store, "sync", None, by="ola", reason="migration")
+    await pauses.pause(store, "sync", None, by="ola", reason="migration")
     page = await visitor.get("/")
     assert 'href="/dead-letters?subscription=sync">2</a>' in page
     assert "paused" in page
@@ -192,11 +192,11 @@ async def test_pause_and_resume(store: Store, visitor: Visitor) -> None:
     response = await visitor.post("/subscriptions/pause", {"name": "sync", "lasting": "3600", "reason": "migration"})
     assert response.headers["Location"] == "/subscriptions#sync"
     assert "migration" in await visitor.get("/subscriptions")
-    found = (await pausing.paused(store, ["sync"]))["sync"]
+    found = (await pauses.paused(store, ["sync"]))["sync"]
     assert (found.reason, found.by) == ("migration", "kari@127.0.0.1")
     assert found.until is not None
     assert (await visitor.post("/subscriptions/resume", {"name": "sync"})).status == 303
-    assert await pausing.paused(store, ["sync"]) == {}
+    assert await pauses.paused(store, ["sync"]) == {}
     assert (await visitor.post("/subscriptions/resume", {"name": "sync"})).status == 400
     assert (await visitor.post("/subscriptions/pause", {"name": "none", "lasting": ""})).status == 400
     assert (await visitor.post("/subscriptions/pause", {"name": "sync", "lasting": "-1"})).status == 400
@@ -225,7 +225,7 @@ async def test_nothing_that_was_sent_is_markup(store: Store, visitor: Visitor) -
     await put_dead(store, EVIL, subscription=EVIL, fields=fields, resource=f"customer/{EVIL}")
     await put_events(store, EVIL, resource=EVIL)
     await put_quarantined(store, EVIL.encode(), reason=EVIL)
-    await pausing.pause(store, EVIL, None, by=EVIL, reason=EVIL)
+    await pauses.pause(store, EVIL, None, by=EVIL, reason=EVIL)
     await audit.record(store, EVIL, subject=EVIL, selector={EVIL: [EVIL]}, reason=EVIL, actor=EVIL)
     pages = [await visitor.get(path) for path in PAGES]
     pages += [await visitor.get(link(pages[3], "/dead-letter?")), await visitor.get(link(pages[4], "/quarantined?"))]

@@ -11,7 +11,6 @@ from support.cli import Cli
 from support.corpus import Case, load_corpus
 from support.filling import FINANCIAL, put_quarantined
 
-from router.browse import Quarantined
 from router.catalogue import Catalogue
 from router.cli.output import print_record
 from router.cli.rows import event_json, quarantined_json
@@ -19,6 +18,7 @@ from router.cloudevents import from_cloudevent, to_cloudevent_json
 from router.event import Event
 from router.identify import Identified, Unreadable, identify
 from router.normalise import normalise
+from router.quarantined import Quarantined
 from router.store import Store
 
 NOW = datetime(2025, 10, 22, tzinfo=UTC)

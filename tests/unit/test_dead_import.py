@@ -13,7 +13,7 @@ from workers import dead_import
 from workers.dead_import import BEFORE, NEW, REFUSED, THERE, Importer
 from workers.dead_letters import DeadLetters
 from workers.dead_lines import ExportedLetter, line_of, read_line
-from workers.selector import Selector
+from workers.dead_selector import Selector
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
 

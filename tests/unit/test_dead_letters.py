@@ -11,8 +11,8 @@ from support.filling import CUSTOMERS, FINANCIAL, history, put_dead, put_group
 from router.catalogue import Catalogue
 from router.store import Store, StoreUnavailable
 from workers.dead_letters import DeadLetterEntry, DeadLetters, Pile, Result
-from workers.fingerprints import fold_message
-from workers.selector import Selector
+from workers.dead_selector import Selector
+from workers.error_groups import fold_message
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
 

@@ -61,6 +61,8 @@ GOOD: dict[str, Any] = {
         ({"stream": None}, r"Expected `str`, got `null` - at `\$.stream`"),
         ({"stream": ...}, "missing required field `stream`"),
         ({"entry_id": "now"}, "entry_id: 'now' is none"),
+        ({"entry_id": "\N{ARABIC-INDIC DIGIT ONE}-0"}, "is none"),  # a digit to Python, and an error to the server
+        ({"fields": {"id": "e1", "base64:aWQ=": "e2"}}, "two have the same name"),
         ({"fields": {}}, "has 1 to 1000"),
         ({"fields": {str(n): "" for n in range(1001)}}, "has 1 to 1000"),
         ({"fields": {"id": 7}}, "got `int`"),
@@ -85,6 +87,13 @@ def test_no_json(line: bytes) -> None:
     """What is no JSON, or cut off, is refused."""
     with pytest.raises(BadLine):
         read_line(line)
+
+
+def test_what_is_wrong_is_told_briefly() -> None:
+    """A line of megabytes is not quoted whole."""
+    with pytest.raises(BadLine) as refused:
+        read_line(json.dumps({**GOOD, "x" * 1_000_000: 1}).encode())
+    assert len(str(refused.value)) <= 200
 
 
 def test_good_lines() -> None:

@@ -19,8 +19,8 @@ from router.catalogue import Catalogue
 from router.keys import Keys
 from router.store import Store, StoreUnavailable, connect
 from workers.dead_letters import DeadLetters
+from workers.dead_selector import Selector
 from workers.dead_watch import watch
-from workers.selector import Selector
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
 

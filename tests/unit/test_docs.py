@@ -80,6 +80,16 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert anchor in _anchors(text), f"{page.name}: #{anchor}"
 
 
+def test_events_that_are_sent_exist() -> None:
+    """What a reader is told to send is in the catalogue, or in the file that the same page has him write."""
+    known = {(publisher.slug, event.type) for publisher in load_publishers() for event in publisher.events}
+    for page in (ROOT / "README.md", *DOCS.glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        for publisher, event in re.findall(r"\bsend ([a-z]+-[a-z-]+) ([a-z_]+)", text):
+            written = f'slug = "{publisher}"' in text and f'type = "{event}"' in text
+            assert written or (publisher, event) in known, f"{page.name}: send {publisher} {event}"
+
+
 def _anchors(text: str) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}

@@ -9,8 +9,8 @@ from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_events, put_grou
 from router.catalogue import Catalogue
 from router.store import Store, StoreUnavailable
 from workers.figures import Figures, Rates, Row, figures, rates
-from workers.overview import StreamOverview
-from workers.pausing import pause
+from workers.overview import StreamOverview, SubscriptionOverview
+from workers.pauses import pause
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
 
@@ -33,9 +33,9 @@ async def test_figures(store: Store, catalogue: Catalogue) -> None:
     await store.client.zadd(store.keys.consumers("sync"), {"w1": 9e15})
     found = await figures(store, catalogue, 15)
     audit, sync = found.rows
-    assert (sync.name, sync.lag, sync.dead, sync.workers, sync.pause) == ("sync", 3, 1, 1, None)
-    assert set(sync.streams) == {CUSTOMERS, SUPPLIERS}
-    assert (audit.lag, audit.workers, audit.pause) == (2, 0, made)
+    assert (sync.name, sync.total("lag"), sync.total("dead"), sync.workers, sync.pause) == ("sync", 3, 1, ("w1",), None)
+    assert set(sync.ways) == {CUSTOMERS, SUPPLIERS}
+    assert (audit.total("lag"), audit.workers, audit.pause) == (2, (), made)
     assert sync.oldest is not None
     assert 0 <= sync.oldest < 60
     assert (found.total("lag"), found.total("dead")) == (5, 1)
@@ -45,7 +45,7 @@ async def test_nothing_waits(store: Store, catalogue: Catalogue) -> None:
     """Where nothing waits there is no oldest."""
     await put_group(store, "sync")
     (row,) = (await figures(store, catalogue, 15)).rows
-    assert (row.lag, row.oldest) == (0, None)
+    assert (row.total("lag"), row.oldest) == (0, None)
 
 
 async def test_rates(store: Store, catalogue: Catalogue) -> None:
@@ -65,7 +65,7 @@ async def test_rates(store: Store, catalogue: Catalogue) -> None:
 
 
 def _figures(moment: float, lag: int, added: int | None, length: int = 0) -> Figures:
-    row = Row("sync", (CUSTOMERS,), lag, 0, 0, 0, None, 1, None)
+    row = Row("sync", {CUSTOMERS: SubscriptionOverview("sync", lag, 0, 0, 0)}, workers=("w1",))
     return Figures(moment, (StreamOverview(CUSTOMERS, length, (), added),), (row,))
 
 

@@ -19,10 +19,10 @@ from router.store import Store
 from workers import Delivery, Retry, Subscription
 from workers.consumer import Consumer
 from workers.dead_letters import DeadLetters
+from workers.dead_selector import Selector
 from workers.delivery import read_history
 from workers.metrics import WorkerMetrics
 from workers.overview import overview
-from workers.selector import Selector
 
 SUPPLIERS = CUSTOMERS.replace("customer", "supplier")
 Fields = Mapping[bytes | str, bytes | str | int]

@@ -608,6 +608,18 @@ async def test_a_refused_address_does_not_learn_which_publishers_exist(opened: A
     assert "request_refused" in logged.events()
 
 
+async def test_a_refusal_is_logged_with_the_client_behind_the_proxies(opened: Any, logged: Logged) -> None:
+    """Who was refused is told by the address that counts: behind a trusted proxy not the proxy's, and never hearsay."""
+    door = await opened(trusted_proxies="127.0.0.1")
+    assert (await door.send(BODY, {HEADER: "wrong", "X-Forwarded-For": "6.6.6.6, 10.1.2.3"})).status == 401
+    assert (await door.send(BODY, {HEADER: "wrong", "X-Forwarded-For": "nonsense"})).status == 401
+    assert (await door.send(BODY, {HEADER: "wrong"})).status == 401
+    door = await opened()
+    assert (await door.send(BODY, {HEADER: "wrong", "X-Forwarded-For": "10.1.2.3"})).status == 401
+    refusals = [line for line in logged.lines if line["event"] == "request_refused"]
+    assert [line["client"] for line in refusals] == ["10.1.2.3", "127.0.0.1", "127.0.0.1", "127.0.0.1"]
+
+
 # 404, 405, 415
 
 
@@ -969,6 +981,41 @@ async def test_what_is_not_http_gets_400(opened: Any, logged: Logged, garbage: b
         assert await line.closed()
     assert set(logged.events()) <= {"request_refused"}
     assert await door.keys() == []
+
+
+async def test_503_for_a_fault_of_ours_after_storing(
+    opened: Any, logged: Logged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the answer cannot be made the sender does not wait for ever: it is told, and sends again what is stored."""
+    door = await opened()
+
+    def break_down(*_: Any) -> None:
+        raise LookupError("a bug")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("router.ingress.Ingress._accepted", break_down)
+        refused(await door.post(item("a")), 503)
+    assert "request_failed" in logged.events()
+    assert (await door.post(item("a"))).document == {"accepted": 0, "duplicates": 1, "quarantined": 0}
+
+
+async def test_a_publisher_that_is_removed_under_way(opened: Any, catalogue: Catalogue) -> None:
+    """A request that has begun is read as it was when it began; the next one finds no such publisher."""
+    door = await opened()
+    whole = request(encode(item("a")))
+    async with door.raw() as line:
+        line.write(whole[:-1])
+        await eventually(lambda: [connection.busy for connection in door.server.connections] == [True])
+        others = Catalogue.of(found for found in catalogue.publishers.values() if found.slug != SLUG)
+        door.server._application.reload(Settings(), others)
+        line.write(whole[-1:])
+        answer = await line.answer()
+        assert answer is not None
+        assert answer.document == {"accepted": 1, "duplicates": 0, "quarantined": 0}
+    assert [key for key in await door.keys() if key.endswith(":events")] == [
+        door.store.keys.events(f"{SLUG}/customer_changed")
+    ]
+    refused(await door.post(item("b")), 404)
 
 
 async def test_a_broken_chunk_is_the_senders_fault(opened: Any) -> None:

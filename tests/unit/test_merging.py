@@ -3,14 +3,21 @@
 import pytest
 
 from router import merging
-from router.merging import oldest_first
-from router.pages import Span
+from router.merging import newest_first, oldest_first
+from router.pages import Span, order_of
 from router.store import Store
 
 
 def keys_of(store: Store) -> list[str]:
     """Return the keys of three streams."""
     return [store.keys.events(f"p/{name}") for name in "abc"]
+
+
+async def _fill(store: Store, key: str, *ids: str) -> None:
+    pipeline = store.client.pipeline(transaction=False)
+    for id_ in ids:
+        pipeline.xadd(key, {"n": id_}, id=id_)
+    await pipeline.execute()
 
 
 async def _ids(store: Store, spans: dict[str, Span]) -> list[tuple[str, str]]:
@@ -52,3 +59,23 @@ async def test_ids_that_are_the_same(store: Store) -> None:
 async def test_nothing(store: Store) -> None:
     """Without streams there is nothing."""
     assert await _ids(store, {}) == []
+
+
+async def test_newest_first(store: Store) -> None:
+    """Many streams are read as one, newest first, however unevenly they are filled."""
+    key = store.keys.events
+    await _fill(store, key("a"), *(f"{n}-0" for n in range(1, 2000, 3)))
+    await _fill(store, key("b"), *(f"{n}-0" for n in range(1998, 2003)))
+    keys = [key("a"), key("b"), key("none"), *(key(f"none{n}") for n in range(60))]
+    found = [(key, order_of(entry_id)[0]) async for key, (entry_id, _) in newest_first(store, keys, Span())]
+    times = [time for _, time in found]
+    assert times == sorted(times, reverse=True)
+    assert len(found) == len(range(1, 2000, 3)) + 5
+    assert {key for key, _ in found[:3]} == {key("b")}
+    within = [entry_id async for _, (entry_id, _) in newest_first(store, [key("a"), key("b")], Span("1996", "1999"))]
+    assert within == [b"1999-0", b"1999-0", b"1998-0", b"1996-0"]
+
+
+async def test_newest_first_of_nothing(store: Store) -> None:
+    """No streams have no entries."""
+    assert [entry async for entry in newest_first(store, [], Span())] == []

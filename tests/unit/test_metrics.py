@@ -23,7 +23,7 @@ from router.http_server import Server
 from router.ingress import Ingress
 from router.metrics import IngressMetrics
 from router.ops import OpsServer
-from router.otel import Provider
+from router.spans import Provider
 from router.spool import Spool
 from router.store import Store, StoreUnavailable
 from workers import Event, Subscription

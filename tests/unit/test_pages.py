@@ -1,10 +1,10 @@
-"""Reading streams in pages."""
+"""Reading a stream in pages."""
 
 from datetime import UTC, datetime
 
 import pytest
 
-from router.pages import Span, checked, forward, moment_of, newest_first, order_of
+from router.pages import Span, checked, forward, moment_of, order_of
 from router.store import Store, StoreUnavailable
 
 
@@ -30,26 +30,6 @@ async def test_forward_span(store: Store) -> None:
     await _fill(store, key("k"), "1-0", "2-0", "2-9", "3-0")
     assert [entry_id async for entry_id, _ in forward(store, key("k"), Span("2", "2"))] == [b"2-0", b"2-9"]
     assert [entry async for entry in forward(store, key("none"), Span())] == []
-
-
-async def test_newest_first(store: Store) -> None:
-    """Many streams are read as one, newest first, however unevenly they are filled."""
-    key = store.keys.events
-    await _fill(store, key("a"), *(f"{n}-0" for n in range(1, 2000, 3)))
-    await _fill(store, key("b"), *(f"{n}-0" for n in range(1998, 2003)))
-    keys = [key("a"), key("b"), key("none"), *(key(f"none{n}") for n in range(60))]
-    found = [(key, order_of(entry_id)[0]) async for key, (entry_id, _) in newest_first(store, keys, Span())]
-    times = [time for _, time in found]
-    assert times == sorted(times, reverse=True)
-    assert len(found) == len(range(1, 2000, 3)) + 5
-    assert {key for key, _ in found[:3]} == {key("b")}
-    within = [entry_id async for _, (entry_id, _) in newest_first(store, [key("a"), key("b")], Span("1996", "1999"))]
-    assert within == [b"1999-0", b"1999-0", b"1998-0", b"1996-0"]
-
-
-async def test_newest_first_of_nothing(store: Store) -> None:
-    """No streams have no entries."""
-    assert [entry async for entry in newest_first(store, [], Span())] == []
 
 
 @pytest.mark.parametrize(("entry_id", "order"), [(b"5-3", (5, 3)), ("5-3", (5, 3)), ("5", (5, 0))])

@@ -16,14 +16,14 @@ from support.filling import CUSTOMERS, FINANCIAL, put_quarantined, raw_of
 
 from config.settings import Settings
 from router.batch import Batch
-from router.browse import Quarantined
 from router.catalogue import Catalogue
+from router.criteria import Ids
 from router.identify import identify
 from router.ingress import Ingress
 from router.keys import Keys
 from router.metrics import IngressMetrics
-from router.quarantine import Quarantine, QuarantineSelector, Removed, entry_of
-from router.selection import Ids
+from router.quarantine import Quarantine, Removed, entry_of
+from router.quarantined import Quarantined, QuarantineSelector
 from router.store import Store, StoreUnavailable
 
 JOURNAL = "visma-net-journal-transaction"
@@ -45,6 +45,20 @@ async def _retry(store: Store, quarantine: Quarantine, **given: Any) -> list[tup
 def quarantine(store: Store, catalogue: Catalogue) -> Quarantine:
     """Return the quarantine of a store."""
     return Quarantine(store, catalogue)
+
+
+async def test_it_is_listed(store: Store, quarantine: Quarantine) -> None:
+    """What was quarantined tells why and when, and keeps the bytes as they came, over all publishers."""
+    await put_quarantined(store, b"{", reason="not valid JSON")
+    await put_quarantined(store, b"\xff\xfe", publisher=JOURNAL, reason="not valid UTF-8")
+    found = [item async for item in quarantine.newest(QuarantineSelector())]
+    assert sorted((item.publisher, item.reason, item.raw) for item in found) == [
+        (FINANCIAL, "not valid JSON", b"{"),
+        (JOURNAL, "not valid UTF-8", b"\xff\xfe"),
+    ]
+    assert found[0].received_at == AT
+    only = QuarantineSelector(frozenset([FINANCIAL]))
+    assert [item.publisher async for item in quarantine.newest(only)] == [FINANCIAL]
 
 
 async def test_what_can_be_read_becomes_an_event(store: Store, quarantine: Quarantine) -> None:

@@ -99,11 +99,19 @@ def test_publisher_of_an_operator(tmp_path: Path) -> None:
     event = '[[events]]\ntype = "{}"\nentity = "thing"\naction = "changed"\ndescription = "x"\n'
     head = 'slug = "{}"\nname = "x"\n'
     (tmp_path / "acme.toml").write_text(
-        head.format("acme") + '[dialect]\nevent = ["kind"]\n' + signature + event.format("made")
+        head.format("acme")
+        + '[dialect]\nevent = ["kind"]\nnotification_id = ["messageid"]\ncompany_id = ["client"]\n'
+        + signature
+        + event.format("made")
     )
     service = "visma-net-journal-transaction"
     (tmp_path / f"{service}.toml").write_text(head.format(service) + signature + event.format("thing_changed"))
     catalogue = Catalogue.load(tmp_path)
-    assert sample(catalogue, "acme/made", Random(1), NOW)["kind"] == "MADE"
+    made = sample(catalogue, "acme/made", Random(1), NOW)
+    assert made["kind"] == "MADE"
+    event = read(catalogue, "acme/made", made)
+    assert event.id == made["messageid"]
+    assert event.company_id == made["client"]
+    assert event.extra.keys() == {"entityId"}
     for stream in catalogue.select("acme/*", f"{service}/*"):
         read(catalogue, stream, sample(catalogue, stream, Random(1), NOW))

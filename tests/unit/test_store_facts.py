@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from redis.asyncio import RedisCluster
+from redis.exceptions import BusyLoadingError, NoPermissionError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoPermissionError, ResponseError
 from support.servers import Server, server_port, starting
 from support.stores import fake_store, real_store
 from support.topologies import running_cluster
@@ -13,7 +13,7 @@ from support.waiting import eventually
 
 from router.keys import Keys
 from router.store import Store, connect
-from router.store_facts import ask_servers, is_denied, masters
+from router.store_facts import ask_server, ask_servers, is_denied, masters
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,17 @@ async def test_a_server_tells(real_store: Store) -> None:
     [server] = await ask_servers(real_store, fsync=False)
     assert (server.name, server.denied, server.waitaof) == ("", "", None)
     assert {"redis_version", "maxmemory_policy", "aof_enabled", "role"} <= server.info.keys()
+
+
+async def test_a_server_that_loads_is_not_judged_yet() -> None:
+    """While a server loads its file it tells that it has none (aof_enabled:0): it counts as one that is away."""
+
+    async def ask(*command: str) -> dict[str, int]:
+        assert command == ("INFO",)
+        return {"loading": 1, "aof_enabled": 0}
+
+    with pytest.raises(BusyLoadingError, match="loading"):
+        await ask_server("", ask, fsync=True)
 
 
 @pytest.mark.real

@@ -14,7 +14,7 @@ from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_events, put_grou
 from router import scripts
 from router.catalogue import Catalogue
 from router.store import Store
-from workers import pausing, store_metrics
+from workers import pauses, store_metrics
 from workers.oldest import oldest_waiting
 from workers.overview import overview
 from workers.store_metrics import StoreMetrics
@@ -86,7 +86,7 @@ async def test_a_pause_is_timed(scraped: Scraped, store: Store) -> None:
     """How long a subscription has been paused is told, and 0 of one that is not."""
     await put_group(store, "sync")
     await put_group(store, "idle")
-    await pausing.pause(store, "sync", None, by="somebody")
+    await pauses.pause(store, "sync", None, by="somebody")
     await scraped.metrics.refresh()
     assert 0 < (scraped.value("subscription_paused_seconds", subscription="sync") or 0) < 10
     assert scraped.value("subscription_paused_seconds", subscription="idle") == 0
@@ -181,6 +181,19 @@ async def test_a_store_that_is_away(scraped: Scraped, store: Store, monkeypatch:
     await scraped.metrics.refresh()
     assert scraped.value("store_up") == 1
     assert scraped.value("stream_events", stream=CUSTOMERS) == 0
+
+
+async def test_whatever_the_store_holds(scraped: Scraped, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reply that nobody foresaw is as good as none: what the process tells of itself is told all the same."""
+
+    async def odd(*_: Any) -> list[Any]:
+        return [b"odd"] * 1000
+
+    with monkeypatch.context() as patch, capture_logs() as logs:
+        patch.setattr(store, "commands", odd)
+        await scraped.metrics.refresh()
+    assert scraped.value("store_up") == 0
+    assert [line["event"] for line in logs] == ["store_figures_missing"]
 
 
 async def test_a_store_that_hangs(scraped: Scraped, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

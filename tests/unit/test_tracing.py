@@ -36,7 +36,7 @@ from router.entry import Answer, Entry
 from router.http_server import Server
 from router.keys import Keys
 from router.metrics import IngressMetrics
-from router.otel import Tracing
+from router.spans import Tracing
 from router.spool import Spool
 from router.store import Store, StoreUnavailable
 from router.traced_ingress import TracedIngress
@@ -44,8 +44,8 @@ from router.tracing import open_tracing
 from workers import Delivery, Event, Retry, Subscription
 from workers.consumer import Consumer
 from workers.dead_letters import DeadLetters
+from workers.dead_selector import Selector
 from workers.metrics import WorkerMetrics
-from workers.selector import Selector
 
 SECRET = "dGVzdC1zZWNyZXQ="
 SENDERS = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -414,7 +414,7 @@ async def test_tracing_is_off_by_default() -> None:
 
 async def test_the_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tracing that is switched on without OpenTelemetry is refused, with what to do."""
-    monkeypatch.setitem(sys.modules, "router.otel", None)
+    monkeypatch.setitem(sys.modules, "router.spans", None)
     with pytest.raises(ConfigError, match=r"visma-event-router\[otel\]"):
         async with open_tracing(TracingSettings(enabled=True), "ingress"):
             raise AssertionError("it must not begin")

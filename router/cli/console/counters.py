@@ -5,24 +5,19 @@ scheduled or is dead, is done, but for a number that does not change; and of two
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from router.catalogue import Catalogue
 from router.pages import checked
+from router.spoilt import is_spoilt
 from router.store import Store
-from workers.former import all_streams
-from workers.liveness import live_consumers
-from workers.oldest import oldest_waiting
-from workers.overview import StreamOverview, SubscriptionOverview, overview
-from workers.pausing import Pause, paused
+from workers.figures import Figures, figures
+from workers.oldest import Way
 
-__all__ = ["Place", "Snapshot", "look"]
-
-Place = tuple[str, str]
-"""A stream, and a subscription on it."""
+__all__ = ["Snapshot", "look"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,61 +25,47 @@ class Snapshot:
     """The store at one moment: `at` on the monotonic clock (seconds) and `moment` by the calendar.
 
     `arrived` counts what has come into each stream, `retried` and `died` what was scheduled again or given up, ever.
-    `waiting` is for how long the oldest has waited, seconds.
     """
 
     at: float
     moment: datetime
-    streams: Sequence[StreamOverview]
+    figures: Figures
     arrived: Mapping[str, int]
-    retried: Mapping[Place, int]
-    died: Mapping[Place, int]
-    waiting: Mapping[Place, float]
-    consumers: Mapping[str, Sequence[str]]
-    paused: Mapping[str, Pause]
+    retried: Mapping[Way, int]
+    died: Mapping[Way, int]
 
-    def ways(self) -> list[tuple[str, SubscriptionOverview]]:
-        """Return how far each subscription is with each stream."""
-        return [(stream.stream, way) for stream in self.streams for way in stream.subscriptions]
-
-    def done(self) -> dict[Place, int]:
+    def done(self) -> dict[Way, int]:
         """Return for each subscription on a stream what is done; only differences of it mean something."""
         return {
-            (stream, way.name): self.arrived[stream] - way.lag - way.pending - way.scheduled - way.dead
-            for stream, way in self.ways()
+            (stream, row.name): self.arrived[stream] - way.lag - way.pending - way.scheduled - way.dead
+            for row in self.figures.rows
+            for stream, way in row.ways.items()
         }
 
 
 async def look(store: Store, catalogue: Catalogue, lease: float) -> Snapshot:
     """Look at everything, in a few round trips; raises StoreUnavailable."""
-    found = await overview(store, await all_streams(store, catalogue))
-    streams = [stream for stream in found if stream.length or stream.subscriptions]
-    places = [(stream.stream, way.name) for stream in streams for way in stream.subscriptions]
-    names = [stream.stream for stream in streams]
-    subscriptions = sorted({name for _, name in places})
-    keys = store.keys
-    commands = [("XINFO", "STREAM", keys.events(stream)) for stream in names]
-    commands += [("XINFO", "STREAM", keys.parked(*place)) for place in places]
-    commands += [("XINFO", "STREAM", keys.dead(*place)) for place in places]
-    added = [_added(reply) for reply in await store.commands(commands)]
-    first, second = len(names), len(names) + len(places)
+    found = await figures(store, catalogue, lease)
+    names = [stream.stream for stream in found.streams if stream.length or stream.subscriptions]
+    ways = [(stream, row.name) for row in found.rows for stream in row.ways]
+    keys = [*(store.keys.events(name) for name in names), *(store.keys.parked(*way) for way in ways)]
+    keys += [store.keys.dead(*way) for way in ways]
+    added = [_added(reply) for reply in await store.commands([("XINFO", "STREAM", key) for key in keys])]
+    first, second = len(names), len(names) + len(ways)
     return Snapshot(
         at=time.monotonic(),
         moment=datetime.now(UTC),
-        streams=found,
+        figures=found,
         arrived=dict(zip(names, added[:first], strict=True)),
-        retried=dict(zip(places, added[first:second], strict=True)),
-        died=dict(zip(places, added[second:], strict=True)),
-        waiting=await oldest_waiting(store, streams),
-        consumers=await live_consumers(store, subscriptions, lease),
-        paused=await paused(store, subscriptions),
+        retried=dict(zip(ways, added[first:second], strict=True)),
+        died=dict(zip(ways, added[second:], strict=True)),
     )
 
 
 def _added(reply: Any) -> int:
     """Return how many entries a stream ever had; 0 for one that is not there."""
     if isinstance(reply, BaseException):
-        if "no such key" in str(reply).lower():
+        if is_spoilt(reply) or "no such key" in str(reply).lower():
             return 0
         checked([reply])
     fields = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))

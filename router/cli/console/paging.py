@@ -6,18 +6,22 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlencode
 
+from aiohttp import web
+
+from router.cli.console.site import Page
 from router.pages import moment_of, order_of
 
-__all__ = ["PAGE_SIZE", "Cursor", "Listed", "taken"]
+__all__ = ["PAGE_SIZE", "Cursor", "Listed", "list_page", "taken"]
 
 T = TypeVar("T")
 
 PAGE_SIZE = 50
 _PATIENCE = 5.0  # seconds for one page: a filter may fit nothing among millions
 _COUNT = re.compile(r"\d{1,6}")
-_ENTRY_ID = re.compile(r"\d{1,19}-\d{1,19}")
+_ENTRY_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,22 @@ async def taken(
     except TimeoutError:
         page.given_up = True
     return page
+
+
+def list_page(
+    page: Page,
+    template: str,
+    typed: Mapping[str, str],
+    cursor: Cursor,
+    listed: Listed[Any],
+    problem: str | None,
+    **values: Any,
+) -> web.Response:
+    """Return a page of a list by what was `typed` into its form; `problem` says what is wrong with that."""
+    following = listed.following and f"{page.request.path}?{urlencode({**typed, **listed.following})}"
+    common = {"typed": typed, "problem": problem, "entries": listed.items, "following": following}
+    more = {"is_first": cursor == Cursor(), "given_up": listed.given_up}
+    return page.answer(template, status=400 if problem else 200, **common, **more, **values)
 
 
 async def _after(items: AsyncIterator[T], cursor: Cursor, id_of: Callable[[T], str]) -> AsyncGenerator[T, None]:

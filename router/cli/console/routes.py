@@ -7,9 +7,10 @@ from aiohttp import web
 from router.cli.console.console import Console
 from router.cli.console.pages import (
     audit,
-    changes,
+    dead_letter_changes,
     dead_letters,
     events,
+    jobs,
     login,
     overview,
     quarantine,
@@ -28,7 +29,7 @@ _GET = {
     "/fragment/overview": overview.fragment,
     "/dead-letters": dead_letters.list_,
     "/dead-letter": dead_letters.show,
-    "/job": changes.job,
+    "/job": jobs.show,
     "/quarantine": quarantine.list_,
     "/quarantined": quarantine.show,
     "/events": events.list_,
@@ -38,9 +39,9 @@ _GET = {
 }
 _POST = {
     "/dead-letter": dead_letters.reveal,
-    "/dead-letters/preview": changes.preview,
-    "/dead-letters/change": changes.carry,
-    "/job/stop": changes.stop,
+    "/dead-letters/preview": dead_letter_changes.preview,
+    "/dead-letters/change": dead_letter_changes.carry,
+    "/job/stop": jobs.stop,
     "/quarantined": quarantine.reveal,
     "/quarantine/preview": quarantine_changes.preview,
     "/quarantine/change": quarantine_changes.carry,

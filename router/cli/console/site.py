@@ -31,6 +31,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_FORM = "application/x-www-form-urlencoded"
 _THEMES = ("auto", "light", "dark")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -109,11 +110,11 @@ async def _refused(page: Page, session: Session | None, *, is_open: bool) -> web
     request = page.request
     if request.method == "POST" and not _is_from_here(request):
         return page.problem("Not from here", "The form was sent by another site, or by a very old browser.", status=403)
-    if is_open:
-        return None
-    if session is None:
+    if not is_open and session is None:
         return _sign_in_first(request)
-    if request.method == "POST" and not hmac.compare_digest(await _csrf_of(request), session.csrf.encode()):
+    if request.method == "POST" and not await _is_readable(request):
+        return page.problem("Not readable", "This is no form as browsers send them.", status=400)
+    if request.method == "POST" and not is_open and not await _is_of(page.session, request):
         return page.problem("Too old", "The form is of another session: load its page again and repeat.", status=403)
     return None
 
@@ -125,8 +126,20 @@ def _is_from_here(request: web.Request) -> bool:
     return bool(origin) and urlsplit(origin).netloc == request.host and fetched == "same-origin"
 
 
-async def _csrf_of(request: web.Request) -> bytes:
-    return str((await request.post()).get("csrf", "")).encode()
+async def _is_readable(request: web.Request) -> bool:
+    """Read a form as our pages make them; other ways to write one are for strangers to make us work, or fail."""
+    if request.content_type != _FORM or (request.charset or "utf-8").lower() != "utf-8":
+        return False
+    try:
+        await request.post()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+async def _is_of(session: Session, request: web.Request) -> bool:
+    carried = str((await request.post()).get("csrf", ""))
+    return hmac.compare_digest(carried.encode(), session.csrf.encode())
 
 
 def _sign_in_first(request: web.Request) -> web.Response:

@@ -85,7 +85,7 @@ class Watch:
 
 
 def _between(before: Snapshot, now: Snapshot) -> Rates:
-    lag = sum(way.lag for _, way in now.ways())
+    lag = now.figures.total("lag")
     seconds = now.at - before.at
     if seconds > _GAP:
         return Rates(now.at, None, None, None, None, lag)

@@ -1,20 +1,22 @@
 """The dead letters: what went wrong how often, a list to choose from, and one letter with its story."""
 
+from collections.abc import Mapping
+from functools import partial
 from urllib.parse import urlencode
 
 from aiohttp import web
 
-from router import audit
-from router.cli.console.changing import key_of
-from router.cli.console.paging import Cursor, taken
-from router.cli.console.selection import Selection
+from router.cli.console.dlq_change import key_of
+from router.cli.console.dlq_form import Selection
+from router.cli.console.paging import Cursor, Listed, list_page, taken
 from router.cli.console.site import Page
 from router.cli.listing import first
+from router.cli.reveal import revealed
 from router.globs import short
 from router.redact import redacted
 from workers.dead_letters import DeadLetterEntry, DeadLetters
-from workers.fingerprints import ErrorGroup, grouped
-from workers.selector import Selector
+from workers.dead_selector import Selector
+from workers.error_groups import ErrorGroup, grouped
 
 __all__ = ["letter_url", "list_", "reveal", "show"]
 
@@ -32,12 +34,15 @@ async def list_(page: Page) -> web.StreamResponse:
     cursor = Cursor.of(query)
     listed = await taken(letters.newest(selector_of(selection)), cursor, lambda letter: letter.entry_id)
     groups = await _groups(letters, selection) if cursor == Cursor() and not selection.problem else None
-    following = listed.following and f"/dead-letters?{urlencode({**selection.typed, **listed.following})}"
-    return page.answer(
+    if selection.problem:
+        listed = Listed()
+    return list_page(
+        page,
         "dead_letters.html",
-        status=400 if selection.problem else 200,
-        selection=selection,
-        letters=[] if selection.problem else listed.items,
+        selection.typed,
+        cursor,
+        listed,
+        selection.problem,
         groups=groups or [],
         grouped=sum(group.count for group in groups or ()),
         most_grouped=_GROUPED,
@@ -45,10 +50,7 @@ async def list_(page: Page) -> web.StreamResponse:
         group_url=_group_url,
         letter_url=letter_url,
         pick_of=pick_of,
-        following=following,
-        is_first=cursor == Cursor(),
-        given_up=listed.given_up,
-        type_of=lambda stream: short(catalogue, stream),
+        type_of=partial(short, catalogue),
     )
 
 
@@ -64,8 +66,8 @@ async def reveal(page: Page) -> web.StreamResponse:
     if letter is None:
         return _not_there(page)
     subject = f"dead letter {letter.entry_id} of {letter.subscription} on {letter.stream}"
-    await audit.record(page.console.store, "reveal", subject=subject, matched=1, actor=page.session.actor)
-    return _whole(page, letter, raw=letter.raw.decode(errors="backslashreplace"))
+    raw = await revealed(page.console.store, letter.raw, subject=subject, actor=page.session.actor)
+    return _whole(page, letter, raw=raw)
 
 
 async def find(page: Page) -> DeadLetterEntry | None:
@@ -100,13 +102,9 @@ async def _groups(letters: DeadLetters, selection: Selection) -> list[ErrorGroup
     return (await grouped(first(letters.newest(selection.selector), _GROUPED)))[:_GROUPS]
 
 
-def _group_url(selection: Selection, group: ErrorGroup) -> str:
-    typed = {**selection.typed, "subscription": group.subscription, "event": group.stream}
-    if fingerprint := getattr(group, "fingerprint", ""):
-        typed["fingerprint"] = fingerprint
-    elif group.error:
-        typed["error"] = group.error
-    return f"/dead-letters?{urlencode(typed)}"
+def _group_url(typed: Mapping[str, str], group: ErrorGroup) -> str:
+    which = {"subscription": group.subscription, "event": group.stream, "fingerprint": group.fingerprint}
+    return f"/dead-letters?{urlencode({**typed, **which})}"
 
 
 def _whole(page: Page, letter: DeadLetterEntry, *, raw: str | None) -> web.Response:

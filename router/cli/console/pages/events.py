@@ -1,15 +1,16 @@
 """The events: what was received, and what became of one."""
 
+from functools import partial
 from urllib.parse import urlencode
 
 from aiohttp import web
 
-from router import audit
 from router.browse import Browser, EventFilter, StoredEvent
 from router.catalogue import UnknownStream
-from router.cli.console.paging import Cursor, Listed, taken
-from router.cli.console.selection import moment_in, streams_in
+from router.cli.console.forms import moment_in, streams_in, typed_in
+from router.cli.console.paging import Cursor, Listed, list_page, taken
 from router.cli.console.site import Page, go
+from router.cli.reveal import revealed
 from router.globs import short
 from router.redact import redacted
 from workers.life import life
@@ -28,8 +29,8 @@ async def list_(page: Page) -> web.StreamResponse:
     query, catalogue = page.request.query, page.console.catalogue
     if id_ := query.get("id", "").strip():
         return go("/event", id=id_)
-    typed = {name: query[name].strip() for name in FIELDS if query.get(name, "").strip()}
-    cursor, problem, listed = Cursor.of(query), None, Listed[StoredEvent]()
+    typed, cursor = typed_in(query, FIELDS), Cursor.of(query)
+    problem, listed = None, Listed[StoredEvent]()
     try:
         streams = streams_in(typed.get("event", "*"), catalogue)
         until = cursor.within(moment_in(typed, "until"))
@@ -39,17 +40,8 @@ async def list_(page: Page) -> web.StreamResponse:
     else:
         found = Browser(page.console.store, catalogue).newest(streams, wanted)
         listed = await taken(found, cursor, lambda stored: stored.entry_id)
-    return page.answer(
-        "events.html",
-        status=400 if problem else 200,
-        typed=typed,
-        problem=problem,
-        entries=listed.items,
-        following=listed.following and f"/events?{urlencode({**typed, **listed.following})}",
-        is_first=cursor == Cursor(),
-        given_up=listed.given_up,
-        type_of=lambda stream: short(catalogue, stream),
-    )
+    type_of = partial(short, catalogue)
+    return list_page(page, "events.html", typed, cursor, listed, problem, type_of=type_of)
 
 
 async def show(page: Page) -> web.StreamResponse:
@@ -64,8 +56,8 @@ async def reveal(page: Page) -> web.StreamResponse:
     if stored is None or stored.event is None:
         return _not_there(page)
     subject = f"event {stored.event.id} of {stored.stream}"
-    await audit.record(page.console.store, "reveal", subject=subject, matched=1, actor=page.session.actor)
-    return await _whole(page, stored, raw=stored.event.raw.decode(errors="backslashreplace"))
+    raw = await revealed(page.console.store, stored.event.raw, subject=subject, actor=page.session.actor)
+    return await _whole(page, stored, raw=raw)
 
 
 async def _find(page: Page) -> StoredEvent | None:
@@ -83,7 +75,7 @@ async def _whole(page: Page, stored: StoredEvent, *, raw: str | None = None) -> 
         event=event,
         stream=stored.stream,
         type_name=short(console.catalogue, stored.stream),
-        life=await life(console.store, console.catalogue, stored),
+        life=await life(console.store, stored),
         facts=[(name.replace("_", " "), value) for name, value in facts if value is not None],
         extra=sorted(event.extra),
         url=f"/event?{urlencode({'id': event.id})}",

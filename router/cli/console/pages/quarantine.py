@@ -1,30 +1,24 @@
 """The quarantine: what was signed, but could not be understood."""
 
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
 
 from config.errors import ConfigError
-from router import audit
-from router.browse import Quarantined
-from router.cli.console.paging import Cursor, Listed, taken
-from router.cli.console.selection import moment_in
+from router.cli.console.forms import moment_in, typed_in
+from router.cli.console.paging import Cursor, Listed, list_page, taken
 from router.cli.console.site import Page
-from router.quarantine import Quarantine, QuarantineSelector
+from router.cli.reveal import revealed
+from router.criteria import Ids
+from router.quarantine import Quarantine
+from router.quarantined import Quarantined, QuarantineSelector
 from router.redact import redacted
-from router.selection import Ids
 
-__all__ = ["FIELDS", "entry_url", "list_", "reveal", "selector_of", "show", "typed_in"]
+__all__ = ["FIELDS", "entry_url", "list_", "reveal", "selector_of", "show"]
 
 FIELDS = ("publisher", "text", "since", "until", "id")
 """The names of the fields of the form; an id is of one entry."""
-
-
-def typed_in(query: Mapping[str, Any]) -> dict[str, str]:
-    """Return what was typed into the fields."""
-    return {name: str(query[name]).strip() for name in FIELDS if str(query.get(name, "")).strip()}
 
 
 def selector_of(page: Page, typed: Mapping[str, str]) -> QuarantineSelector:
@@ -40,7 +34,7 @@ def selector_of(page: Page, typed: Mapping[str, str]) -> QuarantineSelector:
 async def list_(page: Page) -> web.StreamResponse:
     """List what was quarantined, newest first."""
     query, catalogue = page.request.query, page.console.catalogue
-    typed, cursor = typed_in(query), Cursor.of(query)
+    typed, cursor = typed_in(query, FIELDS), Cursor.of(query)
     problem, listed = None, Listed[Quarantined]()
     try:
         selector = selector_of(page, typed)
@@ -49,17 +43,9 @@ async def list_(page: Page) -> web.StreamResponse:
     else:
         found = Quarantine(page.console.store, catalogue).newest(selector)
         listed = await taken(found, cursor, lambda entry: entry.entry_id)
-    return page.answer(
-        "quarantine.html",
-        status=400 if problem else 200,
-        typed=typed,
-        problem=problem,
-        publishers=list(catalogue.publishers),
-        entries=listed.items,
-        entry_url=entry_url,
-        following=listed.following and f"/quarantine?{urlencode({**typed, **listed.following})}",
-        is_first=cursor == Cursor(),
-        given_up=listed.given_up,
+    publishers = list(catalogue.publishers)
+    return list_page(
+        page, "quarantine.html", typed, cursor, listed, problem, publishers=publishers, entry_url=entry_url
     )
 
 
@@ -75,8 +61,8 @@ async def reveal(page: Page) -> web.StreamResponse:
     if found is None:
         return _not_there(page)
     subject = f"quarantined {found.entry_id} of {found.publisher}"
-    await audit.record(page.console.store, "reveal", subject=subject, matched=1, actor=page.session.actor)
-    return _whole(page, found, raw=found.raw.decode(errors="backslashreplace"))
+    raw = await revealed(page.console.store, found.raw, subject=subject, actor=page.session.actor)
+    return _whole(page, found, raw=raw)
 
 
 def entry_url(found: Quarantined) -> str:
@@ -85,7 +71,7 @@ def entry_url(found: Quarantined) -> str:
 
 
 async def _find(page: Page) -> Quarantined | None:
-    typed = typed_in(page.request.query)
+    typed = typed_in(page.request.query, FIELDS)
     if not {"publisher", "id"} <= typed.keys() or typed["publisher"] not in page.console.catalogue.publishers:
         return None
     selector = QuarantineSelector(frozenset([typed["publisher"]]), ids=Ids.of([typed["id"]]))

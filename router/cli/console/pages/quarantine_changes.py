@@ -6,15 +6,16 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from config.errors import ConfigError
-from router.cli.console.jobs import Job
-from router.cli.console.pages.quarantine import FIELDS, entry_url, selector_of, typed_in
-from router.cli.console.quarantine_changing import DONE, Change, carry_out, previewed
-from router.cli.console.site import Page, go
-from router.quarantine import QuarantineSelector
+from router.cli.console.change import previewed
+from router.cli.console.forms import line_in, typed_in
+from router.cli.console.pages.jobs import begin
+from router.cli.console.pages.quarantine import FIELDS, entry_url, selector_of
+from router.cli.console.quarantine_change import QuarantineChange
+from router.cli.console.site import Page
+from router.quarantined import QuarantineSelector
 
 __all__ = ["carry", "preview"]
 
-_PATIENCE = 1.5  # seconds to wait for a short change, so that its page says how it ended
 _REASON = 500  # characters
 
 
@@ -25,8 +26,8 @@ async def preview(page: Page) -> web.StreamResponse:
         selector = _meant(page, sent)
     except (ValueError, OverflowError, ConfigError) as error:
         return page.problem("That is not clear", str(error), status=400)
-    seen = await previewed(page.console.store, page.console.catalogue, selector)
-    typed = typed_in(sent)
+    seen = await previewed(_change(page, sent, selector))
+    typed = typed_in(sent, FIELDS)
     return page.answer(
         "quarantine_preview.html",
         verb=sent["verb"],
@@ -46,24 +47,21 @@ async def carry(page: Page) -> web.StreamResponse:
         selector = _meant(page, sent)
     except (ValueError, OverflowError, ConfigError) as error:
         return page.problem("That is not clear", str(error), status=400)
-    console, actor = page.console, page.session.actor
-    change = Change(sent["verb"], selector, " ".join(sent.get("reason", "").split())[:_REASON])
-    title = f"{change.verb.capitalize()} what is quarantined"
+    title = f"{sent['verb'].capitalize()} what is quarantined"
+    return await begin(page, _change(page, sent, selector), title=title, back="/quarantine")
+
+
+def _change(page: Page, sent: Mapping[str, str], selector: QuarantineSelector) -> QuarantineChange:
+    console, reason = page.console, line_in(sent, "reason", _REASON)
     limits = console.settings.ingress
-    started = console.jobs.start(
-        Job(title=title, done=DONE[change.verb], back="/quarantine"),
-        lambda job: carry_out(console.store, console.catalogue, limits, change, actor, job),
-    )
-    await console.jobs.settle(started, _PATIENCE)
-    console.watch.forget()
-    return go("/job", id=started.id)
+    return QuarantineChange(console.store, console.catalogue, limits, sent["verb"], selector, reason=reason)
 
 
 def _meant(page: Page, sent: Mapping[str, str]) -> QuarantineSelector:
     """Return what a form selects; raises ValueError where that is not clear."""
-    if sent.get("verb") not in DONE:
+    if sent.get("verb") not in QuarantineChange.done:
         raise ValueError("Choose whether to retry or to purge.")
-    selector = selector_of(page, typed_in(sent))
+    selector = selector_of(page, typed_in(sent, FIELDS))
     if sent["verb"] == "purge" and selector.is_empty:
         raise ValueError("Purging takes a filter: it never removes everything.")
     return selector

@@ -1,15 +1,16 @@
 """The subscriptions: how far each is, who works for it, and whether it is held."""
 
+from functools import partial
 from urllib.parse import quote
 
 from aiohttp import web
 
 from router import audit
-from router.cli.console.pages.overview import rows
+from router.cli.console.forms import line_in
 from router.cli.console.site import Page, go
 from router.cli.output import stamp
 from router.globs import short
-from workers import pausing
+from workers import pauses
 
 __all__ = ["LASTING", "list_", "pause", "resume"]
 
@@ -21,14 +22,13 @@ _REASON = 200  # characters
 
 async def list_(page: Page) -> web.StreamResponse:
     """List the subscriptions with each of their streams."""
-    watch, catalogue = page.console.watch, page.console.catalogue
-    snapshot = await watch.look()
+    catalogue, found = page.console.catalogue, (await page.console.watch.look()).figures
     return page.answer(
         "subscriptions.html",
-        subscriptions=rows(snapshot, dict(watch.by_subscription())),
-        waiting=snapshot.waiting,
+        subscriptions=found.rows,
+        waiting=found.oldest,
         lasting=LASTING,
-        type_of=lambda stream: short(catalogue, stream),
+        type_of=partial(short, catalogue),
     )
 
 
@@ -38,8 +38,8 @@ async def pause(page: Page) -> web.StreamResponse:
     name, lasting, store = sent.get("name", ""), sent.get("lasting", ""), page.console.store
     if lasting not in LASTING or not await _is_known(page, name):
         return page.problem("That is not clear", "There is no such subscription, or no such time.", status=400)
-    reason = " ".join(sent.get("reason", "").split())[:_REASON]
-    made = await pausing.pause(store, name, float(lasting) if lasting else None, by=page.session.actor, reason=reason)
+    reason = line_in(sent, "reason", _REASON)
+    made = await pauses.pause(store, name, float(lasting) if lasting else None, by=page.session.actor, reason=reason)
     until = {"until": stamp(made.until)} if made.until else None
     await _note(page, "subscriptions pause", name, until, reason)
     return go(f"/subscriptions#{quote(name)}")
@@ -48,15 +48,15 @@ async def pause(page: Page) -> web.StreamResponse:
 async def resume(page: Page) -> web.StreamResponse:
     """Let the workers of a subscription go on."""
     name = str((await page.request.post()).get("name", ""))
-    if name not in await pausing.paused(page.console.store, [name]):
+    if name not in await pauses.paused(page.console.store, [name]):
         return page.problem("Not paused", "The subscription is not paused any more.", status=400)
-    await pausing.resume(page.console.store, name, by=page.session.actor)
+    await pauses.resume(page.console.store, name, by=page.session.actor)
     await _note(page, "subscriptions resume", name)
     return go(f"/subscriptions#{quote(name)}")
 
 
 async def _is_known(page: Page, name: str) -> bool:
-    return any(way.name == name for _, way in (await page.console.watch.look()).ways())
+    return any(row.name == name for row in (await page.console.watch.look()).figures.rows)
 
 
 async def _note(

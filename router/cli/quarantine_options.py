@@ -1,7 +1,6 @@
 """The options that select quarantined bodies, the same for every command that works on them."""
 
 import re
-import sys
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
@@ -12,13 +11,13 @@ from config.errors import ConfigError
 from config.sources import load_settings
 from router.catalogue import Catalogue
 from router.cli.completing import publishers
-from router.quarantine import QuarantineSelector
-from router.selection import Ids
+from router.cli.options import STDIN, ids_on_stdin
+from router.criteria import Ids
+from router.quarantined import QuarantineSelector
 from router.shortened import SHORTENED
 
 __all__ = ["Publisher", "Text", "What", "selector_of"]
 
-_STDIN = "-"
 _ID = re.compile(rf"\d{{1,19}}-\d{{1,19}}|sha256:.*|.*{SHORTENED}.*")
 
 What = Annotated[
@@ -45,12 +44,10 @@ def selector_of(
     """Return the selector that a command line means; raises ConfigError for a publisher that there is none of."""
     given = list(what or ())
     ids = [argument for argument in given if _ID.fullmatch(argument)]
-    slugs = [argument for argument in given if argument != _STDIN and argument not in ids]
+    slugs = [argument for argument in given if argument != STDIN and argument not in ids]
     slugs += [publisher] if publisher is not None else []
-    if _STDIN in given:
-        ids += sys.stdin.read().split()
-        if not ids:  # an empty list of ids must not select everything
-            raise typer.BadParameter("no ids on stdin")
+    if STDIN in given:
+        ids += ids_on_stdin()
     _check(slugs)
     return QuarantineSelector(frozenset(slugs), text, Ids.of(ids), since, until)
 

@@ -3,14 +3,16 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from router.pages import Span, order_of
 from router.shortened import SHORTENED, is_short_for
 
-__all__ = ["Ids", "within"]
+__all__ = ["Ids", "parse_moment", "within"]
 
-_ENTRY_ID = re.compile(r"\d{1,19}-\d{1,19}")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_AGO = re.compile(r"(\d{1,5})([smhdw])")
+_ENTRY_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +49,18 @@ class Ids:
 def within(moment: datetime, since: datetime | None, until: datetime | None) -> bool:
     """Return whether a time is between two others, both included; None is no bound."""
     return (since is None or since <= moment) and (until is None or moment <= until)
+
+
+def parse_moment(text: str, now: datetime) -> datetime:
+    """Return the time meant by `15m`, `2h`, `3d` (so long before `now`) or an ISO date or time, UTC unless it says.
+
+    Raises ValueError saying what is allowed.
+    """
+    text = text.strip()
+    if ago := _AGO.fullmatch(text):
+        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no time: write 15m, 2h, 3d, or 2025-10-30T15:05:57Z") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -1,5 +1,6 @@
 """Pauses, as the store keeps them."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ from support.waiting import eventually
 
 from router import scripts
 from router.store import Store, StoreUnavailable
-from workers.pausing import confirm, confirmed, pause, paused, resume
+from workers.pauses import confirm, confirmed, pause, paused, resume
 from workers.removal import remove_subscription
 
 
@@ -69,6 +70,14 @@ async def test_confirmations(store: Store) -> None:
     assert await store.client.ttl(store.keys.halted("sync")) > 0
 
 
+async def test_words_of_any_bytes(store: Store) -> None:
+    """A reason that is no text, as an argument of a command may be, pauses all the same, and can be shown."""
+    made = await pause(store, "sync", None, by="ann", reason="caf\udce9")
+    assert await paused(store, ["sync"]) == {"sync": made}
+    assert made.reason == "caf\\udce9"
+    await resume(store, "sync", by="ann", reason="caf\udce9")
+
+
 async def test_a_removed_subscription_is_not_paused(store: Store) -> None:
     """One that is made again under the name of one that was removed begins without its pause."""
     await put_group(store, "sync")
@@ -114,3 +123,16 @@ async def test_store_away(store: Store, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(store, "commands", away)
     with pytest.raises(StoreUnavailable):
         await paused(store, ["sync"])
+
+
+async def test_a_pause_that_ends_while_it_is_asked_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pause that expires between the two questions is over; it is none without an end, which nobody would look at."""
+    await pause(store, "sync", 60, by="ann")
+    commands = store.commands
+
+    async def expired(asked: Sequence[Any]) -> list[Any]:
+        replies = await commands(asked)
+        return [-2 if one[0] == "PTTL" else reply for one, reply in zip(asked, replies, strict=True)]
+
+    monkeypatch.setattr(store, "commands", expired)
+    assert await paused(store, ["sync"]) == {}

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from support.cli import Cli
 from support.filling import CUSTOMERS, put_dead, put_group
+from support.waiting import eventually
 
-from router.cli.pace import Pacer
+from router.cli.pacer import Pacer
 from router.store import Store
 from workers.dead_letters import DeadLetters, Result
 
@@ -42,7 +43,8 @@ def test_an_interrupted_change_is_audited(many: Cli, monkeypatch: pytest.MonkeyP
     async def interrupted(self: DeadLetters, letters: Any, reason: str = "") -> Result:
         result = await replay(self, letters, reason)
         os.kill(os.getpid(), sent)
-        await asyncio.sleep(0.2)  # a batch that is under way is finished, and counted
+        # The batch that is under way is finished, and counted.
+        await eventually(lambda: any(task.cancelling() for task in asyncio.all_tasks()))
         return result
 
     async def counted(self: DeadLetters, letters: Any, reason: str = "") -> Result:
@@ -82,7 +84,7 @@ def test_a_change_that_fails_is_audited(many: Cli, monkeypatch: pytest.MonkeyPat
 
 def test_ctrl_c_at_the_question(many: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C instead of an answer ends the command at once, and nothing is changed."""
-    monkeypatch.setattr("router.cli.changing._is_asked", lambda: True)
+    monkeypatch.setattr("router.cli.asking._is_asked", lambda: True)
 
     def asked(*_: Any, **__: Any) -> bool:
         signal.raise_signal(signal.SIGINT)
@@ -133,7 +135,7 @@ async def test_a_rate_is_kept_over_long_runs(monkeypatch: pytest.MonkeyPatch) ->
         now[0] += seconds + 0.001
 
     monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now[0], raising=False)
-    monkeypatch.setattr("router.cli.pace.asyncio.sleep", sleep)
+    monkeypatch.setattr("router.cli.pacer.asyncio.sleep", sleep)
     pacer = Pacer(5000.0)
     for _ in range(10_000):
         await pacer.take(100)

@@ -12,10 +12,10 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-__all__ = ["Timing", "Timings"]
+__all__ = ["FastHistogram", "HistogramChild"]
 
 
-class Timing:
+class HistogramChild:
     """Counts of how long things took, by upper bounds in seconds."""
 
     __slots__ = ("_bounds", "_counts", "_sum")
@@ -36,7 +36,7 @@ class Timing:
         family.add_metric(labels, list(zip(bounds, accumulate(self._counts), strict=True)), self._sum)
 
 
-class Timings(Collector):
+class FastHistogram(Collector):
     """A histogram `name` with the given labels, told apart by their values."""
 
     def __init__(
@@ -46,16 +46,16 @@ class Timings(Collector):
         self._documentation = documentation
         self._bounds = bounds
         self._labels = labels
-        self._timings: dict[tuple[str, ...], Timing] = {}
+        self._children: dict[tuple[str, ...], HistogramChild] = {}
         registry.register(self)
 
-    def labels(self, *values: str) -> Timing:
+    def labels(self, *values: str) -> HistogramChild:
         """Return what counts for these values of the labels, to be kept by who feeds it."""
-        return self._timings.setdefault(values, Timing(self._bounds))
+        return self._children.setdefault(values, HistogramChild(self._bounds))
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """Yield the histogram, for Prometheus."""
         family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
-        for values, timing in self._timings.items():
-            timing.add_to(family, values)
+        for values, child in self._children.items():
+            child.add_to(family, values)
         yield family

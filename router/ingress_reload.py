@@ -1,4 +1,4 @@
-"""Who may send to ingress: opened at its start and again at each reload, and told in its log and its metrics."""
+"""What ingress takes over at a reload, who may send, as its log and its metrics tell it from its start on."""
 
 import time
 
@@ -11,12 +11,12 @@ from router.catalogue import Catalogue
 from router.ingress import Ingress
 from router.secrets import secrets_of
 
-__all__ = ["Doors", "report_doors"]
+__all__ = ["IngressReload", "report_unsecured"]
 
 _log = logs.get("ingress")
 
 
-class Doors:
+class IngressReload:
     """Lets a running ingress take over other publishers, secrets and networks."""
 
     def __init__(self, ingress: Ingress, settings: Settings, catalogue: Catalogue, registry: CollectorRegistry) -> None:
@@ -43,7 +43,7 @@ class Doors:
             if generated and not settings.allows_unsigned(slug) and not secrets_of(settings, slug):
                 raise ConfigError(f"the generated secret of {slug} is gone; put it back, or start again without it")
         self._ingress.reload(settings, catalogue)
-        report_doors(settings, catalogue)
+        report_unsecured(settings, catalogue)
         self._tell(settings, catalogue)
 
     def reloaded(self, went_well: bool) -> None:  # noqa: FBT001 - what `Reload` tells
@@ -59,7 +59,7 @@ class Doors:
         self._read_at.set(time.time())
 
 
-def report_doors(settings: Settings, catalogue: Catalogue) -> None:
+def report_unsecured(settings: Settings, catalogue: Catalogue) -> None:
     """Say at every start and reload which publishers accept anything, and which accept nothing."""
     for slug in catalogue.publishers:
         if settings.allows_unsigned(slug):

@@ -1,26 +1,23 @@
 """Changing what is stored: count what is meant, ask, go, and leave an audit line that says who did what and why."""
 
 import asyncio
-import signal
 import sys
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-import typer
-
-from router.cli.auditing import audited
-from router.cli.exits import NothingMatched, complain, usage
+from router.cli.asking import ask
+from router.cli.audited import audited
+from router.cli.batches import batches
+from router.cli.exits import NothingMatched, complain
 from router.cli.order import Order
 from router.cli.output import number_of, progress
-from router.cli.pace import Pacer
 from router.cli.runtime import Session
 from router.cli.table import Column, print_table
 
-__all__ = ["SAMPLE", "Meant", "Work", "change", "confirm", "counted"]
+__all__ = ["SAMPLE", "Meant", "Work", "change", "confirm", "counted", "show_sample"]
 
 T = TypeVar("T")
 
@@ -93,9 +90,7 @@ async def change(session: Session, order: Order, work: Work[T]) -> tuple[int, Co
 
 
 async def _carry_out(order: Order, work: Work[T], counts: Counter[str], advance: Callable[[int], None]) -> None:
-    pacer = Pacer(order.rate)
-    async for batch in _batches(work.items(), order.batch):
-        await pacer.take(len(batch))
+    async for batch in batches(work.items(), order.rate):
         await _counted_in(counts, work.apply(batch))
         advance(len(batch))
 
@@ -111,20 +106,15 @@ async def _counted_in(counts: Counter[str], step: Coroutine[Any, Any, Counter[st
             counts.update(task.result())
 
 
-async def _batches(items: AsyncIterator[T], size: int) -> AsyncIterator[list[T]]:
-    batch: list[T] = []
-    async for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def show_sample(what: str, number: int, columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
+    """Say what is meant, and show the first few of them."""
+    complain(f"{what}{', such as' if number > len(rows) else ''}:")
+    print_table(columns, rows, file=sys.stderr)
 
 
 def _show(order: Order, work: Work[T], meant: Meant[T]) -> None:
-    complain(f"{order.verb} {_which(order, meant.number)}{', such as' * (meant.number > len(meant.sample))}:")
-    print_table(work.columns, map(work.row, meant.sample), file=sys.stderr)
+    what = f"{order.verb} {_which(order, meant.number)}"
+    show_sample(what, meant.number, work.columns, [work.row(item) for item in meant.sample])
 
 
 def _which(order: Order, number: int) -> str:
@@ -139,24 +129,5 @@ def confirm(order: Order, number: int, show: Callable[[], None]) -> None:
     if order.yes:
         return
     show()
-    if not _is_asked():
-        usage(f"add --yes to {order.verb} {'it' if number == 1 else f'these {number}'}")
-    with _ctrl_c():
-        typer.confirm(f"{order.verb} {number_of(number, order.noun)}?", abort=True, err=True)
-
-
-@contextmanager
-def _ctrl_c() -> Iterator[None]:
-    """Have Ctrl-C end a question: the event loop, which sees to it otherwise, does not run meanwhile."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise typer.Abort from None
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _is_asked() -> bool:
-    """Return whether somebody is there to be asked."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
+    otherwise = f"add --yes to {order.verb} {'it' if number == 1 else f'these {number}'}"
+    ask(f"{order.verb} {number_of(number, order.noun)}?", otherwise)

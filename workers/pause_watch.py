@@ -11,17 +11,17 @@ from redis.exceptions import ResponseError
 from router.backoff import Backoff
 from router.store import STORE_ERRORS, StoreUnavailable
 from workers.context import Context
-from workers.pausing import Pause, confirm, paused
+from workers.pauses import Pause, confirm, paused
 from workers.read_connection import ReadConnection
 
-__all__ = ["Halting"]
+__all__ = ["PauseWatch"]
 
 _BLOCK = 15.0
 """Seconds to wait for word before looking: the store may have forgotten the pause, or the connection died silently."""
 _LEAST = 0.001
 
 
-class Halting:
+class PauseWatch:
     """Calls `hold` once the subscription is paused, and `go_on` once it is no longer; `pause` is what holds now.
 
     `hold` returns when nothing is taken on any more; then the pause is confirmed. While the store is away a pause

@@ -1,21 +1,17 @@
 """Which dead letters are meant: one grammar for every command that reads or changes them."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
+from router.criteria import Ids, within
 from router.globs import fits
 from router.pages import Span
-from router.selection import Ids, within
 from workers.dead_entry import DeadLetterEntry
 
-__all__ = ["Selector", "parse_moment"]
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_AGO = re.compile(r"(\d{1,5})([smhdw])")
+__all__ = ["Selector"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +99,3 @@ def _is_class(name: str, glob: str) -> bool:
     """Compare a class by its qualified name (`Client.Timeout`) and by the last part of it."""
     lower, glob = name.lower(), glob.lower()
     return fnmatchcase(lower, glob) or fnmatchcase(lower.rpartition(".")[2], glob)
-
-
-def parse_moment(text: str, now: datetime) -> datetime:
-    """Return the time meant by `15m`, `2h`, `3d` (so long before `now`) or an ISO date or time, UTC unless it says.
-
-    Raises ValueError saying what is allowed.
-    """
-    text = text.strip()
-    if ago := _AGO.fullmatch(text):
-        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is no time: write 15m, 2h, 3d, or 2025-10-30T15:05:57Z") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

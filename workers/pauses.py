@@ -11,11 +11,14 @@ from typing import Any
 from router import scripts
 from router.keys import Keys
 from router.pages import checked, moment_of
+from router.spoilt import forgiven
 from router.store import Store
 
 __all__ = ["Pause", "confirm", "confirmed", "pause", "paused", "resume"]
 
 _KEPT = 86_400  # seconds that a worker's confirmation is kept
+_GONE = -2  # what PTTL says of a key that is not there
+_LONGEST = 100 * 365 * 86_400_000  # milliseconds that are told of an end: a hand may have set one beyond all calendars
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,8 @@ class Pause:
 async def paused(store: Store, names: Sequence[str]) -> dict[str, Pause]:
     """Return the pauses of those subscriptions that are paused; one round trip. Raises StoreUnavailable."""
     commands = [command for name in names for command in _questions(store.keys.pause(name))]
-    replies = checked(await store.commands(commands) if commands else [])
+    replies = await store.commands(commands) if commands else []
+    replies = checked(forgiven(replies, [key for _, key, *_ in commands], []))
     found = zip(names, replies[::2], replies[1::2], strict=True)
     pauses = {name: _read(entries, remaining) for name, entries, remaining in found}
     return {name: pause for name, pause in pauses.items() if pause is not None}
@@ -52,6 +56,7 @@ async def paused(store: Store, names: Sequence[str]) -> dict[str, Pause]:
 async def pause(store: Store, name: str, seconds: float | None, *, by: str, reason: str = "") -> Pause:
     """Pause a subscription, for so long or until it is resumed; in place of a pause that it has. Raises redis-py's."""
     milliseconds = 0 if seconds is None else max(1, int(seconds * 1000))
+    by, reason = _sendable(by), _sendable(reason)
     entry_id = await store.call(scripts.pause(*_keys(store.keys, name), "pause", milliseconds, by, reason))
     since = moment_of(entry_id)
     until = None if seconds is None else since + timedelta(milliseconds=milliseconds)
@@ -60,6 +65,7 @@ async def pause(store: Store, name: str, seconds: float | None, *, by: str, reas
 
 async def resume(store: Store, name: str, *, by: str, reason: str = "") -> None:
     """End the pause of a subscription; raises what redis-py raises."""
+    by, reason = _sendable(by), _sendable(reason)
     await store.call(scripts.pause(*_keys(store.keys, name), "resume", 0, by, reason))
 
 
@@ -72,7 +78,14 @@ async def confirm(store: Store, name: str, consumer: str, pause: Pause) -> None:
 async def confirmed(store: Store, name: str, pause: Pause) -> set[str]:
     """Return the consumers that have confirmed this pause."""
     (found,) = checked(await store.commands([("HGETALL", store.keys.halted(name))]))
-    return {who.decode(errors="replace") for who, entry_id in found.items() if entry_id.decode() == pause.entry_id}
+    return {
+        who.decode(errors="backslashreplace") for who, entry_id in found.items() if entry_id == pause.entry_id.encode()
+    }
+
+
+def _sendable(words: str) -> str:
+    """Return words as text that can be sent and printed: an argument of a command may be any bytes."""
+    return words.encode(errors="backslashreplace").decode()
 
 
 def _keys(keys: Keys, name: str) -> tuple[str, str]:
@@ -84,9 +97,10 @@ def _questions(key: str) -> list[tuple[Any, ...]]:
 
 
 def _read(entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]], remaining: int) -> Pause | None:
-    if not entries or entries[0][1].get(b"verb") != b"pause":
+    # A key may expire between the two questions: then there was an entry, and is none.
+    if not entries or remaining == _GONE or entries[0][1].get(b"verb") != b"pause":
         return None
     entry_id, fields = entries[0]
-    until = datetime.now(UTC) + timedelta(milliseconds=remaining) if remaining >= 0 else None
+    until = datetime.now(UTC) + timedelta(milliseconds=min(remaining, _LONGEST)) if remaining >= 0 else None
     by, reason = (fields.get(name, b"").decode(errors="replace") for name in (b"by", b"reason"))
     return Pause(entry_id.decode(), moment_of(entry_id), until, by, reason)

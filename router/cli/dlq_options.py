@@ -2,10 +2,8 @@
 
 import inspect
 import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -13,27 +11,15 @@ import typer
 from config.sources import load_settings
 from router.catalogue import UNLISTED, Catalogue
 from router.cli.completing import event_types, fingerprints, subscriptions
+from router.cli.options import STDIN, Since, Until, ids_on_stdin
 from router.globs import is_glob, named, select
-from workers.folding import FINGERPRINT
-from workers.selector import Selector, parse_moment
+from workers.dead_selector import Selector
+from workers.fingerprint import FINGERPRINT
 
-__all__ = ["Reveal", "Since", "Until", "What", "names_events", "narrowed", "selecting"]
+__all__ = ["What", "names_events", "narrowed", "selecting"]
 
-_STDIN = "-"
 _FINGERPRINT = re.compile(rf"[0-9a-fA-F]{{{FINGERPRINT}}}")
 
-
-def _moment(text: str) -> datetime:
-    try:
-        return parse_moment(text, datetime.now(UTC))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
-Since = Annotated[
-    datetime | None, typer.Option(parser=_moment, metavar="TIME", help="From then on: 15m, 2h, 3d, or an ISO time.")
-]
-Until = Annotated[datetime | None, typer.Option(parser=_moment, metavar="TIME", help="Until then, likewise.")]
 
 What = Annotated[
     list[str] | None,
@@ -43,8 +29,6 @@ What = Annotated[
         autocompletion=event_types,
     ),
 ]
-
-Reveal = Annotated[bool, typer.Option("--reveal", help="Show the values of the body too; the audit says that you did.")]
 
 
 def _selector(
@@ -122,13 +106,11 @@ def narrowed(selector: Selector, arguments: Sequence[str] | None) -> Selector:
         return selector
     catalogue = Catalogue.for_settings(load_settings())
     events = [argument for argument in arguments if _is_event(catalogue, argument)]
-    ids = [argument for argument in arguments if argument not in (*events, _STDIN)]
+    ids = [argument for argument in arguments if argument not in (*events, STDIN)]
     if events and selector.events is not None:
         raise typer.BadParameter("name events as arguments or with --event, not both")
-    if _STDIN in arguments:
-        ids += sys.stdin.read().split()
-        if not ids:  # an empty list of ids must not select everything
-            raise typer.BadParameter("no ids on stdin")
+    if STDIN in arguments:
+        ids += ids_on_stdin()
     return replace(selector, events=_events(catalogue, events) if events else selector.events).narrowed(*ids)
 
 

@@ -22,7 +22,7 @@ from workers import Delivery, Retry, Subscription
 from workers.consumer import Consumer
 from workers.metrics import WorkerMetrics
 from workers.overview import overview
-from workers.pausing import Pause, confirmed, pause, resume
+from workers.pauses import Pause, confirmed, pause, resume
 
 
 class House:
@@ -225,7 +225,7 @@ async def test_the_work_of_a_dead_worker_is_taken_over(house: House) -> None:
 
 async def test_a_store_that_forgets_the_pause(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """With its key, as after a flush, a pause is over: nobody could end it otherwise."""
-    monkeypatch.setattr("workers.halting._BLOCK", 0.1)
+    monkeypatch.setattr("workers.pause_watch._BLOCK", 0.1)
     await house.work()
     made = await house.pause("w1")
     await put_events(house.store, "e1")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from workers.dead_entry import DeadLetterEntry
-from workers.folding import fingerprint_of, fold_message
+from workers.fingerprint import fingerprint_of, fold_message
 
 __all__ = ["ErrorGroup", "fold_message", "grouped"]
 

@@ -1,21 +1,23 @@
-"""Changing dead letters: a look at what is meant, a yes, and how far it is."""
+"""Changing dead letters: a look at what is meant, and a yes."""
 
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
 
-from router.cli.console.changing import DONE, Order, Picked, carry_out, previewed
-from router.cli.console.jobs import Job
+from router.cli.console.change import previewed
+from router.cli.console.dlq_change import DeadLetterChange, Picked
+from router.cli.console.dlq_form import FIELDS, Selection
+from router.cli.console.forms import line_in
 from router.cli.console.pages.dead_letters import letter_url, pick_of
-from router.cli.console.selection import FIELDS, Selection
-from router.cli.console.site import Page, go
+from router.cli.console.pages.jobs import begin
+from router.cli.console.site import Page
 from router.globs import short
 from workers.liveness import live_consumers
 
-__all__ = ["carry", "job", "preview", "stop"]
+__all__ = ["carry", "preview"]
 
-_PATIENCE = 1.5  # seconds to wait for a short change, so that its page says how it ended
 _REASON = 500  # characters
 _FASTEST = 100_000.0
 
@@ -28,12 +30,12 @@ async def preview(page: Page) -> web.StreamResponse:
     if problem := _problem(sent, selection, picked):
         return page.problem("That is not clear", problem, status=400)
     console = page.console
-    order = Order(str(sent["verb"]), selection.selector, picked).narrowed()
-    seen = await previewed(console.store, console.catalogue, order)
-    alive = await live_consumers(console.store, sorted(seen.subscriptions), console.settings.workers.lease)
+    change = DeadLetterChange(console.store, console.catalogue, str(sent["verb"]), selection.selector, picked)
+    seen = await previewed(change)
+    alive = await live_consumers(console.store, sorted(change.subscriptions), console.settings.workers.lease)
     return page.answer(
         "preview.html",
-        verb=order.verb,
+        verb=change.verb,
         seen=seen,
         selection=selection,
         picks=sorted(" ".join(pick) for pick in picked),
@@ -43,7 +45,7 @@ async def preview(page: Page) -> web.StreamResponse:
         back=f"/dead-letters?{urlencode(selection.typed)}",
         letter_url=letter_url,
         pick_of=pick_of,
-        type_of=lambda stream: short(console.catalogue, stream),
+        type_of=partial(short, console.catalogue),
     )
 
 
@@ -52,35 +54,16 @@ async def carry(page: Page) -> web.StreamResponse:
     sent = await page.request.post()
     selection = Selection.of(sent, page.console.catalogue)
     picked = _picked(sent)
+    if problem := _problem(sent, selection, picked):
+        return page.problem("That is not clear", problem, status=400)
     try:
-        if problem := _problem(sent, selection, picked):
-            return page.problem("That is not clear", problem, status=400)
-        order = Order(str(sent["verb"]), selection.selector, picked, _reason(sent), _rate(sent)).narrowed()
+        rate = _rate(sent)
     except ValueError as error:
         return page.problem("That is not clear", str(error), status=400)
-    console, actor = page.console, page.session.actor
-    started = console.jobs.start(
-        Job(title=f"{order.verb.capitalize()} dead letters", done=DONE[order.verb], back=_back(sent, selection)),
-        lambda job: carry_out(console.store, console.catalogue, order, actor, job),
-    )
-    await console.jobs.settle(started, _PATIENCE)
-    console.watch.forget()
-    return go("/job", id=started.id)
-
-
-async def job(page: Page) -> web.StreamResponse:
-    """Tell how far a change is."""
-    found = page.console.jobs.find(page.request.query.get("id", ""))
-    if found is None:
-        return page.problem("Gone", "This change is not known any more; the audit has it.", status=404)
-    return page.answer("job.html", job=found)
-
-
-async def stop(page: Page) -> web.StreamResponse:
-    """Stop a change where it is."""
-    id_ = str((await page.request.post()).get("id", ""))
-    await page.console.jobs.stop(id_)
-    return go("/job", id=id_)
+    verb, store, catalogue = str(sent["verb"]), page.console.store, page.console.catalogue
+    reason = line_in(sent, "reason", _REASON)
+    change = DeadLetterChange(store, catalogue, verb, selection.selector, picked, reason=reason, rate=rate)
+    return await begin(page, change, title=f"{verb.capitalize()} dead letters", back=_back(sent, selection))
 
 
 def _picked(sent: Any) -> frozenset[Picked]:
@@ -90,7 +73,7 @@ def _picked(sent: Any) -> frozenset[Picked]:
 
 def _problem(sent: Any, selection: Selection, picked: frozenset[Picked]) -> str | None:
     """Return why this cannot be meant; an empty choice must not mean everything."""
-    if sent.get("verb") not in DONE:
+    if sent.get("verb") not in DeadLetterChange.done:
         return "Choose whether to replay or to purge."
     if selection.problem:
         return selection.problem
@@ -103,10 +86,6 @@ def _problem(sent: Any, selection: Selection, picked: frozenset[Picked]) -> str 
     ):
         return "Purging takes a filter: it never removes everything."
     return None
-
-
-def _reason(sent: Any) -> str:
-    return " ".join(str(sent.get("reason", "")).split())[:_REASON]
 
 
 def _rate(sent: Any) -> float | None:

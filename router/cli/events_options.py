@@ -7,11 +7,15 @@ import typer
 
 from config.sources import load_settings
 from router.catalogue import Catalogue
+from router.cli.completing import event_types
 from router.globs import select
 
 __all__ = ["Company", "EventGlob", "Resource", "wanted_streams"]
 
-EventGlob = Annotated[str, typer.Argument(metavar="[GLOB]", help="PUBLISHER/TYPE, or TYPE of any publisher.")]
+EventGlob = Annotated[
+    str,
+    typer.Argument(metavar="[GLOB]", help="PUBLISHER/TYPE, or TYPE of any publisher.", autocompletion=event_types),
+]
 Resource = Annotated[str | None, typer.Option(metavar="GLOB", help="Such as customer/*.")]
 Company = Annotated[str | None, typer.Option(metavar="ID", help="The company in the ERP.")]
 

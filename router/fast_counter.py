@@ -9,11 +9,11 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-__all__ = ["Tallies", "Tally"]
+__all__ = ["CounterChild", "FastCounter"]
 
 
-class Tally:
-    """How many there were."""
+class CounterChild:
+    """How many there were with certain values of the labels."""
 
     __slots__ = ("value",)
 
@@ -25,23 +25,23 @@ class Tally:
         self.value += number
 
 
-class Tallies(Collector):
+class FastCounter(Collector):
     """A counter `name` (without `_total`) with the given labels, told apart by their values."""
 
     def __init__(self, name: str, documentation: str, registry: CollectorRegistry, *labels: str) -> None:
         self._name = name
         self._documentation = documentation
         self._labels = labels
-        self._tallies: dict[tuple[str, ...], Tally] = {}
+        self._children: dict[tuple[str, ...], CounterChild] = {}
         registry.register(self)
 
-    def labels(self, *values: object) -> Tally:
+    def labels(self, *values: object) -> CounterChild:
         """Return what counts for these values of the labels, told from now on; to be kept by who feeds it."""
-        return self._tallies.setdefault(tuple(map(str, values)), Tally())
+        return self._children.setdefault(tuple(map(str, values)), CounterChild())
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """Yield the counter, for Prometheus."""
         family = CounterMetricFamily(self._name, self._documentation, labels=self._labels)
-        for values, tally in self._tallies.items():
-            family.add_metric(values, tally.value)
+        for values, child in self._children.items():
+            family.add_metric(values, child.value)
         yield family

@@ -1,0 +1,106 @@
+"""A change in the console: what is meant is looked at first, and exactly that is changed, counted and audited."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar, Generic, TypeVar
+
+from router import audit
+from router.cli.batches import batches
+from router.cli.console.jobs import Job
+from router.ending import whole
+from router.store import Store
+
+__all__ = ["Change", "Preview", "carry_out", "previewed"]
+
+T = TypeVar("T")
+
+_SAMPLE = 8
+_PATIENCE = 20.0  # seconds for counting
+
+
+class Change(ABC, Generic[T]):
+    """What is to be done with which things, and why; `rate` is how many a second, None for no limit."""
+
+    group: ClassVar[str]
+    """What the audit calls such things."""
+
+    done: ClassVar[Mapping[str, str]]
+    """The verbs, and what is said of a thing afterwards."""
+
+    def __init__(self, verb: str, reason: str, rate: float | None) -> None:
+        self.verb, self.reason, self.rate = verb, reason, rate
+
+    @abstractmethod
+    def described(self) -> Mapping[str, Any]:
+        """Return what selects, for the audit."""
+
+    @abstractmethod
+    def meant(self) -> AsyncIterator[T]:
+        """Yield what is meant of what there is now, oldest first of each stream; raises StoreUnavailable."""
+
+    @abstractmethod
+    def moment_of(self, item: T) -> datetime:
+        """Return the time that an end of the selection is compared with."""
+
+    @abstractmethod
+    async def apply(self, batch: Sequence[T], job: Job) -> None:
+        """Do it with these, and write down in the job how many were changed and how many refused."""
+
+
+@dataclass(slots=True)
+class Preview(Generic[T]):
+    """What a change means: how many, whether that is all, some of them, and the newest one's time."""
+
+    number: int = 0
+    complete: bool = True
+    sample: list[T] = field(default_factory=list)
+    until: datetime | None = None
+
+
+async def previewed(change: Change[T]) -> Preview[T]:
+    """Count what is meant; raises StoreUnavailable.
+
+    Carried out with the time of the newest as its end, the change means these and none that come in the meantime.
+    """
+    seen: Preview[T] = Preview()
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            async for item in change.meant():
+                seen.number += 1
+                moment = change.moment_of(item)
+                seen.until = max(moment, seen.until or moment)
+                if len(seen.sample) < _SAMPLE:
+                    seen.sample.append(item)
+    except TimeoutError:
+        seen.complete = False
+    return seen
+
+
+async def carry_out(store: Store, change: Change[Any], actor: str, job: Job) -> None:
+    """Change what is meant, and leave a line in the audit, however it ends; raises StoreUnavailable.
+
+    Who stops it waits for the batch under way, so that it is counted; to stop it twice does not keep it from the audit.
+    """
+    try:
+        async for batch in batches(change.meant(), change.rate):
+            await whole(_apply(change, batch, job))
+    finally:
+        line = audit.record(
+            store,
+            f"{change.group} {change.verb}",
+            selector=change.described(),
+            matched=job.matched or 0,
+            changed=job.changed,
+            failed=job.failed,
+            reason=change.reason,
+            actor=actor,
+        )
+        await whole(line)
+
+
+async def _apply(change: Change[T], batch: Sequence[T], job: Job) -> None:
+    await change.apply(batch, job)
+    job.matched = (job.matched or 0) + len(batch)
