@@ -80,6 +80,7 @@ async def test_dead_letters_are_grouped_and_listed(store: Store, visitor: Visito
     page = await visitor.get("/dead-letters")
     assert len(picks(page)) == 2
     assert "UpstreamTimeout" in page
+    assert len(set(re.findall(r'data-label="Fingerprint" class="id keep">([0-9a-f]{8})<', page))) == 2
     assert len(picks(await visitor.get("/dead-letters", error="*Timeout*"))) == 1
     assert len(picks(await visitor.get("/dead-letters", event="customer_*", since="1h"))) == 2
     assert len(picks(await visitor.get("/dead-letters", resource="customer/1", text="NO ANSWER"))) == 1
