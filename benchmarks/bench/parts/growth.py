@@ -37,7 +37,7 @@ def run(plan: Plan, samples: Samples) -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         rows = [row for row in _rows(plan, folder) if plan.wants(row.case)]
-        rounds = plan.pick(1, 2, plan.rounds)
+        rounds = plan.pick(1, 1, plan.rounds)
         for number, row in plan.interleaved(rows, min(plan.rounds, rounds)):
             try:
                 samples.add(row.case, row.subject, row.measure())
