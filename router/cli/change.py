@@ -1,12 +1,11 @@
 """Changing what is stored: count what is meant, ask, go, and leave an audit line that says who did what and why."""
 
-import asyncio
 import sys
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from router.cli.asking import ask
 from router.cli.audited import audited
@@ -16,8 +15,9 @@ from router.cli.order import Order
 from router.cli.output import number_of, progress
 from router.cli.runtime import Session
 from router.cli.table import Column, print_table
+from router.ending import whole
 
-__all__ = ["SAMPLE", "Meant", "Work", "change", "confirm", "counted", "show_sample"]
+__all__ = ["SAMPLE", "Meant", "Work", "change", "confirm", "counted", "show_sample", "tell_refused"]
 
 T = TypeVar("T")
 
@@ -91,19 +91,18 @@ async def change(session: Session, order: Order, work: Work[T]) -> tuple[int, Co
 
 async def _carry_out(order: Order, work: Work[T], counts: Counter[str], advance: Callable[[int], None]) -> None:
     async for batch in batches(work.items(), order.rate):
-        await _counted_in(counts, work.apply(batch))
+        await whole(_apply(work, batch, counts))
         advance(len(batch))
 
 
-async def _counted_in(counts: Counter[str], step: Coroutine[Any, Any, Counter[str]]) -> None:
-    """Count what a step does; one that is under way is finished, lest nobody know what it has done."""
-    task = asyncio.create_task(step)
-    try:
-        await asyncio.shield(task)
-    finally:
-        await asyncio.wait([task])
-        if task.exception() is None:
-            counts.update(task.result())
+async def _apply(work: Work[T], batch: Sequence[T], counts: Counter[str]) -> None:
+    counts.update(await work.apply(batch))
+
+
+def tell_refused(number: int, done: str) -> None:
+    """Say how many the server did not let be changed, if any."""
+    if number:
+        complain(f"{number} could not be {done}: the server refused it")
 
 
 def show_sample(what: str, number: int, columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:

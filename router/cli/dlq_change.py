@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import typer
 
 from router.cli.audited import CHANGED, FAILED
-from router.cli.change import SAMPLE, Meant, Work, change, counted
+from router.cli.change import SAMPLE, Meant, Work, change, counted, tell_refused
 from router.cli.dlq_options import What, narrowed, selecting
 from router.cli.exits import ExitCode, complain, usage
 from router.cli.listing import first
@@ -20,8 +21,6 @@ from workers.dead_letters import DeadLetterEntry, DeadLetters, Pile
 from workers.dead_selector import Selector
 
 __all__ = ["purge", "replay"]
-
-_NOUN = "dead letter"
 
 
 @selecting
@@ -41,18 +40,7 @@ def replay(
     A single one goes at once. More than one, and everything where nothing selects, is counted and shown first.
     """
     wanted = narrowed(selector, what)
-    order = Order(
-        group="dlq",
-        verb="replay",
-        done="replayed",
-        noun=_NOUN,
-        selector=wanted.describe(),
-        most=most,
-        yes=yes,
-        dry_run=dry_run,
-        reason=reason,
-        rate=rate,
-    )
+    order = _order("replay", "replayed", wanted, most=most, yes=yes, dry_run=dry_run, reason=reason, rate=rate)
     _finish(order, *run(_change(order, wanted)), as_json=as_json)
 
 
@@ -73,18 +61,12 @@ def purge(
         usage(
             "dlq purge needs something that selects, such as --subscription NAME or an ID: it never removes everything"
         )
-    order = Order(
-        group="dlq",
-        verb="purge",
-        done="purged",
-        noun=_NOUN,
-        selector=wanted.describe(),
-        most=most,
-        yes=yes,
-        dry_run=dry_run,
-        reason=reason,
-    )
+    order = _order("purge", "purged", wanted, most=most, yes=yes, dry_run=dry_run, reason=reason)
     _finish(order, *run(_change(order, wanted)), as_json=as_json)
+
+
+def _order(verb: str, done: str, selector: Selector, **given: Any) -> Order:
+    return Order(group="dlq", verb=verb, done=done, noun="dead letter", selector=selector.describe(), **given)
 
 
 class _DeadLetterWork(Work[DeadLetterEntry]):
@@ -92,12 +74,14 @@ class _DeadLetterWork(Work[DeadLetterEntry]):
 
     columns = DEAD_LETTER_COLUMNS
 
-    def __init__(self, session: Session, order: Order, selector: Selector, piles: Sequence[Pile]) -> None:
+    def __init__(
+        self, session: Session, letters: DeadLetters, order: Order, selector: Selector, piles: Sequence[Pile]
+    ) -> None:
         self._session = session
+        self._letters = letters
         self._order = order
         self._selector = selector
         self._piles = piles
-        self._letters = DeadLetters(session.store, session.catalogue)
         self._subscriptions: set[str] = set()
 
     def items(self) -> AsyncIterator[DeadLetterEntry]:
@@ -147,8 +131,9 @@ class _DeadLetterWork(Work[DeadLetterEntry]):
 
 async def _change(order: Order, selector: Selector) -> tuple[int, Counter[str]]:
     async with opened() as session:
-        piles = await DeadLetters(session.store, session.catalogue).freeze(selector)
-        return await change(session, order, _DeadLetterWork(session, order, selector, piles))
+        letters = DeadLetters(session.store, session.catalogue)
+        work = _DeadLetterWork(session, letters, order, selector, await letters.freeze(selector))
+        return await change(session, order, work)
 
 
 def _finish(order: Order, matched: int, counts: Counter[str], *, as_json: bool) -> None:
@@ -159,6 +144,6 @@ def _finish(order: Order, matched: int, counts: Counter[str], *, as_json: bool) 
         gone = matched - changed - failed
         were = "was" if gone == 1 else "were"
         typer.echo(f"{order.done} {changed} of {matched}" + (f", {gone} {were} gone already" if gone else ""))
+    tell_refused(failed, order.done)
     if failed:
-        complain(f"{failed} could not be {order.done}: the server refused it")
         raise typer.Exit(ExitCode.PARTLY_FAILED)

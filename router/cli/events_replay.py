@@ -9,7 +9,7 @@ import typer
 from router.browse import EventFilter, StoredEvent
 from router.cli.audited import CHANGED, FAILED, audited
 from router.cli.batches import batches
-from router.cli.change import Meant, confirm, counted, show_sample
+from router.cli.change import Meant, confirm, counted, show_sample, tell_refused
 from router.cli.completing import subscriptions
 from router.cli.events import EVENT_COLUMNS, event_row
 from router.cli.events_options import Company, EventGlob, Resource, wanted_streams
@@ -163,6 +163,6 @@ def _finish(order: Order, matched: int, counts: Counter[str], last: Position | N
         typer.echo(f"replayed {changed} of {matched} to {order.subject}" + (f", {gone} gone already" if gone else ""))
         if order.most == matched:
             complain(f"there may be more: add --after {last} to go on")
+    tell_refused(failed, order.done)
     if failed:
-        complain(f"{failed} could not be replayed: the server refused it")
         raise typer.Exit(ExitCode.PARTLY_FAILED)

@@ -8,7 +8,7 @@ import typer
 
 from router.batch import Batch
 from router.cli.audited import CHANGED, FAILED
-from router.cli.change import Meant, Work, change, counted
+from router.cli.change import Meant, Work, change, counted, tell_refused
 from router.cli.exits import ExitCode, complain, usage
 from router.cli.listing import first
 from router.cli.loop import run
@@ -146,8 +146,9 @@ async def _change(order: Order, selector: QuarantineSelector) -> tuple[int, Coun
     async with opened() as session:
         quarantine = Quarantine(session.store, session.catalogue)
         given = (quarantine, order, selector, await quarantine.freeze(selector))
-        batch = Batch.for_settings(session.store, session.settings.ingress)
-        work = _Purge(*given) if order.verb == "purge" else _Retry(batch, *given)
+        if order.verb == "purge":
+            return await change(session, order, _Purge(*given))
+        work = _Retry(Batch.for_settings(session.store, session.settings.ingress), *given)
         return await change(session, order, work)
 
 
@@ -174,7 +175,6 @@ def _finish_purge(order: Order, matched: int, counts: Counter[str], *, as_json: 
 
 
 def _end(order: Order, refused: int, counts: Counter[str]) -> None:
-    if refused:
-        complain(f"{refused} could not be {order.done}: the server refused it")
+    tell_refused(refused, order.done)
     if counts[FAILED]:
         raise typer.Exit(ExitCode.PARTLY_FAILED)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from config.errors import told
 from router import logs
+from router.ending import end
 
 __all__ = ["Job", "Jobs"]
 
@@ -67,10 +68,7 @@ class Jobs:
 
     async def stop(self, *ids: str) -> None:
         """Stop these changes where they are, or all; what they have done stays done."""
-        tasks = [task for id_, task in self._tasks.items() if not ids or id_ in ids]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end([task for id_, task in self._tasks.items() if not ids or id_ in ids])
 
 
 async def _run(job: Job, work: Callable[[Job], Awaitable[None]]) -> None:
