@@ -86,7 +86,7 @@ wheel: setup
 	$(BIN)/python -m hatchling build --target wheel
 
 # Pins every package with its hashes for every platform: what runs, and what builds and tests it. uv comes and goes.
-UV = "$$tmp/bin/uv" pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 \
+UV = "$$tmp/bin/uv" pip compile --quiet --upgrade --universal --no-strip-extras --generate-hashes --python-version 3.11 \
 	--custom-compile-command 'make lock'
 
 lock:
