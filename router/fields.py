@@ -80,16 +80,23 @@ def read_object(raw: bytes) -> dict[str, Any]:
     """Decode one JSON object strictly, integers exact, the last of two equal keys winning; raises UnreadableEvent."""
     try:
         item = _decode(raw)
-    except UnicodeDecodeError:
-        raise UnreadableEvent("not valid UTF-8") from None
     except (ValueError, RecursionError):  # ValueError is the root of all that msgspec raises; deep nesting is the other
-        raise UnreadableEvent("not valid JSON") from None
+        raise UnreadableEvent("not valid JSON" if _is_text(raw) else "not valid UTF-8") from None
     if type(item) is not dict:
         raise UnreadableEvent("not a JSON object")
     # An item without a second bracket, in strings or not, is flat: most are, and finding none costs next to nothing.
     if (raw.rfind(b"{") > 0 or _BRACKET in raw) and _too_deep(item):
         raise UnreadableEvent("nested too deeply")
     return item
+
+
+def _is_text(raw: bytes) -> bool:
+    """Return whether the bytes are UTF-8; msgspec's errors say so only in some of its versions."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _too_deep(item: dict[str, Any]) -> bool:
