@@ -116,7 +116,7 @@ def test_empty_array(catalogue: Catalogue) -> None:
         (b"{", "not valid JSON"),
         (PLAIN + PLAIN, "not valid JSON"),
         (PLAIN + b"\x00", "not valid JSON"),
-        (PLAIN.decode().encode("utf-16"), "not valid JSON"),
+        (PLAIN.decode().encode("utf-16"), "not valid UTF-8"),
         (b'{"event":"x",}', "not valid JSON"),
         (b"{'event':'x'}", "not valid JSON"),
         (b'{"event":"x","v":NaN}', "not valid JSON"),
