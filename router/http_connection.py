@@ -37,7 +37,10 @@ _LINGER = 2.0  # seconds for what a sender still sends: closing at once could de
 
 
 class Malformed(Exception):
-    """What came is no HTTP that is spoken here."""
+    """What came is no HTTP that is spoken here; the message is for the sender."""
+
+    def __init__(self, message: str = "the request is not well-formed HTTP") -> None:
+        super().__init__(message)
 
 
 class Application(Protocol):
@@ -199,7 +202,7 @@ class Connection(BaseProtocol):
         try:
             messages, _, _ = self._requests.feed_data(data)
         except HttpProcessingError as error:
-            self._refuse(Malformed(type(error).__name__))
+            self._refuse(_malformed(error))
             return False
         if messages:
             self._begin(*messages[0])
@@ -316,6 +319,13 @@ class Connection(BaseProtocol):
 def _judge(head: RawRequestMessage) -> None:
     """Raise for what the parser takes and we do not: another HTTP, and chunks in one that does not know them."""
     if head.version not in _VERSIONS:
-        raise Malformed("a version of HTTP that is not spoken here")
+        raise Malformed("send HTTP/1.1 or HTTP/1.0")
     if head.chunked and head.version is HttpVersion10:
-        raise Malformed("chunks in HTTP/1.0: who passed them on may have seen another end (RFC 9112, 6.1)")
+        raise Malformed("HTTP/1.0 knows no chunks: who passed them on may have seen another end (RFC 9112, 6.1)")
+
+
+def _malformed(error: HttpProcessingError) -> Malformed:
+    """Return what is said of a request that the parser refused: nothing of the parser's words, which quote it."""
+    if "transfer-encoding" in str(error).lower():
+        return Malformed("Transfer-Encoding has to be chunked, and to come without Content-Length")
+    return Malformed()

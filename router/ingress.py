@@ -29,13 +29,13 @@ from router.keys import Keys
 from router.metrics import IngressMetrics
 from router.problems import problem
 from router.rate_limit import RateLimit, Sparing, retry_after
+from router.request_head import is_encoded, publisher_named_by
 from router.secrets import secrets_of
 from router.signature import verify
 from router.store import StoreUnavailable
 
 __all__ = ["Ingress"]
 
-_PATH = "/webhooks/"
 _NOTIFICATION_HEADER = "x-vwd-notification-id"
 _STORE = "store"
 _INTERNAL = "internal"
@@ -104,13 +104,12 @@ class Ingress:
 
     def find(self, head: RawRequestMessage, connection: Connection) -> _Door:
         """Return the door of the publisher that a request is for; raises _Refused."""
-        path = _path_of(head.path)
-        if not path.startswith(_PATH):
+        name = publisher_named_by(head.path)
+        if name is None:
             raise _Refused(404, "path", "webhooks are received at /webhooks/{publisher}")
         if not self._addresses.open:
             self._check_address(connection)
-        door = self._doors.get(path[len(_PATH) :])
-        if door is None:
+        if (door := self._doors.get(name)) is None:
             raise _Refused(404, "publisher", f"no such publisher; the known ones are {', '.join(self._doors)}")
         return door
 
@@ -118,7 +117,7 @@ class Ingress:
         """Refuse, by raising, a request whose body is not even wanted."""
         if head.method != "POST":
             raise _Refused(405, "method", f"{head.method} is not allowed here", headers={"Allow": "POST"}, close=True)
-        if head.headers.get("Content-Encoding", "identity").lower() != "identity":
+        if "Content-Encoding" in head.headers and is_encoded(head.headers.getall("Content-Encoding")):
             # What is signed is not documented for a compressed body, and inflating before the check invites bombs.
             raise _Refused(415, "encoding", "send the body without Content-Encoding", close=True)
 
@@ -171,7 +170,7 @@ class Ingress:
         if isinstance(error, BadBody):
             return _Refused(error.status, type(error).__name__, str(error), close=True)
         if isinstance(error, Malformed):
-            return _Refused(400, "malformed", "the request is not well-formed HTTP", close=True)
+            return _Refused(400, "malformed", str(error), close=True)
         if isinstance(error, StoreUnavailable):
             detail = "the event store is unavailable; nothing is lost if you send this again"
             return _Refused(503, _STORE, detail, headers=self._retry_after())
@@ -242,10 +241,10 @@ class Ingress:
     def _refuse_forgery(self, head: RawRequestMessage, door: _Door, connection: Connection) -> None:
         """Refuse a request that is not signed rightly: by raising, or in a flood of them some time later."""
         header = door.publisher.signature.header
-        there = header in head.headers
+        there = any(value.strip(", \t") for value in head.headers.getall(header, ()))
         reason = "unsigned" if not there else "signature" if door.secrets else "no_secret"
-        detail = "the signature does not match the body" if there else f"header {header} is missing"
-        refused = _Refused(401, reason, detail)
+        lacking = f"header {header} is {'empty' if header in head.headers else 'missing'}"
+        refused = _Refused(401, reason, "the signature does not match the body" if there else lacking)
         if (more := self._told_signature.next()) is not None:
             names = sorted({name[:_NAMES] for name in head.headers})[:_NAMES]
             log.warning("signature_refused", publisher=door.publisher.slug, reason=reason, header_names=names, **more)
@@ -273,9 +272,3 @@ class Ingress:
 def _accepted(accepted: int, duplicates: int, quarantined: int) -> Response:
     text = f'{{"accepted": {accepted}, "duplicates": {duplicates}, "quarantined": {quarantined}}}'
     return Response(202, text.encode())
-
-
-def _path_of(target: str) -> str:
-    """Return the path of a request target, also of one in absolute form (RFC 9112, 3.2.2)."""
-    path = target.partition("?")[0]
-    return path if path.startswith("/") else f"/{path.partition('://')[2].partition('/')[2]}"

@@ -5,8 +5,10 @@ the body is signed, and the body is taken as it came: one written anew from what
 """
 
 import hmac
+import re
 from binascii import b2a_base64
 from collections.abc import Sequence
+from itertools import islice
 from typing import Final
 
 from config.publishers import SignatureScheme
@@ -15,6 +17,7 @@ __all__ = ["MAX_SIGNATURES", "sign", "verify"]
 
 MAX_SIGNATURES: Final = 8  # of one request, which bounds what a stranger can make us compare
 _HASHES: Final = {"hmac-sha256": "sha256"}
+_VALUE: Final = re.compile(r"[^,\s][^,]*")
 
 
 def sign(scheme: SignatureScheme, secret: bytes, body: bytes) -> str:
@@ -25,12 +28,12 @@ def sign(scheme: SignatureScheme, secret: bytes, body: bytes) -> str:
 def verify(scheme: SignatureScheme, secrets: Sequence[bytes], body: bytes, header_values: Sequence[str]) -> bool:
     """Tell whether any of the header's values, comma-separated or repeated, was made with any of the secrets.
 
-    Every pair is compared, each in constant time, so the time taken tells nothing of which was right or how nearly.
-    False without a secret, without a value, and for an empty secret, which anybody could sign with.
+    Empty values, which proxies add, do not count. Every pair is compared, each in constant time, so the time taken tells
+    nothing of which was right or how nearly. False without a secret, without a value, and for an empty secret, which anybody could sign with.
     """
     expected = [_made(scheme, secret, body) for secret in secrets if secret]
-    parts = ",".join(header_values).split(",", MAX_SIGNATURES)[:MAX_SIGNATURES]
-    given = [part.strip().encode("ascii", "replace") for part in parts]  # `?` for what is no ASCII: in no signature
+    parts = islice(_VALUE.finditer(",".join(header_values)), MAX_SIGNATURES)
+    given = [part[0].strip().encode("ascii", "replace") for part in parts]  # `?` for no ASCII: in no signature
     return True in [hmac.compare_digest(good, one) for good in expected for one in given]  # `any` would stop early
 
 

@@ -441,9 +441,23 @@ async def test_a_missing_signature_is_named(opened: Any) -> None:
     door = await opened()
     assert HEADER in refused(await door.send(BODY), 401)
     assert HEADER not in refused(await door.send(BODY, {HEADER: "wrong"}), 401)
-    for reason in ("unsigned", "signature"):
+    for value in ("", " ", ",", " , "):
+        assert f"{HEADER} is empty" in refused(await door.send(BODY, {HEADER: value}), 401)
+    for reason, times in (("unsigned", 5), ("signature", 1)):
         labels = {"publisher": SLUG, "status": "401", "reason": reason}
-        assert door.count("event_router_requests_refused_total", **labels) == 1
+        assert door.count("event_router_requests_refused_total", **labels) == times
+
+
+@pytest.mark.parametrize("place", [0, 1, 9])
+async def test_empty_signatures_beside_the_right_one(opened: Any, place: int) -> None:
+    """Headers without a value, such as a proxy adds, take nothing from the one that is right."""
+    door = await opened()
+    values = ["", ",", " , "] * 3
+    values.insert(place, right := signed(BODY))
+    lines = "\r\n".join(f"{HEADER}: {value}" for value in values)
+    async with door.raw() as line:
+        line.write(request(BODY).replace(f"{HEADER}: {right}".encode(), lines.encode()))
+        assert (await line.answer()).status == 202
 
 
 async def test_a_publisher_without_a_secret_refuses_everything(opened: Any, logged: Logged) -> None:
@@ -624,7 +638,7 @@ async def test_a_refusal_is_logged_with_the_client_behind_the_proxies(opened: An
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/webhooks", f"/webhook/{SLUG}", f"/WEBHOOKS/{SLUG}", f"/x/webhooks/{SLUG}", f"//webhooks/{SLUG}"]
+    "path", ["/", "/webhooks", f"/webhook/{SLUG}", f"/WEBHOOKS/{SLUG}", f"/x/webhooks/{SLUG}", f"/webhooks{SLUG}"]
 )
 async def test_other_paths_are_not_found(opened: Any, path: str) -> None:
     """404 for every other path, with the right one in the answer."""
@@ -633,15 +647,43 @@ async def test_other_paths_are_not_found(opened: Any, path: str) -> None:
     assert await door.keys() == []
 
 
-@pytest.mark.parametrize("slug", ["", "nobody", SLUG.upper(), f"{SLUG}/", f"{SLUG}/x", "..", "%2e%2e", "*", "unlisted"])
+@pytest.mark.parametrize(
+    "slug", ["", "nobody", SLUG.upper(), f"{SLUG}/x", f"x/{SLUG}", f"../webhooks/{SLUG}", "..", "%2e%2e", "%ff", "*"]
+)
 async def test_an_unknown_publisher_is_not_found(opened: Any, slug: str) -> None:
-    """404 with the publishers that there are; the path is not in any way interpreted."""
+    """404 with the publishers that there are; what is behind a name, and dots, make another name of it."""
     door = await opened()
     async with door.raw() as line:
         line.write(request(BODY, path=f"/webhooks/{slug}"))
         assert SLUG in refused(await line.answer(), 404)
     assert await door.keys() == []
     assert door.count("event_router_requests_refused_total", publisher="", status="404", reason="publisher") == 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/webhooks/{SLUG}/",
+        f"/webhooks/{SLUG}//",
+        f"/webhooks/{SLUG}/?code=1",
+        f"//webhooks/{SLUG}",
+        f"/webhooks//{SLUG}",
+        f"///webhooks///{SLUG}///",
+        "/webhooks/visma%2Dnet%2dfinancial",
+        f"/webhooks/{SLUG}%2F",
+        f"/webhooks/{SLUG}%20",
+        f"/webhooks/{SLUG}?",
+        f"/webhooks/{SLUG}?a=/b/&c",
+        f"http://localhost//webhooks/{SLUG}/",
+    ],
+)
+async def test_the_path_is_read_as_a_portal_s_user_means_it(opened: Any, path: str) -> None:
+    """A slash more, a name that is percent-encoded and a space behind it change nothing about who is named."""
+    door = await opened()
+    async with door.raw() as line:
+        line.write(request(BODY, path=path))
+        assert (await line.answer()).status == 202
+    assert await door.ids(f"{SLUG}/customer_changed") == ["a"]
 
 
 async def test_the_absolute_form_of_a_target_is_accepted(opened: Any) -> None:
@@ -680,10 +722,55 @@ async def test_a_compressed_body_is_not_accepted(opened: Any, encoding: str) -> 
     assert await door.keys() == []
 
 
-async def test_the_identity_encoding_is_none(opened: Any) -> None:
-    """`Content-Encoding: identity` says nothing."""
+@pytest.mark.parametrize(
+    "encodings", [["Identity"], [""], ["  "], [" identity , IDENTITY "], [","], ["", "identity"], ["identity", ""]]
+)
+async def test_the_identity_encoding_is_none(opened: Any, encodings: list[str]) -> None:
+    """`Content-Encoding: identity` says nothing, however it is written, and nor does a header without a value."""
     door = await opened()
-    assert (await door.post(item("a"), headers={"Content-Encoding": "Identity"})).status == 202
+    async with door.raw() as line:
+        line.write(request(BODY, extra=tuple(f"Content-Encoding: {value}" for value in encodings)))
+        assert (await line.answer()).status == 202
+
+
+async def test_an_encoding_in_a_second_header_is_seen(opened: Any) -> None:
+    """A body is compressed too where the first of two headers says that it is not."""
+    door = await opened()
+    async with door.raw() as line:
+        line.write(request(BODY, extra=("Content-Encoding: identity", "Content-Encoding: gzip")))
+        refused(await line.answer(), 415)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Content-Type:",
+        "Content-Type: text/plain",
+        "X-Forwarded-For:",
+        "X-VWD-Notification-Id:",
+        "Connection:",
+        "Expect:",
+        "Expect: ",
+        "Accept-Encoding:",
+        "traceparent:",
+        "TE:",
+    ],
+)
+async def test_a_header_without_a_value_says_nothing(opened: Any, header: str) -> None:
+    """What gateways leave empty is no reason to refuse a webhook."""
+    door = await opened()
+    async with door.raw() as line:
+        line.write(request(BODY, extra=(header,)))
+        assert (await line.answer()).status == 202
+
+
+async def test_an_encoding_of_transfer_that_is_not_known_is_refused(opened: Any) -> None:
+    """Where a body of `Transfer-Encoding: identity` ends is not agreed on (RFC 9112, 6.1): it is refused, and said."""
+    door = await opened()
+    async with door.raw() as line:
+        line.write(request(BODY, extra=("Transfer-Encoding: identity",)))
+        assert "Transfer-Encoding" in refused(await line.answer(), 400)
+        assert await line.closed()
 
 
 # 408, 413
@@ -931,9 +1018,9 @@ async def test_pipelined_requests_are_answered_in_order(opened: Any) -> None:
 async def test_expect_100_continue_is_honoured(opened: Any) -> None:
     """A sender that asks first is told to go on, once, and then answered."""
     door = await opened()
-    head, _, body = request(BODY, extra=("Expect: 100-continue",)).partition(b"\r\n\r\n")
     async with door.raw() as line:
-        for _ in range(2):
+        for expect in ("Expect: 100-continue", "EXPECT:100-Continue  "):
+            head, _, body = request(BODY, extra=(expect,)).partition(b"\r\n\r\n")
             line.write(head + b"\r\n\r\n")
             assert (await line.answer()).status == 100
             line.write(body)
