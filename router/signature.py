@@ -28,8 +28,9 @@ def sign(scheme: SignatureScheme, secret: bytes, body: bytes) -> str:
 def verify(scheme: SignatureScheme, secrets: Sequence[bytes], body: bytes, header_values: Sequence[str]) -> bool:
     """Tell whether any of the header's values, comma-separated or repeated, was made with any of the secrets.
 
-    Empty values, which proxies add, do not count. Every pair is compared, each in constant time, so the time taken tells
-    nothing of which was right or how nearly. False without a secret, without a value, and for an empty secret, which anybody could sign with.
+    Empty values, which proxies add, do not count. Every pair is compared, each in constant time, so the time taken
+    tells nothing of which was right or how nearly. False without a secret, without a value, and for an empty secret,
+    which anybody could sign with.
     """
     expected = [_made(scheme, secret, body) for secret in secrets if secret]
     parts = islice(_VALUE.finditer(",".join(header_values)), MAX_SIGNATURES)
