@@ -7,12 +7,13 @@ out of order whenever the first is refused and the second not: memory that comes
 import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import zip_longest
-from typing import Self
+from typing import Any, Self
 
 from redis.exceptions import ResponseError
 
 from config.settings import IngressSettings
 from router import scripts
+from router.connection_kinds import ConnectionLost
 from router.durability import Confirmation
 from router.entry import Entry
 from router.store import Store
@@ -69,7 +70,7 @@ class Batch:
     ) -> None:
         """Send one call for each stream that has refused nothing yet, and note what became of the entries."""
         open_chunks = [chunk for chunk in chunks if entries[chunk[0]].stream not in refused]
-        replies = await self._store.run([self._call(entries, chunk) for chunk in open_chunks]) if open_chunks else []
+        replies = await self._replies([self._call(entries, chunk) for chunk in open_chunks]) if open_chunks else []
         for chunk, reply in zip(open_chunks, replies, strict=True):
             if isinstance(reply, BaseException):
                 refused[entries[chunk[0]].stream] = reply
@@ -80,6 +81,15 @@ class Batch:
             if (error := refused.get(entries[chunk[0]].stream)) is not None:
                 for index in chunk:
                     outcomes[index] = error
+
+    async def _replies(self, calls: Sequence[scripts.Call]) -> list[Any]:
+        """Run calls, and once more those whose connection broke: what was appended is found by its markers."""
+        replies = await self._store.run(calls)
+        lost = [index for index, reply in enumerate(replies) if isinstance(reply, ConnectionLost)]
+        again = await self._store.run([calls[index] for index in lost]) if lost else []
+        for index, reply in zip(lost, again, strict=True):
+            replies[index] = reply
+        return replies
 
     def _call(self, entries: Sequence[Entry], chunk: Sequence[int]) -> scripts.Call:
         fields = [field for index in chunk for field in entries[index].fields]

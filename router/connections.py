@@ -7,11 +7,12 @@ twice; every loop that uses the store sees the error, waits and goes on by itsel
 from dataclasses import replace
 from typing import Any, Protocol
 
-from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
 
 from config.urls import Node, StoreUrl
 from router.connection_kinds import Encrypted, EncryptedToMaster, Local, Plain, PlainToMaster
@@ -46,6 +47,8 @@ def connector_for(url: StoreUrl, *, connect_timeout: float) -> Connector:
         "socket_connect_timeout": connect_timeout,
         "retry": Retry(NoBackoff(), 0),
         "legacy_responses": False,
+        # While they are on, which is the default, the pool hands out connections that the server has closed.
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
         **(url.tls or {}),
     }
     kinds = {"server": _server, "socket": _server, "sentinel": _sentinel, "cluster": ClusterConnector}
@@ -67,13 +70,17 @@ def _server(url: StoreUrl, common: dict[str, Any]) -> Connector:
 
 
 def _sentinel(url: StoreUrl, common: dict[str, Any]) -> Connector:
-    encrypted = {**common, "ssl": url.tls is not None}
-    of_sentinels = {**encrypted, **url.sentinel_access._asdict(), "socket_timeout": _SENTINEL_TIMEOUT}
+    of_sentinels = {
+        **common,
+        **url.sentinel_access._asdict(),
+        "connection_class": Plain if url.tls is None else Encrypted,
+        "socket_timeout": _SENTINEL_TIMEOUT,
+    }
     kind = PlainToMaster if url.tls is None else EncryptedToMaster
     of_master = {**common, "connection_class": kind, **url.access._asdict(), "db": url.db}
 
     def make(*, timeout: float, connections: int) -> Client:
-        sentinel = Sentinels(url.nodes, sentinel_kwargs=of_sentinels)  # type: ignore[no-untyped-call]
+        sentinel = Sentinels([Redis.from_pool(ConnectionPool(**node._asdict(), **of_sentinels)) for node in url.nodes])
         limits: dict[str, Any] = {"timeout": timeout, "socket_timeout": timeout, "max_connections": connections}
         client: Redis = sentinel.master_for(url.service, connection_pool_class=_SentinelPool, **of_master, **limits)
         return client

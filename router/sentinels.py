@@ -1,5 +1,6 @@
 """Asking Sentinels for the master, and saying why none of them named one."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio import Redis, Sentinel
@@ -11,7 +12,11 @@ __all__ = ["Sentinels"]
 
 
 class Sentinels(Sentinel):
-    """Asks one Sentinel after the other, the one that knew it last time first."""
+    """Asks one Sentinel after the other, the one that knew it last time first; `clients` are those of the Sentinels."""
+
+    def __init__(self, clients: Sequence[Redis]) -> None:
+        super().__init__([])  # type: ignore[no-untyped-call]
+        self.sentinels = list(clients)
 
     async def discover_master(self, service_name: str) -> tuple[str, int]:
         """Return host and port of the master; raises MasterNotFoundError with the reason of every Sentinel."""

@@ -11,6 +11,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from router.connection_kinds import is_fresh
 from router.store import STORE_ERRORS, Store
 
 __all__ = ["ReadConnection"]
@@ -36,6 +37,8 @@ class ReadConnection:
     async def run(self, *command: Any) -> Any:
         """Run one command; raises what redis-py raises."""
         try:
+            if self._connection is not None and not is_fresh(self._connection):
+                await self.aclose()  # if it has to be made anew, then with its number
             connection = self._connection or await self._connect()
             return await connection.execute_command(*command)  # type: ignore[no-untyped-call]
         except BaseException:

@@ -30,6 +30,7 @@ class Proxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._losing = False
+        self._cutting = self._after = 0
 
     @property
     def address(self) -> tuple[str, int]:
@@ -85,6 +86,18 @@ class Proxy:
         """Pass on what clients send, and cut a connection in place of passing on the reply, until `heal`."""
         self._losing = True
 
+    def cut_replies(self, number: int = 1, *, after: int = 0) -> None:
+        """Pass on `after` bytes of each of the next replies, so many of them, and cut its connection then."""
+        self._cutting, self._after = number, after
+
+    def forget(self) -> None:
+        """Pass nothing more on the connections that there are, and say nothing: new ones are not held up.
+
+        So does a gateway that drops what was idle for long.
+        """
+        for link in self._links.values():
+            link.forgotten = True
+
     def heal(self) -> None:
         """Behave again."""
         self.delay = 0.0
@@ -108,15 +121,21 @@ class Proxy:
             await self._flowing.wait()
             await asyncio.get_running_loop().sock_connect(link.server, self._target)
             await _until_one_ends(
-                self._pump(link.client, link.server, replies=False),
-                self._pump(link.server, link.client, replies=True),
+                self._pump(link, link.client, link.server, replies=False),
+                self._pump(link, link.server, link.client, replies=True),
             )
 
-    async def _pump(self, source: socket.socket, target: socket.socket, *, replies: bool) -> None:
+    async def _pump(self, link: "_Link", source: socket.socket, target: socket.socket, *, replies: bool) -> None:
         loop = asyncio.get_running_loop()
         while data := await loop.sock_recv(source, _CHUNK):
             if replies and self._losing:
                 return
+            if replies and self._cutting:
+                self._cutting -= 1
+                await loop.sock_sendall(target, data[: self._after])
+                return
+            if link.forgotten:
+                continue
             if self.delay:
                 await asyncio.sleep(self.delay)
             await self._flowing.wait()
@@ -130,6 +149,7 @@ class _Link:
         self.client = client
         self.server = socket.socket()
         self.reset = False
+        self.forgotten = False
         for end in (self.client, self.server):
             end.setblocking(False)
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -29,8 +29,6 @@ async def use_after_break(url: str) -> None:
             await client.ping()
             client.connection._writer.transport.abort()
             await asyncio.sleep(0)
-            with pytest.raises(RedisConnectionError):
-                await client.ping()
             assert await client.ping()
 
 
@@ -46,12 +44,12 @@ async def use_while_closed(url: str) -> None:
         command = asyncio.create_task(node.execute_command("EXISTS", "key"))
         [outcome] = await asyncio.gather(command, return_exceptions=True)
         await closing
-        assert isinstance(outcome, RedisConnectionError)
+        assert outcome == 0 or isinstance(outcome, RedisConnectionError)
         assert await store.client.exists("key") == 0
 
 
 def test_a_connection_that_broke_since_its_last_use(server_url: str) -> None:
-    """Using it is an error of the store like any other, and the next use makes a new one."""
+    """Its next use makes a new one."""
     in_uvloop(use_after_break(server_url))
 
 
