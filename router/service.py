@@ -23,6 +23,7 @@ from router.process_name import process_name
 from router.reload import Reload
 from router.signals import watch_parent
 from router.spool import Spool
+from router.started import say_started
 from router.store import STORE_ERRORS, Store
 from router.store_guard import StoreGuard, guarded
 from router.tracing import open_tracing
@@ -106,6 +107,7 @@ async def _serve(
     try:
         host, port = listener.getsockname()[:2]
         log.info("ingress_started", name=name, host=host, port=port, ops_port=await ops.start())
+        say_started()
         await stop.wait()
         log.info("ingress_stopping")
         ops.not_ready("stopping")

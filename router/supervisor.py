@@ -2,6 +2,9 @@
 
 Every child inherits the reading end of a pipe of which the parent alone holds the writing end. When the parent is gone,
 however it went, the pipe closes and the child's `signals.watch_parent` tells it to stop.
+
+A child that ends with 2 before it said `started.say_started` refused its arguments or settings. One that has started
+once is restarted whatever its exit code is: a handler may have ended it, and what it needs may only be away for a while.
 """
 
 import asyncio
@@ -14,12 +17,13 @@ from dataclasses import dataclass, field
 from router import logs
 from router.restart_delay import RestartDelay
 from router.signals import PARENT_FD
+from router.started import STARTED_FD, StartedPipe
 
 __all__ = ["ChildSpec", "Supervisor"]
 
 _log = logs.get(__name__)
 
-_USAGE = 2  # the exit code of a process whose arguments or settings are wrong: starting it again cannot help
+_USAGE = 2  # our exit code where arguments or settings are wrong: starting again cannot help
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,14 @@ class ChildSpec:
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How a run of a child ended: its exit code, negative for a signal, None when it could not be started."""
+
+    code: int | None
+    had_started: bool = False
 
 
 class Supervisor:
@@ -94,26 +106,35 @@ class Supervisor:
 
     async def _keep(self, child: ChildSpec) -> None:
         """Run one child again and again, until everything ends."""
-        clock, delay = asyncio.get_running_loop().time, None
+        clock, delay, has_started = asyncio.get_running_loop().time, None, False
         while not self._ending.is_set():
-            started = clock()
-            code = await self._run_once(child)
+            since = clock()
+            end = await self._run_once(child)
             if self._ending.is_set():
                 return
-            if code == _USAGE:
-                _log.error("child_refused_to_start", child=child.name, exit_code=code)
-                self._code = code
+            has_started = has_started or end.had_started
+            if end.code == _USAGE and not has_started:
+                _log.error("child_refused_to_start", child=child.name, exit_code=end.code)
+                self._code = end.code
                 self._ending.set()
                 return
-            delay = self._backoff.following(delay, clock() - started)
-            _log.warning("child_exited", child=child.name, restart_in=delay, **_cause(code))
+            delay = self._backoff.following(delay, clock() - since)
+            _log.warning("child_exited", child=child.name, restart_in=delay, **_cause(end.code))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), delay)
 
-    async def _run_once(self, child: ChildSpec) -> int | None:
-        """Run a child to its end; return its exit code, negative for a signal, None when it could not be started."""
+    async def _run_once(self, child: ChildSpec) -> _End:
+        """Run a child to its end."""
+        pipe = StartedPipe()
         try:
-            process = await self._start(child)
+            code = await self._run_to_end(child, pipe)
+        finally:
+            had_started = pipe.close()
+        return _End(code, had_started)
+
+    async def _run_to_end(self, child: ChildSpec, pipe: StartedPipe) -> int | None:
+        try:
+            process = await self._start(child, pipe)
         except OSError as error:
             _log.exception("child_not_started", child=child.name, program=child.argv[0], reason=error.strerror)
             return None
@@ -129,15 +150,19 @@ class Supervisor:
                 await process.wait()
             del self._running[process]
 
-    async def _start(self, child: ChildSpec) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            *child.argv,
-            stdin=asyncio.subprocess.DEVNULL,
-            env={**os.environ, **child.env, PARENT_FD: str(self._parent_fd)},
-            pass_fds=(self._parent_fd,),
-            # A session of its own: Ctrl-C in the terminal reaches only us, and we pass it on once.
-            start_new_session=True,
-        )
+    async def _start(self, child: ChildSpec, pipe: StartedPipe) -> asyncio.subprocess.Process:
+        ours = {PARENT_FD: str(self._parent_fd), STARTED_FD: str(pipe.writing)}
+        try:
+            return await asyncio.create_subprocess_exec(
+                *child.argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                env={**os.environ, **child.env, **ours},
+                pass_fds=(self._parent_fd, pipe.writing),
+                # A session of its own: Ctrl-C in the terminal reaches only us, and we pass it on once.
+                start_new_session=True,
+            )
+        finally:
+            pipe.handed_over()
 
 
 def _terminate(process: asyncio.subprocess.Process) -> None:

@@ -16,6 +16,7 @@ from router.process_metrics import new_registry
 from router.process_name import process_name
 from router.service import store_check
 from router.signals import watch_parent
+from router.started import say_started
 from router.store import Store
 from router.store_guard import StoreGuard, guarded
 from router.tracing import open_tracing
@@ -96,6 +97,7 @@ async def _run(
     )
     groups = [c.context.group for c in consumers]
     log.info("worker_started", name=name, subscriptions=groups, ops_port=await ops.start())
+    say_started()
     running = [asyncio.create_task(_run_one(consumer)) for consumer in consumers]
     stopping = asyncio.create_task(stop.wait())
     try:

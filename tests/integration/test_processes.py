@@ -152,6 +152,65 @@ async def handle(event: Event) -> None:
     assert {attempt["error"] for attempt in letter["history"]} == {"WorkerLost"}
 
 
+@pytest.mark.parametrize("code", [0, 2, 3, 4])
+async def test_a_handlers_exit_code_is_never_ours(system: System, code: int) -> None:
+    """Whatever code a handler ends its worker with, `up` restarts that worker and nothing else; the event ends dead."""
+    module = system.module(f"""
+ending = Subscription("ending", events=["*"], retry=Retry(max_attempts=2, first_delay=0.01, max_delay=0.02))
+
+@ending.handler
+async def handle(event: Event) -> None:
+    note("ending", event)
+    if event.id == "poison":
+        os._exit({code})
+""")
+    parent = await system.start("up", module)
+    await system.ready()
+    await system.post_many(["before", "poison"])
+
+    async def dead() -> bool:
+        return [row["id"] for row in await system.json("dlq", "list")] == ["poison"]
+
+    await eventually(dead, timeout=40, interval=0.2)
+    await system.post_many(["after"])
+    await eventually(lambda: system.handled()["after"] == 1, timeout=20)
+    assert parent.returncode is None
+    assert set(re.findall(r'"event": ?"child_exited", .*?"child": ?"(\w+)"', system.logs())) <= {"worker"}
+    assert len(re.findall(r'"event": ?"ingress_started"', system.logs())) == 1
+
+
+@pytest.mark.parametrize("text", ["raise SystemExit(2)", "1 / 0", "os._exit(2)"])
+async def test_a_module_that_breaks_later_takes_no_ingress_along(system: System, text: str) -> None:
+    """A worker that ran and cannot be imported at its restart is tried again; its module mended, it goes on."""
+    source = """
+everything = Subscription("everything", events=["*"])
+
+@everything.handler
+async def handle(event: Event) -> None:
+    note("everything", event)
+    if event.id == "last":
+        os._exit(1)
+"""
+    module = system.module(source)
+    parent = await system.start("up", module)
+    await system.ready()
+    await system.post_many(["first"])
+    await eventually(lambda: system.handled()["first"] == 1, timeout=20)
+    system.module(text)
+    await system.post_many(["last"])
+    await eventually(lambda: system.logs().count('"child_exited"') > 2, timeout=30)
+    system.module(source.replace("os._exit(1)", "return"))
+    await eventually(lambda: system.handled()["last"] == 2, timeout=30)
+    assert parent.returncode is None
+
+
+async def test_a_module_that_cannot_be_imported_ends_up(system: System) -> None:
+    """A module that never ran is a mistake to be mended first: exit code 2, said in one line."""
+    code, _, err = await asyncio.wait_for(system.run("up", system.module("raise SystemExit(3)")), 30)
+    assert code == 2
+    assert "cannot be imported: SystemExit: 3" in err
+
+
 async def test_a_second_process_may_not_take_the_port(system: System) -> None:
     """A taken port is a message and exit code 2, not a traceback."""
     await system.start("ingress")

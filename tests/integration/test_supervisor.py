@@ -209,6 +209,53 @@ async def test_refused_settings_stop_everything(pids: Pids) -> None:
     assert [line["child"] for line in events(logged, "child_refused_to_start")] == ["refusing"]
 
 
+@pytest.mark.parametrize("again", ["say_started()", ""], ids=["after_a_start", "before_a_later_start"])
+async def test_a_child_that_has_started_once_is_restarted_whatever_its_code(tmp_path: Path, again: str) -> None:
+    """After a child has said "started", 2 may be a handler's: only it is started again, and never is all ended."""
+    been = tmp_path / "been"
+    script = f"""
+from pathlib import Path
+from router.started import say_started
+been = Path({str(been)!r})
+if not been.exists():
+    say_started()
+    been.touch()
+{again}
+raise SystemExit(2)
+"""
+    stop = asyncio.Event()
+    with capture_logs() as logged:
+        running = asyncio.create_task(Supervisor([spec(script)], backoff=QUICK).run(stop))
+        await eventually(lambda: running.done() or len(events(logged, "child_exited")) == 3)
+        stop.set()
+        assert await running == 0
+    assert {line["exit_code"] for line in events(logged, "child_exited")} == {2}
+
+
+async def test_started_is_said_to_the_supervisor_alone(pids: Pids, tmp_path: Path) -> None:
+    """A process that the child leaves behind delays nothing, and the number of the pipe is out of its environment."""
+    seen = tmp_path / "seen"
+    script = f"""
+import os, sys
+from router.started import STARTED_FD, say_started
+if os.fork() == 0:
+    import time
+    with open({str(pids.file)!r}, "a") as file:
+        print(os.getpid(), file=file)
+    time.sleep(60)
+say_started()
+open({str(seen)!r}, "a").write(str(STARTED_FD in os.environ))
+raise SystemExit(2)
+"""
+    stop = asyncio.Event()
+    with capture_logs() as logged:
+        running = asyncio.create_task(Supervisor([spec(script)], backoff=QUICK).run(stop))
+        await eventually(lambda: running.done() or events(logged, "child_exited"))
+        stop.set()
+        assert await running == 0
+    assert seen.read_text().startswith("False")
+
+
 async def test_program_that_cannot_start_is_retried(tmp_path: Path) -> None:
     """A program that is missing is reported and tried again: it may be there in a moment."""
     stop = asyncio.Event()
@@ -252,10 +299,10 @@ async def test_child_that_starts_during_the_stop_is_stopped(monkeypatch: pytest.
     supervisor = Supervisor([ChildSpec("late", ["sleep", "60"])])
     start = supervisor._start
 
-    async def start_late(child: ChildSpec) -> asyncio.subprocess.Process:
+    async def start_late(*arguments: Any) -> asyncio.subprocess.Process:
         stop.set()
         await supervisor._ending.wait()
-        return await start(child)
+        return await start(*arguments)
 
     monkeypatch.setattr(supervisor, "_start", start_late)
     assert await asyncio.wait_for(supervisor.run(stop), 5) == 0

@@ -17,6 +17,7 @@ from router.process_metrics import new_registry
 from router.process_name import process_name
 from router.service import store_check
 from router.signals import watch_parent
+from router.started import say_started
 from workers.store_metrics import StoreMetrics
 
 __all__ = ["serve_console"]
@@ -51,6 +52,7 @@ async def serve_console(
         )
         port = await ops.start()
         log.info("console_started", name=name, ops_port=port)
+        say_started()
         listening(port)
         try:
             await stop.wait()
