@@ -3,8 +3,8 @@
 Every child inherits the reading end of a pipe of which the parent alone holds the writing end. When the parent is gone,
 however it went, the pipe closes and the child's `signals.watch_parent` tells it to stop.
 
-A child that ends with 2 before it said `started.say_started` refused its arguments or settings. One that has started
-once is restarted whatever its exit code is: a handler may have ended it, and what it needs may only be away for a while.
+A child that ends with 2 before it called `started.say_started` refused its arguments or settings. One that has started
+once is restarted whatever its exit code: a handler may have ended it, and what it needs may only be away for a while.
 """
 
 import asyncio
