@@ -7,11 +7,12 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from config.errors import ConfigError, RouterError
 from config.publishers import UNLISTED, Dialect, EventType, Publisher, fold, load_publishers
 from config.settings import Settings, fold_slug
-from router.fields import Layout
+from router.fields import Layout, Plan, UnreadableEvent, event_name
 
 __all__ = ["UNLISTED", "Catalogue", "UnknownStream", "fold"]
 
@@ -68,6 +69,21 @@ class Catalogue:
         """Find the event that a publisher calls so on the wire, case and separators aside; None if it lists none."""
         names = self._names.get(publisher)
         return names.get(_folded(wire_name)) if names else None
+
+    def recognise(self, publisher: str, item: Mapping[str, Any], plan: Plan) -> tuple[str, EventType | None]:
+        """Find the key that holds an item's event name, one that the publisher lists if there is any, and that event.
+
+        Raises UnreadableEvent for an item that names none.
+        """
+        first = None
+        for key in plan.event:
+            if name := event_name(item[key]):
+                if event := self.match(publisher, name):
+                    return key, event
+                first = first or key
+        if first is None:
+            raise UnreadableEvent("no event name")
+        return first, None
 
     def event_type(self, publisher: str, type: str) -> EventType | None:  # noqa: A002 -- the word of the model
         """Find an event by its type; None for `unlisted` and for what is not in the catalogue."""

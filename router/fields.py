@@ -12,7 +12,7 @@ import msgspec
 from config.errors import RouterError
 from config.publishers import Dialect, fold
 
-__all__ = ["MAX_DEPTH", "MAX_EVENT_NAME", "Layout", "Plan", "UnreadableEvent", "event_key", "id_text", "read_object"]
+__all__ = ["MAX_DEPTH", "MAX_EVENT_NAME", "Layout", "Plan", "UnreadableEvent", "event_name", "id_text", "read_object"]
 
 MAX_DEPTH: Final = 64  # objects and lists within each other; far more would exhaust what writes them as JSON again
 MAX_EVENT_NAME: Final = 200  # characters
@@ -107,15 +107,13 @@ def _too_deep(item: dict[str, Any]) -> bool:
     return bool(level)
 
 
-def event_key(item: Mapping[str, Any], plan: Plan) -> str:
-    """Return the key that holds the event's name, the first with a usable one; raises UnreadableEvent."""
-    for key in plan.event:
-        name = item[key]
-        if isinstance(name, str) and name and not name.isspace():
-            if len(name) > MAX_EVENT_NAME:
-                raise UnreadableEvent("event name too long")
-            return key
-    raise UnreadableEvent("no event name")
+def event_name(value: Any) -> str | None:
+    """Return a usable name of an event; None for what is none; raises UnreadableEvent for one that is too long."""
+    if type(value) is not str or not value or value.isspace():
+        return None
+    if len(value) > MAX_EVENT_NAME:
+        raise UnreadableEvent("event name too long")
+    return value
 
 
 def id_text(value: Any) -> str | None:

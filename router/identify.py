@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from router.catalogue import UNLISTED, Catalogue
-from router.fields import Plan, UnreadableEvent, event_key, id_text, read_object
+from router.fields import Plan, UnreadableEvent, id_text, read_object
 
 __all__ = ["Identified", "Unreadable", "identify"]
 
@@ -61,7 +61,7 @@ def _judge(catalogue: Catalogue, publisher: str, raw: bytes, header_id: str | No
     try:
         item = read_object(raw)
         plan = catalogue.layout(publisher).plan(item, len(raw))
-        event = catalogue.match(publisher, item[event_key(item, plan)])
+        _, event = catalogue.recognise(publisher, item, plan)
     except UnreadableEvent as error:
         return Unreadable(str(error), raw)
     return Identified(f"{publisher}/{event.type if event else UNLISTED}", _id(item, plan, raw, header_id), raw)

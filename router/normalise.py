@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from config.publishers import EventType, fold
 from router.catalogue import Catalogue
 from router.event import Event
-from router.fields import Plan, UnreadableEvent, event_key, id_text, read_object
+from router.fields import Plan, UnreadableEvent, id_text, read_object
 from router.resource import identity, is_safe, last_segment, path_of, relative
 from router.ticks import read_time
 
@@ -33,7 +33,7 @@ def normalise(catalogue: Catalogue, stream: str, id: str, raw: bytes, received_a
     row = catalogue.event_type(publisher, type_)
     item = read_object(raw)
     plan = catalogue.layout(publisher).plan(item, len(raw))
-    event = event_key(item, plan)
+    event, _ = catalogue.recognise(publisher, item, plan)
     values, extra = _texts(item, plan)
     path = _path(values.pop("relative_path", None), values.pop("resource_uri", None))
     resource = identity(path) if path else None
@@ -55,7 +55,7 @@ def normalise(catalogue: Catalogue, stream: str, id: str, raw: bytes, received_a
     values["raw"] = raw
     _take(item, plan.notification_id, extra, id_text)
     if len(plan.event) > 1:
-        extra |= {key: item[key] for key in plan.event if key != event and item[key] is not None}
+        extra |= {key: item[key] for key in plan.event if key != event and item[key] not in (None, "")}
     return Event.trusted(values)
 
 

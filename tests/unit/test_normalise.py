@@ -150,6 +150,12 @@ def test_action(read: Read, event: str, members: dict[str, Any], action: str | N
         ({"TenantId": "\t"}, "tenant_id", None, {"TenantId": "\t"}),
         ({"erpDocumentStatus": "H", "documentStatus": "Hold"}, "document_status", "Hold", {"erpDocumentStatus": "H"}),
         ({"erpDocumentStatus": "H", "documentStatus": None}, "document_status", "H", {}),
+        ({"status": "Completed"}, "document_status", "Completed", {}),
+        ({"Status": 5}, "document_status", "5", {}),
+        ({"status": ""}, "document_status", None, {}),
+        ({"status": {"code": 1}}, "document_status", None, {"status": {"code": 1}}),
+        ({"status": "Open", "documentStatus": "Hold"}, "document_status", "Hold", {"status": "Open"}),
+        ({"status": "Open", "documentStatus": None, "erpDocumentStatus": ""}, "document_status", "Open", {}),
         ({"erpEvent": 1}, "erp_event", "1", {}),
         ({"userId": 3363881}, "user_id", "3363881", {}),
         ({"API_CLIENT_ID": "c"}, "api_client_id", "c", {}),
@@ -287,26 +293,37 @@ def test_identity_ignores_version() -> None:
         (638974335577900000, MOMENT, 638974335577900000),
         ("638974335577900000", MOMENT, 638974335577900000),
         (" 638974335577900019 ", MOMENT + timedelta(microseconds=1), 638974335577900019),
-        (0, datetime(1, 1, 1, tzinfo=UTC), 0),
         (3155378975999999999, datetime.max.replace(tzinfo=UTC), 3155378975999999999),
-        (3155378976000000000, None, 3155378976000000000),
-        (-1, None, -1),
-        ("-5", None, -5),
-        (10**39, None, 10**39),
+        (10**17, datetime(317, 11, 21, 17, 46, 40, tzinfo=UTC), 10**17),
+        (1761836757790, MOMENT, None),
+        ("1761836757790", MOMENT, None),
+        (1761836757790012, MOMENT + timedelta(microseconds=12), None),
+        (1761836757, MOMENT.replace(microsecond=0), None),
+        (10**8, datetime(1973, 3, 3, 9, 46, 40, tzinfo=UTC), None),
+        (10**11, datetime(1973, 3, 3, 9, 46, 40, tzinfo=UTC), None),
+        (10**14, datetime(1973, 3, 3, 9, 46, 40, tzinfo=UTC), None),
         ("2025-10-30T15:05:57.7900000Z", MOMENT, None),
+        ("2025-10-30t15:05:57.79z", MOMENT, None),
         ("2025-10-30T15:05:57.7900009", MOMENT, None),
         ("2025-10-30T17:05:57.79+02:00", MOMENT, None),
+        ("2025-10-30T13:05:57.7900000-0200", MOMENT, None),
         ("2025-10-30 15:05:57.79", MOMENT, None),
+        (" 2025-10-30 15:05:57.79 ", MOMENT, None),
     ],
 )
 def test_time(read: Read, sent: Any, occurred_at: datetime | None, ticks: int | None) -> None:
-    """Ticks are exact, as a number or its digits; ISO 8601 is read too, in UTC unless it names a zone."""
+    """Ticks are exact, as a number or its digits; counts since 1970 are told by their size; ISO 8601 is read too."""
     event = read({"event": "customer_changed", "timeStamp": sent})
     assert (event.occurred_at, event.ticks, event.extra) == (occurred_at, ticks, {})
 
 
 @pytest.mark.parametrize(
-    "sent", ["yesterday", 6.389e17, True, [1], 10**40, -(10**40), "9" * 41, "²", "0001-01-01T00:00:00+05:00"]
+    "sent",
+    [
+        *("yesterday", 6.389e17, 1761836757790.0, True, [1], {"ticks": 1}, "²", "638974335577900000.0", "6_3"),
+        *(0, 1, -1, 10**8 - 1, "0", "-5", -(10**18), 3155378976000000000, 10**39, -(10**40), "9" * 41, 10**40),
+        *("0001-01-01T00:00:00", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"),
+    ],
 )
 def test_no_time(read: Read, sent: Any) -> None:
     """What is no time stamp leaves the time unknown and stays in `extra`."""
@@ -314,11 +331,43 @@ def test_no_time(read: Read, sent: Any) -> None:
     assert (event.occurred_at, event.ticks, event.extra) == (None, None, {"timeStamp": sent})
 
 
-@given(st.datetimes().map(lambda moment: moment.replace(tzinfo=UTC)))
+MOMENTS = st.datetimes(datetime(2, 1, 1)).map(lambda moment: moment.replace(tzinfo=UTC))  # noqa: DTZ001 - in the map
+
+
+@given(MOMENTS)
 def test_ticks_are_exact(moment: datetime) -> None:
-    """Ticks and moments stand for each other to the microsecond, over all years."""
+    """Ticks and moments stand for each other to the microsecond, over all years; so do moments and ISO 8601."""
     assert from_ticks(to_ticks(moment)) == moment
     assert read_time(moment.isoformat()) == (moment, None)
+
+
+@given(
+    st.datetimes(datetime(1973, 4, 1), datetime(5000, 1, 1)).map(lambda moment: moment.replace(tzinfo=UTC)),  # noqa: DTZ001
+    st.integers(0, 9),
+    st.booleans(),
+)
+def test_a_number_says_by_its_size_what_it_counts(moment: datetime, tick: int, text: bool) -> None:  # noqa: FBT001
+    """Any moment since 1973 is read from its ticks, micro-, milli- and seconds, cut to what these can hold."""
+    since_1970 = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    written = str if text else int
+    assert read_time(written(to_ticks(moment) + tick)) == (moment, to_ticks(moment) + tick)
+    for unit in (timedelta(microseconds=1), timedelta(milliseconds=1), timedelta(seconds=1)):
+        count = since_1970 // unit
+        assert read_time(written(count)) == (moment - since_1970 % unit, None)
+
+
+TIME_STAMPS = st.integers() | st.integers(-(2**64), 2**64) | st.floats() | st.text() | st.none() | st.booleans()
+
+
+@given(TIME_STAMPS | st.integers().map(str))
+def test_any_time_stamp(sent: Any) -> None:
+    """Whatever is sent as a time, it is a moment of the years 2 to 9999 in UTC, or none; ticks are the number sent."""
+    found = read_time(sent)
+    if found is not None:
+        moment, ticks = found
+        assert moment.year > 1
+        assert moment.utcoffset() == timedelta(0)
+        assert ticks in (None, int(sent) if not isinstance(sent, str) or sent.strip().isdigit() else None)
 
 
 @pytest.mark.parametrize(
@@ -366,6 +415,31 @@ def test_dialect_of_a_publisher(tmp_path: Path) -> None:
     assert (event.stream, event.company_id, event.user_id) == ("acme/row_changed", "7", "x")
     assert event.occurred_at == datetime(2024, 5, 27, 18, 12, 55, 772078, tzinfo=UTC)
     assert event.extra == {"customerNo": 0}
+
+
+@pytest.mark.parametrize("publisher", ["visma-net-erp-salesorderservice", "visma-net-journal-transaction"])
+@pytest.mark.parametrize(
+    ("members", "type_", "wire_event", "extra"),
+    [
+        ({"eventType": "{}"}, "{}", "{}", {}),
+        ({"EVENT_NAME": "{}"}, "{}", "{}", {}),
+        ({"type": "{}"}, "{}", "{}", {}),
+        ({"event": "", "type": "{}"}, "{}", "{}", {}),
+        ({"type": "SO", "eventType": "{}"}, "{}", "{}", {"type": "SO"}),
+        ({"eventType": "created", "type": "{}"}, "{}", "{}", {"eventType": "created"}),
+        ({"eventType": "created", "type": "x"}, "unlisted", "created", {"type": "x"}),
+    ],
+)
+def test_fallback_names_of_the_event(
+    catalogue: Catalogue, publisher: str, members: dict[str, Any], type_: str, wire_event: str, extra: dict[str, Any]
+) -> None:
+    """Where bodies are not public the event may be named by other fields; a name that is listed goes before others."""
+    first = catalogue.publishers[publisher].events[0].type
+    item = {key: value.format(first.upper()) for key, value in members.items()}
+    [found] = identify(catalogue, publisher, json.dumps(item).encode(), "header")
+    assert isinstance(found, Identified)
+    event = normalise(catalogue, found.stream, found.id, found.raw, NOW)
+    assert (event.type, event.wire_event, event.extra) == (type_.format(first), wire_event.format(first.upper()), extra)
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
