@@ -24,6 +24,7 @@ from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSL
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError, RedisError, ResponseError
 
+from router.forking import OpenConnection
 from router.tls import context_of
 
 __all__ = ["ConnectionLost", "Encrypted", "EncryptedToMaster", "Local", "Plain", "PlainToMaster", "is_fresh"]
@@ -137,23 +138,34 @@ class _Encrypting(SSLConnection):
         await super().connect()  # type: ignore[no-untyped-call]
 
 
-class Plain(_Fresh, _Packing, Connection):
+class _Withheld(AbstractConnection):
+    """Keeps its socket from processes that a handler forks: the server would take them for this one."""
+
+    _withheld: OpenConnection | None = None
+
+    async def on_connect_check_health(self, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - as redis-py
+        assert self._writer is not None
+        self._withheld = OpenConnection(self._writer)
+        await super().on_connect_check_health(check_health)
+
+
+class Plain(_Withheld, _Fresh, _Packing, Connection):
     """An unencrypted connection to a server."""
 
 
-class Encrypted(_Fresh, _Packing, _Encrypting):
+class Encrypted(_Withheld, _Fresh, _Packing, _Encrypting):
     """An encrypted connection to a server."""
 
 
-class Local(_Fresh, _Packing, UnixDomainSocketConnection):
+class Local(_Withheld, _Fresh, _Packing, UnixDomainSocketConnection):
     """A connection to the socket of a server."""
 
 
-class PlainToMaster(_Fresh, _Packing, SentinelManagedConnection):
+class PlainToMaster(_Withheld, _Fresh, _Packing, SentinelManagedConnection):
     """An unencrypted connection to the master that the Sentinels name."""
 
 
-class EncryptedToMaster(_Fresh, _Packing, _Encrypting, SentinelManagedSSLConnection):
+class EncryptedToMaster(_Withheld, _Fresh, _Packing, _Encrypting, SentinelManagedSSLConnection):
     """An encrypted connection to the master that the Sentinels name."""
 
 

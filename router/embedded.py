@@ -11,12 +11,13 @@ Two locks in the directory, each gone with the process that holds it, say all th
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from urllib.parse import quote
 
 from config.errors import RouterError
 from router import logs
+from router.forking import withhold
 from router.restart_delay import RestartDelay
 from router.server_lock import try_lock
 from router.server_process import ServerProcess
@@ -56,6 +57,11 @@ class EmbeddedServer:
         self._socket = Path()
         self._owner_lock: int | None = None
         self._watcher: asyncio.Task[None] | None = None
+        withhold(self)
+
+    def descriptors(self) -> Iterable[int]:
+        """Return that of the owner's lock: a child that outlives this process must not be the owner."""
+        return () if self._owner_lock is None else (self._owner_lock,)
 
     @property
     def is_owner(self) -> bool:

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from config.errors import RouterError
 from router import logs
+from router.forking import withhold_port
 from router.ops_token import CHALLENGE, OpsToken, is_loopback
 
 __all__ = ["PROCESS_HEADER", "OpsServer", "Readiness"]
@@ -84,6 +85,7 @@ class OpsServer:
         if not self._token.is_set and not is_loopback(self._host):
             risk = "anyone who reaches the port reads the metrics"
             _log.warning("ops_port_exposed", host=self._host, port=bound, risk=risk, advice="set ROUTER_OPS__TOKEN")
+        withhold_port(bound)
         return bound
 
     async def stop(self) -> None:

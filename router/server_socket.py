@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from config.errors import RouterError
+from router.forking import OpenConnection
 
 __all__ = ["ping", "socket_path", "until_gone"]
 
@@ -53,7 +54,8 @@ async def ping(path: Path) -> bytes:
 async def until_gone(path: Path) -> None:
     """Hold a connection that ends when the server does."""
     with contextlib.suppress(OSError):
-        async with _connection(path) as (reader, _):
+        async with _connection(path) as (reader, writer):
+            _withheld = OpenConnection(writer)
             await reader.read()
 
 

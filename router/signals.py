@@ -5,12 +5,15 @@ import os
 import signal
 from collections.abc import Callable
 
-__all__ = ["PARENT_FD", "expect_reload", "install_reload", "install_stop", "watch_parent"]
+__all__ = ["HANDLED", "PARENT_FD", "expect_reload", "install_reload", "install_stop", "watch_parent"]
 
 PARENT_FD = "ROUTER_PARENT_FD"
 """The environment variable that holds the descriptor of a pipe which closes when the supervising parent is gone."""
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+HANDLED = (*_STOP_SIGNALS, signal.SIGHUP)
+"""The signals that a process of ours does something about."""
+
 _early = list[int]()  # the SIGHUPs that came before `install_reload`
 
 

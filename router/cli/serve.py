@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from config.settings import Settings
-from router import logs
+from router import forking, logs
 from router.catalogue import Catalogue
 from router.cli.banner import Banner
 from router.cli.exits import ExitCode
@@ -75,6 +75,7 @@ def worker(
 ) -> None:
     """Run all subscriptions found in modules."""
     settings = for_service()
+    forking.install()
     subscriptions = _load(modules)
     _serve(lambda stop: _work(settings, subscriptions, stop, name), _nothing_to_reload)
 
