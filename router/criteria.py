@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from router.pages import Span, order_of
-from router.shortened import SHORTENED, is_short_for
+from router.shortened import is_short_for, is_shortened
 
 __all__ = ["Ids", "parse_moment", "within"]
 
@@ -26,7 +26,7 @@ class Ids:
     def of(cls, ids: Iterable[str]) -> "Ids":
         """Return these, in whatever case they are written."""
         lower = frozenset(id_.lower() for id_ in ids)
-        shortened = frozenset(id_ for id_ in lower if SHORTENED in id_)
+        shortened = frozenset(id_ for id_ in lower if is_shortened(id_))
         return cls(lower - shortened, shortened)
 
     def __bool__(self) -> bool:

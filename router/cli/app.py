@@ -12,6 +12,7 @@ from typer.core import TyperCommand
 
 from router.cli.exits import Guarded
 from router.cli.interrupt import as_usual
+from router.cli.output import print_line
 
 __all__ = ["app", "load"]
 
@@ -95,7 +96,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # they print local variables, and those may be secrets
     help="Receives webhooks of Visma.net ERP, keeps their events in Redis streams and hands them to workers.",
-    epilog="Exit codes: 0 done, 1 partly failed, 2 usage, 3 nothing matched, 4 unreachable, 5 over the threshold.",
+    epilog="Exit codes: 0 done, 1 partly failed, or the output could not be written, 2 usage, 3 nothing matched, "
+    "4 unreachable, 5 over the threshold.",
 )
 
 
@@ -105,7 +107,7 @@ def _print_version(value: bool) -> None:  # noqa: FBT001 - what a callback of an
             version = importlib.metadata.version(_DISTRIBUTION)
         except importlib.metadata.PackageNotFoundError:  # run from a checkout that is not installed
             version = "unknown"
-        typer.echo(f"event-router {version}")
+        print_line(f"event-router {version}")
         raise typer.Exit
 
 

@@ -10,7 +10,7 @@ from config.publishers import EventType
 from config.sources import load_settings
 from router.catalogue import Catalogue
 from router.cli.completing import event_types
-from router.cli.output import JsonFlag, print_json
+from router.cli.output import JsonFlag, print_json, print_line
 from router.cli.table import print_table, rest
 from router.globs import select
 
@@ -38,7 +38,7 @@ def catalogue(glob: Glob = "*", *, as_json: JsonFlag = False) -> None:
 
 def _print_by_publisher(rows: Sequence[tuple[str, EventType]]) -> None:
     for number, publisher in enumerate(dict.fromkeys(slug for slug, _ in rows)):
-        typer.echo(("\n" if number else "") + f"{publisher}/\n")
+        print_line(("\n" if number else "") + f"{publisher}/\n")
         lines = [(event.type, _described(event)) for slug, event in rows if slug == publisher]
         print_table(("EVENT", rest("DESCRIPTION", "wrap")), lines)
 

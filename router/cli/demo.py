@@ -17,6 +17,7 @@ from config.errors import RouterError
 from router.catalogue import UNLISTED, Catalogue
 from router.cli.demo_system import SECRET, DemoSystem
 from router.cli.demo_tally import Tally
+from router.cli.output import print_line
 from router.samples import body, sample
 from router.signature import sign
 
@@ -116,7 +117,7 @@ class _Demo:
 
 def demo() -> None:
     """Run the whole system by itself, feed it everything a sender may send, and count where all of it went."""
-    raise typer.Exit(run_demo(typer.echo))
+    raise typer.Exit(run_demo(print_line))
 
 
 def run_demo(say: Callable[[str], None]) -> int:

@@ -10,7 +10,7 @@ from router.cli.dlq_options import What, narrowed, selecting
 from router.cli.exits import ExitCode, NothingMatched, complain
 from router.cli.listing import Limit, first, print_list
 from router.cli.loop import run
-from router.cli.output import JsonFlag, age, number_of, print_json, print_record, stamp
+from router.cli.output import JsonFlag, age, number_of, print_json, print_line, print_record, stamp
 from router.cli.reveal import Reveal, revealed
 from router.cli.rows import (
     DEAD_LETTER_COLUMNS,
@@ -155,7 +155,7 @@ def _print(letter: DeadLetterEntry, *, reveal: bool) -> None:
     print_record({**shown, **{name: value for name, value in event.items() if name not in shown}})
     for attempt in letter.attempts:
         heading = f"\nattempt {attempt.attempt}" if attempt.attempt else "\nlost worker"
-        typer.echo(heading)
+        print_line(heading)
         print_record(
             {
                 "at": stamp(attempt.at),

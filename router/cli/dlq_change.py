@@ -13,7 +13,7 @@ from router.cli.exits import ExitCode, complain, usage
 from router.cli.listing import first
 from router.cli.loop import run
 from router.cli.order import DryRun, Most, Order, Rate, Reason, Yes
-from router.cli.output import JsonFlag, print_json
+from router.cli.output import JsonFlag, print_json, print_line
 from router.cli.rows import DEAD_LETTER_COLUMNS, dead_letter_row
 from router.cli.runtime import Session, opened
 from router.cli.subscription_words import none_named, without_worker
@@ -143,7 +143,7 @@ def _finish(order: Order, matched: int, counts: Counter[str], *, as_json: bool) 
     elif not order.dry_run:
         gone = matched - changed - failed
         were = "was" if gone == 1 else "were"
-        typer.echo(f"{order.done} {changed} of {matched}" + (f", {gone} {were} gone already" if gone else ""))
+        print_line(f"{order.done} {changed} of {matched}" + (f", {gone} {were} gone already" if gone else ""))
     tell_refused(failed, order.done)
     if failed:
         raise typer.Exit(ExitCode.PARTLY_FAILED)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from config.errors import ConfigError, RouterError
+from router.cli.stdio import OutputFailed
 
 __all__ = ["STANDARD", "Incomplete", "Sink", "numbered", "readable", "writing"]
 
@@ -52,12 +53,8 @@ def writing(file: str) -> Iterator[Sink]:
     path = Path(file)
     if file == STANDARD:
         sink = Sink(sys.stdout.buffer, "what was written to stdout")
-        try:
-            yield sink
-            sink.finish()
-        except Incomplete:
-            _let_go_of_stdout()
-            raise
+        yield sink
+        sink.finish()
     elif path.exists() and not path.is_file():
         with _opened(path, os.O_WRONLY) as opened:
             yield (sink := Sink(opened, f"what was written to {path}"))
@@ -122,11 +119,8 @@ def _opened(path: Path, flags: int) -> Iterator[BinaryIO]:
 def _told(name: str) -> Iterator[None]:
     try:
         yield
+    except OutputFailed as error:
+        error.is_said = True
+        raise Incomplete(f"{name} is incomplete: {error}") from error
     except OSError as error:
         raise Incomplete(f"{name} is incomplete: {error.strerror or error}") from error
-
-
-def _let_go_of_stdout() -> None:
-    """Let what is still buffered go nowhere, where it would fail again at the end."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -13,7 +13,7 @@ from router.cli.dlq_file import STANDARD, numbered, readable
 from router.cli.exits import ExitCode, NothingMatched, complain
 from router.cli.loop import run
 from router.cli.order import DryRun, Order, Reason, Yes
-from router.cli.output import JsonFlag, clean, number_of, print_json, progress
+from router.cli.output import JsonFlag, clean, number_of, print_json, print_line, progress
 from router.cli.rows import DEAD_LETTER_COLUMNS, dead_letter_row
 from router.cli.runtime import Session, opened
 from workers.dead_entry import DeadLetterEntry
@@ -171,7 +171,7 @@ def _finish(order: Order, found: _Found, outcomes: Counter[str], *, as_json: boo
         print_json({"matched": found.number, **imported, **counts, "bad_lines": found.bad_lines})
     else:
         would = "would import" if order.dry_run else "imported"
-        typer.echo(f"{would} {new} of {found.number}{_others(outcomes)}")
+        print_line(f"{would} {new} of {found.number}{_others(outcomes)}")
     if failed:
         raise typer.Exit(ExitCode.PARTLY_FAILED)
 

@@ -15,7 +15,7 @@ from router.cli.rows import event_cell, event_json
 from router.cli.runtime import Session, opened
 from router.cli.table import EVENT, Column, Told, ident
 from router.event import Event
-from router.shortened import SHORTENED, is_short_for
+from router.shortened import is_short_for, is_shortened
 
 __all__ = ["EVENT_COLUMNS", "complain_of", "event_row", "find", "list_", "readable"]
 
@@ -75,7 +75,7 @@ def event_row(catalogue: Catalogue, event: Event) -> tuple[object, ...]:
 async def find(session: Session, id_: str) -> StoredEvent | None:
     """Return the newest event of an id, which may be shortened as a narrow table does it."""
     browser = Browser(session.store, session.catalogue)
-    return await (_search(browser, session.catalogue, id_) if SHORTENED in id_ else browser.find(id_))
+    return await (_search(browser, session.catalogue, id_) if is_shortened(id_) else browser.find(id_))
 
 
 async def _search(browser: Browser, catalogue: Catalogue, shortened: str) -> StoredEvent | None:

@@ -18,7 +18,7 @@ from router.cli.listing import first
 from router.cli.loop import run
 from router.cli.options import Since, Until
 from router.cli.order import DryRun, Most, Order, Rate, Reason, Yes
-from router.cli.output import JsonFlag, number_of, print_json, progress
+from router.cli.output import JsonFlag, number_of, print_json, print_line, progress
 from router.cli.runtime import Session, opened
 from router.cli.subscription_words import none_named, without_worker
 from workers.handover import Handover, NotSubscribed, Position
@@ -160,7 +160,7 @@ def _finish(order: Order, matched: int, counts: Counter[str], last: Position | N
         print_json({"subscription": order.subject, "matched": matched, **told})
     elif not order.dry_run:
         gone = matched - changed - failed
-        typer.echo(f"replayed {changed} of {matched} to {order.subject}" + (f", {gone} gone already" if gone else ""))
+        print_line(f"replayed {changed} of {matched} to {order.subject}" + (f", {gone} gone already" if gone else ""))
         if order.most == matched:
             complain(f"there may be more: add --after {last} to go on")
     tell_refused(failed, order.done)

@@ -9,7 +9,7 @@ import typer
 from router.cli.events import find
 from router.cli.exits import NothingMatched
 from router.cli.loop import run
-from router.cli.output import JsonFlag, age, number_of, print_json, print_record, stamp
+from router.cli.output import JsonFlag, age, number_of, print_json, print_line, print_record, stamp
 from router.cli.reveal import Reveal, revealed
 from router.cli.rows import attempt_json, event_json
 from router.cli.runtime import opened
@@ -88,7 +88,7 @@ def _print(event: Mapping[str, Any], found: Life) -> None:
     entry = {"entry_id": found.entry_id, "stored_at": stamp(found.stored_at), "duplicates": duplicates}
     print_record({**event, **entry})
     if found.subscriptions:
-        typer.echo()
+        print_line("")
         print_table(_COLUMNS, [_row(place) for place in found.subscriptions])
 
 
@@ -127,9 +127,9 @@ def _last_error(place: Place) -> str:
 def _print_attempts(found: Life) -> None:
     for place in found.subscriptions:
         for error in place.errors:
-            typer.echo(f"\n{place.subscription}, {f'attempt {error.attempt}' if error.attempt else 'lost worker'}")
+            print_line(f"\n{place.subscription}, {f'attempt {error.attempt}' if error.attempt else 'lost worker'}")
             told = {"at": stamp(error.at), "error": error.error, "message": error.message}
             print_record({**told, "traceback": error.traceback})
         if not place.errors:
             why = "no attempt has failed" if place.attempts == 0 else "nothing is kept of its attempts"
-            typer.echo(f"\n{place.subscription}: {why}")
+            print_line(f"\n{place.subscription}: {why}")

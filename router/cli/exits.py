@@ -1,7 +1,5 @@
 """How commands end: their exit codes, and one line on stderr for every error that a user can do something about."""
 
-import contextlib
-import os
 import sys
 from enum import IntEnum
 from typing import Any, NoReturn
@@ -10,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from config.errors import ConfigError, RouterError
+from router.cli.stdio import InputFailed, OutputFailed, failure
 
 __all__ = ["ExitCode", "Guarded", "NothingMatched", "Unanswered", "complain", "usage"]
 
@@ -35,7 +34,9 @@ class Unanswered(RouterError):
 
 def complain(message: str) -> None:
     """Say something on stderr, which is for people: stdout is for results."""
-    typer.echo(f"event-router: {message}", err=True)
+    lines = "\n".join(line if line.isprintable() else _printable(line) for line in message.split("\n"))
+    sys.stderr.write(f"event-router: {lines}\n")
+    sys.stderr.flush()
 
 
 def usage(message: str) -> NoReturn:
@@ -50,8 +51,11 @@ class Guarded(TyperGroup):
     def main(self, *args: Any, **options: Any) -> Any:
         """Run a command line and exit; a wrong one is answered with one line instead of a page."""
         options["standalone_mode"] = False
+        failed = None
         try:
             code = super().main(*args, **options)
+        except OutputFailed as error:
+            code, failed = ExitCode.DONE, error
         except typer.TyperException as error:
             if message := " ".join(error.format_message().split()):  # a group without a command has shown its help
                 complain(message + _hint(error))
@@ -59,17 +63,14 @@ class Guarded(TyperGroup):
         except typer.Abort:
             complain("aborted")
             code = ExitCode.PARTLY_FAILED
-        sys.exit(code if isinstance(code, int) else ExitCode.DONE)
+        sys.exit(_ended(code if isinstance(code, int) else ExitCode.DONE, failed))
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; raises typer.Exit in place of every error that has an exit code."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
-        except BrokenPipeError:
-            _silence_stdout()
-            raise typer.Exit(ExitCode.DONE) from None
-        except (typer.Exit, typer.Abort, typer.TyperException):
+        except (typer.Exit, typer.Abort, typer.TyperException, OutputFailed):
             raise
         except Exception as error:
             if (code := _code_of(error)) is None:
@@ -77,6 +78,23 @@ class Guarded(TyperGroup):
             complain(" ".join(str(error).split()))
             raise typer.Exit(code) from error
         return result
+
+
+def _ended(code: int, failed: OutputFailed | None) -> int:
+    """Write what is still buffered; return the exit code, which says that output failed where all else went well.
+
+    That the reader of the output has gone, as `head` does, is no failure.
+    """
+    try:
+        sys.stdout.flush()
+    except OutputFailed as error:
+        failed = error
+    failed = failed or failure()
+    if failed is None or failed.reader_is_gone:
+        return code
+    if not failed.is_said:
+        complain(str(failed))
+    return code or ExitCode.PARTLY_FAILED
 
 
 def _code_of(error: Exception) -> ExitCode | None:
@@ -88,6 +106,7 @@ def _code_of(error: Exception) -> ExitCode | None:
 
     codes: tuple[tuple[type[Exception], ExitCode], ...] = (
         (ConfigError, ExitCode.USAGE),
+        (InputFailed, ExitCode.USAGE),
         (UnknownStream, ExitCode.USAGE),
         (NothingMatched, ExitCode.NOTHING_MATCHED),
         (Unanswered, ExitCode.UNREACHABLE),
@@ -103,7 +122,6 @@ def _hint(error: typer.TyperException) -> str:
     return f" (see {context.command_path} --help)" if context is not None else ""
 
 
-def _silence_stdout() -> None:
-    """Let what is still buffered go nowhere: whoever read it has gone, such as `head`."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _printable(line: str) -> str:
+    """Return a line without what could command a terminal: it may repeat what a sender or a server wrote."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line)

@@ -31,7 +31,7 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
 def print_json(value: Any) -> None:
     """Print one JSON value."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(_json(value, indent=2) + "\n")
 
 
 async def print_json_array(rows: AsyncIterator[Any]) -> int:
@@ -52,7 +52,24 @@ def print_line(line: str) -> None:
 
 def json_line(value: Any) -> str:
     """Return a value as JSON of one line."""
-    return json.dumps(value, ensure_ascii=False)
+    return _json(value)
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    r"""Return a value as JSON that commands no terminal: what does not print is written as JSON's own `\u…`.
+
+    So is all that an alphabet other than Unicode lacks, for which a stream would write what is no JSON.
+    """
+    is_unicode = (sys.stdout.encoding or "utf-8").lower().startswith("utf")
+    text = json.dumps(value, indent=indent, ensure_ascii=not is_unicode)
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return "\n".join(line if line.isprintable() else _escaped(line) for line in text.split("\n"))
+
+
+def _escaped(line: str) -> str:
+    escaped = "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in line)
+    return escaped.replace("\x7f", "\\u007f")  # the one that json takes for printable
 
 
 def print_record(fields: Mapping[str, object]) -> None:

@@ -14,7 +14,7 @@ from router.cli.listing import first
 from router.cli.loop import run
 from router.cli.options import Since, Until
 from router.cli.order import DryRun, Most, Order, Rate, Reason, Yes
-from router.cli.output import JsonFlag, number_of, print_json
+from router.cli.output import JsonFlag, number_of, print_json, print_line
 from router.cli.quarantine import QUARANTINE_COLUMNS, quarantine_row
 from router.cli.quarantine_options import Publisher, Text, What, selector_of
 from router.cli.runtime import opened
@@ -159,7 +159,7 @@ def _finish_retry(order: Order, matched: int, counts: Counter[str], *, as_json: 
         print_json({"matched": matched, **figures})
     elif not order.dry_run:
         others = f", {number_of(figures['duplicates'], 'duplicate')}" if figures["duplicates"] else ""
-        typer.echo(f"stored {figures['stored']} of {matched}{others}")
+        print_line(f"stored {figures['stored']} of {matched}{others}")
     if figures["unreadable"]:
         complain(f"{figures['unreadable']} still cannot be read, and stay")
     _end(order, figures["failed"], counts)
@@ -170,7 +170,7 @@ def _finish_purge(order: Order, matched: int, counts: Counter[str], *, as_json: 
         print_json({"matched": matched, "purged": counts[CHANGED], "failed": counts[FAILED]})
     elif not order.dry_run:
         gone = matched - counts[CHANGED] - counts[FAILED]
-        typer.echo(f"purged {counts[CHANGED]} of {matched}" + (f", {gone} gone already" if gone else ""))
+        print_line(f"purged {counts[CHANGED]} of {matched}" + (f", {gone} gone already" if gone else ""))
     _end(order, counts[FAILED], counts)
 
 

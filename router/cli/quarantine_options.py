@@ -18,7 +18,7 @@ from router.shortened import SHORTENED
 
 __all__ = ["Publisher", "Text", "What", "selector_of"]
 
-_ID = re.compile(rf"\d{{1,19}}-\d{{1,19}}|sha256:.*|.*{SHORTENED}.*")
+_ID = re.compile(rf"\d{{1,19}}-\d{{1,19}}|sha256:.*|.*({SHORTENED}|\.\.\.).*")
 
 What = Annotated[
     list[str] | None,

@@ -13,6 +13,7 @@ from router.access import open_store
 from router.catalogue import Catalogue
 from router.cli.advice import advice_on
 from router.cli.exits import complain
+from router.cli.stdio import discard_if_closed
 from router.signals import expect_reload
 from router.store import STORE_ERRORS, Store, StoreUnavailable
 
@@ -30,6 +31,7 @@ class Session(NamedTuple):
 def for_service() -> Settings:
     """Return the settings for a process that stays, and log as they say."""
     expect_reload()
+    discard_if_closed()
     settings = load_settings()
     logs.configure(settings.log.level, settings.log.format)
     return settings
@@ -61,8 +63,6 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Session]:
             raise StoreUnavailable(f"the embedded server in {settings.data_dir} cannot be used: {error}") from error
         try:
             yield Session(store, catalogue, settings)
-        except BrokenPipeError:  # of stdout: it is an OSError, but none of the store
-            raise
         except (StoreUnavailable, *STORE_ERRORS) as error:
             text = str(error) if isinstance(error, StoreUnavailable) else told(error)
             where = redact_url(settings.redis.url)

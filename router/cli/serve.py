@@ -15,6 +15,7 @@ from router.catalogue import Catalogue
 from router.cli.banner import Banner
 from router.cli.exits import ExitCode
 from router.cli.loop import run
+from router.cli.output import print_line
 from router.cli.runtime import for_service
 from router.service import serve_ingress
 from router.signals import install_reload, install_stop
@@ -43,7 +44,7 @@ def up(
 async def _up(settings: Settings, modules: Sequence[str]) -> int:
     if not sys.stdout.isatty():
         return await run_up(settings, modules, asyncio.Event())
-    banner = asyncio.create_task(Banner(settings, Catalogue.for_settings(settings)).show(typer.echo))
+    banner = asyncio.create_task(Banner(settings, Catalogue.for_settings(settings)).show(print_line))
     try:
         return await run_up(settings, modules, asyncio.Event())
     finally:
@@ -92,7 +93,7 @@ def _load(modules: Sequence[str]) -> list[Subscription]:
     try:
         return load_subscriptions(modules)
     except BrokenModule as error:
-        typer.echo(error.traceback, err=True, nl=False)
+        sys.stderr.write(error.traceback)
         raise
 
 

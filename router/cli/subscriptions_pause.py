@@ -11,7 +11,7 @@ from router import audit
 from router.cli.completing import subscriptions
 from router.cli.exits import NothingMatched, complain
 from router.cli.loop import run
-from router.cli.output import JsonFlag, clean, number_of, print_json, stamp
+from router.cli.output import JsonFlag, clean, number_of, print_json, print_line, stamp
 from router.cli.runtime import Session, opened
 from router.cli.subscription_words import none_named
 from router.cli.subscriptions import pause_json
@@ -52,7 +52,7 @@ def pause(name: Name, *, for_: For = None, reason: Reason = "", as_json: JsonFla
     if as_json:
         print_json({"subscription": name, "paused": pause_json(made), "workers": at_work, "halted": halted})
     else:
-        typer.echo(f"{name} is {made.told()}; {_workers_told(at_work, halted)}")
+        print_line(f"{name} is {made.told()}; {_workers_told(at_work, halted)}")
     if late := sorted(set(at_work) - set(halted)):
         complain(f"{', '.join(late)} did not confirm within {_PATIENCE:g} s: busy, without the store, or gone just now")
 
@@ -98,7 +98,7 @@ def resume(name: Name, *, reason: Reason = "", as_json: JsonFlag = False) -> Non
     if as_json:
         print_json({"subscription": name, "was_paused": pause_json(was)})
     else:
-        typer.echo(f"resumed {name}, which was {clean(was.told())}")
+        print_line(f"resumed {name}, which was {clean(was.told())}")
 
 
 async def _resume(name: str, reason: str) -> Pause:

@@ -16,7 +16,7 @@ from router.cli.completing import subscriptions
 from router.cli.exits import ExitCode, NothingMatched, complain, usage
 from router.cli.loop import run
 from router.cli.order import Yes
-from router.cli.output import JsonFlag, number_of, print_json
+from router.cli.output import JsonFlag, number_of, print_json, print_line
 from router.cli.rows import event_cell
 from router.cli.runtime import Session, opened
 from router.cli.subscription_words import none_named
@@ -63,7 +63,7 @@ def remove(
         print_json({"subscription": name, "streams": streams, "dead_letters": removed.dead_letters, "failed": failed})
     else:
         dead = f" and {number_of(removed.dead_letters, 'dead letter')}" if removed.dead_letters else ""
-        typer.echo(f"removed {name} from {number_of(streams, 'stream')}{dead}")
+        print_line(f"removed {name} from {number_of(streams, 'stream')}{dead}")
     for stream in removed.kept:
         complain(f"{name} is left on {stream}, where it has dead letters: add --dead-letters")
     for stream, why in removed.refused.items():

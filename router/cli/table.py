@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, TextIO
 from rich.cells import cell_len
 
 from router.cli.output import clean
+from router.cli.stdio import shown_as
 from router.shortened import SHORTENED
 
 __all__ = ["EVENT", "RESOURCE", "SUBSCRIPTION", "Column", "Told", "ident", "print_table", "rest"]
@@ -82,7 +83,7 @@ def print_table(
 
 
 def _print_plain(file: TextIO, columns: Sequence[Column], rows: Sequence[Sequence[object]], _width: int) -> None:
-    texts = [[clean(cell.plain if isinstance(cell, Told) else cell) for cell in row] for row in rows]
+    texts = [[_shown(file, cell.plain if isinstance(cell, Told) else cell) for cell in row] for row in rows]
     names = [column.name for column in columns]
     widths = [max(map(len, column)) for column in zip(names, *texts, strict=True)]
     for row in (names, *texts):
@@ -90,19 +91,25 @@ def _print_plain(file: TextIO, columns: Sequence[Column], rows: Sequence[Sequenc
 
 
 def _print_drawn(file: TextIO, columns: Sequence[Column], rows: Sequence[Sequence[object]], width: int) -> None:
-    texts = [[clean(cell.drawn if isinstance(cell, Told) else cell) for cell in row] for row in rows]
+    texts = [[_shown(file, cell.drawn if isinstance(cell, Told) else cell) for cell in row] for row in rows]
     headers = [column.header for column in columns]
     natural = [max(map(_length, column)) for column in zip(headers, *texts, strict=True)]
     widths = fit(columns, natural, width or _width_of(file))
     shown = list(widths)
+    mark = shown_as(SHORTENED, file.encoding)
     _write(file, [_padded(headers[index], widths[index], right=columns[index].right) for index in shown])
-    _write(file, ["─" * widths[index] for index in shown])
+    _write(file, [shown_as("─", file.encoding) * widths[index] for index in shown])
     for row in texts:
-        cells = [_lines(row[index], widths[index], columns[index].cut) for index in shown]
+        cells = [_lines(row[index], widths[index], columns[index].cut, mark) for index in shown]
         for number in range(max(map(len, cells))):
             line = [cell[number] if number < len(cell) else "" for cell in cells]
             aligned = (_padded(text, widths[i], right=columns[i].right) for text, i in zip(line, shown, strict=True))
             _write(file, list(aligned))
+
+
+def _shown(file: TextIO, cell: object) -> str:
+    """Return a cell's text as this output shows it, which is what has to be measured."""
+    return shown_as(clean(cell), file.encoding)
 
 
 def _write(file: TextIO, cells: Sequence[str]) -> None:
@@ -157,13 +164,13 @@ def _width_of(file: TextIO) -> int:
         return _USUAL_WIDTH
 
 
-def _lines(text: str, width: int, cut: Cut) -> list[str]:
-    """Return a cell's text in lines of this width: one, unless it is wrapped."""
+def _lines(text: str, width: int, cut: Cut, mark: str) -> list[str]:
+    """Return a cell's text in lines of this width: one, unless it is wrapped; `mark` stands for what is cut out."""
     if _length(text) <= width:
         return [text]
     if cut == "wrap":
         return textwrap.wrap(text, width, break_on_hyphens=False)
-    return [_CUTS[cut](text, width - 1)]
+    return [_CUTS[cut](text, width - len(mark), mark)]
 
 
 def _head(text: str, room: int) -> str:
@@ -178,10 +185,10 @@ def _tail(text: str, room: int) -> str:
     return _head(text[::-1], room)[::-1]
 
 
-_CUTS: dict[str, Callable[[str, int], str]] = {
-    "start": lambda text, room: SHORTENED + _tail(text, room),
-    "middle": lambda text, room: _head(text, room - room // 2) + SHORTENED + _tail(text, room // 2),
-    "end": lambda text, room: _head(text, room).rstrip() + SHORTENED,
+_CUTS: dict[str, Callable[[str, int, str], str]] = {
+    "start": lambda text, room, mark: mark + _tail(text, room),
+    "middle": lambda text, room, mark: _head(text, room - room // 2) + mark + _tail(text, room // 2),
+    "end": lambda text, room, mark: _head(text, room).rstrip() + mark,
 }
 
 

@@ -1,7 +1,10 @@
 """How results are printed, and how commands end."""
 
+import errno
 import io
+import json
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,7 +17,8 @@ from config.errors import ConfigError, RouterError
 from router.catalogue import UnknownStream
 from router.cli.exits import Guarded, NothingMatched, Unanswered
 from router.cli.main import main
-from router.cli.output import age, print_record, progress, stamp
+from router.cli.output import age, json_line, print_json, print_record, progress, stamp
+from router.cli.stdio import OutputFailed, shown_as
 from router.store import StoreUnavailable
 
 
@@ -22,6 +26,31 @@ def test_record(capsys: pytest.CaptureFixture[str]) -> None:
     """A line for each field that has a value; a text of several lines is indented under its name."""
     print_record({"a": 1, "none": None, "false": False, "empty": "", "long": "x\ny"})
     assert capsys.readouterr().out == "a      1\nfalse  False\nlong\n    x\n    y\n"
+
+
+HOSTILE = "a\x1b\x7f\x9b31m\u202e\u2066\u200b\u2028\u2029\ufeff\U000e0041\ud800 å\U0001f600"
+
+
+@pytest.mark.parametrize("as_json", [json_line, print_json])
+def test_json_commands_no_terminal(capsys: pytest.CaptureFixture[str], as_json: Callable[[object], str | None]) -> None:
+    """What does not print is escaped in JSON: controls of both kinds, directions, what has no width, ends of lines."""
+    text = as_json({HOSTILE: [HOSTILE, "plain"]}) or capsys.readouterr().out
+    assert all(line.isprintable() for line in text.splitlines())
+    assert json.loads(text) == {HOSTILE: [HOSTILE, "plain"]}
+    assert "å\U0001f600" in text
+
+
+def test_json_in_an_old_alphabet(monkeypatch: pytest.MonkeyPatch) -> None:
+    r"""Where output knows ASCII alone, JSON stays JSON: `\xe5` and `\U0001f600`, as streams write, are none."""
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="backslashreplace"))
+    assert json_line("å\U0001f600") == '"\\u00e5\\ud83d\\ude00"'
+
+
+def test_what_an_alphabet_cannot_say() -> None:
+    """A character of ours that an alphabet lacks is written as one like it, and one of a sender's by its number."""
+    assert shown_as("id…─→\ufffdå", "ascii") == "id...-->?\\xe5"
+    assert shown_as("…å", "latin-1") == "...å"
+    assert shown_as("…å", "utf-8") == "…å"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +124,13 @@ def test_main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 
 def test_broken_pipe() -> None:
     """When the reader of the output has gone, the command ends quietly."""
-    assert _ends(BrokenPipeError()) == (0, "")
+    assert _ends(OutputFailed(BrokenPipeError(errno.EPIPE, "Broken pipe"))) == (0, "")
+
+
+def test_output_that_is_full() -> None:
+    """When the output takes nothing more, the command says so in one line and has partly failed."""
+    said = "event-router: standard output cannot be written (No space left on device): what it holds is incomplete\n"
+    assert _ends(OutputFailed(OSError(errno.ENOSPC, "No space left on device"))) == (1, said)
 
 
 def test_interrupted() -> None:

@@ -1,5 +1,6 @@
 """Tables: plain and complete for a pipe, fitted to the width of a terminal."""
 
+import io
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -11,6 +12,7 @@ from support.filling import CUSTOMERS, FINANCIAL, history, raw_of
 from router.catalogue import Catalogue
 from router.cli.rows import DEAD_LETTER_COLUMNS, dead_letter_row
 from router.cli.table import Column, Told, ident, print_table, rest
+from router.shortened import is_short_for
 from workers.dead_entry import DeadLetterEntry
 
 ID = "bc0fa46d-44da-45c4-8c18-a26cb6eca33c"
@@ -135,3 +137,23 @@ def test_dead_letters(catalogue: Catalogue, letters: list[DeadLetterEntry], widt
     assert usual.endswith("…")
     assert long[18:].startswith("background_a")
     assert "customer/55555" not in usual or width > 80
+
+
+def test_a_terminal_of_an_old_alphabet() -> None:
+    """Where a terminal knows ASCII alone, rule and ellipsis are ASCII too, and all is aligned."""
+
+    class Ascii(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            """Be a terminal."""
+            return True
+
+    file = Ascii(io.BytesIO(), encoding="ascii", errors="backslashreplace")
+    print_table((ident("ID"), Column("NAME"), Column("X")), [(ID, "Åse", "1"), ("short", "Bo", "2")], file, 30)
+    file.seek(0)
+    head, rule, first, second = file.read().splitlines()
+    assert set(rule) == {"-", " "}
+    assert "..." in first
+    assert {line.index(text) for line, text in ((head, "NAME"), (first, "\\xc5se"), (second, "Bo"))} == {
+        head.index("NAME")
+    }
+    assert is_short_for(first.split()[0], ID)

@@ -13,6 +13,7 @@ from router.cli.console.service import serve_console
 from router.cli.exits import NothingMatched, usage
 from router.cli.loop import run
 from router.cli.ops_ports import ops_ports
+from router.cli.output import print_line
 from router.cli.runtime import for_service
 from router.signals import install_reload, install_stop
 from router.up import supervised
@@ -43,7 +44,7 @@ def _print_link(settings: Settings, port: int | None) -> None:
         usage("ops.port is 0, so the console's port is in its log: name it with --port")
     if (url := sign_in_url(settings, found)) is None:
         raise NothingMatched(f"no console has run with {settings.data_dir} yet: start `event-router console`, or `up`")
-    typer.echo(url)
+    print_line(url)
 
 
 async def _serve(settings: Settings) -> None:
@@ -60,4 +61,4 @@ def _nothing_to_reload() -> None:
 def _say(settings: Settings, port: int) -> None:
     """Say on a terminal where the console is; elsewhere a link would be kept in a log."""
     if sys.stdout.isatty():
-        typer.echo(f"\n  console     {console_url(settings, port)}\n  sign in     {sign_in_url(settings, port)}\n")
+        print_line(f"\n  console     {console_url(settings, port)}\n  sign in     {sign_in_url(settings, port)}\n")
