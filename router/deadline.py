@@ -22,6 +22,11 @@ class Deadline:
         self._late: Callable[[], None] = _nothing
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def at(self) -> float:
+        """When its time comes, by the clock of the event loop; infinite while nothing is set."""
+        return self._at
+
     def set(self, seconds: float, late: Callable[[], None]) -> None:
         """Call `late` after so many seconds, instead of what was to be called before."""
         self._at = at = self._loop.time() + seconds

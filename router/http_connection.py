@@ -9,7 +9,7 @@ nothing from the requests before it, and no more waits in memory than one read b
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,7 +18,6 @@ from aiohttp.http import HttpRequestParser, HttpVersion10, HttpVersion11, RawReq
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
-from config.settings import IngressSettings
 from router import logs
 from router.deadline import Deadline
 from router.http_body import BadBody, Body, BodyTooSlow
@@ -27,9 +26,9 @@ from router.http_response import CONTINUE, Response
 if TYPE_CHECKING:
     from router.http_server import Server
 
-__all__ = ["Application", "Connection", "Malformed"]
+__all__ = ["Application", "Connection", "Limits", "Malformed"]
 
-log = logs.get("ingress")
+log = logs.get("http")
 
 _VERSIONS = (HttpVersion10, HttpVersion11)
 _STREAM_LIMIT = 1 << 16  # bytes; without effect, for `pause_reading` does nothing
@@ -41,6 +40,26 @@ class Malformed(Exception):
 
     def __init__(self, message: str = "the request is not well-formed HTTP") -> None:
         super().__init__(message)
+
+
+class Limits(Protocol):
+    """For how many seconds a sender may be slow in each way, and how many bytes a body may have."""
+
+    @property
+    def header_timeout(self) -> float:
+        """For the rest of a head that has begun."""
+
+    @property
+    def body_timeout(self) -> float:
+        """For a body."""
+
+    @property
+    def keepalive(self) -> float:
+        """For the next request, and for taking an answer."""
+
+    @property
+    def max_body(self) -> int:
+        """Of a body."""
 
 
 class Application(Protocol):
@@ -71,6 +90,7 @@ class Connection(BaseProtocol):
         "_ended",
         "_ending",
         "_head",
+        "_left",
         "_limits",
         "_owner",
         "_payload",
@@ -79,7 +99,7 @@ class Connection(BaseProtocol):
         "_taking",
     )
 
-    def __init__(self, owner: "Server", application: Application, limits: IngressSettings) -> None:
+    def __init__(self, owner: "Server", application: Application, limits: Limits) -> None:
         loop = asyncio.get_running_loop()
         super().__init__(loop)
         self._requests: HttpRequestParser = HttpRequestParser(
@@ -95,6 +115,7 @@ class Connection(BaseProtocol):
         self._payload: StreamReader = EMPTY_PAYLOAD
         self._door: Any = None
         self._body: Body | None = None  # while it is still coming
+        self._left: Callable[[], None] | None = None  # to be called when the sender of the request under way leaves
         self._taking = False
         self._ended = False  # the sender sends no more
         self._ending = False  # no more requests are taken up
@@ -103,6 +124,11 @@ class Connection(BaseProtocol):
     def busy(self) -> bool:
         """Whether a request is under way."""
         return self._head is not None
+
+    @property
+    def patience(self) -> float:
+        """Until when a connection without a request is left open, by the clock of the event loop."""
+        return self._deadline.at
 
     @property
     def peer(self) -> str:
@@ -131,6 +157,7 @@ class Connection(BaseProtocol):
         self._ahead = b""
         if self._body is not None:
             self.fail(BadBody())
+        self._say_left()
         del self._requests  # it knows us: neither would be freed before the garbage collector came
         self._owner.closed(self)
 
@@ -149,6 +176,7 @@ class Connection(BaseProtocol):
         self._ended = True
         if self._body is not None:
             self.fail(BadBody())
+        self._say_left()
         return (self._head is not None or self._paused) and not self._ending
 
     def resume_writing(self) -> None:
@@ -162,6 +190,17 @@ class Connection(BaseProtocol):
 
     def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - the parser calls it so
         """Do nothing: the parser says this at the end of each body."""
+
+    def when_left(self, left: Callable[[], None]) -> None:
+        """Call `left` if the sender ends the connection, or its half of it, before it has its answer."""
+        self._left = left
+        if self._ended or self.transport is None:
+            self._say_left()
+
+    def _say_left(self) -> None:
+        left, self._left = self._left, None
+        if left is not None:
+            left()
 
     # From one request to the next
 
@@ -257,7 +296,7 @@ class Connection(BaseProtocol):
         """Answer the request under way, and go on with the next."""
         head, payload = self._head, self._payload
         assert head is not None
-        self._head = self._body = self._door = None
+        self._head = self._body = self._door = self._left = None
         self._payload = EMPTY_PAYLOAD
         if self.transport is None:
             return

@@ -1,4 +1,4 @@
-"""Answers of ingress, and their bytes on the wire."""
+"""Answers, and their bytes on the wire."""
 
 import time
 from collections.abc import Mapping
@@ -20,6 +20,10 @@ class Response(NamedTuple):
     content_type: str = "application/json"
     headers: Mapping[str, str] | None = None
     close: bool = False
+
+    def having(self, headers: Mapping[str, str]) -> "Response":
+        """Return the same answer with these headers too; those that it has already stay."""
+        return self._replace(headers={**headers, **(self.headers or {})})
 
     def encoded(self, *, close: bool, keep: bool = False, head_only: bool = False) -> bytes:
         """Return its bytes; `head_only` leaves out the body, not its length (RFC 9110, 9.3.2).

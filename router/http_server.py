@@ -1,27 +1,39 @@
-"""All connections of one ingress: made, counted, and brought to an orderly end."""
+"""All connections of one port: made, counted, never too many, and brought to an orderly end."""
 
 import asyncio
+from collections.abc import Callable
 
-from config.settings import IngressSettings
-from router.http_connection import Application, Connection
+from router.http_connection import Application, Connection, Limits
 
 __all__ = ["Server"]
 
 
 class Server:
-    """The protocol factory of the port; `requests_count` is how many requests were begun."""
+    """The protocol factory of a port; `requests_count` is how many requests were begun.
 
-    def __init__(self, application: Application, limits: IngressSettings) -> None:
+    `changed` is called whenever a connection has ended.
+    """
+
+    def __init__(self, application: Application, limits: Limits) -> None:
         self._application = application
         self._limits = limits
         self._all_closed: asyncio.Future[None] | None = None
         self.connections: set[Connection] = set()
         self.requests_count = 0
         self.closing = False
+        self.changed: Callable[[], None] = _nothing
 
     def __call__(self) -> Connection:
         """Return the protocol of a new connection."""
         return Connection(self, self._application, self._limits)
+
+    def make_room(self) -> bool:
+        """End the connection without a request whose time is up first; return whether there was one."""
+        idle = [connection for connection in self.connections if not connection.busy]
+        if not idle:
+            return False
+        min(idle, key=lambda connection: connection.patience).abort()
+        return True
 
     def close(self) -> None:
         """Close connections as soon as no request is under way on them."""
@@ -46,8 +58,13 @@ class Server:
         self.connections.discard(connection)
         if not self.connections and self._all_closed is not None and not self._all_closed.done():
             self._all_closed.set_result(None)
+        self.changed()
 
     def abort(self) -> None:
         """Cut all connections."""
         for connection in list(self.connections):
             connection.abort()
+
+
+def _nothing() -> None:
+    pass

@@ -74,3 +74,7 @@ class Keys:
     def audit(self) -> str:
         """Return the stream of audit lines."""
         return f"{self.prefix}:audit"
+
+    def sign_in_link(self, digest: str) -> str:
+        """Return what says that a link into the console was used; its TTL outlasts the link."""
+        return self._tagged("console", f"link:{digest}")

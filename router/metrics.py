@@ -1,6 +1,6 @@
 """What ingress counts."""
 
-from collections.abc import Sized
+from collections.abc import Callable, Sized
 
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -83,7 +83,9 @@ class IngressMetrics:
 
         batch.sent = sent
 
-    def watch_connections(self, connections: Sized) -> None:
-        """Report how many senders are connected, whenever somebody asks."""
+    def watch_connections(self, connections: Sized) -> Callable[[], None]:
+        """Report how many senders are connected, whenever somebody asks; return what counts one that had to go."""
         text = "Connections of senders that are open."
         Gauge("event_router_connections", text, registry=self._registry).set_function(lambda: len(connections))
+        text = "Connections of senders that were ended to make room for others."
+        return FastCounter("event_router_connections_shed", text, self._registry).labels().inc

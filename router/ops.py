@@ -2,16 +2,25 @@
 
 import asyncio
 import errno
+import json
 from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
 from urllib.parse import quote
 
-from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from pydantic import SecretStr
 
 from config.errors import RouterError
 from router import logs
+from router.descriptors import OPERATIONS
+from router.fast_counter import FastCounter
 from router.forking import withhold_port
+from router.http_connection import Limits
+from router.http_listener import Listener, sockets
+from router.http_request import Request
+from router.http_response import Response
+from router.http_server import Server
+from router.http_site import Route, Site
 from router.ops_token import CHALLENGE, OpsToken, is_loopback
 
 __all__ = ["PROCESS_HEADER", "OpsServer", "Readiness"]
@@ -21,10 +30,20 @@ PROCESS_HEADER = "X-Event-Router"
 
 _log = logs.get(__name__)
 _OPEN = ("/healthz", "/readyz")  # an orchestrator has no token
+_TEXT = "text/plain; charset=utf-8"
+_GRACE = 1.0  # seconds for answers under way when the process ends
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Readiness = Callable[[], Awaitable[Mapping[str, bool | str]]]
 """Answers each check by name: True passes, and so does a text that begins with "ok"; any other says why it does not."""
+
+
+class _Limits(NamedTuple):
+    """How slow somebody who asks may be (seconds), and how large a form (bytes)."""
+
+    header_timeout: float = 10
+    body_timeout: float = 10
+    keepalive: float = 30
+    max_body: int = 262_144
 
 
 class OpsServer:
@@ -38,7 +57,10 @@ class OpsServer:
     Before it is told, `refresh` may look up what the metrics say of the store.
 
     With a `token` only who brings it sees more than `/healthz` and the bare answer of `/readyz`. `extend` may add
-    routes to the application, such as a console's, before it starts; those see to it themselves who may come in.
+    routes, such as a console's, before it starts; those see to it themselves who may come in.
+
+    Neither many connections nor slow ones take more than the port's share: as the port for webhooks it ends what is
+    idle for others, and it has `limits` for every way of being slow.
     """
 
     def __init__(
@@ -46,15 +68,16 @@ class OpsServer:
         host: str,
         port: int,
         readiness: Readiness,
-        registry: CollectorRegistry = REGISTRY,
+        registry: CollectorRegistry,
         *,
         role: str,
         name: str,
         timeout: float = 3.0,
         warnings: Callable[[], Mapping[str, str]] = dict,
         token: SecretStr | None = None,
-        extend: Callable[[web.Application], None] = lambda _application: None,
+        extend: Callable[[Site], None] = lambda _site: None,
         refresh: Callable[[], Awaitable[None]] | None = None,
+        limits: Limits = _Limits(),  # noqa: B008 - it is frozen
     ) -> None:
         self._host, self._port = host, port
         self._readiness = readiness
@@ -65,21 +88,25 @@ class OpsServer:
         self._token = OpsToken(token)
         self._extend = extend
         self._refresh = refresh
-        self._apart: frozenset[web.AbstractResource] = frozenset()
+        self._site = Site(self._guard, self._sign)
+        for path, answering in (("/healthz", self._health), ("/readyz", self._ready), ("/metrics", self._metrics)):
+            self._site.add("GET", path, answering)
+        self._ours = frozenset(route.answering for _, _, route in self._site.routes)
+        extend(self._site)
+        self._server = Server(self._site, limits)
+        text = "Connections of the operations port that were ended to make room for others."
+        self._shed = FastCounter("event_router_ops_connections_shed", text, registry).labels()
         self._not_ready: str | None = None
-        self._runner: web.AppRunner | None = None
+        self._listener: Listener | None = None
 
     async def start(self) -> int:
         """Listen and return the port: the one asked for, or a free one when that is 0 or taken.
 
         Raises RouterError when the address cannot be listened on at all.
         """
-        self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
         try:
-            bound = await self._bind(self._runner)
+            bound = self._listen()
         except OSError as error:
-            await self.stop()
             message = f"operations port {self._host}:{self._port} cannot be opened ({error.strerror or error})"
             raise RouterError(f"{message}; set ops.host and ops.port to an address of this machine") from error
         if not self._token.is_set and not is_loopback(self._host):
@@ -90,65 +117,62 @@ class OpsServer:
 
     async def stop(self) -> None:
         """Close the port; may be called more than once."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        if self._listener is None:
+            return
+        self._listener.close()
+        self._listener = None
+        self._server.close()
+        await self._server.finish(_GRACE)
+        await self._site.aclose()
+        self._server.abort()
 
     def not_ready(self, reason: str) -> None:
         """Answer `/readyz` with 503 and `reason` from now on; called when the process begins to stop."""
         self._not_ready = reason
 
-    async def _bind(self, runner: web.AppRunner) -> int:
+    def _listen(self) -> int:
         try:
-            await web.TCPSite(runner, self._host, self._port).start()
+            listening = sockets(self._host, self._port)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
             # Several processes on one host share the setting; none may fail for its operations port.
-            await web.TCPSite(runner, self._host, 0).start()
-            bound = int(runner.addresses[0][1])
+            listening = sockets(self._host, 0)
             where = f"{self._host}:{self._port}"
             advice = f"{where} answers for another process: set ROUTER_OPS__PORT of this one to a port of its own"
-            _log.warning("ops_port_taken", host=self._host, wanted=self._port, listening_on=bound, advice=advice)
-        return int(runner.addresses[0][1])
+            port = listening[0].getsockname()[1]
+            _log.warning("ops_port_taken", host=self._host, wanted=self._port, listening_on=port, advice=advice)
+        shed = self._shed.inc
+        self._listener = Listener(listening, self._server, lambda: OPERATIONS, port="operations", shed=shed)
+        self._listener.start()
+        return int(listening[0].getsockname()[1])
 
-    def _application(self) -> web.Application:
-        application = web.Application(middlewares=[self._guard])
-        application.on_response_prepare.append(self._sign)
-        application.router.add_get("/healthz", self._health)
-        application.router.add_get("/readyz", self._ready)
-        application.router.add_get("/metrics", self._metrics)
-        ours = frozenset(application.router.resources())
-        self._extend(application)
-        self._apart = frozenset(application.router.resources()) - ours
-        return application
-
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    def _guard(self, request: Request, route: Route | None) -> Response | None:
         """Let strangers see only what is open to all, and what has a guard of its own; not even which paths exist."""
-        if self._admits(request) or request.path in _OPEN or request.match_info.route.resource in self._apart:
-            return await handler(request)
-        return web.Response(status=401, text="the operations token is missing or wrong", headers=CHALLENGE)
+        is_apart = route is not None and route.answering not in self._ours
+        if is_apart or request.path in _OPEN or self._admits(request):
+            return None
+        return Response(401, b"the operations token is missing or wrong", _TEXT, CHALLENGE)
 
-    def _admits(self, request: web.Request) -> bool:
-        return self._token.admits(request.headers.get("Authorization"))
+    def _admits(self, request: Request) -> bool:
+        return self._token.admits(request.header("Authorization"))
 
-    async def _sign(self, request: web.Request, response: web.StreamResponse) -> None:
+    def _sign(self, request: Request, response: Response) -> Response:
         name = f" {quote(self._name, errors='replace')}" if self._admits(request) else ""
-        response.headers[PROCESS_HEADER] = self._role + name
+        return response.having({PROCESS_HEADER: self._role + name})
 
-    async def _health(self, _request: web.Request) -> web.Response:
-        return web.Response(text="ok")
+    async def _health(self, _request: Request) -> Response:
+        return Response(200, b"ok", _TEXT)
 
-    async def _ready(self, request: web.Request) -> web.Response:
+    async def _ready(self, request: Request) -> Response:
         checks = await self._checks()
         ready = all(state is True or str(state).startswith("ok") for state in checks.values())
-        if not self._admits(request):
-            return web.json_response({"ready": ready}, status=200 if ready else 503)
-        report: dict[str, object] = {"ready": ready, "role": self._role, "name": self._name, "checks": dict(checks)}
-        if warnings := self._warnings():
-            report["warnings"] = dict(warnings)
-        return web.json_response(report, status=200 if ready else 503)
+        report: dict[str, object] = {"ready": ready}
+        if self._admits(request):
+            report |= {"role": self._role, "name": self._name, "checks": dict(checks)}
+            if warnings := self._warnings():
+                report["warnings"] = dict(warnings)
+        return Response(200 if ready else 503, json.dumps(report).encode(), "application/json; charset=utf-8")
 
     async def _checks(self) -> Mapping[str, bool | str]:
         if self._not_ready is not None:
@@ -161,7 +185,7 @@ class OpsServer:
             _log.exception("readiness_check_failed")
             return {"readiness": type(error).__name__}
 
-    async def _metrics(self, _request: web.Request) -> web.Response:
+    async def _metrics(self, _request: Request) -> Response:
         if self._refresh is not None:
             await self._refresh()
-        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return Response(200, generate_latest(self._registry), CONTENT_TYPE_LATEST)

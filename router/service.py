@@ -11,7 +11,9 @@ from config.errors import ConfigError, told
 from config.settings import IngressSettings, Settings
 from router.access import open_store
 from router.catalogue import Catalogue
+from router.descriptors import for_webhooks
 from router.ending import end
+from router.http_listener import Listener
 from router.http_server import Server
 from router.ingress import Ingress
 from router.ingress_reload import IngressReload, report_unsecured
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["bind", "serve_ingress", "store_check"]
 
-_BACKLOG = 2048
 _ANSWER = 0.8
 """Seconds to wait for the store when asked for readiness: who asks waits for one itself, most often, and must not take
 an ingress that spools while the store hangs for one that hangs."""
@@ -86,7 +87,7 @@ async def _serve(
     ingress = _ingress(settings, catalogue, intake, metrics, tracing)
     ingress_reload = IngressReload(ingress, settings, catalogue, registry)
     server = Server(ingress, limits)
-    metrics.watch_connections(server.connections)
+    shed = metrics.watch_connections(server.connections)
 
     async def readiness() -> dict[str, bool | str]:
         return await _readiness(store, intake.spool)
@@ -102,7 +103,8 @@ async def _serve(
         warnings=guard.warnings,
         token=settings.ops.token,
     )
-    listening = await asyncio.get_running_loop().create_server(server, sock=listener, backlog=_BACKLOG)
+    listening = Listener([listener], server, for_webhooks, port="webhooks", shed=shed)
+    listening.start()
     reloading = asyncio.create_task(Reload(settings, ingress_reload.apply, done=ingress_reload.reloaded).run(reload))
     try:
         host, port = listener.getsockname()[:2]

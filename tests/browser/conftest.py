@@ -4,16 +4,13 @@ import os
 from collections.abc import AsyncIterator
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, async_playwright
 from support.browsing import Site, chromium
-from support.console import TOKEN
+from support.console import TOKEN, serving
 
 from config.settings import Settings
 from router.catalogue import Catalogue
 from router.cli.console.console import Console
-from router.cli.console.routes import mount
 from router.store import Store
 
 
@@ -31,10 +28,7 @@ async def browser() -> AsyncIterator[Browser]:
 async def site(real_store: Store, catalogue: Catalogue, browser: Browser) -> AsyncIterator[Site]:
     """Yield a console on a real server; a page that the browser complains of fails the test."""
     console = Console.of(Settings(), catalogue, real_store, TOKEN)
-    application = web.Application()
-    mount(console, application)
-    async with TestServer(application) as server:
-        site = Site(str(server.make_url("")).rstrip("/"), real_store, browser, [])
+    async with serving(console) as origin:
+        site = Site(origin, real_store, browser, [])
         yield site
-        await console.jobs.stop()
     assert site.complaints == []

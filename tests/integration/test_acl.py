@@ -19,6 +19,7 @@ from support.servers import starting
 from support.waiting import eventually
 
 from router.cli.app import app, load
+from router.cli.console.token import make_code
 from router.keys import Keys
 from router.scripts import append
 from router.store import Store, connect
@@ -242,6 +243,7 @@ async def test_console(server: GuardedServer, system: System, quarantined: str) 
             async with session.post(system.ops_url(path), data=fields) as response:
                 return response.status, await response.text()
 
+        assert (await post("/login", code=make_code(token)))[0] == 200, f"{server.refusals()} {system.logs()}"
         status, page = await post("/login", token=token)
         assert status == 200, f"{server.refusals()} {system.logs()}"
         csrf = re.findall(r'name="csrf" value="([^"]+)"', page)[0]

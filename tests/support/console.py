@@ -8,28 +8,31 @@ from html import unescape
 from typing import Any
 from urllib.parse import urlencode
 
-from aiohttp import ClientResponse, web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp import ClientResponse, ClientSession, CookieJar
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
 
 from config.settings import Settings
 from router.catalogue import Catalogue
 from router.cli.console.console import Console
 from router.cli.console.routes import mount
+from router.ops import OpsServer
 from router.store import Store
 
-__all__ = ["TOKEN", "Visitor", "picks", "visiting"]
+__all__ = ["TOKEN", "Visitor", "picks", "serving", "visiting"]
 
 TOKEN = "a-token-of-the-tests"
+OPS = SecretStr("an-operations-token-of-the-tests")
 _CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
 
 class Visitor:
     """Asks for pages and fills in their forms, as a browser of one person does."""
 
-    def __init__(self, console: Console, client: "TestClient[Any, Any]") -> None:
+    def __init__(self, console: Console, client: ClientSession, origin: str) -> None:
         self.console = console
         self.client = client
-        self.origin = str(client.make_url("")).rstrip("/")
+        self.origin = origin
 
     async def get(self, path: str, *, status: int = 200, **query: str) -> str:
         """Return a page, which is to have this status."""
@@ -66,14 +69,32 @@ class Visitor:
 async def visiting(store: Store, catalogue: Catalogue, *, signed_in: bool = True) -> AsyncIterator[Visitor]:
     """Yield a visitor of the console of a store."""
     console = Console.of(Settings(), catalogue, store, TOKEN)
-    application = web.Application()
-    partial(mount, console)(application)
-    async with TestClient(TestServer(application)) as client:
-        visitor = Visitor(console, client)
+    async with (
+        serving(console) as origin,
+        ClientSession(origin, cookie_jar=CookieJar(unsafe=True)) as client,
+    ):
+        visitor = Visitor(console, client, origin)
         if signed_in:
             assert (await visitor.sign_in(name="kari")).status == 303
         yield visitor
+
+
+@asynccontextmanager
+async def serving(console: Console) -> AsyncIterator[str]:
+    """Run a console on an operations port as its process does; yield where it is."""
+
+    async def readiness() -> dict[str, bool | str]:
+        return {}
+
+    mounted = partial(mount, console)
+    ops = OpsServer(
+        "127.0.0.1", 0, readiness, CollectorRegistry(), role="console", name="host-1", token=OPS, extend=mounted
+    )
+    try:
+        yield f"http://127.0.0.1:{await ops.start()}"
+    finally:
         await console.jobs.stop()
+        await ops.stop()
 
 
 def picks(text: str) -> list[str]:

@@ -18,6 +18,7 @@ from router.catalogue import Catalogue
 from router.ingress import Ingress
 from router.ingress_reload import IngressReload
 from router.metrics import IngressMetrics
+from router.ops import OpsServer
 from router.process_metrics import new_registry
 from router.spool import Spool
 from router.store_guard import StoreGuard
@@ -81,6 +82,7 @@ async def all_rows() -> dict[str, list[Row]]:
         StoreMetrics(store, catalogue, 1.0, figures)
         guard = StoreGuard(store, settings, asyncio.Event())
         common.register(guard)
+        OpsServer("127.0.0.1", 0, dict, common, role="worker", name="host-1")  # type: ignore[arg-type]
         found = {"ingress": ingress, "worker": worker, "store": figures}
         process = [*rows_of(new_registry("ingress")), *rows_of(common)]
         return {"process": process, **{name: list(rows_of(registry)) for name, registry in found.items()}}

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 from pydantic import SecretStr
 from redis.exceptions import ConnectionError as RedisConnectionError
 from support.console import TOKEN, Visitor, visiting
@@ -21,6 +20,7 @@ from router.cli.console.pages.login import _local
 from router.cli.console.routes import mount
 from router.cli.console.sessions import SESSION_AGE, Sessions
 from router.cli.console.token import LINK_AGE, LinkReader, make_code, token_of
+from router.http_site import Site
 from router.store import Store
 
 
@@ -46,21 +46,20 @@ async def visitor(store: Store, catalogue: Catalogue) -> AsyncIterator[Visitor]:
 
 
 def _routes(visitor: Visitor) -> list[tuple[str, str]]:
-    application = web.Application()
-    mount(visitor.console, application)
-    found = [(route.method, str(route.resource.canonical)) for route in application.router.routes() if route.resource]
+    site = Site()
+    mount(visitor.console, site)
+    found = [(method, path) for method, path, _ in site.routes]
     assert len(found) > 15
-    return found
+    return [*found, ("GET", "/nothing")]
 
 
 async def test_everything_needs_a_session(stranger: Visitor) -> None:
     """Every path but those for signing in leads a stranger to the form, and does nothing."""
     for method, path in _routes(stranger):
-        if path in ("/login", "/theme", "/static/{name}"):
+        if path in ("/login", "/theme") or path.startswith("/static/"):
             continue
         headers = {"Origin": stranger.origin}
-        url = path.replace("{path}", "nothing")
-        response = await stranger.client.request(method, url, headers=headers, allow_redirects=False)
+        response = await stranger.client.request(method, path, headers=headers, allow_redirects=False)
         if path.startswith("/fragment"):
             assert response.status == 401
         else:
@@ -148,21 +147,45 @@ async def test_a_link_signs_in_once(stranger: Visitor) -> None:
     page = await stranger.get("/login", code=code)
     assert code in page
     assert (await stranger.post("/login", {"code": code}, csrf="")).status == 303
-    stranger.client.session.cookie_jar.clear()
+    stranger.client.cookie_jar.clear()
     for wrong in (code, make_code("another token"), "x", "1.2.3", f"{code}0", "é.é"):
         assert (await stranger.post("/login", {"code": wrong}, csrf="")).status in (403, 429)
     assert len(stranger.console.sessions._open) == 1
 
 
-def test_links_of_other_times() -> None:
-    """A link is good for a quarter of an hour, and not for a console that was started after it was made."""
-    reader = LinkReader(TOKEN, now=1000)
-    assert not reader.take(make_code(TOKEN, now=999), now=1001)
-    assert not reader.take(make_code(TOKEN, now=1001), now=1002 + LINK_AGE)
-    assert not reader.take(make_code(TOKEN, now=2000), now=1500)
+async def test_links_of_other_times(store: Store) -> None:
+    """A link is good for a quarter of an hour, and once, whichever console of the store it is brought to."""
+    reader, other = LinkReader(store, TOKEN), LinkReader(store, TOKEN)
+    assert not await reader.take(make_code(TOKEN, now=1001), now=1002 + LINK_AGE)
+    assert not await reader.take(make_code(TOKEN, now=2000), now=1500)
     code = make_code(TOKEN, now=1001)
-    assert reader.take(code, now=1001 + LINK_AGE - 1)
-    assert not reader.take(code, now=1001 + LINK_AGE - 1)
+    assert await reader.take(code, now=1001 + LINK_AGE - 1)
+    assert not await reader.take(code, now=1001 + LINK_AGE - 1)
+    assert not await other.take(code, now=1001 + LINK_AGE - 1)
+    (kept,) = [key async for key in store.client.scan_iter("*:link:*")]
+    assert LINK_AGE < await store.client.ttl(kept) <= 3 * LINK_AGE
+
+
+async def test_of_many_who_bring_a_link_at_once_one_is_let_in(store: Store) -> None:
+    """The claim of a link is atomic."""
+    code = make_code(TOKEN)
+    taken = await asyncio.gather(*(LinkReader(store, TOKEN).take(code) for _ in range(10)))
+    assert sum(taken) == 1
+
+
+async def test_a_link_without_a_store(stranger: Visitor, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nobody can tell whether a link was used nobody is let in, the page says why, and the link stays good."""
+    code = make_code(TOKEN)
+
+    async def away(*_: object, **__: object) -> None:
+        raise RedisConnectionError("connection refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.client, "set", away)
+        response = await stranger.post("/login", {"code": code}, csrf="")
+        assert (response.status, "The store does not answer" in await response.text()) == (503, True)
+        assert "Set-Cookie" not in response.headers
+    assert (await stranger.post("/login", {"code": code}, csrf="")).status == 303
 
 
 async def test_guessing_is_slow(stranger: Visitor) -> None:

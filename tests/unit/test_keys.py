@@ -22,6 +22,7 @@ STREAM = "publisher/type"
         (Keys().janitor(), "er:{janitor}:round"),
         (Keys().streams(), "er:{janitor}:streams"),
         (Keys().audit(), "er:audit"),
+        (Keys().sign_in_link("0a"), "er:{console}:link:0a"),
         (Keys("mine").events(STREAM), "mine:{publisher/type}:events"),
     ],
 )

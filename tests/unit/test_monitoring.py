@@ -126,6 +126,7 @@ async def test_what_is_told_is_shown(dashboard: Any) -> None:
     used = {metric for expression in asked for metric, _ in selectors(expression)}
     told = {row.name for rows in (await all_rows()).values() for row in rows}
     rare = {"deliveries_total", "dead_letters_discarded_total", "quarantine_discarded_total"}
+    rare |= {"connections_shed_total", "ops_connections_shed_total"}
     assert {name for name in told if not any(metric.startswith(name) for metric in used)} == {
         f"event_router_{name}" for name in rare
     }

@@ -14,6 +14,9 @@ from structlog.testing import capture_logs
 from config.settings import OpsSettings, Settings
 from router.cli.probe import ask_ingresses
 from router.cli.security_checks import TokenRefused, judge_ops
+from router.http_request import Request
+from router.http_response import Response
+from router.http_site import Site
 from router.ops import OpsServer
 from router.ops_token import OpsToken, bearer, is_loopback
 
@@ -113,11 +116,11 @@ async def test_no_token_asks_for_none() -> None:
 async def test_added_routes_guard_themselves() -> None:
     """A console on the port has a login of its own; what it did not add stays behind the token."""
 
-    async def page(_request: web.Request) -> web.Response:
-        return web.Response(text="login")
+    async def page(_request: Request) -> Response:
+        return Response(200, b"login")
 
-    def extend(application: web.Application) -> None:
-        application.router.add_get("/", page)
+    def extend(site: Site) -> None:
+        site.add("GET", "/", page)
 
     async with running(extend=extend) as port:
         assert (await ask(port, "/"))[:2] == (200, "login")

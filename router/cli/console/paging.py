@@ -9,9 +9,8 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
-from aiohttp import web
-
 from router.cli.console.site import Page
+from router.http_response import Response
 from router.pages import moment_of, order_of
 
 __all__ = ["PAGE_SIZE", "Cursor", "Listed", "list_page", "taken"]
@@ -79,7 +78,7 @@ def list_page(
     listed: Listed[Any],
     problem: str | None,
     **values: Any,
-) -> web.Response:
+) -> Response:
     """Return a page of a list by what was `typed` into its form; `problem` says what is wrong with that."""
     following = listed.following and f"{page.request.path}?{urlencode({**typed, **listed.following})}"
     common = {"typed": typed, "problem": problem, "entries": listed.items, "following": following}

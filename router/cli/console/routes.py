@@ -1,8 +1,7 @@
 """Which page answers which path."""
 
 import mimetypes
-
-from aiohttp import web
+from functools import partial
 
 from router.cli.console.console import Console
 from router.cli.console.pages import (
@@ -19,6 +18,8 @@ from router.cli.console.pages import (
 )
 from router.cli.console.rendering import asset
 from router.cli.console.site import Page, guarded, open_to_all
+from router.http_response import Response
+from router.http_site import Route, Site
 
 __all__ = ["mount"]
 
@@ -50,30 +51,30 @@ _POST = {
     "/subscriptions/resume": subscriptions.resume,
     "/sign-out": login.sign_out,
 }
+_LOOKS = (dead_letter_changes.preview, quarantine_changes.preview)
+"""What is posted and yet only looked at."""
 
 
-def mount(console: Console, application: web.Application) -> None:
-    """Add the console's pages to the application of an operations port."""
-    router = application.router
+def mount(console: Console, site: Site) -> None:
+    """Add the console's pages to an operations port."""
     for path, answering in _GET.items():
-        router.add_get(path, guarded(console, answering), allow_head=False)
+        site.add("GET", path, guarded(console, answering), reads=True)
     for path, answering in _POST.items():
-        router.add_post(path, guarded(console, answering))
-    router.add_get("/login", open_to_all(console, login.form), allow_head=False)
-    router.add_post("/login", open_to_all(console, login.sign_in))
-    router.add_post("/theme", open_to_all(console, login.choose_theme))
-    router.add_get("/static/{name}", open_to_all(console, _static), allow_head=False)
-    router.add_get("/{path:.*}", guarded(console, _unknown), allow_head=False)
+        site.add("POST", path, guarded(console, answering), reads=answering in _LOOKS)
+    site.add("GET", "/login", open_to_all(console, login.form), reads=True)
+    site.add("POST", "/login", open_to_all(console, login.sign_in))
+    site.add("POST", "/theme", open_to_all(console, login.choose_theme))
+    for name in _ASSETS:
+        site.add("GET", f"/static/{name}", open_to_all(console, partial(_static, name)))
+    site.otherwise = Route(guarded(console, _unknown))
 
 
-async def _static(page: Page) -> web.StreamResponse:
-    name = page.request.match_info["name"]
-    if name not in _ASSETS:
-        return page.problem("Not found", "There is no such file.", status=404)
+async def _static(name: str, page: Page) -> Response:
+    del page
     # The digest is in the URL: a file that changed has another one.
     headers = {"Cache-Control": "private, max-age=31536000, immutable"}
-    return web.Response(body=asset(name)[0], content_type=mimetypes.guess_type(name)[0], headers=headers)
+    return Response(200, asset(name)[0], mimetypes.guess_type(name)[0] or "text/plain", headers)
 
 
-async def _unknown(page: Page) -> web.StreamResponse:
+async def _unknown(page: Page) -> Response:
     return page.problem("Not found", "There is no such page.", status=404)

@@ -1,21 +1,22 @@
 """The one way into every page: who may see it, what may be sent to it, and what each answer carries."""
 
 import hmac
-from collections.abc import Awaitable, Callable
+import math
 from functools import partial
 from typing import Any, Protocol
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
-from aiohttp import web
-
-from config.errors import RouterError
+from config.errors import RouterError, told
 from router import logs
 from router.cli.console.console import Console
 from router.cli.console.rendering import rendered
 from router.cli.console.sessions import Session
+from router.http_request import BadRequest, Request
+from router.http_response import Response
+from router.http_site import Answering
 from router.store import STORE_ERRORS, StoreUnavailable
 
-__all__ = ["Handler", "Page", "go", "guarded", "open_to_all"]
+__all__ = ["Page", "go", "guarded", "open_to_all", "too_fast"]
 
 _log = logs.get(__name__)
 
@@ -31,16 +32,17 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_FORM = "application/x-www-form-urlencoded"
+_FETCHED, _SAME = "Sec-Fetch-Site", "same-origin"
 _THEMES = ("auto", "light", "dark")
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_HTML = "text/html; charset=utf-8"
+_AS_THEY_ARE = "/?&=#:@!$'()*+,;~%-._[]"  # in the address that an answer leads to
 
 
 class Page:
     """A request with what a page needs to answer it."""
 
-    def __init__(self, console: Console, request: web.Request, session: Session | None) -> None:
+    def __init__(self, console: Console, request: Request, session: Session | None) -> None:
         self.console = console
         self.request = request
         self._session = session
@@ -62,102 +64,96 @@ class Page:
         """The colours that the button for them leads to."""
         return _THEMES[(_THEMES.index(self.theme) + 1) % len(_THEMES)]
 
-    def answer(self, template: str, *, status: int = 200, **values: Any) -> web.Response:
+    def answer(self, template: str, *, status: int = 200, **values: Any) -> Response:
         """Return a page."""
         common = {
             "csrf": self._session.csrf if self._session else None,
             "path": self.request.path,
-            "here": self.request.path_qs,
+            "here": self.request.target,
             "theme": self.theme,
             "next_theme": self.next_theme,
         }
-        return web.Response(text=rendered(template, {**common, **values}), content_type="text/html", status=status)
+        return Response(status, rendered(template, {**common, **values}).encode(errors="replace"), _HTML)
 
-    def problem(self, title: str, text: str, *, status: int) -> web.Response:
+    def problem(self, title: str, text: str, *, status: int) -> Response:
         """Return a page that says what went wrong."""
         return self.answer("problem.html", status=status, title=title, text=text)
 
 
 class _Answering(Protocol):
-    async def __call__(self, page: Page) -> web.StreamResponse: ...
+    async def __call__(self, page: Page) -> Response: ...
 
 
-def go(path: str, **query: str) -> web.Response:
+def go(path: str, **query: str) -> Response:
     """Send the browser to another page."""
-    return web.Response(status=303, headers={"Location": f"{path}?{urlencode(query)}" if query else path})
+    where = quote(path, safe=_AS_THEY_ARE)
+    return Response(303, b"", _HTML, {"Location": f"{where}?{urlencode(query)}" if query else where})
 
 
-def guarded(console: Console, answering: _Answering) -> Handler:
+def guarded(console: Console, answering: _Answering) -> Answering:
     """Return a handler that answers only whoever is signed in, and takes a form only from one of our pages."""
     return partial(_answer, console, answering, False)
 
 
-def open_to_all(console: Console, answering: _Answering) -> Handler:
+def open_to_all(console: Console, answering: _Answering) -> Answering:
     """Return a handler that answers everybody; a form must still come from one of our pages."""
     return partial(_answer, console, answering, True)
 
 
-async def _answer(console: Console, answering: _Answering, is_open: bool, request: web.Request) -> web.StreamResponse:  # noqa: FBT001
+async def _answer(console: Console, answering: _Answering, is_open: bool, request: Request) -> Response:  # noqa: FBT001
     session = console.session_of(request)
     page = Page(console, request, session)
-    response = await _refused(page, session, is_open=is_open) or await _safely(page, answering)
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
-    return response
+    response = await _safely(page, session, answering, is_open=is_open)
+    if session is None and response.status in (400, 500):
+        console.faults.wrong(request.remote)
+    return response.having(_HEADERS)
 
 
-async def _refused(page: Page, session: Session | None, *, is_open: bool) -> web.Response | None:
+def _refused(page: Page, session: Session | None, *, is_open: bool) -> Response | None:
     request = page.request
+    if session is None and (wait := page.console.faults.wait(request.remote)):
+        return too_fast(page.problem("Too fast", "Too many requests that make no sense: wait.", status=429), wait)
     if request.method == "POST" and not _is_from_here(request):
         return page.problem("Not from here", "The form was sent by another site, or by a very old browser.", status=403)
     if not is_open and session is None:
         return _sign_in_first(request)
-    if request.method == "POST" and not await _is_readable(request):
-        return page.problem("Not readable", "This is no form as browsers send them.", status=400)
-    if request.method == "POST" and not is_open and not await _is_of(page.session, request):
+    if request.method == "POST" and not is_open and not _is_of(page.session, request):
         return page.problem("Too old", "The form is of another session: load its page again and repeat.", status=403)
     return None
 
 
-def _is_from_here(request: web.Request) -> bool:
+def too_fast(response: Response, wait: float) -> Response:
+    """Return an answer that says for how many seconds to wait."""
+    return response.having({"Retry-After": str(math.ceil(wait))})
+
+
+def _is_from_here(request: Request) -> bool:
     """Compare hosts alone: a proxy may have taken TLS off."""
-    origin = request.headers.get("Origin", "")
-    fetched = request.headers.get("Sec-Fetch-Site", "same-origin")
-    return bool(origin) and urlsplit(origin).netloc == request.host and fetched == "same-origin"
+    _, slashes, host = request.header("Origin").partition("://")
+    return bool(slashes and host) and host == request.header("Host") and request.header(_FETCHED, _SAME) == _SAME
 
 
-async def _is_readable(request: web.Request) -> bool:
-    """Read a form as our pages make them; other ways to write one are for strangers to make us work, or fail."""
-    if request.content_type != _FORM or (request.charset or "utf-8").lower() != "utf-8":
-        return False
-    try:
-        await request.post()
-    except UnicodeDecodeError:
-        return False
-    return True
+def _is_of(session: Session, request: Request) -> bool:
+    return hmac.compare_digest(request.form.get("csrf", "").encode(errors="replace"), session.csrf.encode())
 
 
-async def _is_of(session: Session, request: web.Request) -> bool:
-    carried = str((await request.post()).get("csrf", ""))
-    return hmac.compare_digest(carried.encode(), session.csrf.encode())
-
-
-def _sign_in_first(request: web.Request) -> web.Response:
+def _sign_in_first(request: Request) -> Response:
     if request.path.startswith("/fragment/"):
-        return web.Response(status=401, text="sign in")
-    return go("/login", then=request.path_qs) if request.method == "GET" else go("/login")
+        return Response(401, b"sign in", "text/plain; charset=utf-8")
+    return go("/login", then=request.target) if request.method == "GET" else go("/login")
 
 
-async def _safely(page: Page, answering: _Answering) -> web.StreamResponse:
+async def _safely(page: Page, session: Session | None, answering: _Answering, *, is_open: bool) -> Response:
+    """Return an answer, whatever happens: nothing else in the console answers for what a request makes fail."""
     try:
-        return await answering(page)
+        return _refused(page, session, is_open=is_open) or await answering(page)
+    except BadRequest as error:
+        return page.problem("Not readable", f"{str(error).capitalize()}.", status=400)
     except (StoreUnavailable, *STORE_ERRORS) as error:
-        _log.warning("console_store_unavailable", path=page.request.path, reason=str(error))
+        _log.warning("console_store_unavailable", path=page.request.path, reason=told(error))
         return page.answer("away.html", status=503)
     except RouterError as error:
         return page.problem("That cannot be done", str(error), status=400)
-    except web.HTTPException:
-        raise
     except Exception:  # noqa: BLE001 - whatever it is, the process lives on and the page says so
         _log.exception("console_page_failed", path=page.request.path)
         return page.problem("That went wrong", "The log of the console says more.", status=500)

@@ -8,11 +8,15 @@ from pathlib import Path
 
 from config.settings import Settings
 from router.secrets import kept_secret
+from router.store import Store
 
 __all__ = ["LINK_AGE", "LinkReader", "known_token", "make_code", "token_of"]
 
 LINK_AGE = 900
 """How long a link is good for, seconds."""
+
+_KEPT = 2 * LINK_AGE * 1000  # ms that a used code is remembered: longer than any console's clock takes it for good
+_DIGEST = 32  # hex digits that stand for a code in the store
 
 
 def token_of(settings: Settings) -> str:
@@ -37,28 +41,23 @@ def make_code(token: str, now: float | None = None) -> str:
 
 
 class LinkReader:
-    """Takes the codes that are made with one token, each once.
+    """Takes the codes that are made with one token, each once, whichever console of the store it is brought to."""
 
-    A code that is older than this reader is refused too: what was used before a restart is not good again after it.
-    """
-
-    def __init__(self, token: str, now: float | None = None) -> None:
+    def __init__(self, store: Store, token: str) -> None:
+        self._store = store
         self._token = token
-        self._since = time.time() if now is None else now
-        self._used: dict[str, float] = {}
 
-    def take(self, code: str, now: float | None = None) -> bool:
-        """Tell whether a code is good, and use it up."""
+    async def take(self, code: str, now: float | None = None) -> bool:
+        """Tell whether a code is good, and use it up; raises what a store that is away raises, and uses up nothing."""
         now = time.time() if now is None else now
         made, _, proof = code.rpartition(".")
-        if not hmac.compare_digest(proof.encode(), _proof(self._token, made).encode()):
+        if not hmac.compare_digest(proof.encode(errors="replace"), _proof(self._token, made).encode()):
             return False
         at = int(made.partition(".")[0]) / 1000
-        self._used = {used: when for used, when in self._used.items() if when > now - LINK_AGE}
-        if made in self._used or not max(self._since, now - LINK_AGE) <= at <= now + 1:
+        if not now - LINK_AGE <= at <= now + 1:
             return False
-        self._used[made] = at
-        return True
+        key = self._store.keys.sign_in_link(hashlib.sha256(made.encode()).hexdigest()[:_DIGEST])
+        return bool(await self._store.client.set(key, b"used", nx=True, px=_KEPT))
 
 
 def _file(settings: Settings) -> Path:
@@ -66,4 +65,4 @@ def _file(settings: Settings) -> Path:
 
 
 def _proof(token: str, made: str) -> str:
-    return hmac.digest(token.encode(), f"console link {made}".encode(), hashlib.sha256).hex()
+    return hmac.digest(token.encode(), f"console link {made}".encode(errors="replace"), hashlib.sha256).hex()

@@ -1,18 +1,17 @@
 """The audit: who changed what, or saw what is hidden otherwise."""
 
-from aiohttp import web
-
 from router import audit
 from router.cli.console.forms import moment_in, typed_in
 from router.cli.console.paging import Cursor, Listed, list_page, taken
 from router.cli.console.site import Page
+from router.http_response import Response
 
 __all__ = ["list_"]
 
 _FIELDS = ("verb", "actor", "since", "until")
 
 
-async def list_(page: Page) -> web.StreamResponse:
+async def list_(page: Page) -> Response:
     """List the lines of the audit, newest first."""
     query = page.request.query
     typed, cursor = typed_in(query, _FIELDS), Cursor.of(query)

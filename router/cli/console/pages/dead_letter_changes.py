@@ -4,8 +4,6 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
-from aiohttp import web
-
 from router.cli.console.change import previewed
 from router.cli.console.dlq_change import DeadLetterChange, Picked
 from router.cli.console.dlq_form import FIELDS, Selection
@@ -14,6 +12,7 @@ from router.cli.console.pages.dead_letters import letter_url, pick_of
 from router.cli.console.pages.jobs import begin
 from router.cli.console.site import Page
 from router.globs import short
+from router.http_response import Response
 from workers.liveness import live_consumers
 
 __all__ = ["carry", "preview"]
@@ -22,9 +21,9 @@ _REASON = 500  # characters
 _FASTEST = 100_000.0
 
 
-async def preview(page: Page) -> web.StreamResponse:
+async def preview(page: Page) -> Response:
     """Count what is meant and show some of it; nothing is changed yet."""
-    sent = await page.request.post()
+    sent = page.request.form
     selection = Selection.of(sent, page.console.catalogue)
     picked = _picked(sent)
     if problem := _problem(sent, selection, picked):
@@ -49,9 +48,9 @@ async def preview(page: Page) -> web.StreamResponse:
     )
 
 
-async def carry(page: Page) -> web.StreamResponse:
+async def carry(page: Page) -> Response:
     """Begin the change, and go to the page that tells how far it is."""
-    sent = await page.request.post()
+    sent = page.request.form
     selection = Selection.of(sent, page.console.catalogue)
     picked = _picked(sent)
     if problem := _problem(sent, selection, picked):
@@ -67,7 +66,7 @@ async def carry(page: Page) -> web.StreamResponse:
 
 
 def _picked(sent: Any) -> frozenset[Picked]:
-    picks = [str(value).split(" ", 2) for value in sent.getall("pick", ())]
+    picks = [str(value).split(" ", 2) for value in sent.all("pick")]
     return frozenset((pick[0], pick[1], pick[2]) for pick in picks if len(pick) == 3)  # noqa: PLR2004 - its parts
 
 

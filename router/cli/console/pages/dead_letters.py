@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from functools import partial
 from urllib.parse import urlencode
 
-from aiohttp import web
-
 from router.cli.console.dlq_change import key_of
 from router.cli.console.dlq_form import Selection
 from router.cli.console.paging import Cursor, Listed, list_page, taken
@@ -13,6 +11,7 @@ from router.cli.console.site import Page
 from router.cli.listing import first
 from router.cli.reveal import revealed
 from router.globs import short
+from router.http_response import Response
 from router.redact import redacted
 from workers.dead_letters import DeadLetterEntry, DeadLetters
 from workers.dead_selector import Selector
@@ -26,7 +25,7 @@ _GROUPED = 2000
 _GROUPS = 12
 
 
-async def list_(page: Page) -> web.StreamResponse:
+async def list_(page: Page) -> Response:
     """List those that the form selects, and what they have in common."""
     query, catalogue = page.request.query, page.console.catalogue
     selection = Selection.of(query, catalogue)
@@ -54,13 +53,13 @@ async def list_(page: Page) -> web.StreamResponse:
     )
 
 
-async def show(page: Page) -> web.StreamResponse:
+async def show(page: Page) -> Response:
     """Show one letter, its values masked."""
     letter = await find(page)
     return _whole(page, letter, raw=None) if letter else _not_there(page)
 
 
-async def reveal(page: Page) -> web.StreamResponse:
+async def reveal(page: Page) -> Response:
     """Show one letter with all that is in it, and write down who saw it."""
     letter = await find(page)
     if letter is None:
@@ -107,7 +106,7 @@ def _group_url(typed: Mapping[str, str], group: ErrorGroup) -> str:
     return f"/dead-letters?{urlencode({**typed, **which})}"
 
 
-def _whole(page: Page, letter: DeadLetterEntry, *, raw: str | None) -> web.Response:
+def _whole(page: Page, letter: DeadLetterEntry, *, raw: str | None) -> Response:
     return page.answer(
         "dead_letter.html",
         letter=letter,
@@ -120,6 +119,6 @@ def _whole(page: Page, letter: DeadLetterEntry, *, raw: str | None) -> web.Respo
     )
 
 
-def _not_there(page: Page) -> web.Response:
+def _not_there(page: Page) -> Response:
     text = "This dead letter is not there any more: it was replayed, purged, or kept for too long."
     return page.problem("Gone", text, status=404)

@@ -3,8 +3,6 @@
 from functools import partial
 from urllib.parse import urlencode
 
-from aiohttp import web
-
 from router.browse import Browser, EventFilter, StoredEvent
 from router.catalogue import UnknownStream
 from router.cli.console.forms import moment_in, streams_in, typed_in
@@ -12,6 +10,7 @@ from router.cli.console.paging import Cursor, Listed, list_page, taken
 from router.cli.console.site import Page, go
 from router.cli.reveal import revealed
 from router.globs import short
+from router.http_response import Response
 from router.redact import redacted
 from workers.life import life
 
@@ -24,7 +23,7 @@ _HIDDEN = ("id", "publisher", "type", "extra", "raw", "received_at")
 """What is shown in a place of its own, or only with the body."""
 
 
-async def list_(page: Page) -> web.StreamResponse:
+async def list_(page: Page) -> Response:
     """List events, newest first; or go to the one whose id was asked for."""
     query, catalogue = page.request.query, page.console.catalogue
     if id_ := query.get("id", "").strip():
@@ -44,13 +43,13 @@ async def list_(page: Page) -> web.StreamResponse:
     return list_page(page, "events.html", typed, cursor, listed, problem, type_of=type_of)
 
 
-async def show(page: Page) -> web.StreamResponse:
+async def show(page: Page) -> Response:
     """Show one event and where it is for each subscription, the body masked."""
     stored = await _find(page)
     return await _whole(page, stored) if stored else _not_there(page)
 
 
-async def reveal(page: Page) -> web.StreamResponse:
+async def reveal(page: Page) -> Response:
     """Show one event with its body, and write down who saw it."""
     stored = await _find(page)
     if stored is None or stored.event is None:
@@ -66,7 +65,7 @@ async def _find(page: Page) -> StoredEvent | None:
     return found if found and found.event else None
 
 
-async def _whole(page: Page, stored: StoredEvent, *, raw: str | None = None) -> web.Response:
+async def _whole(page: Page, stored: StoredEvent, *, raw: str | None = None) -> Response:
     assert stored.event is not None
     event, console = stored.event, page.console
     facts = [(name, getattr(event, name)) for name in type(event).model_fields if name not in _HIDDEN]
@@ -87,6 +86,6 @@ async def _whole(page: Page, stored: StoredEvent, *, raw: str | None = None) -> 
     )
 
 
-def _not_there(page: Page) -> web.Response:
+def _not_there(page: Page) -> Response:
     text = "No event has this id, or it was trimmed: events are kept until they are done and old enough."
     return page.problem("Not found", text, status=404)

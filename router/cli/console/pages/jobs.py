@@ -2,18 +2,17 @@
 
 from typing import Any
 
-from aiohttp import web
-
 from router.cli.console.change import Change, carry_out
 from router.cli.console.jobs import Job
 from router.cli.console.site import Page, go
+from router.http_response import Response
 
 __all__ = ["begin", "show", "stop"]
 
 _PATIENCE = 1.5  # seconds to wait for a short change, so that its page says how it ended
 
 
-async def begin(page: Page, change: Change[Any], *, title: str, back: str) -> web.Response:
+async def begin(page: Page, change: Change[Any], *, title: str, back: str) -> Response:
     """Begin a change, and go to the page that tells how far it is; `back` is where to go from there."""
     console, actor = page.console, page.session.actor
     job = console.jobs.start(
@@ -25,7 +24,7 @@ async def begin(page: Page, change: Change[Any], *, title: str, back: str) -> we
     return go("/job", id=job.id)
 
 
-async def show(page: Page) -> web.StreamResponse:
+async def show(page: Page) -> Response:
     """Tell how far a change is."""
     found = page.console.jobs.find(page.request.query.get("id", ""))
     if found is None:
@@ -33,8 +32,8 @@ async def show(page: Page) -> web.StreamResponse:
     return page.answer("job.html", job=found)
 
 
-async def stop(page: Page) -> web.StreamResponse:
+async def stop(page: Page) -> Response:
     """Stop a change where it is."""
-    id_ = str((await page.request.post()).get("id", ""))
+    id_ = str(page.request.form.get("id", ""))
     await page.console.jobs.stop(id_)
     return go("/job", id=id_)

@@ -2,13 +2,12 @@
 
 import hmac
 import math
-from urllib.parse import urlsplit
-
-from aiohttp import web
 
 from router import logs
 from router.cli.console.sessions import SESSION_AGE
-from router.cli.console.site import Page, go
+from router.cli.console.site import Page, go, too_fast
+from router.http_request import Request
+from router.http_response import Response
 
 __all__ = ["choose_theme", "form", "sign_in", "sign_out"]
 
@@ -18,7 +17,7 @@ _YEAR = 365 * 24 * 3600
 _NAME = 40  # characters of what somebody calls themselves
 
 
-async def form(page: Page) -> web.StreamResponse:
+async def form(page: Page) -> Response:
     """Show the form, or go on for somebody who is signed in."""
     query = page.request.query
     if page.console.session_of(page.request):
@@ -26,17 +25,16 @@ async def form(page: Page) -> web.StreamResponse:
     return _form(page, code=query.get("code", ""), then=query.get("then", ""))
 
 
-async def sign_in(page: Page) -> web.StreamResponse:
+async def sign_in(page: Page) -> Response:
     """Begin a session for whoever knows the token, or brings a link that was not used yet."""
     console, request = page.console, page.request
-    sent = {name: str(value) for name, value in (await request.post()).items()}
-    address, then = request.remote or "", sent.get("then", "")
+    sent, address = request.form, request.remote
+    then = sent.get("then", "")
     if wait := console.guesses.wait(address):
-        response = _form(page, then=then, problem=f"Too many wrong answers: wait {math.ceil(wait)} s.", status=429)
-        response.headers["Retry-After"] = str(math.ceil(wait))
-        return response
+        problem = f"Too many wrong answers: wait {math.ceil(wait)} s."
+        return too_fast(_form(page, then=then, problem=problem, status=429), wait)
     code = sent.get("code", "")
-    if not (console.links.take(code) if code else _is_token(console.token, sent.get("token", ""))):
+    if not (await console.links.take(code) if code else _is_token(console.token, sent.get("token", ""))):
         console.guesses.wrong(address)
         _log.warning("console_sign_in_refused", address=address, by="link" if code else "token")
         return _form(page, then=then, problem=_why(code), status=403)
@@ -44,30 +42,25 @@ async def sign_in(page: Page) -> web.StreamResponse:
     actor = f"{_name(sent.get('name', ''))}@{address}"
     id_, _ = console.sessions.begin(actor)
     _log.info("console_signed_in", actor=actor)
-    response = go(_local(then))
-    _keep(request, response, console.cookie(request), id_, SESSION_AGE, secret=True)
-    return response
+    return _keeping(request, go(_local(then)), console.cookie(request), id_, SESSION_AGE, secret=True)
 
 
-async def sign_out(page: Page) -> web.StreamResponse:
+async def sign_out(page: Page) -> Response:
     """End the session."""
     cookie = page.console.cookie(page.request)
     page.console.sessions.end(page.request.cookies.get(cookie, ""))
-    response = go("/login")
-    response.del_cookie(cookie)
-    return response
+    return _keeping(page.request, go("/login"), cookie, "", 0, secret=True)
 
 
-async def choose_theme(page: Page) -> web.StreamResponse:
+async def choose_theme(page: Page) -> Response:
     """Keep the colours that were chosen in the browser."""
-    sent = await page.request.post()
-    response = go(_local(str(sent.get("here", ""))))
-    theme = str(sent.get("theme", ""))
-    _keep(page.request, response, "theme", theme if theme in {"light", "dark"} else "auto", _YEAR)
-    return response
+    sent = page.request.form
+    theme = sent.get("theme", "")
+    kept = theme if theme in {"light", "dark"} else "auto"
+    return _keeping(page.request, go(_local(sent.get("here", ""))), "theme", kept, _YEAR)
 
 
-def _form(page: Page, *, code: str = "", then: str = "", problem: str = "", status: int = 200) -> web.Response:
+def _form(page: Page, *, code: str = "", then: str = "", problem: str = "", status: int = 200) -> Response:
     is_kept = page.console.settings.ops.token is None
     return page.answer("login.html", status=status, code=code, then=then, problem=problem, is_kept=is_kept)
 
@@ -86,12 +79,15 @@ def _name(text: str) -> str:
 
 def _local(path: str) -> str:
     """Return a path of this console, the first page for anything else: a link must lead nowhere else."""
-    parts = urlsplit(path) if path.startswith("/") and "\\" not in path and path.isprintable() else None
-    return path if parts and not parts.netloc and not path.startswith("//") else "/"
+    is_ours = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
+    return path if is_ours else "/"
 
 
-def _keep(
-    request: web.Request, response: web.Response, name: str, value: str, age: int, *, secret: bool = False
-) -> None:
-    is_secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
-    response.set_cookie(name, value, max_age=age, httponly=secret, samesite="Strict", secure=is_secure)
+def _keeping(
+    request: Request, response: Response, name: str, value: str, age: int, *, secret: bool = False
+) -> Response:
+    """Return an answer that has the browser keep a value of ours for so many seconds."""
+    flags = "; HttpOnly" if secret else ""
+    if request.header("X-Forwarded-Proto") == "https":
+        flags += "; Secure"
+    return response.having({"Set-Cookie": f"{name}={value}; Max-Age={age}; Path=/; SameSite=Strict{flags}"})

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-from aiohttp import web
-
 from router.cli.console.plot import Plot, plotted
 from router.cli.console.site import Page
 from router.cli.console.watch import INTERVAL, SPAN, Rates
 from router.globs import short
+from router.http_response import Response
 
 __all__ = ["fragment", "show"]
 
@@ -19,17 +18,17 @@ _PLOTS = (
 )
 
 
-async def show(page: Page) -> web.StreamResponse:
+async def show(page: Page) -> Response:
     """Show the page."""
     return await _answer(page, "overview.html")
 
 
-async def fragment(page: Page) -> web.StreamResponse:
+async def fragment(page: Page) -> Response:
     """Show the part of the page that changes."""
     return await _answer(page, "overview_now.html")
 
 
-async def _answer(page: Page, template: str) -> web.StreamResponse:
+async def _answer(page: Page, template: str) -> Response:
     watch, catalogue = page.console.watch, page.console.catalogue
     snapshot = await watch.look()
     history = watch.history()

@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
-from aiohttp import web
-
 from config.errors import ConfigError
 from router.cli.console.forms import moment_in, typed_in
 from router.cli.console.paging import Cursor, Listed, list_page, taken
 from router.cli.console.site import Page
 from router.cli.reveal import revealed
 from router.criteria import Ids
+from router.http_response import Response
 from router.quarantine import Quarantine
 from router.quarantined import Quarantined, QuarantineSelector
 from router.redact import redacted
@@ -31,7 +30,7 @@ def selector_of(page: Page, typed: Mapping[str, str]) -> QuarantineSelector:
     return QuarantineSelector(slugs, typed.get("text"), ids, moment_in(typed, "since"), moment_in(typed, "until"))
 
 
-async def list_(page: Page) -> web.StreamResponse:
+async def list_(page: Page) -> Response:
     """List what was quarantined, newest first."""
     query, catalogue = page.request.query, page.console.catalogue
     typed, cursor = typed_in(query, FIELDS), Cursor.of(query)
@@ -49,13 +48,13 @@ async def list_(page: Page) -> web.StreamResponse:
     )
 
 
-async def show(page: Page) -> web.StreamResponse:
+async def show(page: Page) -> Response:
     """Show one body, its values masked."""
     found = await _find(page)
     return _whole(page, found, raw=None) if found else _not_there(page)
 
 
-async def reveal(page: Page) -> web.StreamResponse:
+async def reveal(page: Page) -> Response:
     """Show one body as it came, and write down who saw it."""
     found = await _find(page)
     if found is None:
@@ -83,11 +82,11 @@ def _id_of(found: Quarantined) -> str:
     return found.entry_id
 
 
-def _whole(page: Page, found: Quarantined, *, raw: str | None) -> web.Response:
+def _whole(page: Page, found: Quarantined, *, raw: str | None) -> Response:
     return page.answer(
         "quarantined.html", found=found, size=len(found.raw), url=entry_url(found), raw=raw, masked=redacted(found.raw)
     )
 
 
-def _not_there(page: Page) -> web.Response:
+def _not_there(page: Page) -> Response:
     return page.problem("Gone", "Nothing is quarantined there any more.", status=404)

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
-from aiohttp import web
-
 from config.errors import ConfigError
 from router.cli.console.change import previewed
 from router.cli.console.forms import line_in, typed_in
@@ -12,6 +10,7 @@ from router.cli.console.pages.jobs import begin
 from router.cli.console.pages.quarantine import FIELDS, entry_url, selector_of
 from router.cli.console.quarantine_change import QuarantineChange
 from router.cli.console.site import Page
+from router.http_response import Response
 from router.quarantined import QuarantineSelector
 
 __all__ = ["carry", "preview"]
@@ -19,9 +18,9 @@ __all__ = ["carry", "preview"]
 _REASON = 500  # characters
 
 
-async def preview(page: Page) -> web.StreamResponse:
+async def preview(page: Page) -> Response:
     """Count what is meant and show some of it; nothing is changed yet."""
-    sent = {name: str(value) for name, value in (await page.request.post()).items()}
+    sent = {name: str(value) for name, value in page.request.form.items()}
     try:
         selector = _meant(page, sent)
     except (ValueError, OverflowError, ConfigError) as error:
@@ -40,9 +39,9 @@ async def preview(page: Page) -> web.StreamResponse:
     )
 
 
-async def carry(page: Page) -> web.StreamResponse:
+async def carry(page: Page) -> Response:
     """Begin the change, and go to the page that tells how far it is."""
-    sent = {name: str(value) for name, value in (await page.request.post()).items()}
+    sent = {name: str(value) for name, value in page.request.form.items()}
     try:
         selector = _meant(page, sent)
     except (ValueError, OverflowError, ConfigError) as error:

@@ -3,13 +3,12 @@
 from functools import partial
 from urllib.parse import quote
 
-from aiohttp import web
-
 from router import audit
 from router.cli.console.forms import line_in
 from router.cli.console.site import Page, go
 from router.cli.output import stamp
 from router.globs import short
+from router.http_response import Response
 from workers import pauses
 
 __all__ = ["LASTING", "list_", "pause", "resume"]
@@ -20,7 +19,7 @@ LASTING = {"": "until resumed", "900": "15 minutes", "3600": "1 hour", "14400": 
 _REASON = 200  # characters
 
 
-async def list_(page: Page) -> web.StreamResponse:
+async def list_(page: Page) -> Response:
     """List the subscriptions with each of their streams."""
     catalogue, found = page.console.catalogue, (await page.console.watch.look()).figures
     return page.answer(
@@ -32,9 +31,9 @@ async def list_(page: Page) -> web.StreamResponse:
     )
 
 
-async def pause(page: Page) -> web.StreamResponse:
+async def pause(page: Page) -> Response:
     """Keep the workers of a subscription from taking events."""
-    sent = {name: str(value) for name, value in (await page.request.post()).items()}
+    sent = {name: str(value) for name, value in page.request.form.items()}
     name, lasting, store = sent.get("name", ""), sent.get("lasting", ""), page.console.store
     if lasting not in LASTING or not await _is_known(page, name):
         return page.problem("That is not clear", "There is no such subscription, or no such time.", status=400)
@@ -45,9 +44,9 @@ async def pause(page: Page) -> web.StreamResponse:
     return go(f"/subscriptions#{quote(name)}")
 
 
-async def resume(page: Page) -> web.StreamResponse:
+async def resume(page: Page) -> Response:
     """Let the workers of a subscription go on."""
-    name = str((await page.request.post()).get("name", ""))
+    name = str(page.request.form.get("name", ""))
     if name not in await pauses.paused(page.console.store, [name]):
         return page.problem("Not paused", "The subscription is not paused any more.", status=400)
     await pauses.resume(page.console.store, name, by=page.session.actor)
