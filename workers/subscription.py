@@ -12,6 +12,7 @@ from typing import Any, Literal
 from config.errors import ConfigError
 from router.event import Event
 from workers.delivery import Delivery
+from workers.made import note
 from workers.retry import Retry
 
 __all__ = ["Handler", "Subscription"]
@@ -69,6 +70,7 @@ class Subscription:
         self.batch_wait = batch_wait
         self._handler: Handler | None = None
         self._validate()
+        note(self)
 
     def __repr__(self) -> str:
         return f"Subscription({self.name!r}, events={list(self.events)!r})"

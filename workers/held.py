@@ -1,0 +1,62 @@
+"""The subscriptions that a module holds: in its variables, and in whatever collections and objects are in those."""
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from types import ModuleType
+
+from workers.subscription import Subscription
+
+__all__ = ["held_by"]
+
+_COLLECTIONS = (list, tuple, set, frozenset, deque)
+
+
+def held_by(module: ModuleType, is_users: Callable[[str], bool]) -> Iterator[Subscription]:
+    """Yield the subscriptions that a module's variables lead to, each once, in order.
+
+    Only objects of the user's own classes are looked into, those of modules of which `is_users` says so by name: what
+    a library's objects lead to is endless.
+    """
+    seen = set[int]()
+    waiting = [iter(tuple(getattr(module, "__dict__", {}).values()))]
+    while waiting:
+        for value in waiting[-1]:
+            if id(value) in seen:
+                continue
+            seen.add(id(value))
+            if isinstance(value, Subscription):
+                yield value
+            else:
+                waiting.append(iter(tuple(_within(value, is_users))))
+                break
+        else:
+            waiting.pop()
+
+
+def _within(value: object, is_users: Callable[[str], bool]) -> Iterable[object]:
+    """Return what a value consists of, without running any code of its class."""
+    kind = type(value)
+    if issubclass(kind, dict):
+        return (*dict.keys(value), *dict.values(value))  # type: ignore[arg-type]
+    for collection in _COLLECTIONS:
+        if issubclass(kind, collection):
+            return collection.__iter__(value)  # type: ignore[arg-type]
+    owner = value if isinstance(value, type) else kind
+    if isinstance(value, ModuleType) or not is_users(str(owner.__dict__.get("__module__"))):
+        return ()
+    return _attributes(value)
+
+
+def _attributes(value: object) -> Iterator[object]:
+    with contextlib.suppress(TypeError):  # where it has slots alone
+        yield from tuple(vars(value).values())
+    if isinstance(value, type):
+        return
+    for kind in type(value).__mro__:
+        for slot in kind.__dict__.values():
+            if type(slot).__name__ == "member_descriptor":
+                try:
+                    yield slot.__get__(value)
+                except AttributeError:
+                    continue
