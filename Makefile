@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.stamp
 
 .DEFAULT_GOAL := setup
-.PHONY: setup run demo test browser coverage faults fuzz bench containers lint audit docs alerts wheel lock clean
+.PHONY: setup run demo test test-all test-long browser coverage faults fuzz bench containers lint audit docs alerts wheel lock clean
 
 setup: $(STAMP)
 
@@ -23,8 +23,17 @@ demo: setup
 	exec $(BIN)/event-router demo
 
 # Three at once, whatever the processors: most of the time of the longest tests is spent waiting.
+PYTEST = $(BIN)/python -m pytest -n 3 --dist worksteal
 test: setup
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(PYTEST) -m "not long"
+
+# What `test` runs, and the tests that take long and prove the same once more, harder: docs/faults.md says which.
+test-all: setup
+	$(PYTEST)
+
+# Only those that take long.
+test-long: setup
+	$(PYTEST) -m long
 
 # The console in a real browser: the Chromium of the system, or the one that CHROMIUM names. Leaves pictures in build/browser.
 browser: setup
@@ -32,7 +41,7 @@ browser: setup
 
 # The same as `test`, counting the lines that no test reaches; takes half as long again.
 coverage: setup
-	$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=term-missing:skip-covered
+	$(PYTEST) --cov --cov-report=term-missing:skip-covered
 
 # Breaks a whole system on purpose and counts what is lost: docs/faults.md. RUN is random faults for MINUTES, made again
 # by their SEED, or one of the scenarios, of some LENGTH.

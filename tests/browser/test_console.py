@@ -272,7 +272,7 @@ async def test_the_overview_is_alive(full: Site) -> None:
         async def changed() -> bool:
             return await page.inner_text(".tile.lag .value") != before
 
-        await eventually(changed, timeout=15)
+        await eventually(changed)
         await page.route("**/fragment/**", lambda route: route.abort())
         await page.wait_for_selector("body.stale", timeout=15_000)
         assert "does not answer" in await page.inner_text("#news")

@@ -86,7 +86,7 @@ def report(verdict: Verdict) -> dict[str, list[str]]:
     return verdict.lost
 
 
-@pytest.mark.parametrize("fault", [lose_master, hang_master])
+@pytest.mark.parametrize("fault", [lose_master, pytest.param(hang_master, marks=pytest.mark.long)])
 async def test_sentinel_fails_over(tmp_path: Path, sentinels: SentinelSet, fault: Fault) -> None:
     """With `replicated:1` nothing that was answered 2xx is lost with the master; nobody believes it when it is back."""
     async with loaded(tmp_path, sentinels.url, ROUTER_INGRESS__DURABILITY="replicated:1") as work:
@@ -95,6 +95,7 @@ async def test_sentinel_fails_over(tmp_path: Path, sentinels: SentinelSet, fault
         await kept_everything(work)
 
 
+@pytest.mark.long
 async def test_what_is_only_written_can_be_lost(tmp_path: Path, sentinels: SentinelSet) -> None:
     """With `written` a failover loses what had reached no replica, and nothing but that; how much, is printed."""
     async with loaded(tmp_path, sentinels.url) as work:
@@ -108,7 +109,7 @@ async def test_what_is_only_written_can_be_lost(tmp_path: Path, sentinels: Senti
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize("fault", [lose_master, hang_master])
+@pytest.mark.parametrize("fault", [lose_master, pytest.param(hang_master, marks=pytest.mark.long)])
 async def test_a_cluster_fails_over(tmp_path: Path, cluster: Cluster, fault: Fault) -> None:
     """With `replicated:1` nothing that was answered 2xx is lost with a node."""
     async with loaded(tmp_path, cluster.url, ROUTER_INGRESS__DURABILITY="replicated:1") as work:

@@ -22,6 +22,7 @@ def check(outcome: Outcome) -> None:
     assert outcome.passed, report
 
 
+@pytest.mark.long
 async def test_random_faults(tmp_path: Path) -> None:
     """Whatever breaks, every event arrives, is stored once, and comes twice only where the fault itself makes it."""
     print(f"seed {SEED}\n{HEADING}")
@@ -48,6 +49,7 @@ async def test_wrong_clocks(tmp_path: Path) -> None:
     check(await SCENARIOS["wrong-clocks"](tmp_path, seed=SEED, length=4))
 
 
+@pytest.mark.long
 async def test_lost_replies(tmp_path: Path) -> None:
     """An append whose reply was lost is not made twice, however often that happens."""
     check(await SCENARIOS["lost-replies"](tmp_path, seed=SEED, length=8))
@@ -58,6 +60,7 @@ async def test_spool_full(tmp_path: Path) -> None:
     check(await SCENARIOS["spool-full"](tmp_path, seed=SEED, length=4))
 
 
+@pytest.mark.long
 async def test_disk_full(tmp_path: Path) -> None:
     """When the disk of the spool is full it is the same, and nothing that stays on it is stored twice."""
     check(await SCENARIOS["disk-full"](tmp_path, seed=SEED, length=4))

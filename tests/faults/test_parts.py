@@ -259,11 +259,11 @@ async def test_the_proxy_refuses_those_who_are_just_coming(proxy: Proxy) -> None
     for number in range(100):
         for _ in range(number % 10):  # at another moment of the callers' each time
             await asyncio.sleep(0)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await proxy.refuse()
         proxy.heal()
     over.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await proxy.refuse()
         await asyncio.gather(*callers)
 

@@ -60,7 +60,7 @@ async def until(server: GuardedServer, condition: Callable[[], object]) -> None:
         assert server.refusals() == []
         return condition()
 
-    await eventually(holds, timeout=30, interval=0.1)
+    await eventually(holds, interval=0.1)
 
 
 async def ended(process: asyncio.subprocess.Process) -> int:
@@ -77,7 +77,7 @@ async def test_ingress(server: GuardedServer, system: System) -> None:
             process = await system.start("ingress", **access)
             await system.ready()
             body = {"notificationId": durability, "event": "customer_changed"}
-            await eventually(lambda item=body: _recognised(system, item), timeout=20, interval=0.1)
+            await eventually(lambda item=body: _recognised(system, item), interval=0.1)
             assert server.refusals() == []
             assert (await system.post(f"{{ {durability}".encode()))[1]["quarantined"] == 1
             assert await ended(process) == 0
@@ -365,7 +365,7 @@ async def test_sentinels_and_replicas(tmp_path: Path) -> None:
                 [reply] = await store.run([append(EVENTS, [KEYS.seen(CUSTOMERS, "two")], ["id", "two"], 1000)])
                 return not isinstance(reply, BaseException)
 
-            await eventually(stored, timeout=30)
+            await eventually(stored)
             await store.aclose()
             assert refusals(replica) == refusals(sentinel) == []
 

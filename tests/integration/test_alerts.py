@@ -68,7 +68,7 @@ async def expect(prometheus: Prometheus, *names: str) -> None:
     async def fire() -> bool:
         return await prometheus.fires(*names)
 
-    await eventually(fire, timeout=30, interval=0.1)
+    await eventually(fire, interval=0.1)
 
 
 async def test_what_senders_do_wrong(system: System) -> None:
@@ -118,7 +118,7 @@ async def test_handlers_that_fail(system: System, server: Server) -> None:
     """Retries in a storm, events that are given up, many of them lying about, and events that another took over."""
     prometheus = await begin(system, WORKER, "worker", system.module(HANDLERS))
     await system.start("ingress", ROUTER_OPS__PORT=str(free_port()))
-    await eventually(lambda: "ingress_started" in system.logs(), timeout=30)
+    await eventually(lambda: "ingress_started" in system.logs())
     await system.post_many([f"stormy{number}" for number in range(60)])
     await expect(prometheus, "EventRouterRetryStorm")
     await system.post_many(["dead0"])
@@ -128,7 +128,7 @@ async def test_handlers_that_fail(system: System, server: Server) -> None:
     await expect(prometheus, "EventRouterDeadLettersPiledUp")
     assert "EventRouterLeaseLost" not in prometheus.firing()
     await system.post_many(["slow"])
-    await eventually(lambda: taken_over(server), timeout=30)
+    await eventually(lambda: taken_over(server))
     (system.folder / "go").touch()
     await expect(prometheus, "EventRouterLeaseLost")
 
@@ -180,7 +180,7 @@ async def test_events_that_somebody_deleted(system: System, server: Server) -> N
         found.extend(taken_over(server, by="ghost"))
         return found
 
-    await eventually(taken, timeout=30)
+    await eventually(taken)
     server.ask("XDEL", key, found[0])
     await expect(prometheus, "EventRouterEventsDeleted")
     (system.folder / "go").touch()

@@ -17,7 +17,7 @@ async def test_a_link_leads_into_the_console(tmp_path: Path) -> None:
     """`up` runs a console on a port of its own; a link that the command line makes signs in to it, once."""
     async with running_system(tmp_path) as system:
         await system.start("up", "workers.log_events")
-        await eventually(lambda: _port(system), timeout=30)
+        await eventually(lambda: _port(system))
         await system.ready(_port(system))
         await system.post_many(["e-1"])
         code, link, _ = await system.run("console", "--link", "--port", str(_port(system)))
@@ -31,7 +31,7 @@ async def test_a_link_leads_into_the_console(tmp_path: Path) -> None:
                 async with session.get(f"{base}/events") as response:
                     return "e-1" in await response.text()
 
-            await eventually(shown, timeout=15)
+            await eventually(shown)
         async with (
             aiohttp.ClientSession() as stranger,
             stranger.post(f"{base}/login", data={"code": once}, headers={"Origin": base}) as response,

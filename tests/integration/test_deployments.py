@@ -100,7 +100,14 @@ async def by_tls_and_cluster(folder: Path) -> AsyncIterator[str]:
             yield f"rediss+cluster://localhost:{proxy.port}?ssl_ca_certs={certificates.authority}"
 
 
-DEPLOYMENTS = [by_tcp, by_socket, by_tls, by_tls_with_a_client_certificate, by_tls_and_sentinel, by_tls_and_cluster]
+DEPLOYMENTS = [
+    by_tcp,
+    by_socket,
+    pytest.param(by_tls, marks=pytest.mark.long),
+    by_tls_with_a_client_certificate,
+    by_tls_and_sentinel,
+    by_tls_and_cluster,
+]
 
 
 @pytest.mark.parametrize("deployed", DEPLOYMENTS)
@@ -111,16 +118,16 @@ async def test_a_whole_life(deployed: Deployment, tmp_path: Path) -> None:
         await system.ready()
         ids = [f"event-{number}" for number in range(20)]
         await system.post_many([*ids, "again", "dead"])
-        await eventually(lambda: {*ids, "again"} <= set(system.handled()), timeout=20)
+        await eventually(lambda: {*ids, "again"} <= set(system.handled()))
 
         async def dead() -> bool:
             return [row["id"] for row in await system.json("dlq", "list")] == ["dead"]
 
-        await eventually(dead, timeout=20, interval=0.1)
+        await eventually(dead, interval=0.1)
         (system.folder / "mended").touch()
         code, _, err = await system.run("dlq", "replay", "dead")
         assert code == 0, err
-        await eventually(lambda: system.handled()["dead"] == 1, timeout=20)
+        await eventually(lambda: system.handled()["dead"] == 1)
         assert set(system.handled().values()) == {1}
         report = await system.json("doctor")
         assert {"name": "store", "state": "ok", "detail": "it answers", "advice": ""} in report["checks"]
@@ -194,7 +201,7 @@ async def test_a_process_without_trust_says_why_and_waits(system: System, tmp_pa
         async with encrypting(ours.context(), server.port) as proxy:
             url = f"rediss://localhost:{proxy.port}?ssl_ca_certs={foreign.authority}"
             process = await system.start("ingress", ROUTER_REDIS__URL=url)
-            await eventually(lambda: "ingress_started" in system.logs(), timeout=20)
+            await eventually(lambda: "ingress_started" in system.logs())
             async with aiohttp.ClientSession() as session, session.get(system.ops_url("/readyz")) as response:
                 assert "CERTIFICATE_VERIFY_FAILED" in await response.text()
             assert "CERTIFICATE_VERIFY_FAILED" in system.logs()

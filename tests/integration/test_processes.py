@@ -38,7 +38,7 @@ async def test_up_runs_everything_and_keeps_its_data(system: System) -> None:
         202,
         {"accepted": 1, "duplicates": 0, "quarantined": 0},
     )
-    await eventually(lambda: system.handled()["one"] == 1, timeout=20)
+    await eventually(lambda: system.handled()["one"] == 1)
     first.send_signal(signal.SIGTERM)
     assert await asyncio.wait_for(first.wait(), 30) == 0
     await system.start("up", module)
@@ -66,14 +66,14 @@ def handle(event: Event) -> None:
     async def dead() -> bool:
         return [row["id"] for row in await system.json("dlq", "list")] == ["lost"]
 
-    await eventually(dead, timeout=20, interval=0.1)
+    await eventually(dead, interval=0.1)
     letter = await system.json("dlq", "show", "lost")
     assert [attempt["message"] for attempt in letter["history"]] == ["no customer lost"] * 2
     assert letter["event"]["type"] == "customer_changed"
     (system.folder / "mended").touch()
     code, _, err = await system.run("dlq", "replay", "lost")
     assert code == 0, err
-    await eventually(lambda: system.handled()["lost"] == 1, timeout=20)
+    await eventually(lambda: system.handled()["lost"] == 1)
     assert await system.json("dlq", "list") == []
 
 
@@ -89,10 +89,10 @@ async def test_two_workers_share_and_a_killed_one_loses_nothing(system: System) 
     def both_at_work() -> bool:
         return len({row["pid"] for row in ledger(system.ledger)}) == 2 and len(system.handled()) > 40
 
-    await eventually(both_at_work, timeout=20)
+    await eventually(both_at_work)
     workers[0].kill()
     await sending
-    await eventually(lambda: len(system.handled()) == 400, timeout=30)
+    await eventually(lambda: len(system.handled()) == 400)
     doubled = sum(count - 1 for count in system.handled().values())
     assert doubled <= 4  # what the killed worker had finished and not yet acknowledged, at most its concurrency
     streams = await system.json("streams")
@@ -106,7 +106,7 @@ async def test_every_subscription_gets_every_event(system: System) -> None:
     await system.ready()
     ids = [f"event-{number}" for number in range(100)]
     await system.post_many(ids)
-    await eventually(lambda: len(system.handled("everything")) == len(system.handled("second")) == 100, timeout=20)
+    await eventually(lambda: len(system.handled("everything")) == len(system.handled("second")) == 100)
 
 
 async def test_sigterm_gives_unfinished_work_back(system: System) -> None:
@@ -117,11 +117,11 @@ async def test_sigterm_gives_unfinished_work_back(system: System) -> None:
     first = await system.start("worker", module, ROUTER_OPS__PORT="0", SECONDS="0.05", ROUTER_WORKERS__LEASE="60")
     ids = [f"event-{number}" for number in range(200)]
     await system.post_many(ids)
-    await eventually(lambda: len(system.handled()) > 20, timeout=20)
+    await eventually(lambda: len(system.handled()) > 20)
     await system.start("worker", module, ROUTER_OPS__PORT="0", ROUTER_WORKERS__LEASE="60")
     first.send_signal(signal.SIGTERM)
     assert await asyncio.wait_for(first.wait(), 30) == 0
-    await eventually(lambda: len(system.handled()) == 200, timeout=20)
+    await eventually(lambda: len(system.handled()) == 200)
     assert set(system.handled().values()) == {1}
 
 
@@ -146,7 +146,7 @@ async def handle(event: Event) -> None:
         return [row["id"] for row in await system.json("dlq", "list")] == ["poison"]
 
     await eventually(dead, timeout=40, interval=0.2)
-    await eventually(lambda: set(ids) <= set(system.handled()), timeout=20)
+    await eventually(lambda: set(ids) <= set(system.handled()))
     assert system.handled()["poison"] == 3
     letter = await system.json("dlq", "show", "poison")
     assert {attempt["error"] for attempt in letter["history"]} == {"WorkerLost"}
@@ -173,7 +173,7 @@ async def handle(event: Event) -> None:
 
     await eventually(dead, timeout=40, interval=0.2)
     await system.post_many(["after"])
-    await eventually(lambda: system.handled()["after"] == 1, timeout=20)
+    await eventually(lambda: system.handled()["after"] == 1)
     assert parent.returncode is None
     assert set(re.findall(r'"event": ?"child_exited", .*?"child": ?"(\w+)"', system.logs())) <= {"worker"}
     assert len(re.findall(r'"event": ?"ingress_started"', system.logs())) == 1
@@ -195,12 +195,12 @@ async def handle(event: Event) -> None:
     parent = await system.start("up", module)
     await system.ready()
     await system.post_many(["first"])
-    await eventually(lambda: system.handled()["first"] == 1, timeout=20)
+    await eventually(lambda: system.handled()["first"] == 1)
     system.module(text)
     await system.post_many(["last"])
-    await eventually(lambda: system.logs().count('"child_exited"') > 2, timeout=30)
+    await eventually(lambda: system.logs().count('"child_exited"') > 2)
     system.module(source.replace("os._exit(1)", "return"))
-    await eventually(lambda: system.handled()["last"] == 2, timeout=30)
+    await eventually(lambda: system.handled()["last"] == 2)
     assert parent.returncode is None
 
 
@@ -224,7 +224,7 @@ async def test_a_second_process_may_not_take_the_port(system: System) -> None:
 async def test_several_ingress_processes_share_the_port_and_the_memory(system: System) -> None:
     """With `--processes 2` both processes answer, a repeat is refused by either, and SIGTERM ends them with exit 0."""
     parent = await system.start("ingress", "--processes", "2")
-    await eventually(lambda: len(re.findall(r'"event": ?"ingress_started"', system.logs())) == 2, timeout=30)
+    await eventually(lambda: len(re.findall(r'"event": ?"ingress_started"', system.logs())) == 2)
     for _ in range(2):
         answers = await asyncio.gather(
             *(system.post({"notificationId": f"n{number}", "event": "customer_changed"}) for number in range(60))
@@ -281,9 +281,9 @@ def hang(event: Event) -> None:
     await system.ready()
     worker = await system.start("worker", module, ROUTER_OPS__PORT="0", ROUTER_WORKERS__SHUTDOWN_TIMEOUT="0.5")
     await system.post({"notificationId": "one", "event": "customer_changed"})
-    await eventually(lambda: system.handled()["one"] == 2, timeout=20)
+    await eventually(lambda: system.handled()["one"] == 2)
     worker.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(worker.wait(), 20) == 0
+    assert await asyncio.wait_for(worker.wait(), 30) == 0
     streams = await system.json("streams")
     [stream] = [row for row in streams if row["length"]]
     assert {group["lag"] + group["pending"] for group in stream["subscriptions"]} == {1}  # given back

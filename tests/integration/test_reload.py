@@ -73,7 +73,7 @@ async def reload(system: System, process: asyncio.subprocess.Process, outcome: s
     async def counted() -> bool:
         return await figure(system, metric) == before + 1
 
-    await eventually(counted, timeout=20)
+    await eventually(counted)
 
 
 class Senders:
@@ -97,7 +97,7 @@ class Senders:
     async def more(self, secret: str, number: int = 30) -> None:
         """Wait for so many further answers to what this secret signed."""
         wanted = self.answers[secret, 202] + number
-        await eventually(lambda: self.answers[secret, 202] >= wanted, timeout=30)
+        await eventually(lambda: self.answers[secret, 202] >= wanted)
 
     def stop(self) -> None:
         """Post no more."""
@@ -187,8 +187,8 @@ async def handle(event: Event) -> None:
     async def sent() -> bool:
         return (await system.run("send", "acme", "thing_changed"))[0] == 0
 
-    await eventually(sent, timeout=30, interval=0.2)
-    await eventually(lambda: sum(system.handled("everything").values()) >= 1, timeout=30)
+    await eventually(sent, interval=0.2)
+    await eventually(lambda: sum(system.handled("everything").values()) >= 1)
     assert process.returncode is None
     assert "child_killed" not in system.logs()
 
@@ -199,9 +199,9 @@ async def test_a_worker_survives_the_signal(system: System) -> None:
     await system.start("ingress")
     await system.ready()
     process = await system.start("worker", module, ROUTER_REDIS__URL=f"unix://{system.folder}/none.sock")
-    await eventually(lambda: "worker_started" in system.logs(), timeout=20)
+    await eventually(lambda: "worker_started" in system.logs())
     process.send_signal(signal.SIGHUP)
-    await eventually(lambda: "reload_ignored" in system.logs(), timeout=20)
+    await eventually(lambda: "reload_ignored" in system.logs())
     assert process.returncode is None
 
 

@@ -28,12 +28,12 @@ async def test_a_running_system_tidies_up(tmp_path: Path) -> None:
         await system.ready()
         for event in EVENTS:
             await system.post_many([f"{event}-{number}" for number in range(60)], event)
-        await eventually(lambda: len(system.handled()) == 60, timeout=30)
+        await eventually(lambda: len(system.handled()) == 60)
 
         async def trimmed() -> bool:
             return {row["length"] for row in await system.json("streams")} == {0}
 
-        await eventually(trimmed, timeout=30)
+        await eventually(trimmed)
         [row] = await system.json("subscriptions", "list")
         assert (row["name"], row["lag"], len(row["consumers"])) == ("customer-sync", 0, 1)
         code, _, refusal = await system.run("subscriptions", "remove", "customer-sync", "--yes")

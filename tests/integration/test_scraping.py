@@ -53,13 +53,13 @@ async def test_the_children_of_up_share_out_its_ports(system: System) -> None:
             for port in ports[:2]
         )
 
-    await eventually(both_have_some, timeout=30)
+    await eventually(both_have_some)
 
     async def all_done() -> bool:
         await prometheus.scrape()
         return prometheus.value('sum(event_router_outcomes_total{outcome="done"})') == 5 * sent
 
-    await eventually(all_done, timeout=30)
+    await eventually(all_done)
     assert prometheus.value('sum(increase(event_router_items_total{outcome="accepted"}[1h]))') == 5 * sent
     assert prometheus.value('sum(event_router_requests_total{status="2xx"})') == sent
     assert prometheus.value("sum(event_router_accept_seconds_count)") == sent
@@ -97,7 +97,7 @@ async def test_figures_of_the_store_do_not_add_up(system: System) -> None:
         await prometheus.scrape()
         return prometheus.value("max(event_router_subscription_workers)") == 2
 
-    await eventually(both_live, timeout=30, interval=0.5)
+    await eventually(both_live, interval=0.5)
     assert prometheus.value("sum(event_router_store_up)") == 2
     assert prometheus.value("max(event_router_store_up)") == 1
 

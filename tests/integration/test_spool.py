@@ -51,9 +51,9 @@ async def test_a_killed_server_is_made_up_for(system: System, server: Server) ->
     assert await metric(system, "event_router_spool_entries") == 100
     await system.ready()
     server.start()
-    await eventually(lambda: len(ids(server)) == 101, timeout=20)
+    await eventually(lambda: len(ids(server)) == 101)
     await system.post_many([*names, "after"])
-    await eventually(lambda: len(ids(server)) == 102, timeout=20)
+    await eventually(lambda: len(ids(server)) == 102)
     assert ids(server) == ["before", *names, "after"]
 
 
@@ -69,7 +69,7 @@ async def test_doctor_tells_what_a_running_ingress_spools(system: System, server
     assert "in use by a running ingress" in checks["spool file 0.db"]["detail"]
     await system.post_many(["three"])
     server.start()
-    await eventually(lambda: ids(server) == ["one", "two", "three"], timeout=20)
+    await eventually(lambda: ids(server) == ["one", "two", "three"])
 
 
 async def test_a_frozen_server_is_waited_for_no_longer_than_the_bound(system: System, server: Server) -> None:
@@ -80,7 +80,7 @@ async def test_a_frozen_server_is_waited_for_no_longer_than_the_bound(system: Sy
     await asyncio.gather(*(system.post_many([f"n{number}"]) for number in range(20)))
     assert clock() - started < 5
     server.thaw()
-    await eventually(lambda: len(ids(server)) == 20, timeout=20)
+    await eventually(lambda: len(ids(server)) == 20)
     await system.post_many(["last"])
     assert sorted(ids(server)[:-1]) == sorted(f"n{number}" for number in range(20))
 
@@ -97,7 +97,7 @@ async def test_what_a_killed_ingress_had_spooled_is_drained_by_the_next(system: 
     assert await metric(system, "event_router_spool_entries") == 3
     await system.post_many(["d"])
     server.start()
-    await eventually(lambda: ids(server) == ["a", "b", "c", "d"], timeout=20)
+    await eventually(lambda: ids(server) == ["a", "b", "c", "d"])
 
 
 async def test_a_stopping_ingress_takes_its_spool_along(system: System, server: Server) -> None:
@@ -119,7 +119,7 @@ async def test_a_server_out_of_memory_is_no_reason_to_refuse(system: System, ser
     await system.post_many(["a", "b"])
     assert ids(server) == ["before"]
     server.ask("CONFIG", "SET", "maxmemory", "0")
-    await eventually(lambda: ids(server) == ["before", "a", "b"], timeout=20)
+    await eventually(lambda: ids(server) == ["before", "a", "b"])
 
 
 async def test_without_a_spool_it_is_503(server: Server, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ async def test_ingress_starts_while_the_store_is_away(server: Server, tmp_path: 
         await system.ready()
         await system.post_many(["a"])
         server.start()
-        await eventually(lambda: ids(server) == ["a"], timeout=20)
+        await eventually(lambda: ids(server) == ["a"])
 
 
 async def test_a_spool_that_cannot_be_written_is_refused_at_the_start(server: Server, tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ async def test_stop_ends_a_backoff() -> None:
         running = asyncio.create_task(supervisor.run(stop))
         await eventually(lambda: events(logged, "child_exited"))
         stop.set()
-        assert await asyncio.wait_for(running, 5) == 0
+        assert await asyncio.wait_for(running, 30) == 0
 
 
 async def test_refused_settings_stop_everything(pids: Pids) -> None:
@@ -290,7 +290,7 @@ async def test_kill_forces_the_stop(pids: Pids) -> None:
     await eventually(pids.all)
     stop.set()
     supervisor.kill()
-    assert await asyncio.wait_for(running, 5) == 0
+    assert await asyncio.wait_for(running, 30) == 0
 
 
 async def test_child_that_starts_during_the_stop_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,7 +305,7 @@ async def test_child_that_starts_during_the_stop_is_stopped(monkeypatch: pytest.
         return await start(*arguments)
 
     monkeypatch.setattr(supervisor, "_start", start_late)
-    assert await asyncio.wait_for(supervisor.run(stop), 5) == 0
+    assert await asyncio.wait_for(supervisor.run(stop), 30) == 0
 
 
 async def test_cancelled_supervisor_leaves_no_child(pids: Pids) -> None:
@@ -369,7 +369,7 @@ async def test_signal_stops_parent_and_children(pids: Pids, start: Start) -> Non
     await eventually(lambda: len(pids.alive()) == 2)
     for pid in [parent.pid, *pids.all()]:
         os.kill(pid, signal.SIGTERM)
-    assert await asyncio.wait_for(parent.wait(), 10) == 0
+    assert await asyncio.wait_for(parent.wait(), 30) == 0
     assert pids.alive() == []
 
 
@@ -396,7 +396,7 @@ async def test_second_signal_ends_a_process(start: Start, number: signal.Signals
     for expected in (b"ready\n", b"stopping\n"):
         assert await process.stdout.readline() == expected
         process.send_signal(number)
-    assert await asyncio.wait_for(process.wait(), 10) == -number
+    assert await asyncio.wait_for(process.wait(), 30) == -number
 
 
 async def test_first_signal_only_asks(default_signals: None) -> None:
@@ -404,7 +404,7 @@ async def test_first_signal_only_asks(default_signals: None) -> None:
     stop = asyncio.Event()
     install_stop(stop)
     os.kill(os.getpid(), signal.SIGTERM)
-    await asyncio.wait_for(stop.wait(), 5)
+    await asyncio.wait_for(stop.wait(), 30)
     assert signal.getsignal(signal.SIGTERM) == signal.getsignal(signal.SIGINT) == signal.SIG_DFL
 
 
@@ -414,7 +414,7 @@ async def test_second_signal_forces_first(default_signals: None, monkeypatch: py
     monkeypatch.setattr(signal, "raise_signal", lambda number: order.append(number.name))
     install_stop(stop, force=lambda: order.append("force"))
     os.kill(os.getpid(), signal.SIGINT)
-    await asyncio.wait_for(stop.wait(), 5)
+    await asyncio.wait_for(stop.wait(), 30)
     os.kill(os.getpid(), signal.SIGTERM)
     await eventually(lambda: len(order) == 2)
     assert order == ["force", "SIGTERM"]
@@ -426,7 +426,7 @@ async def test_supervised_process_takes_repeated_signals(default_signals: None) 
     install_stop(stop, supervised=True)
     for _ in range(2):
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(stop.wait(), 5)
+        await asyncio.wait_for(stop.wait(), 30)
         stop.clear()
     loop = asyncio.get_running_loop()
     assert loop.remove_signal_handler(signal.SIGTERM)
@@ -442,7 +442,7 @@ async def test_gone_parent_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert PARENT_FD not in os.environ
     assert not os.get_inheritable(reading)
     os.close(writing)
-    await asyncio.wait_for(gone.wait(), 5)
+    await asyncio.wait_for(gone.wait(), 30)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(reading)
 

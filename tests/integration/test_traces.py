@@ -62,7 +62,7 @@ async def run(server: Server, folder: Path, port: int, **environment: str) -> tu
         await system.start("worker", system.module(HANDLERS), ROUTER_OPS__PORT=str(free_port()))
         await system.ready()
         await send(system)
-        await eventually(lambda: system.handled("sync") == {"a": 1}, timeout=30)
+        await eventually(lambda: system.handled("sync") == {"a": 1})
         began = time.monotonic()
     return system.logs(), time.monotonic() - began
 
@@ -95,4 +95,4 @@ async def test_the_environment_names_the_service(server: Server, tmp_path: Path)
 async def test_a_collector_that_is_away_holds_up_nothing(server: Server, tmp_path: Path) -> None:
     """Events are received and handled, and the processes end in seconds."""
     _, seconds = await asyncio.wait_for(run(server, tmp_path, free_port()), 60)
-    assert seconds < 12
+    assert seconds < 25

@@ -80,7 +80,7 @@ async def test_a_store_that_comes_back_evicting_stops_what_waits_for_it(
 ) -> None:
     """A process that was started without the store ends in order, with exit code 2, when an unsafe one answers."""
     process = await system.start(*command)
-    await eventually(lambda: "store_not_checked" in system.logs(), timeout=20)
+    await eventually(lambda: "store_not_checked" in system.logs())
     assert process.returncode is None
     server.start()
     assert await asyncio.wait_for(process.wait(), 30) == 2
@@ -93,7 +93,7 @@ async def test_a_store_that_comes_back_evicting_stops_what_waits_for_it(
 async def test_an_unsafe_store_gets_nothing_while_it_is_judged(system: System, server: Server) -> None:
     """What came while the store was away is not sent to one that is refused: it waits in the spool for a better one."""
     process = await system.start("ingress")
-    await eventually(lambda: "ingress_started" in system.logs(), timeout=20)
+    await eventually(lambda: "ingress_started" in system.logs())
     await system.post_many([f"n{number}" for number in range(100)])
     server.start()
     assert await asyncio.wait_for(process.wait(), 30) == 2
@@ -101,7 +101,7 @@ async def test_an_unsafe_store_gets_nothing_while_it_is_judged(system: System, s
     server.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
     await system.start("ingress")
     stream = "er:{visma-net-financial/customer_changed}:events"
-    await eventually(lambda: server.ask("XLEN", stream) == 100, timeout=20)
+    await eventually(lambda: server.ask("XLEN", stream) == 100)
 
 
 async def test_an_allowed_eviction_runs_and_is_loud(system: System, server: Server) -> None:

@@ -120,7 +120,7 @@ class System:
                     return response.status == 200
             return False
 
-        await eventually(answers, timeout=30)
+        await eventually(answers)
 
     def ops_url(self, path: str, port: int | None = None) -> str:
         """Return a URL of an operations port."""

@@ -9,7 +9,7 @@ __all__ = ["eventually"]
 
 async def eventually(
     condition: Callable[[], object | Awaitable[object]],
-    timeout: float = 10.0,  # noqa: ASYNC109  a deadline that fails with a message of its own
+    timeout: float = 30.0,  # noqa: ASYNC109  a deadline that fails with a message of its own
     interval: float = 0.01,
 ) -> None:
     """Return as soon as `condition` is true; raise AssertionError when it is not within `timeout` seconds."""

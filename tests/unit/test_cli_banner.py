@@ -53,7 +53,7 @@ async def test_waits_until_all_is_ready(catalogue: Catalogue, tmp_path: Path) ->
     await eventually(lambda: len(asked) > 1)
     assert said == []
     ready[0] = 200
-    await asyncio.wait_for(showing, 10)
+    await asyncio.wait_for(showing, 30)
     await runner.cleanup()
     (text,) = said
     for expected in (

@@ -24,7 +24,7 @@ from router.store import Store
 NOW = datetime(2025, 10, 22, tzinfo=UTC)
 HEADER = "x-vwd-notification-id"
 BEARABLE = 3.0
-"""Seconds that one body may keep ingress from all others, on a slow machine with other things to do."""
+"""Seconds of processor time for which one body may keep ingress from all others."""
 
 stored = [case for case in load_corpus() if case.status == 202]
 """Those that are not refused before they are read."""
@@ -53,9 +53,9 @@ def test_the_index_and_the_folder_agree() -> None:
 @pytest.mark.parametrize("case", stored, ids=str)
 def test_each_item_is_what_the_index_says(catalogue: Catalogue, case: Case) -> None:
     """Each item is of the stream, or unreadable for the reason, that the index names; its id is as it should be."""
-    started = time.perf_counter()
+    started = time.thread_time()
     items = identified(catalogue, case)
-    assert time.perf_counter() - started < BEARABLE
+    assert time.thread_time() - started < BEARABLE
     found = [item.stream.partition("/")[2] if isinstance(item, Identified) else item.reason for item in items]
     assert tuple(found) == case.expect
     ids = [item.id for item in items if isinstance(item, Identified)]

@@ -97,7 +97,7 @@ async def test_new_subscriptions_are_found(store: Store, catalogue: Catalogue) -
         await asyncio.sleep(0)
         await put_dead(store, "a", subscription="late")
         await put_group(store, "late")
-        await eventually(lambda: watched.ids == ["a"], timeout=30)
+        await eventually(lambda: watched.ids == ["a"])
 
 
 async def test_a_store_that_is_away_from_the_beginning(catalogue: Catalogue) -> None:
@@ -192,9 +192,9 @@ async def test_ctrl_c_ends_it(tmp_path: Path, server_url: str) -> None:
             await put_dead(store, "a")
             return '"id": "a"' in system.logs()
 
-        await eventually(shown, timeout=30, interval=0.2)
+        await eventually(shown, interval=0.2)
         process.send_signal(2)
-        assert await asyncio.wait_for(process.wait(), 20) == 0
+        assert await asyncio.wait_for(process.wait(), 30) == 0
         assert "Traceback" not in system.logs()
     async for key in store.client.scan_iter(f"{keys.prefix}:*"):
         await store.client.delete(key)

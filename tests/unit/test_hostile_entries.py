@@ -103,7 +103,7 @@ class Worker:
             self._good += 1
             name = f"good-{self._good}"
             await put_events(self.store, name, stream=stream)
-            await eventually(lambda name=name: name in self.handled, timeout=20)
+            await eventually(lambda name=name: name in self.handled)
 
     def between(self) -> int:
         """Return how many of the good events between the bad ones were handled."""
@@ -164,7 +164,7 @@ async def test_what_is_no_event_ends_dead_with_the_reason(worker: Worker, place:
     for make in NOT_OURS.values():
         await worker.put(place, make())
     await worker.flows()
-    await eventually(lambda: _count(worker, len(NOT_OURS)), timeout=20)
+    await eventually(lambda: _count(worker, len(NOT_OURS)))
     reasons = [letter[b"reason"] for letter in await worker.dead()]
     assert all(reason.startswith(b"the entry cannot be read: ") for reason in reasons)
     await worker.is_done()
@@ -178,7 +178,7 @@ async def test_what_is_odd_is_handled_once(worker: Worker, place: str) -> None:
         fields = make()
         await worker.put(place, {**fields, "id": name} if fields["id"] == "bad" else fields)
     await worker.flows()
-    await eventually(lambda: len(worker.handled) >= len(ODD) + 2, timeout=20)
+    await eventually(lambda: len(worker.handled) >= len(ODD) + 2)
     await worker.is_done()
     assert set(worker.tries.values()) == {1}
     assert await worker.dead() == []
@@ -246,7 +246,7 @@ async def test_dead_letters_of_any_kind_are_listed_and_replayed(worker: Worker, 
         assert len(dead_letter_row(catalogue, letter)) > 0
     assert sum(group.count for group in await letters.stats(Selector())) == total
     assert await letters.replay(found) == (total, 0)
-    await eventually(lambda: worker.between() == total // 2, timeout=20)
+    await eventually(lambda: worker.between() == total // 2)
     await eventually(lambda: _settled(worker))
     assert len(await worker.dead()) == len(NOT_OURS)
 
@@ -320,7 +320,7 @@ async def test_a_key_of_another_type_holds_up_its_own_stream_only(real_worker: W
     for _ in range(3):
         await worker.flows(CUSTOMERS)
     await put_events(worker.store, "fail-here")
-    await eventually(lambda: _count(worker, 1), timeout=20)
+    await eventually(lambda: _count(worker, 1))
     await worker.client.delete(spoilt)
     await worker.flows()
     if place not in {"events", "inbox"}:
@@ -328,7 +328,7 @@ async def test_a_key_of_another_type_holds_up_its_own_stream_only(real_worker: W
         async def all_dead() -> bool:
             return len({letter[b"id"] for letter in await worker.dead(SUPPLIERS)}) == 40
 
-        await eventually(all_dead, timeout=30)
+        await eventually(all_dead)
 
 
 async def test_a_retry_that_cannot_be_scheduled_leaves_no_body_behind(worker: Worker) -> None:

@@ -105,7 +105,7 @@ class Line:
 
     async def answer(self) -> bytes:
         """Return what comes next."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return await self._loop.sock_recv(self.socket, 65_536)
 
     async def rest(self) -> bytes:
@@ -529,7 +529,7 @@ def test_told_to_stop_it_sees_through_what_is_under_way(play: Play, stage: str) 
             house.app.let_go()
             assert bodies(await line.rest()) == ([b"/a 4"] if stage in MISSING else ENDS[stage])
             line.socket.close()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await finishing
             assert not house.server.connections
 
@@ -575,7 +575,7 @@ def test_a_connection_that_comes_after_the_end_is_closed(play: Play) -> None:
 
     async def talk(house: House) -> None:
         house.server.close()
-        async with asyncio.timeout(5), house.line() as line:
+        async with asyncio.timeout(30), house.line() as line:
             assert await line.rest() == b""
             await house.server.finish(30)
         assert not house.server.connections

@@ -149,7 +149,7 @@ class Line:
     async def answer(self) -> Answer | None:
         """Return the next response; None when the connection ended."""
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 head = await self.reader.readuntil(b"\r\n\r\n")
                 first, *lines = head.decode().rstrip().split("\r\n")
                 headers = dict(line.split(": ", 1) for line in lines)
@@ -160,7 +160,7 @@ class Line:
 
     async def closed(self) -> bool:
         """Wait until the server ended the connection; return whether it sent nothing more."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             try:
                 return await self.reader.read() == b""
             except ConnectionError:
@@ -926,7 +926,7 @@ class Stuck:
 
 async def test_no_request_waits_longer_than_the_store_timeout(opened: Any) -> None:
     """`store_timeout` is how long a request waits for the store, also when it came while another one waited."""
-    door = await opened(store=Stuck(Keys("x"), 0.5), store_timeout=0.5)
+    door = await opened(store=Stuck(Keys("x"), 2.0), store_timeout=2.0)
     loop = asyncio.get_running_loop()
 
     async def timed(name: str) -> float:
@@ -936,7 +936,7 @@ async def test_no_request_waits_longer_than_the_store_timeout(opened: Any) -> No
 
     first = asyncio.ensure_future(timed("a"))
     await eventually(lambda: door.server.requests_count == 1)
-    assert max(await asyncio.gather(timed("b"), first)) < 0.9
+    assert max(await asyncio.gather(timed("b"), first)) < 3.5
 
 
 # The connection

@@ -68,9 +68,9 @@ async def test_room_wakes_all_who_wait() -> None:
     assert not any(task.done() for task in waiting)
     context.held = {1: None}
     pace.settled()
-    await asyncio.wait_for(asyncio.gather(*waiting), 10)
+    await asyncio.wait_for(asyncio.gather(*waiting), 30)
     context.held = {1: None, 2: None}
     last = asyncio.create_task(pace.wait_for_room())
     await asyncio.sleep(0)
     pace.stop()
-    await asyncio.wait_for(last, 10)
+    await asyncio.wait_for(last, 30)

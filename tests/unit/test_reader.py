@@ -243,7 +243,7 @@ async def test_a_stop_ends_the_wait_for_room(catalogue: Catalogue) -> None:
     task = asyncio.create_task(reader.run())
     await eventually(lambda: context.held)
     await reader.stop()
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, 30)
     assert script.closed
     assert len(script.commands_run) == 1
 
@@ -262,7 +262,7 @@ async def test_reading_from_a_store(store: Store, catalogue: Catalogue) -> None:
     assert {held.event_id for held in got} == {FIRST, SECOND}
     for reader in readers:
         await reader.stop()
-    await asyncio.wait_for(asyncio.gather(*tasks), 10)
+    await asyncio.wait_for(asyncio.gather(*tasks), 30)
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ async def test_a_stop_ends_the_reads_of_all_streams(
         tasks = [asyncio.create_task(reader.run()) for reader in readers]
         await eventually(lambda: all(reader._connection._number is not None for reader in readers))
         reading = asyncio.gather(*tasks)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while not reading.done():
                 await asyncio.gather(*(reader.stop() for reader in readers))
                 await asyncio.wait([reading], timeout=0.05)
@@ -422,6 +422,6 @@ async def test_a_reader_hands_on_what_was_stranded(store: Store, catalogue: Cata
     task = asyncio.create_task(reader.run())
     await eventually(lambda: len(got) == 3)
     await reader.stop()
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, 30)
     assert [held.entry_id for held in got] == ids
     assert list(context.held) == got

@@ -235,6 +235,6 @@ async def test_a_terminal_that_is_gone_stops(default_hangup: None, monkeypatch: 
     install_reload(lambda: calls.append(1), stop)
     there[0] = False
     os.kill(os.getpid(), signal.SIGHUP)
-    await asyncio.wait_for(stop.wait(), 5)
+    await asyncio.wait_for(stop.wait(), 30)
     assert calls == []
     asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)

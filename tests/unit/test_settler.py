@@ -244,7 +244,7 @@ async def test_a_fault_of_ours_is_reported(bench: Bench, monkeypatch: pytest.Mon
     monkeypatch.setattr(bench.store, "run", run)
     bench.settler.settle(held, Done())
     with pytest.raises(ZeroDivisionError):
-        await asyncio.wait_for(bench.settler.broken, 10)
+        await asyncio.wait_for(bench.settler.broken, 30)
 
 
 async def test_a_cancelled_settler_is_no_fault(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -375,7 +375,7 @@ async def test_age_and_size_tell_how_bad_it_is(tmp_path: Path) -> None:
     assert (spool.entries, spool.bytes, spool.age) == (1, size_of(entry("a")), 60.0)
     await spool.remove(await spool.oldest(10))
     assert (spool.entries, spool.bytes, spool.age) == (0, 0, 0.0)
-    await asyncio.wait_for(spool.settled(), 5)
+    await asyncio.wait_for(spool.settled(), 30)
     await spool.close()
 
 

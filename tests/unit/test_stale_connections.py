@@ -46,7 +46,7 @@ async def none_is_left(server: Server) -> None:
     def left() -> int:
         return sum("lib-name=redis-py" in line for line in server.ask("CLIENT", "LIST").splitlines())
 
-    await eventually(lambda: left() <= 1, timeout=10)
+    await eventually(lambda: left() <= 1)
 
 
 @asynccontextmanager

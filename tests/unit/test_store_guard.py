@@ -168,7 +168,7 @@ async def test_a_store_that_is_away_is_judged_when_it_is_there(server: Server) -
             assert guard.warnings() == {}
             assert not process.stop.is_set()
             start(server, *EVICTING)
-            await asyncio.wait_for(process.stop.wait(), 10)
+            await asyncio.wait_for(process.stop.wait(), 30)
             assert not guard.is_settled  # so nothing was sent to it
             assert isinstance(guard.error, RedisConnectionError)
 
@@ -268,7 +268,7 @@ async def test_what_the_process_fails_with_comes_first(server: Server) -> None:
     async def run() -> None:
         async with process.running():
             start(server, *EVICTING)
-            await asyncio.wait_for(process.stop.wait(), 10)
+            await asyncio.wait_for(process.stop.wait(), 30)
             raise ValueError("mine")
 
     with pytest.raises(ValueError, match="mine"):

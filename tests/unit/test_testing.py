@@ -88,14 +88,14 @@ async def test_timeout() -> None:
 
     @threaded.handler
     def block(event: Event) -> None:
-        released.wait(10)
+        released.wait(60)
 
     started = time.monotonic()
     for subscription in (asynchronous, threaded):
         (outcome,) = await deliver(subscription, sample_event(CUSTOMERS))
         assert isinstance(outcome, RetryIn)
     released.set()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 async def test_own_timeout_error() -> None:

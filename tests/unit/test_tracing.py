@@ -336,7 +336,7 @@ async def test_a_trace_that_is_not_kept_is_carried_all_the_same(store: Store, ca
 
     always = Way(store, catalogue)
     async with always.worker(subscription(handle)):
-        await asyncio.wait_for(handled.wait(), 10)
+        await asyncio.wait_for(handled.wait(), 30)
     assert always.spans("deliver sync") == []
 
 
