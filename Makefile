@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.stamp
+LOWEST := build/lowest
 
 .DEFAULT_GOAL := setup
-.PHONY: setup run demo test test-all test-long browser coverage faults fuzz bench containers lint audit docs alerts wheel lock clean
+.PHONY: setup run demo test test-all test-long lowest browser coverage faults fuzz bench containers lint audit docs alerts wheel lock clean
 
 setup: $(STAMP)
 
@@ -34,6 +35,19 @@ test-all: setup
 # Only those that take long.
 test-long: setup
 	$(PYTEST) -m long
+
+# Installs the oldest version of every package that pyproject.toml allows, apart from all else, and runs the unit tests, the
+# whole system once, and lint's tools there.
+lowest:
+	rm -rf $(LOWEST)
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-lowest.lock
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(LOWEST)/bin/python -m pytest -n 3 --dist worksteal -p no:cacheprovider -m "not long" tests/unit
+	$(LOWEST)/bin/event-router demo
+	$(LOWEST)/bin/python -m ruff check --no-cache .
+	$(LOWEST)/bin/python -m ruff format --no-cache --check .
+	$(LOWEST)/bin/python -m mypy --cache-dir $(LOWEST)/mypy
 
 # The console in a real browser: the Chromium of the system, or the one that CHROMIUM names. Leaves pictures in build/browser.
 browser: setup
@@ -94,7 +108,8 @@ wheel: setup
 	rm -rf dist
 	$(BIN)/python -m hatchling build --target wheel
 
-# Pins every package with its hashes for every platform: what runs, and what builds and tests it. uv comes and goes.
+# Pins every package with its hashes for every platform: what runs, what builds and tests it, and the same in the oldest
+# versions that pyproject.toml allows. What each pin requires is written down for the tests. uv comes and goes.
 UV = "$$tmp/bin/uv" pip compile --quiet --upgrade --universal --no-strip-extras --generate-hashes --python-version 3.11 \
 	--custom-compile-command 'make lock'
 
@@ -105,7 +120,10 @@ lock:
 	$(UV) pyproject.toml -o requirements.lock; \
 	printf 'hatchling>=1.27\neditables>=0.5\n' | \
 	$(UV) - pyproject.toml --group dev --constraints requirements.lock -o requirements-dev.lock; \
-	for peers in python arq; do $(UV) benchmarks/peers/$$peers.in -o benchmarks/peers/$$peers.txt; done
+	printf 'hatchling>=1.27\neditables>=0.5\n' | \
+	$(UV) - pyproject.toml --group dev --extra otel --resolution lowest-direct -o requirements-lowest.lock; \
+	for peers in python arq; do $(UV) benchmarks/peers/$$peers.in -o benchmarks/peers/$$peers.txt; done; \
+	"$$tmp/bin/python" .ci/metadata requirements*.lock benchmarks/peers/*.txt
 
 # All that was made here except ./data.
 clean:

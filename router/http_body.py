@@ -1,7 +1,6 @@
 """Reading the body of a request as it comes, up to a limit."""
 
-from aiohttp.http import RawRequestMessage
-from aiohttp.streams import StreamReader
+from router.http_parser import RawRequestMessage, StreamReader
 
 __all__ = ["BadBody", "Body", "BodyTooLarge", "BodyTooSlow"]
 

@@ -11,16 +11,19 @@ nothing from the requests before it, and no more waits in memory than one read b
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
-
-from aiohttp.base_protocol import BaseProtocol
-from aiohttp.http import HttpRequestParser, HttpVersion10, HttpVersion11, RawRequestMessage
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from router import logs
 from router.deadline import Deadline
 from router.http_body import BadBody, Body, BodyTooSlow
+from router.http_parser import (
+    EMPTY_PAYLOAD,
+    HttpVersion10,
+    HttpVersion11,
+    RawRequestMessage,
+    StreamReader,
+    request_parser,
+)
 from router.http_response import CONTINUE, Response
 
 if TYPE_CHECKING:
@@ -31,7 +34,6 @@ __all__ = ["Application", "Connection", "Limits", "Malformed"]
 log = logs.get("http")
 
 _VERSIONS = (HttpVersion10, HttpVersion11)
-_STREAM_LIMIT = 1 << 16  # bytes; without effect, for `pause_reading` does nothing
 _LINGER = 2.0  # seconds for what a sender still sends: closing at once could destroy the answer on its way
 
 
@@ -78,7 +80,7 @@ class Application(Protocol):
         """Return the answer to a request that failed; `door` is None where it was not found."""
 
 
-class Connection(BaseProtocol):
+class Connection(asyncio.Protocol):
     """Reads requests, hands them to the application, and writes its answers."""
 
     __slots__ = (
@@ -97,14 +99,15 @@ class Connection(BaseProtocol):
         "_requests",
         "_stopped",
         "_taking",
+        "transport",
+        "writing_paused",
     )
 
     def __init__(self, owner: "Server", application: Application, limits: Limits) -> None:
         loop = asyncio.get_running_loop()
-        super().__init__(loop)
-        self._requests: HttpRequestParser = HttpRequestParser(
-            self, loop, _STREAM_LIMIT, auto_decompress=False, max_msg_queue_size=1
-        )
+        self.transport: asyncio.Transport | None = None  # as long as there is a connection
+        self.writing_paused = False  # the sender takes no answers
+        self._requests = request_parser(self, loop)
         self._owner = owner
         self._application = application
         self._limits = limits
@@ -145,13 +148,13 @@ class Connection(BaseProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a first request."""
-        super().connection_made(transport)
+        self.transport = cast("asyncio.Transport", transport)
         self._deadline.set(self._limits.keepalive, self._silent)
         self._owner.opened(self)
 
-    def connection_lost(self, exc: BaseException | None) -> None:
+    def connection_lost(self, _exc: BaseException | None) -> None:
         """Forget everything; a request that is whole is seen through all the same."""
-        super().connection_lost(exc)
+        self.transport = None
         self._deadline.stop()
         self._ending = True
         self._ahead = b""
@@ -169,7 +172,7 @@ class Connection(BaseProtocol):
             self._take_up(data)
         else:
             self._ahead += data
-            self._pause_reading_for_buffer()
+            self._let_come(more=False)
 
     def eof_received(self) -> bool:
         """Answer what is whole, for nothing more will come, and close; returns whether to stay open for that."""
@@ -177,11 +180,15 @@ class Connection(BaseProtocol):
         if self._body is not None:
             self.fail(BadBody())
         self._say_left()
-        return (self._head is not None or self._paused) and not self._ending
+        return (self._head is not None or self.writing_paused) and not self._ending
+
+    def pause_writing(self) -> None:
+        """Take up no more requests: the answers are not taken."""
+        self.writing_paused = True
 
     def resume_writing(self) -> None:
         """Go on: the answers were taken."""
-        super().resume_writing()
+        self.writing_paused = False
         if not self._taking:
             self._take_up()
 
@@ -217,7 +224,7 @@ class Connection(BaseProtocol):
     @property
     def _may_read(self) -> bool:
         """Whether what comes is wanted now: for the body under way, or for a request whose answer will be taken."""
-        return not self._paused if self._head is None else self._body is not None
+        return not self.writing_paused if self._head is None else self._body is not None
 
     def _take_up(self, data: bytes = b"") -> None:
         """Take up requests until one is under way, or all that has come is read: `data`, and what was kept."""
@@ -233,14 +240,20 @@ class Connection(BaseProtocol):
     def _next(self) -> bytes:
         """Return what was kept, and let more come."""
         data, self._ahead = self._ahead, b""
-        self._resume_reading_for_buffer()
+        self._let_come(more=True)
         return data
+
+    def _let_come(self, *, more: bool) -> None:
+        """Read from the sender, or do not."""
+        if self.transport is not None:
+            with suppress(RuntimeError):  # uvloop says so of a transport that it has just closed
+                (self.transport.resume_reading if more else self.transport.pause_reading)()
 
     def _read(self, data: bytes) -> bool:
         """Have the parser read up to the end of a request; returns whether it got there, and so may have more."""
         try:
             messages, _, _ = self._requests.feed_data(data)
-        except HttpProcessingError as error:
+        except Exception as error:  # noqa: BLE001 - some versions of aiohttp raise more than `Unparsable`
             self._refuse(_malformed(error))
             return False
         if messages:
@@ -328,7 +341,7 @@ class Connection(BaseProtocol):
         if self.transport is None:
             return
         if linger and not self._ended and self.transport.can_write_eof():
-            self._resume_transport_reading()
+            self._let_come(more=True)
             with suppress(OSError):  # asyncio's own loop says so at once when the sender has just gone
                 self.transport.write_eof()
             self._deadline.set(_LINGER, self._end)
@@ -363,7 +376,7 @@ def _judge(head: RawRequestMessage) -> None:
         raise Malformed("HTTP/1.0 knows no chunks: who passed them on may have seen another end (RFC 9112, 6.1)")
 
 
-def _malformed(error: HttpProcessingError) -> Malformed:
+def _malformed(error: Exception) -> Malformed:
     """Return what is said of a request that the parser refused: nothing of the parser's words, which quote it."""
     if "transfer-encoding" in str(error).lower():
         return Malformed("Transfer-Encoding has to be chunked, and to come without Content-Length")

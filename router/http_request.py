@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from urllib.parse import parse_qsl, quote, unquote
 
-from aiohttp.http import RawRequestMessage
+from router.http_parser import RawRequestMessage
 
 __all__ = ["BadRequest", "Fields", "Request"]
 

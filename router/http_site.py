@@ -9,12 +9,11 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import NamedTuple
 
-from aiohttp.http import RawRequestMessage
-
 from router import logs
 from router.ending import end
 from router.http_body import BadBody
 from router.http_connection import Connection, Malformed
+from router.http_parser import RawRequestMessage
 from router.http_request import BadRequest, Request
 from router.http_response import Response
 from router.problems import problem

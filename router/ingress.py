@@ -12,7 +12,6 @@ from functools import lru_cache, partial
 from hashlib import sha256
 
 import structlog
-from aiohttp.http import RawRequestMessage
 
 from config.publishers import Publisher
 from config.settings import IngressSettings, Settings
@@ -23,6 +22,7 @@ from router.entry import Entry
 from router.fast_counter import CounterChild
 from router.http_body import BadBody
 from router.http_connection import Connection, Malformed
+from router.http_parser import RawRequestMessage
 from router.http_response import Response
 from router.identify import Identified, Unreadable, identify
 from router.keys import Keys

@@ -7,7 +7,6 @@ import contextvars
 from collections.abc import Sequence
 from typing import Any
 
-from aiohttp.http import RawRequestMessage
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
@@ -15,6 +14,7 @@ from router import logs
 from router.append import Appender
 from router.entry import Answer, Entry
 from router.http_connection import Connection
+from router.http_parser import RawRequestMessage
 from router.http_response import Response
 from router.identify import Identified, Unreadable
 from router.ingress import Ingress

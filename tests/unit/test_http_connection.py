@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import uvloop
-from aiohttp.http import RawRequestMessage
 from support.waiting import eventually
 
 from config.settings import IngressSettings
 from router import http_connection as module
 from router.http_connection import Connection
+from router.http_parser import RawRequestMessage
 from router.http_response import Response
 from router.http_server import Server
 
@@ -491,6 +491,21 @@ def test_answers_on_their_way_outlast_the_lingering(play: Play, monkeypatch: pyt
             await sending
         assert len(answers) == 2001
         assert answers[-1] == b"Malformed"
+
+    play(talk)
+
+
+def test_whatever_the_parser_raises_the_sender_gets_an_answer(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that break the parser itself are a bad request like others: some versions raise ValueError for a URL."""
+
+    class Broken:
+        def feed_data(self, _data: bytes) -> None:
+            raise ValueError("Invalid IPv6 URL")
+
+    monkeypatch.setattr(module, "request_parser", lambda _protocol, _loop: Broken())
+
+    async def talk(house: House) -> None:
+        assert await house.exchange(get("http://[")) == [b"Malformed"]
 
     play(talk)
 

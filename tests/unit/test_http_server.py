@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from aiohttp.http import RawRequestMessage
 from support.waiting import eventually
 
 from config.settings import IngressSettings
 from router.http_connection import Connection
+from router.http_parser import RawRequestMessage
 from router.http_response import Response
 from router.http_server import Server
 
