@@ -1,6 +1,9 @@
 -- Moves scheduled retries that are due into the inbox, oldest first, as long as the inbox has room. A member that is no
 -- id of a body, which only a hand can have put there, is dropped: it must not hold up the others.
 --
+-- A retry is due when the whole millisecond of its score has come: what is behind the point only orders those of one
+-- millisecond (move.lua).
+--
 -- KEYS[1]  sorted set of scheduled retries
 -- KEYS[2]  stream of their bodies
 -- KEYS[3]  inbox
@@ -14,7 +17,7 @@ redis.call('XLEN', KEYS[2]) -- of another type, it is an error here and not one 
 local room = math.min(tonumber(ARGV[1]) - redis.call('XLEN', KEYS[3]), tonumber(ARGV[2]))
 local moved = 0
 if room > 0 then
-  local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now), 'LIMIT', 0, room)
+  local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('(%.0f', now + 1), 'LIMIT', 0, room)
   for _, id in ipairs(ids) do
     local body = redis.pcall('XRANGE', KEYS[2], id, id)
     if #body == 1 and body[1][1] == id then
@@ -30,7 +33,7 @@ if #first == 0 then
   return { moved, -1 }
 end
 -- a day at the most: an integer reply cannot hold every score
-local wait = math.min(math.max(0, math.ceil(tonumber(first[2]) - now)), 86400000)
+local wait = math.min(math.max(0, math.floor(tonumber(first[2])) - now), 86400000)
 if wait == 0 and room <= moved and redis.call('XLEN', KEYS[3]) >= tonumber(ARGV[1]) then
   return { moved, -2 }
 end

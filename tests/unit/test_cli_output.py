@@ -5,7 +5,8 @@ import io
 import json
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
 
 import pytest
 import typer
@@ -57,9 +58,17 @@ def test_what_an_alphabet_cannot_say() -> None:
     ("ago", "text"),
     [(-5, "0s"), (0, "0s"), (59, "59s"), (60, "1m"), (3_599, "59m"), (7_200, "2h"), (86_400 * 400, "400d")],
 )
-def test_age(ago: int, text: str) -> None:
+def test_age(monkeypatch: pytest.MonkeyPatch, ago: int, text: str) -> None:
     """An age is told in its largest unit; a clock that is ahead makes it no less than nothing."""
-    assert age(datetime.now(UTC) - timedelta(seconds=ago)) == text
+    now = datetime.now(UTC)
+
+    class Stopped(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Any:
+            return now
+
+    monkeypatch.setattr("router.cli.output.datetime", Stopped)
+    assert age(now - timedelta(seconds=ago)) == text
 
 
 def test_stamp() -> None:

@@ -271,6 +271,20 @@ async def test_promote_moves_what_is_due_oldest_first(place: Place) -> None:
     assert await place.client.zcard(place.due) == 1
 
 
+async def test_what_orders_retries_of_one_millisecond_is_no_time(place: Place) -> None:
+    """A retry is due when its millisecond comes, whatever its number within that, and the wait is no longer for it."""
+    for _ in range(50):
+        seconds, micros = await place.client.time()
+        now = seconds * 1000 + micros // 1000
+        for due in (now + 0.999, now + 60_000.999):
+            parked = await place.client.xadd(place.parked, {"id": "a"})
+            await place.client.zadd(place.due, {parked: due})
+        moved, wait = await place.promote()
+        assert moved == 1
+        assert 50_000 < wait <= 60_000
+        await place.client.delete(place.due, place.parked)
+
+
 async def test_promote_of_nothing_says_so(place: Place) -> None:
     """-1: nothing is scheduled, before and after the last one was moved."""
     assert await place.promote() == [0, -1]
