@@ -3,7 +3,8 @@
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import structlog
 
@@ -40,22 +41,20 @@ async def run_up(settings: Settings, modules: Sequence[str], stop: asyncio.Event
     """
     for file in make_secrets(settings, Catalogue.for_settings(settings).publishers):
         log.info("secret_made", publisher=file.name, file=str(file))
-    _probe_port(settings)
+    processes = settings.ingress.processes
     # The worker keeps its name when it is restarted, so it need not wait for a lease to take its own work back.
-    worker = ChildSpec(
-        "worker", _command("worker", "--name", process_name(), *modules), _ops(settings, settings.ingress.processes)
-    )
-    console = ChildSpec("console", _command("console"), _ops(settings, settings.ingress.processes + 1))
-    children = [*_ingress_children(settings, settings.ingress.processes), worker, console]
-    return await _supervise(settings, children, stop)
+    worker = ChildSpec("worker", _command("worker", "--name", process_name(), *modules), _ops(settings, processes))
+    console = ChildSpec("console", _command("console"), _ops(settings, processes + 1))
+    with _ingress_port(settings, processes) as port:
+        children = [*_ingress_children(settings, processes, port), worker, console]
+        return await _supervise(settings, children, stop)
 
 
 async def run_ingress_processes(settings: Settings, processes: int, stop: asyncio.Event) -> int:
     """Run several ingress processes that share the port; return the exit code."""
     Catalogue.for_settings(settings)  # what is wrong with it is said here, and not by every child
-    _probe_port(settings)
-    children = _ingress_children(settings, processes)
-    return await _supervise(settings, children, stop)
+    with _ingress_port(settings, processes) as port:
+        return await _supervise(settings, _ingress_children(settings, processes, port), stop)
 
 
 async def _supervise(settings: Settings, children: Sequence[ChildSpec], stop: asyncio.Event) -> int:
@@ -74,17 +73,30 @@ async def _supervise(settings: Settings, children: Sequence[ChildSpec], stop: as
             await end([reloading])
 
 
-def _probe_port(settings: Settings) -> None:
-    """Raise ConfigError if somebody has the port: processes that share it would not notice a stranger's."""
-    bind(settings.ingress).close()
+@contextmanager
+def _ingress_port(settings: Settings, processes: int) -> Iterator[int]:
+    """Yield the port of all ingress processes; where they share any free one, it is chosen and held here.
+
+    Raises ConfigError if somebody has the port: processes that share it would not notice a stranger's.
+    """
+    any_port = processes > 1 and settings.ingress.port == 0
+    with bind(settings.ingress, reuse_port=any_port) as held:
+        if any_port:
+            yield int(held.getsockname()[1])
+            return
+    yield settings.ingress.port
 
 
-def _ingress_children(settings: Settings, processes: int) -> list[ChildSpec]:
+def _ingress_children(settings: Settings, processes: int, port: int) -> list[ChildSpec]:
     return [
         ChildSpec(
             f"{INGRESS}-{number + 1}" if processes > 1 else INGRESS,
             _command("ingress"),
-            {"ROUTER_INGRESS__PROCESSES": str(processes), **_ops(settings, number)},
+            {
+                "ROUTER_INGRESS__PROCESSES": str(processes),
+                "ROUTER_INGRESS__PORT": str(port),
+                **_ops(settings, number),
+            },
         )
         for number in range(processes)
     ]

@@ -14,13 +14,19 @@ __all__ = ["Process", "free_port", "listening", "until"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _MIB = 1024 * 1024
+_held: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port, held for the servers that are told it: bound by a socket that never listens.
+
+    The system gives it to nobody else, and those who set SO_REUSEADDR, as all servers here do, bind it beside.
+    """
+    holder = socket.socket()
+    holder.bind(("127.0.0.1", 0))
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # not before, or two could get the same
+    _held.append(holder)
+    return int(holder.getsockname()[1])
 
 
 def listening(port: int) -> bool:

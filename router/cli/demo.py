@@ -85,6 +85,8 @@ class _Demo:
             self.tally.add(number, response.status, json.loads(await response.read()))
 
     async def _answers(self) -> bool:
+        if not self.system.url:
+            return False
         try:
             async with self.session.get(f"{self.system.url}/") as response:
                 return response.status > 0
@@ -99,7 +101,8 @@ class _Demo:
     async def _until(self, what: str, condition: Callable[[], Any]) -> None:
         try:
             async with asyncio.timeout(_PATIENCE):
-                while not await condition():  # noqa: ASYNC110  other processes bring it about
+                while not await condition():
+                    self.system.check()
                     await asyncio.sleep(0.05)
         except TimeoutError:
             raise RouterError(f"the demo waited {_PATIENCE:g} seconds in vain until {what}") from None

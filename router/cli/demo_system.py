@@ -1,13 +1,13 @@
-"""The system that the demo runs: all processes of the router, in a folder and on ports of their own."""
+"""The system that the demo runs: all processes of the router, in a folder of their own, on any free ports."""
 
 import asyncio
 import json
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from config.errors import RouterError
 from router.cli.demo_workers import LEDGER, MENDED
@@ -17,21 +17,24 @@ __all__ = ["SECRET", "DemoSystem"]
 SECRET = b"demo-secret"
 """The secret of every publisher."""
 
+_LONGEST_LINE = 1 << 24  # bytes
+_ERRORS = ("error", "critical")
+
 
 class DemoSystem:
     """The router with the subscriptions of the demo, all its files in `folder`."""
 
     def __init__(self, folder: Path, publishers: Iterable[str]) -> None:
-        port, ops = _free_ports(2)
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = ""
+        self._process: asyncio.subprocess.Process | None = None
         self._ledger, self._mended = folder / "handled.txt", folder / "mended"
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ROUTER_")},
             "ROUTER_DATA_DIR": str(folder / "data"),
             "ROUTER_INGRESS__HOST": "127.0.0.1",
-            "ROUTER_INGRESS__PORT": str(port),
-            "ROUTER_OPS__PORT": str(ops),
-            "ROUTER_LOG__LEVEL": "error",
+            "ROUTER_INGRESS__PORT": "0",
+            "ROUTER_OPS__PORT": "0",
+            "ROUTER_LOG__FORMAT": "json",
             **{_variable(slug): SECRET.decode() for slug in publishers},
             LEDGER: str(self._ledger),
             MENDED: str(self._mended),
@@ -39,14 +42,39 @@ class DemoSystem:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run `event-router up`."""
-        command = _program("up", "router.cli.demo_workers")
-        process = await asyncio.create_subprocess_exec(*command, env=self._environment, start_new_session=True)
+        """Run `event-router up`; `url` is where it receives webhooks, as soon as it does."""
+        process = await asyncio.create_subprocess_exec(
+            *_program("up", "router.cli.demo_workers"),
+            env=self._environment,
+            start_new_session=True,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            limit=_LONGEST_LINE,
+        )
+        assert process.stderr is not None
+        reading = asyncio.create_task(self._read(process.stderr))
+        self._process = process
         try:
             yield
         finally:
-            process.terminate()
+            if process.returncode is None:
+                process.terminate()
             await process.wait()
+            await reading
+
+    def check(self) -> None:
+        """Raise RouterError if it has ended by itself."""
+        if self._process is not None and self._process.returncode is not None:
+            raise RouterError(f"event-router up ended with {self._process.returncode}, as it says above")
+
+    async def _read(self, log: asyncio.StreamReader) -> None:
+        """Take the port of ingress from the log, and show what is no news but an error."""
+        async for line in log:
+            said = _fields(line)
+            if said.get("event") == "ingress_started":
+                self.url = f"http://127.0.0.1:{said['port']}"
+            if said.get("level") in _ERRORS:
+                sys.stderr.write(line.decode(errors="backslashreplace"))
 
     def handled(self) -> set[str]:
         """Return the distinct lines of the ledger: one for each subscription and event."""
@@ -73,20 +101,18 @@ class DemoSystem:
         return output.decode()
 
 
+def _fields(line: bytes) -> dict[str, Any]:
+    """Return what a line of the log says; one that is no such line is what a command ends with, an error."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        said = None
+    return said if isinstance(said, dict) else {"level": "error"}
+
+
 def _program(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-P", "-m", "router.cli.main", *arguments)
 
 
 def _variable(slug: str) -> str:
     return f"ROUTER_SECRETS__{slug.replace('-', '_').upper()}"
-
-
-def _free_ports(number: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(number)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()

@@ -26,12 +26,12 @@ from faults.fates import dies
 from faults.ledger import Ledger
 from faults.load import STREAMS, Journal, Load
 from faults.member import Member
-from faults.ports import Ports
 from faults.proxy import Proxy
 from faults.stored import Stored, look
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from support.ports import reserve
 from support.waiting import eventually
 
 from router.store import STORE_ERRORS
@@ -65,10 +65,9 @@ class Fleet:
     ) -> None:
         self.folder = folder
         self.random = Random(f"fleet/{seed}")
-        self._ports = Ports()
-        self.server_port = self._ports.reserve()
+        self.server_port = reserve()
         self.server_url = f"redis://127.0.0.1:{self.server_port}/0"
-        self.proxy = Proxy("127.0.0.1", self.server_port, listen=self._ports.reserve())
+        self.proxy = Proxy("127.0.0.1", self.server_port)
         self.fsync = fsync
         self._clocks = clocks
         self._data = Path(tempfile.mkdtemp(prefix="er-faults-", dir=fast_disk() or folder))
@@ -79,7 +78,7 @@ class Fleet:
         self.server = Member(
             "server", server_command(self.server_port, self._data, fsync=fsync), plain_environment, folder
         )
-        ports = [self._ports.reserve() for _ in range(ingresses)]
+        ports = [reserve() for _ in range(ingresses)]
         self.ingresses = [self._ingress(number, port, last=number == ingresses) for number, port in enumerate(ports, 1)]
         self.workers = [self._worker(number, modules, last=number == workers) for number in range(1, workers + 1)]
         self.journal = Journal()
@@ -114,7 +113,6 @@ class Fleet:
         await asyncio.gather(*(member.end() for member in (*self.ingresses, *self.workers)))
         await self.proxy.refuse()
         await self.server.end()
-        self._ports.release()
         shutil.rmtree(self._data, ignore_errors=True)
 
     async def command(self, *arguments: str | float) -> Any:
@@ -177,7 +175,7 @@ class Fleet:
         return self._router(f"worker-{number}", ["worker", *name, *map(module, modules)], url)
 
     def _router(self, name: str, arguments: Sequence[str], url: str, **settings: str) -> Member:
-        ops_port = self._ops[name] = self._ports.reserve()
+        ops_port = self._ops[name] = reserve()
 
         def environment() -> Mapping[str, str]:
             ahead = self.random.uniform(-self._clocks, self._clocks)

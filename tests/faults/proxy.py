@@ -8,6 +8,8 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self
 
+from support.ports import reserve
+
 __all__ = ["Proxy"]
 
 _BACKLOG = 256
@@ -16,15 +18,15 @@ _RESET = struct.pack("ii", 1, 0)  # linger for no time: close by a reset
 
 
 class Proxy:
-    """Forwards connections from `listen`, a port of the loopback, to a TCP server, until told to misbehave.
+    """Forwards connections from a port of the loopback to a TCP server, until told to misbehave.
 
     `delay` (seconds) holds up every chunk of data, in both directions; 0 for none.
     """
 
-    def __init__(self, host: str, port: int, *, listen: int = 0) -> None:
+    def __init__(self, host: str, port: int) -> None:
         self.delay = 0.0
         self._target = (host, port)
-        self._port = listen
+        self._port = reserve()
         self._listener: socket.socket | None = None
         self._links: dict[asyncio.Task[None], _Link] = {}
         self._flowing = asyncio.Event()
@@ -56,7 +58,6 @@ class Proxy:
         if self._listener is None:
             self._listener = socket.create_server(self.address, backlog=_BACKLOG)
             self._listener.setblocking(False)
-            self._port = self._listener.getsockname()[1]
             asyncio.get_running_loop().add_reader(self._listener, self._take, self._listener)
 
     async def refuse(self) -> None:

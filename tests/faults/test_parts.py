@@ -18,7 +18,6 @@ from faults.ledger import Handling, Ledger, Writer
 from faults.load import STREAMS, Journal, Notification
 from faults.member import Member
 from faults.outcome import Outcome
-from faults.ports import Ports
 from faults.proxy import Proxy
 from faults.report import figures, lines, write
 from faults.schedule import schedule
@@ -156,15 +155,6 @@ def test_some_events_fail_and_some_die() -> None:
     ids = [f"1-{number}-7" for number in range(1000)]
     assert {failures(id_) for id_ in ids} == {0, 1, 2}
     assert 20 < sum(map(dies, ids)) < 100
-
-
-def test_a_port_is_given_out_once() -> None:
-    """While nobody listens on a port, no other part of the suite gets it."""
-    ours, theirs = Ports(), Ports()
-    ports = [some.reserve() for some in (ours, theirs) for _ in range(50)]
-    assert len(set(ports)) == 100
-    ours.release()
-    theirs.release()
 
 
 async def test_a_process_that_ends_by_itself_is_a_surprise(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
-from support.processes import SECRET, System, free_port, running_system
+from support.ports import reserve
+from support.processes import SECRET, System, running_system
 from support.promql import samples_of
 from support.scraping import Prometheus
 from support.servers import Server
@@ -117,7 +118,7 @@ async def test_a_store_that_does_not_take_it(system: System, server: Server) -> 
 async def test_handlers_that_fail(system: System, server: Server) -> None:
     """Retries in a storm, events that are given up, many of them lying about, and events that another took over."""
     prometheus = await begin(system, WORKER, "worker", system.module(HANDLERS))
-    await system.start("ingress", ROUTER_OPS__PORT=str(free_port()))
+    await system.start("ingress", ROUTER_OPS__PORT=str(reserve()))
     await eventually(lambda: "ingress_started" in system.logs())
     await system.post_many([f"stormy{number}" for number in range(60)])
     await expect(prometheus, "EventRouterRetryStorm")

@@ -103,7 +103,9 @@ async def test_nothing_confidential_is_said(system: System, tmp_path: Path) -> N
 
 
 def _events(logs: str) -> list[str]:
-    return [json.loads(line).get("event", "") for line in logs.splitlines() if line.startswith("{")]
+    return [
+        json.loads(line).get("event", "") for line in logs.splitlines() if line.startswith("{") and line.endswith("}")
+    ]
 
 
 async def test_passwords_of_the_store_are_not_said(system: System) -> None:

@@ -1,6 +1,5 @@
 """The console of a whole system, as `up` runs it."""
 
-import json
 from pathlib import Path
 
 import aiohttp
@@ -9,8 +8,7 @@ from support.waiting import eventually
 
 
 def _port(system: System) -> int | None:
-    lines = (json.loads(line) for line in system.logs().splitlines() if line.startswith("{"))
-    return next((int(line["ops_port"]) for line in lines if line["event"] == "console_started"), None)
+    return next((int(line["ops_port"]) for line in system.said("console_started")), None)
 
 
 async def test_a_link_leads_into_the_console(tmp_path: Path) -> None:
@@ -19,6 +17,7 @@ async def test_a_link_leads_into_the_console(tmp_path: Path) -> None:
         await system.start("up", "workers.log_events")
         await eventually(lambda: _port(system))
         await system.ready(_port(system))
+        await system.ready()  # the console may be there before ingress is
         await system.post_many(["e-1"])
         code, link, _ = await system.run("console", "--link", "--port", str(_port(system)))
         assert code == 0

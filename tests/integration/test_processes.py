@@ -235,6 +235,17 @@ async def test_several_ingress_processes_share_the_port_and_the_memory(system: S
     assert await asyncio.wait_for(parent.wait(), 30) == 0
 
 
+@pytest.mark.parametrize("command", [["ingress", "--processes", "2"], ["up", "workers.log_events"]])
+async def test_several_ingress_processes_share_any_free_port(system: System, command: list[str]) -> None:
+    """With port 0 the processes are on one port all the same, which the system chose, and the log says which."""
+    await system.start(*command, ROUTER_INGRESS__PORT="0", ROUTER_OPS__PORT="0", ROUTER_INGRESS__PROCESSES="2")
+
+    await eventually(lambda: len(system.said("ingress_started")) == 2, timeout=30)
+    (system.port,) = {line["port"] for line in system.said("ingress_started")}
+    for number in range(10):
+        assert (await system.post({"notificationId": f"n{number}", "event": "customer_changed"}))[0] == 202
+
+
 async def test_a_forged_signature_stores_nothing(system: System) -> None:
     """A forged, missing or wrongly keyed signature leaves no key at all in the store."""
     await system.start("ingress")
@@ -255,6 +266,16 @@ async def test_the_demo_adds_up(system: System) -> None:
     assert code == 0, err
     assert "WRONG" not in out
     assert "accepted x subscriptions = handled + dead" in out
+
+
+async def test_a_demo_that_cannot_run_says_so_at_once(system: System) -> None:
+    """Where a process of the demo ends by itself, so does the demo: with what that process said, and no traceback."""
+    (system.folder / "sitecustomize.py").write_text("import aiohttp.http\ndel aiohttp.http.HttpRequestParser\n")
+    code, out, err = await asyncio.wait_for(system.run("demo", PYTHONPATH=str(system.folder)), 40)
+    assert code == 1, out
+    assert "whose HTTP parser cannot be used" in err
+    assert "event-router: event-router up ended with 2" in err
+    assert "Traceback" not in err
 
 
 async def test_a_handler_that_never_ends_does_not_keep_the_worker(system: System) -> None:

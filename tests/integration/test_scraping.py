@@ -8,7 +8,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 from support.metric_tables import all_rows
-from support.processes import System, free_port, running_system
+from support.ports import reserve
+from support.processes import System, running_system
 from support.scraping import Prometheus
 from support.servers import Server
 from support.waiting import eventually
@@ -71,7 +72,7 @@ async def test_the_children_of_up_share_out_its_ports(system: System) -> None:
 
 async def test_what_is_documented_is_told(system: System) -> None:
     """A running ingress and a running worker tell each metric of the table, and no other of ours."""
-    ports = [system.ops, free_port()]
+    ports = [system.ops, reserve()]
     await system.start("ingress")
     await system.start("worker", system.module(HANDLERS), ROUTER_OPS__PORT=str(ports[1]))
     rows = await all_rows()
@@ -86,7 +87,7 @@ async def test_what_is_documented_is_told(system: System) -> None:
 async def test_figures_of_the_store_do_not_add_up(system: System) -> None:
     """Each of two workers tells the same of the store: the largest is right, the sum would be twice that."""
     module = system.module(HANDLERS)
-    ports = [system.ops, free_port()]
+    ports = [system.ops, reserve()]
     for port in ports:
         await system.start("worker", module, ROUTER_OPS__PORT=str(port))
     for port in ports:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from support.processes import System, free_port, running_system
+from support.ports import reserve
+from support.processes import System, running_system
 from support.servers import Server
 from support.waiting import eventually
 
@@ -26,7 +27,7 @@ class Collector:
     """Takes spans as a collector does; `spans` are their services, names and traces."""
 
     def __init__(self) -> None:
-        self.port = free_port()
+        self.port = reserve()
         self.spans: list[tuple[str, str, str]] = []
 
     async def take(self, request: web.Request) -> web.Response:
@@ -59,7 +60,7 @@ async def run(server: Server, folder: Path, port: int, **environment: str) -> tu
     tracing = {"ROUTER_TRACING__ENABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}
     async with running_system(folder, ROUTER_REDIS__URL=server.url, **tracing, **environment) as system:
         await system.start("ingress")
-        await system.start("worker", system.module(HANDLERS), ROUTER_OPS__PORT=str(free_port()))
+        await system.start("worker", system.module(HANDLERS), ROUTER_OPS__PORT=str(reserve()))
         await system.ready()
         await send(system)
         await eventually(lambda: system.handled("sync") == {"a": 1})
@@ -94,5 +95,5 @@ async def test_the_environment_names_the_service(server: Server, tmp_path: Path)
 
 async def test_a_collector_that_is_away_holds_up_nothing(server: Server, tmp_path: Path) -> None:
     """Events are received and handled, and the processes end in seconds."""
-    _, seconds = await asyncio.wait_for(run(server, tmp_path, free_port()), 60)
+    _, seconds = await asyncio.wait_for(run(server, tmp_path, reserve()), 60)
     assert seconds < 25

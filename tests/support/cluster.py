@@ -7,7 +7,8 @@ from pathlib import Path
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import RedisError
-from support.servers import Server, server_port
+from support.ports import reserve
+from support.servers import Server
 from support.topology import DATA, Topology, in_step
 
 __all__ = ["Cluster"]
@@ -24,7 +25,7 @@ class Cluster(Topology):
         super().__init__()
         nodes = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(round(node_timeout * 1000)))
         self.servers = [
-            Server(folder / str(n), *DATA, *nodes, "--cluster-port", str(server_port()), *options, program=program)
+            Server(folder / str(n), *DATA, *nodes, "--cluster-port", str(reserve()), *options, program=program)
             for n in range(self.MASTERS * (1 + replicas))
         ]
 

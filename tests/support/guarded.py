@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from support.servers import Server, server_port, starting
+from support.ports import reserve
+from support.servers import Server, starting
 from support.waiting import eventually
 
 import config
@@ -94,7 +95,7 @@ class GuardedServer:
 @asynccontextmanager
 async def guarded_server(folder: Path, *, cluster: bool = False) -> AsyncIterator[GuardedServer]:
     """Yield a server on which every user of the file has a password."""
-    options = ("--cluster-enabled", "yes", "--cluster-port", str(server_port())) if cluster else ()
+    options = ("--cluster-enabled", "yes", "--cluster-port", str(reserve())) if cluster else ()
     with starting("--aclfile", with_passwords(USERS, folder), *options) as server:
         guarded = GuardedServer(server, cluster=cluster)
         if cluster:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from support.servers import server_port
+from support.ports import reserve
 from support.waiting import eventually
 
-__all__ = ["SECRET", "System", "free_port", "ledger", "running_system"]
+__all__ = ["SECRET", "System", "ledger", "running_system"]
 
 SECRET = "dGVzdC1zZWNyZXQ="
 FINANCIAL = "visma-net-financial"
@@ -36,11 +36,6 @@ def note(subscription, event):
 """How the worker modules of the tests begin: `note` writes a line for each event handled."""
 
 
-def free_port() -> int:
-    """Return a port of the loopback that nobody listens on, and no outgoing connection is given by chance."""
-    return server_port()
-
-
 def ledger(file: Path) -> list[dict[str, Any]]:
     """Return what the handlers wrote down; the last line may be half written when its process was killed."""
     lines = file.read_text().splitlines() if file.exists() else []
@@ -52,7 +47,8 @@ class System:
 
     def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
-        self.port, self.ops = free_port(), free_port()
+        self.port = reserve()
+        self.ops = reserve(4)  # under `up`: of two ingresses, the worker and the console
         self.ledger = folder / "ledger.jsonl"
         self.processes: list[asyncio.subprocess.Process] = []
         self._started = 0
@@ -158,6 +154,11 @@ class System:
     def logs(self) -> str:
         """Return what all processes have logged."""
         return "\n".join(file.read_text(errors="replace") for file in sorted(self.folder.glob("*.log")))
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        """Return the log lines of an event; the last line may be half written."""
+        lines = (line for line in self.logs().splitlines() if line.startswith("{") and line.endswith("}"))
+        return [said for said in map(json.loads, lines) if said.get("event") == event]
 
 
 @contextlib.asynccontextmanager

@@ -4,7 +4,8 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
-from support.servers import Server, server_port
+from support.ports import reserve
+from support.servers import Server
 from support.topology import DATA, Topology, in_step
 
 __all__ = ["SentinelSet"]
@@ -17,11 +18,11 @@ class SentinelSet(Topology):
 
     def __init__(self, folder: Path, *options: str, down_after: float = 1.0, program: str | None = None) -> None:
         super().__init__()
-        first = server_port()
+        first = reserve()
         follow = ("--replicaof", "127.0.0.1", str(first))
         self.servers = [Server(folder / "0", *DATA, *options, port=first, program=program)]
         self.servers += [Server(folder / name, *DATA, *follow, *options, program=program) for name in ("1", "2")]
-        ports = {secrets.token_hex(20): server_port() for _ in range(3)}
+        ports = {secrets.token_hex(20): reserve() for _ in range(3)}
         self.sentinels = [
             Server(
                 folder / f"sentinel-{name}",

@@ -2,58 +2,32 @@
 
 import contextlib
 import os
-import random
 import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from redis import Redis
+from support.ports import reserve
 
 from router.server_process import server_binary
 
-__all__ = ["SERVER_PROGRAM", "Server", "server_port", "server_program", "starting"]
+__all__ = ["SERVER_PROGRAM", "Server", "server_program", "starting"]
 
 SERVER_PROGRAM = "TEST_REDIS_SERVER"
 """The environment variable that names a server program to test on instead of the embedded one."""
 
 _HOST = "127.0.0.1"
 _READY_TIMEOUT = 20.0  # seconds
-_MOST_TAKEN = 200
-_taken: deque[socket.socket] = deque()
 
 
 def server_program() -> str:
     """Return the program that the tests start as their servers."""
     return os.environ.get(SERVER_PROGRAM) or server_binary()
-
-
-def server_port() -> int:
-    """Return a port of the loopback that is free, and that nobody takes while its server is not up or down for a while.
-
-    No outgoing connection does, since it is none of those that are given to them. No other test does: each port is
-    taken for datagrams too, which our servers have no use for.
-    """
-    while True:
-        port = random.randrange(15_000, 32_000)
-        taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind((_HOST, port))
-                taken.bind((_HOST, port))
-        except OSError:
-            taken.close()
-            continue
-        _taken.append(taken)
-        if len(_taken) > _MOST_TAKEN:
-            _taken.popleft().close()
-        return port
 
 
 class Server:
@@ -74,7 +48,7 @@ class Server:
     ) -> None:
         self.folder = folder
         self.socket_path = socket_path
-        self.port = 0 if socket_path else port or server_port()
+        self.port = 0 if socket_path else port or reserve()
         self.options = list(options)
         self.log_file = folder / "server.log"
         self._program = program or server_program()

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from support.servers import server_port
+from support.ports import reserve
 from support.stores import real_store
 from support.topologies import running_cluster
 
@@ -75,7 +75,7 @@ async def test_a_slot_that_moved_is_found(catalogue: Catalogue) -> None:
 
 async def test_no_node_at_all() -> None:
     """Where nobody answers, that is the reply to each command."""
-    store = connect(f"redis+cluster://127.0.0.1:{server_port()}", Keys("x"))
+    store = connect(f"redis+cluster://127.0.0.1:{reserve()}", Keys("x"))
     for replies in (
         await store.commands([("XLEN", "a"), ("PING",)]),
         await store.followed([("XLEN", "a")] * 2, ("PING",)),

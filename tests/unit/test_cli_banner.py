@@ -1,14 +1,13 @@
 """What `up` says on a terminal once everything runs."""
 
 import asyncio
-import contextlib
 import socket
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from pydantic import SecretStr
-from support.processes import free_port
+from support.ports import reserve
 from support.waiting import eventually
 
 from config.settings import IngressSettings, OpsSettings, RedisSettings, Settings
@@ -17,23 +16,10 @@ from router.cli.banner import Banner
 from router.cli.console.token import token_of
 
 
-def _three_free_ports() -> int:
-    """Return the first of three ports in a row."""
-    for _ in range(100):
-        port = free_port()
-        with (
-            contextlib.suppress(OSError),
-            socket.create_server(("127.0.0.1", port + 1)),
-            socket.create_server(("127.0.0.1", port + 2)),
-        ):
-            return port
-    raise AssertionError("no three free ports in a row")
-
-
 async def test_waits_until_all_is_ready(catalogue: Catalogue, tmp_path: Path) -> None:
     """It is said once, when ingress, worker and console are ready, with all that a first-time user needs."""
     ready, asked, said = [503], [], []
-    port = _three_free_ports()
+    port = reserve(3)
 
     async def answer(request: web.Request) -> web.Response:
         asked.append(request.path)
@@ -106,7 +92,7 @@ def test_secrets_that_were_not_made(catalogue: Catalogue) -> None:
 
 def test_a_token_of_ones_own_needs_no_link(catalogue: Catalogue, tmp_path: Path) -> None:
     """Where the operations token is set, the console asks for it, and no secret is made or shown."""
-    ops = OpsSettings(port=_three_free_ports(), token=SecretStr("0123456789abcdef"))
+    ops = OpsSettings(port=reserve(3), token=SecretStr("0123456789abcdef"))
     text = _text(catalogue, Settings(data_dir=tmp_path, ops=ops))
     assert f"http://127.0.0.1:{ops.port + 2}/ asks for the operations token" in text
     assert "code=" not in text

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 from support.cli import Cli, Terminal
-from support.processes import free_port
+from support.ports import reserve
 from support.servers import starting
 from support.topologies import running_cluster, running_sentinels
 
@@ -48,7 +48,7 @@ def real(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cli: Cli) -> Callable[
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("ROUTER_REDIS__URL", url)
         monkeypatch.setenv("ROUTER_SECRETS__VISMA_NET_FINANCIAL", "x" * 16)
-        monkeypatch.setenv("ROUTER_OPS__PORT", str(free_port()))  # on the usual one a system of this machine may run
+        monkeypatch.setenv("ROUTER_OPS__PORT", str(reserve()))  # on the usual one a system of this machine may run
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         return {check["name"]: check for check in cli.json("doctor", code=code)["checks"]}
@@ -188,7 +188,7 @@ async def test_running_ingresses_are_asked(tmp_path: Path, role: str, names: lis
 
 async def test_nobody_to_ask() -> None:
     """Where nothing listens, or the system chose the ports, nobody is asked, and that is no error."""
-    for port in (0, free_port(), 65_535):
+    for port in (0, reserve(), 65_535):
         assert await ask_ingresses(Settings(ops=OpsSettings(port=port))) == []
 
 

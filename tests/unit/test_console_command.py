@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from support.cli import Cli, Terminal
-from support.processes import free_port
+from support.ports import reserve
 from support.stores import fake_store
 from support.waiting import eventually
 
@@ -90,7 +90,7 @@ async def test_the_link_is_for_terminals(monkeypatch: pytest.MonkeyPatch, tmp_pa
         monkeypatch.setenv(PARENT_FD, "none")
     shown = Terminal()
     monkeypatch.setattr("sys.stdout", shown)
-    serving = asyncio.create_task(_serve(Settings(data_dir=tmp_path, ops=OpsSettings(port=free_port()))))
+    serving = asyncio.create_task(_serve(Settings(data_dir=tmp_path, ops=OpsSettings(port=reserve()))))
     await eventually((tmp_path / "console" / "token").exists)
     await eventually(lambda: "console_started" in shown.getvalue() or "sign in" in shown.getvalue())
     signal.raise_signal(signal.SIGTERM)

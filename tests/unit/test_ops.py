@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 from aiohttp import ClientSession
 from prometheus_client import CollectorRegistry, Counter
 from structlog.testing import capture_logs
+from support.ports import reserve
 
 from config.errors import RouterError
 from router.ops import OpsServer, Readiness
@@ -163,10 +163,9 @@ async def test_taken_port_gives_way_to_a_free_one(start: Start, get: Get) -> Non
 
 async def test_wanted_port_is_used(start: Start) -> None:
     """A free port that was asked for is the one that is bound."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        free = probe.getsockname()[1]
-    _, port = await start(answering({}), free)
-    assert port == free
+    wanted = reserve()
+    _, port = await start(answering({}), wanted)
+    assert port == wanted
 
 
 async def test_impossible_address_is_an_error() -> None:

@@ -6,7 +6,8 @@ import pytest
 from redis.asyncio import RedisCluster
 from redis.exceptions import BusyLoadingError, NoPermissionError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from support.servers import Server, server_port, starting
+from support.ports import reserve
+from support.servers import Server, starting
 from support.stores import fake_store, real_store
 from support.topologies import running_cluster
 from support.waiting import eventually
@@ -118,7 +119,7 @@ def test_what_is_denied(error: ResponseError, denied: bool) -> None:  # noqa: FB
 
 async def test_a_store_that_is_away() -> None:
     """Nobody there is an error, for whoever asks to try again."""
-    store = connect(f"redis://127.0.0.1:{server_port()}", Keys("x"))
+    store = connect(f"redis://127.0.0.1:{reserve()}", Keys("x"))
     with pytest.raises(RedisConnectionError):
         await ask_servers(store, fsync=False)
     await store.aclose()
