@@ -18,6 +18,7 @@ __all__ = [
     "UNLISTED",
     "Dialect",
     "EventType",
+    "Paths",
     "Publisher",
     "SignatureScheme",
     "fold",
@@ -50,6 +51,10 @@ Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+\z")]
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+\z")]
 Text = Annotated[str, StringConstraints(min_length=1)]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+\z", to_lower=True)]
+_WORD, _NAME = r"[A-Za-z0-9_.~-]+", r"\{[a-z_]+\}"
+RecordPath = Annotated[
+    str, StringConstraints(pattern=rf"^{_WORD}(?:/(?:{_WORD}|{_NAME}))*/{_NAME}(?:/{_WORD})*\z", max_length=200)
+]
 WireNames = Annotated[tuple[str, ...], AfterValidator(_folded)]
 
 
@@ -58,13 +63,17 @@ class _Row(BaseModel):
 
 
 class EventType(_Row):
-    """One event of a publisher; `type` is its name here, `aliases` are names on the wire that do not fold to it."""
+    """One event of a publisher; `type` is its name here, `aliases` are names on the wire that do not fold to it.
+
+    An item that has no event name is this event where it has all fields of one of the `shapes`, and none of them null.
+    """
 
     type: Word
     entity: Word
     action: Word
     description: Text
     aliases: tuple[str, ...] = ()
+    shapes: tuple[Annotated[WireNames, Field(min_length=1)], ...] = ()
     end_of_life: Text | None = None
     replaced_by: tuple[str, ...] = ()
 
@@ -72,6 +81,11 @@ class EventType(_Row):
     def names(self) -> tuple[str, ...]:
         """Every name the event answers to, its type first."""
         return (self.type, *self.aliases)
+
+    @property
+    def wire_name(self) -> str:
+        """The event's name on the wire where an item does not say it."""
+        return self.aliases[0] if self.aliases else self.type
 
 
 class SignatureScheme(_Row):
@@ -116,6 +130,18 @@ class Dialect(_Row):
         return self
 
 
+class Paths(_Row):
+    """How the paths of a publisher's interface name records.
+
+    escape: how a number with reserved characters is written, `A#1` as `b64(QSMx)` or percent-encoded. records: where
+    the key of a record is not all that stands between slashes, `salesorder/{type}/{number}`: the last part takes all
+    that is left, slashes too, but for words behind it, which name something of the record.
+    """
+
+    escape: Literal["b64", "percent"] = "b64"
+    records: tuple[RecordPath, ...] = ()
+
+
 class Publisher(_Row):
     """One sender of webhooks; `slug` is its place in the URL, in stream names and the name of its file."""
 
@@ -123,6 +149,7 @@ class Publisher(_Row):
     name: Text
     signature: SignatureScheme
     dialect: Dialect = Dialect()
+    paths: Paths = Paths()
     events: Annotated[tuple[EventType, ...], Field(min_length=1)]
 
     @model_validator(mode="after")

@@ -4,11 +4,11 @@ import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from router.catalogue import Catalogue
 from router.event import Event
+from router.globs import is_resource
 from router.merging import newest_first, oldest_first
 from router.normalise import UnreadableEvent, normalise
 from router.pages import PAGE, Span, checked, order_of
@@ -57,7 +57,7 @@ class EventFilter:
             return True
         if event is None or self.company not in (None, event.company_id):
             return False
-        return self.resource is None or fnmatchcase(event.resource or "", self.resource)
+        return self.resource is None or is_resource(event.resource, self.resource)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,15 @@ from types import MappingProxyType
 from typing import Any
 
 from config.errors import ConfigError, RouterError
-from config.publishers import UNLISTED, Dialect, EventType, Publisher, fold, load_publishers
+from config.publishers import UNLISTED, Dialect, EventType, Paths, Publisher, fold, load_publishers
 from config.settings import Settings, fold_slug
 from router.fields import Layout, Plan, UnreadableEvent, event_name
 
 __all__ = ["UNLISTED", "Catalogue", "UnknownStream", "fold"]
 
 _folded = lru_cache(maxsize=4096)(fold)
-_DEFAULT_LAYOUT = Layout(Dialect())
+_NONE: Mapping[str, EventType] = MappingProxyType({})
+_DEFAULT_LAYOUT = Layout(Dialect(), Paths())
 
 
 class UnknownStream(RouterError):
@@ -32,6 +33,7 @@ class Catalogue:
     _names: Mapping[str, Mapping[str, EventType]] = field(repr=False)
     _types: Mapping[str, EventType] = field(repr=False)
     _layouts: Mapping[str, Layout] = field(repr=False)
+    _shapes: Mapping[str, tuple[tuple[frozenset[str], EventType], ...]] = field(repr=False)
 
     @classmethod
     def load(cls, *directories: Path) -> "Catalogue":
@@ -62,28 +64,37 @@ class Catalogue:
             MappingProxyType(by_slug),
             {slug: _by_name(publisher) for slug, publisher in by_slug.items()},
             {f"{slug}/{event.type}": event for slug, publisher in by_slug.items() for event in publisher.events},
-            {slug: Layout(publisher.dialect) for slug, publisher in by_slug.items()},
+            {slug: Layout(publisher.dialect, publisher.paths) for slug, publisher in by_slug.items()},
+            {slug: tuple(_shapes(publisher)) for slug, publisher in by_slug.items()},
         )
 
     def match(self, publisher: str, wire_name: str) -> EventType | None:
         """Find the event that a publisher calls so on the wire, case and separators aside; None if it lists none."""
-        names = self._names.get(publisher)
-        return names.get(_folded(wire_name)) if names else None
+        return self._names.get(publisher, _NONE).get(_folded(wire_name))
 
     def recognise(self, publisher: str, item: Mapping[str, Any], plan: Plan) -> tuple[str, EventType | None]:
-        """Find the key that holds an item's event name, one that the publisher lists if there is any, and that event.
+        """Return an item's event name, one that the publisher lists if there is any, and that event.
 
-        Raises UnreadableEvent for an item that names none.
+        An item without a name may be an event by its shape. Raises UnreadableEvent for one that is not.
         """
-        first = None
+        first, names = None, self._names.get(publisher, _NONE)
         for key in plan.event:
             if name := event_name(item[key]):
-                if event := self.match(publisher, name):
-                    return key, event
-                first = first or key
-        if first is None:
-            raise UnreadableEvent("no event name")
-        return first, None
+                if event := names.get(_folded(name)):
+                    return name, event
+                first = first or name
+        if first is not None:
+            return first, None
+        event = self._by_shape(publisher, item)
+        return event.wire_name, event
+
+    def _by_shape(self, publisher: str, item: Mapping[str, Any]) -> EventType:
+        if shapes := self._shapes.get(publisher):
+            there = {_folded(key) for key, value in item.items() if value is not None}
+            for shape, event in shapes:
+                if shape <= there:
+                    return event
+        raise UnreadableEvent("no event name")
 
     def event_type(self, publisher: str, type: str) -> EventType | None:  # noqa: A002 -- the word of the model
         """Find an event by its type; None for `unlisted` and for what is not in the catalogue."""
@@ -116,6 +127,10 @@ class Catalogue:
 
 def _by_name(publisher: Publisher) -> Mapping[str, EventType]:
     return {fold(name): event for event in publisher.events for name in event.names}
+
+
+def _shapes(publisher: Publisher) -> Iterator[tuple[frozenset[str], EventType]]:
+    yield from ((frozenset(shape), event) for event in publisher.events for shape in event.shapes)
 
 
 def _suggestion(glob: str, streams: tuple[str, ...]) -> str:

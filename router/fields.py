@@ -10,7 +10,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from config.errors import RouterError
-from config.publishers import Dialect, fold
+from config.publishers import Dialect, Paths, fold
+from router.resource import Records
 
 __all__ = ["MAX_DEPTH", "MAX_EVENT_NAME", "Layout", "Plan", "UnreadableEvent", "event_name", "id_text", "read_object"]
 
@@ -44,9 +45,10 @@ class Plan(NamedTuple):
 
 
 class Layout:
-    """A dialect made ready for reading: sorts the keys of an item into fields."""
+    """What a publisher's file says of its items made ready for reading: sorts their keys into fields."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, paths: Paths) -> None:
+        self.records = Records(paths)
         self._wire_names: dict[str, tuple[str, ...]] = dict(dialect)
         self._plans: dict[tuple[str, ...], Plan] = {}
 

@@ -1,10 +1,10 @@
-"""Which streams a text means: a glob over `publisher/type`, or the name of an event in any spelling."""
+"""Which streams a text means, as a glob or the name of an event in any spelling; and which records."""
 
 from fnmatch import fnmatchcase
 
 from router.catalogue import UNLISTED, Catalogue
 
-__all__ = ["fits", "is_glob", "named", "select", "short"]
+__all__ = ["fits", "is_glob", "is_resource", "named", "select", "short"]
 
 
 def is_glob(text: str) -> bool:
@@ -36,3 +36,8 @@ def short(catalogue: Catalogue, stream: str) -> str:
     """Return how a stream is told to people: by its type alone where no other publisher has an event of that name."""
     type_ = stream.partition("/")[2]
     return type_ if type_ != UNLISTED and len(named(catalogue, type_)) == 1 else stream
+
+
+def is_resource(name: str | None, wanted: str) -> bool:
+    """Return whether the name of a record is the wanted one, or matches it as a glob: `inventory/A[1]` is both."""
+    return name == wanted or fnmatchcase(name or "", wanted)

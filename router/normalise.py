@@ -7,12 +7,13 @@ not make an event unreadable: it stays in `extra`, by the name it was sent with,
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, TypeVar
+from urllib.parse import unquote
 
 from config.publishers import EventType, fold
 from router.catalogue import Catalogue
 from router.event import Event
-from router.fields import Plan, UnreadableEvent, id_text, read_object
-from router.resource import identity, is_safe, last_segment, path_of, relative
+from router.fields import Layout, Plan, UnreadableEvent, event_name, id_text, read_object
+from router.resource import Resource, is_safe
 from router.ticks import read_time
 
 __all__ = ["UnreadableEvent", "normalise"]
@@ -20,6 +21,7 @@ __all__ = ["UnreadableEvent", "normalise"]
 T = TypeVar("T")
 
 _NOTHING: Final[dict[str, Any]] = dict.fromkeys(Event.model_fields)
+_LINKS: Final = frozenset({"relative_path", "resource_uri"})
 _PLAIN_ACTIONS: Final = frozenset({"created", "updated", "deleted", "changed"})
 _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 
@@ -32,21 +34,22 @@ def normalise(catalogue: Catalogue, stream: str, id: str, raw: bytes, received_a
     publisher, _, type_ = stream.partition("/")
     row = catalogue.event_type(publisher, type_)
     item = read_object(raw)
-    plan = catalogue.layout(publisher).plan(item, len(raw))
-    event, _ = catalogue.recognise(publisher, item, plan)
+    layout = catalogue.layout(publisher)
+    plan = layout.plan(item, len(raw))
+    only = event_name(item[plan.event[0]]) if len(plan.event) == 1 else None
+    name = only or catalogue.recognise(publisher, item, plan)[0]
     values, extra = _texts(item, plan)
-    path = _path(values.pop("relative_path", None), values.pop("resource_uri", None))
-    resource = identity(path) if path else None
     entity = row.entity if row else None
-    resource_id = values["resource_id"] or last_segment(resource) or _take(item, plan.entity_id, {}, _text)
+    resource = _resource(layout, item, plan, values, extra)
+    resource_id = values["resource_id"] or (resource and resource.id) or _take(item, plan.entity_id, {}, _text)
     values["id"] = id
     values["publisher"] = publisher
     values["type"] = type_
-    values["wire_event"] = item[event]
+    values["wire_event"] = name
     values["entity"] = entity
     values["action"] = _action(values["action"], row)
-    values["resource"] = resource or _resource(entity, resource_id)
-    values["resource_path"] = path
+    values["resource"] = resource.name if resource else _name(entity, resource_id)
+    values["resource_path"] = resource.path if resource else None
     values["resource_id"] = resource_id
     values["occurred_at"], values["ticks"] = _take(item, plan.timestamp, extra, read_time) or (None, None)
     values["received_at"] = received_at
@@ -55,8 +58,34 @@ def normalise(catalogue: Catalogue, stream: str, id: str, raw: bytes, received_a
     values["raw"] = raw
     _take(item, plan.notification_id, extra, id_text)
     if len(plan.event) > 1:
-        extra |= {key: item[key] for key in plan.event if key != event and item[key] not in (None, "")}
+        extra |= {key: item[key] for key in plan.event if item[key] not in (None, "", name)}
     return Event.trusted(values)
+
+
+def _resource(
+    layout: Layout, item: Mapping[str, Any], plan: Plan, values: dict[str, Any], extra: dict[str, Any]
+) -> Resource | None:
+    """Read the record that an item is about, and make its number and company that of the event.
+
+    A path that is refused is not replaced by another the same sender offers: both stay in `extra`.
+    """
+    links = (values.pop("relative_path", None), values.pop("resource_uri", None))
+    number = values["resource_id"]
+    if number and number[-1] == ")":
+        values["resource_id"] = number = layout.records.decoded_id(number)
+    link = links[0] or links[1]
+    if link is None:
+        return None
+    resource = layout.records.read(link, number)
+    if resource is None:
+        extra |= {key: item[key] for field, key in plan.texts if field in _LINKS and item[key] not in (None, "")}
+        return None
+    if number and number != resource.id and unquote(number) == resource.id:
+        values["resource_id"] = resource.id
+    if values["company_id"] is None:
+        other = layout.records.read(links[1], number) if links[0] and links[1] else None
+        values["company_id"] = resource.company or (other and other.company)
+    return resource
 
 
 def _texts(item: Mapping[str, Any], plan: Plan) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -120,13 +149,6 @@ def _action(sent: str | None, row: EventType | None) -> str | None:
     return folded if folded in _PLAIN_ACTIONS else sent
 
 
-def _path(relative_path: str | None, url: str | None) -> str | None:
-    """Return the resource's path; one that is refused is not replaced by another the same sender offers."""
-    if relative_path:
-        return relative(relative_path)
-    return path_of(url) if url else None
-
-
-def _resource(entity: str | None, resource_id: str | None) -> str | None:
-    made = f"{entity}/{resource_id}"
-    return made if entity and resource_id and is_safe(made) else None
+def _name(entity: str | None, resource_id: str | None) -> str | None:
+    """Return the name of a record that only its number is known of."""
+    return f"{entity}/{resource_id}" if entity and resource_id and is_safe(resource_id) else None

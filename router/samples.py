@@ -168,14 +168,15 @@ def _voucher(event: EventType, random: Random, now: datetime) -> Item:
 
 def _background(event: EventType, random: Random, now: datetime) -> Item:
     """Make an item of the Background API: where the answer is to be fetched, and the status code it came with."""
-    reference = _guid(random)
+    location = f"{_PRODUCTION}v1/background/{_guid(random)}"
     return {
         "event": _wire_name(event, event.type.upper()),
         "notificationId": _guid(random),
         "contextId": random.choice(_COMPANIES),
-        "referenceId": reference,
+        "reference": _guid(random),
         "statusCode": 200,
-        "location": f"{_PRODUCTION}v1/background/{reference}",
+        "stateLocation": location,
+        "contentLocation": f"{location}/content",
         "timeStamp": to_ticks(now),
         "TenantId": _guid(random),
     }

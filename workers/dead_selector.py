@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from router.criteria import Ids, within
-from router.globs import fits
+from router.globs import fits, is_resource
 from router.pages import Span
 from workers.dead_entry import DeadLetterEntry
 
@@ -76,7 +76,7 @@ class Selector:
             and letter.used >= self.attempts
             and within(letter.died_at, self.since, self.until)
             and Ids(self.ids, self.shortened).want(letter.entry_id, letter.event_id)
-            and (self.resource is None or fnmatchcase(letter.resource or "", self.resource))
+            and (self.resource is None or is_resource(letter.resource, self.resource))
             and (self.error is None or _is_class(letter.error, self.error))
             and (self.fingerprint is None or self.fingerprint.lower() == letter.fingerprint)
             and (self.text is None or self.text.lower() in f"{letter.message}\n{letter.reason}".lower())

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from random import Random
+from urllib.parse import urljoin, urlsplit
 
 from fuzz.failure import Failure
 from fuzz.mutate import Mutator, small
@@ -67,7 +68,11 @@ def _check_event(event: Event) -> None:
     assert from_cloudevent(to_cloudevent_json(event)) == event, "as a CloudEvent it is another"
     json.dumps(event_json(event), ensure_ascii=False).encode()
     path = event.resource_path
-    assert path is None or (resource.is_safe(path) and not path.startswith("/")), path
+    if path is not None:
+        joined = urlsplit(urljoin("https://api.example/base/", path))
+        assert (joined.netloc, joined.query, joined.fragment) == ("api.example", "", ""), path
+        assert joined.path.startswith("/base/"), path
+        assert path.isascii(), path
 
 
 def _derive(catalogue: Catalogue, body: bytes) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from router.catalogue import Catalogue, UnknownStream
-from router.globs import fits, is_glob, named, select, short
+from router.globs import fits, is_glob, is_resource, named, select, short
 
 FINANCIAL = "visma-net-financial"
 CUSTOMERS = f"{FINANCIAL}/customer_changed"
@@ -64,3 +64,20 @@ def test_short(catalogue: Catalogue) -> None:
         [*publishers, *(p.model_copy(update={"slug": "other"}) for p in publishers if p.slug == FINANCIAL)]
     )
     assert short(twice, CUSTOMERS) == CUSTOMERS
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "fits"),
+    [
+        ("inventory/A[1]", "inventory/A[1]", True),
+        ("inventory/A1", "inventory/A[1]", True),
+        ("inventory/A[1]", "inventory/*", True),
+        ("inventory/A?", "inventory/A?", True),
+        ("inventory/a", "inventory/A", False),
+        (None, "*", True),
+        (None, "inventory/*", False),
+    ],
+)
+def test_a_record_is_found_by_its_name_and_by_a_glob(name: str | None, wanted: str, *, fits: bool) -> None:
+    """The name of a record is found as it is, though it holds signs of globs."""
+    assert is_resource(name, wanted) is fits

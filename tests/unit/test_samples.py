@@ -76,7 +76,7 @@ def test_what_an_event_tells(catalogue: Catalogue) -> None:
     failed = sample(catalogue, "visma-net-journal-transaction/voucher_document_synchronization_failed", Random(1), NOW)
     assert {"refNumber", "errorMessage"} <= set(failed)
     answer = sample(catalogue, f"{FINANCIAL}/background_api_operation_response_ready", Random(1), NOW)
-    assert {"referenceId", "statusCode", "location"} <= set(answer)
+    assert {"reference", "statusCode", "stateLocation", "contentLocation"} <= set(answer)
 
 
 def test_body() -> None:
