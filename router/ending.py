@@ -4,12 +4,26 @@ import asyncio
 from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
-__all__ = ["end", "whole"]
+from config.errors import RouterError
+
+__all__ = ["CutShort", "end", "ended_in", "whole"]
 
 T = TypeVar("T")
 
 _AGAIN = 0.2
 """Seconds until a task that has not ended is cancelled again."""
+
+
+class CutShort(RouterError):
+    """A task that should run until it is stopped ended before: something cancelled it that has no right to."""
+
+
+def ended_in(task: asyncio.Future[Any]) -> BaseException | None:
+    """Return the error that a task has ended in; CutShort where it was cancelled, None where it ended well."""
+    if task.cancelled():
+        name = task.get_name() if isinstance(task, asyncio.Task) else "a task"
+        return CutShort(f"{name} was cancelled, but not by who started it")
+    return task.exception()
 
 
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:

@@ -8,12 +8,14 @@ from router import logs, scripts
 from router.backoff import Backoff
 from router.store import STORE_ERRORS
 from workers.context import Context
-from workers.delivery import Delivery, Held, text_of
+from workers.delivery import Delivery, Held
+from workers.failure import described, text_of
 from workers.groups import is_no_group
 from workers.handling import call
 from workers.lane import Lane, Watchdog
 from workers.outcomes import Dead, Done, HandlerTimeout, RetryIn
 from workers.retry import decide
+from workers.scope import Scope
 from workers.settler import Settler
 from workers.traced_attempts import TracedAttempts
 from workers.waited import Waited
@@ -53,31 +55,33 @@ class Attempts:
                 lane.holding.pop(0)  # one by one: if settling breaks, those before it are settled
         lane.holding = []
 
-    async def _call(self, lane: Lane, deliveries: list[Delivery]) -> list[Any]:
+    async def _call(self, lane: Lane, deliveries: list[Delivery]) -> list[BaseException | None]:
+        handler, scope = self._handler, lane.begin(interruptible=self._handler.is_async)
         started = time.monotonic()
         self._watchdog.started(lane, started)
         try:
-            return await call(self._handler, deliveries, None if self._handler.is_async else lane.thread())
+            results = await call(handler, deliveries, None if handler.is_async else lane.thread(), scope)
+            return results if scope.error is None else [scope.error] * len(deliveries)
         except asyncio.CancelledError as cancelled:
-            return [self._cancelled(lane, cancelled)] * len(deliveries)
+            return [self._cancelled(lane, scope, cancelled)] * len(deliveries)
         finally:
+            lane.end()
             self._watchdog.finished(lane)
-            if lane.timed_out and lane.task is not None:
-                while lane.task.cancelling():
-                    lane.task.uncancel()
             self._seconds.observe(time.monotonic() - started)
 
-    def _cancelled(self, lane: Lane, cancelled: asyncio.CancelledError) -> BaseException:
+    def _cancelled(self, lane: Lane, scope: Scope, cancelled: asyncio.CancelledError) -> BaseException:
         """Return the error that a cancelled handler ended in; raises when it was the lane that was cancelled."""
+        if scope.error is not None:
+            return scope.error
         if lane.timed_out:
             if lane.abandon_thread():
                 self._context.log.warning("thread_abandoned", reason="a thread that is over its time cannot be stopped")
             return HandlerTimeout(f"the handler took longer than {self._context.subscription.timeout:g} seconds")
-        if lane.task is not None and lane.task.cancelling():
+        if lane.asked_to_end:
             raise cancelled
         return cancelled
 
-    def failed(self, lane: Lane, error: Exception) -> None:
+    def failed(self, lane: Lane, error: BaseException) -> None:
         """Settle what a lane holds as failed: something broke that was not the handler."""
         self._context.log.error("attempt_broken", exc_info=error)
         for held in lane.holding:
@@ -101,7 +105,7 @@ class Attempts:
             return None
         return Delivery(event, context.group, held.used + 1, errors)
 
-    def _settle(self, held: Held, result: Any) -> None:
+    def _settle(self, held: Held, result: BaseException | None) -> None:
         outcome = decide(self._context.subscription.retry, held.spent + 1, result, self._context.random)
         if isinstance(outcome, Done):
             self._settler.settle(held, outcome)
@@ -149,9 +153,10 @@ def _bind(held: Held) -> None:
 
 
 def _about(held: Held, error: BaseException | None) -> dict[str, Any]:
+    name, text = (None, None) if error is None else described(error)
     return {
         "stream": held.stream,
         "event_id": held.event_id,
-        "error": type(error).__qualname__ if error is not None else None,
-        "message": text_of(error)[:500] if error is not None else None,
+        "error": name,
+        "message": None if text is None else text[:500],
     }

@@ -7,7 +7,7 @@ from config.errors import told
 from config.settings import WorkerSettings
 from router.backoff import Backoff
 from router.catalogue import Catalogue
-from router.ending import end
+from router.ending import CutShort, end, ended_in
 from router.store import STORE_ERRORS, Store, StoreUnavailable
 from workers.context import Context
 from workers.executor import Executor
@@ -16,7 +16,6 @@ from workers.heartbeat import Heartbeat
 from workers.metrics import WorkerMetrics
 from workers.pace import Pace
 from workers.pause_watch import PauseWatch
-from workers.pauses import Pause
 from workers.reader import Reader, readers_of
 from workers.schedule import Schedule
 from workers.settler import Settler
@@ -74,9 +73,12 @@ class Consumer:
         return self._executor.stuck
 
     @property
-    def pause(self) -> Pause | None:
-        """The pause that this consumer keeps to now."""
-        return self._pause_watch.pause
+    def warning(self) -> str:
+        """What an operator should know of this consumer; empty where there is nothing."""
+        lost = self._executor.lanes_lost
+        lanes = f"{lost} lanes ended unasked and were opened again: see lane_lost in the log" if lost else ""
+        pause = self._pause_watch.pause
+        return "; ".join(text for text in (pause.told() if pause else "", lanes) if text)
 
     async def start(self) -> None:
         """Begin: make the groups, say that this consumer lives, open the lanes, read; waits for the store."""
@@ -103,11 +105,11 @@ class Consumer:
         await self._leave()
 
     async def failed(self) -> None:
-        """Return, by raising, only if one of the loops ended in an error it should have survived."""
-        parts = [*self._reading, *self._keeping, *self._executor.tasks, self._settler.broken]
-        done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_EXCEPTION)
+        """Return, by raising, only if one of the loops ended, in an error it should have survived or otherwise."""
+        parts = [*self._reading, *self._keeping, self._executor.broken, self._settler.broken]
+        done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         for part in done:
-            part.result()
+            raise ended_in(part) or CutShort(f"{part} ended, and nobody had stopped it")
 
     async def _join(self) -> None:
         backoff = Backoff(self.context.random)

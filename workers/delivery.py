@@ -1,7 +1,6 @@
 """One event handed to one subscription: as the handler sees it, and as the streams hold it."""
 
 import json
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,8 +12,9 @@ from router.catalogue import Catalogue
 from router.event import Event
 from router.normalise import UnreadableEvent, normalise
 from router.scripts import Field
+from workers.failure import described, trace_of
 
-__all__ = ["AttemptError", "Delivery", "Held", "error_line", "read_history", "text_of"]
+__all__ = ["AttemptError", "Delivery", "Held", "error_line", "read_history"]
 
 _MESSAGE = 2_000
 _TRACEBACK = 8_000
@@ -115,31 +115,16 @@ class Held:
 
 def error_line(error: BaseException, attempt: int, at: float) -> str:
     """Return the history line of a failed attempt; `at` in epoch seconds."""
-    trace = _trace_of(error) if error.__traceback__ else ""
+    name, text = described(error)
     return json.dumps(
         {
             "at": datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds"),
             "attempt": attempt,
-            "error": type(error).__qualname__,
-            "message": text_of(error)[:_MESSAGE],
-            "traceback": trace[-_TRACEBACK:],
+            "error": name,
+            "message": text[:_MESSAGE],
+            "traceback": trace_of(error)[-_TRACEBACK:],
         }
     )
-
-
-def _trace_of(error: BaseException) -> str:
-    try:
-        return "".join(traceback.format_exception(error))
-    except Exception as failure:  # noqa: BLE001 - formatting runs the user's code too
-        return f"(no traceback: formatting it raised {type(failure).__qualname__})"
-
-
-def text_of(error: BaseException) -> str:
-    """Return what an error says, also when its own code for that fails."""
-    try:
-        return str(error)
-    except Exception as failure:  # noqa: BLE001 - the user's class can raise anything
-        return f"(no text: its __str__ raised {type(failure).__qualname__})"
 
 
 def read_history(lines: bytes) -> tuple[AttemptError, ...]:

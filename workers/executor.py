@@ -9,11 +9,14 @@ before it starts. So the one event that kills the process is told from those tha
 import asyncio
 import time
 
+from config.errors import RouterError
+from router.ending import ended_in
 from workers.attempt import Attempts
 from workers.buffer import Buffer
 from workers.context import Context
 from workers.delivery import Held
-from workers.lane import Lane, Watchdog
+from workers.failure import described
+from workers.lane import Lane, LaneTask, Watchdog
 from workers.settler import Settler
 
 __all__ = ["Executor"]
@@ -24,8 +27,16 @@ _SLICE = 0.01
 """Seconds a lane may go on without letting the event loop do anything else."""
 
 
+class LaneLost(RouterError):
+    """A lane ended that nobody had ended: what it had in hand has failed, and it is opened again."""
+
+
 class Executor:
-    """Takes deliveries out of the buffers and attempts them."""
+    """Takes deliveries out of the buffers and attempts them.
+
+    A lane that ends unasked is opened again, and `lanes_lost` counts it. Where no delivery can have been the reason,
+    `broken` fails: a fault of ours, which opening the lane again would only repeat.
+    """
 
     def __init__(self, context: Context, settler: Settler) -> None:
         self._context = context
@@ -33,6 +44,8 @@ class Executor:
         self._buffer = Buffer()
         self._lanes: list[Lane] = []
         self._stopping = False
+        self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.lanes_lost = 0
         subscription = context.subscription
         self._batch = subscription.batch_size if subscription.handled_by.batch else 1
         self._watchdog = Watchdog(self._lanes, subscription.timeout)
@@ -62,7 +75,7 @@ class Executor:
         """Open the lanes."""
         for number in range(self._context.subscription.concurrency):
             lane = Lane(f"handler-{self._context.group}")
-            lane.task = asyncio.create_task(self._run(lane, suspects=number == 0))
+            self._open(lane, suspects=number == 0)
             self._lanes.append(lane)
 
     def put(self, items: list[Held]) -> None:
@@ -80,8 +93,8 @@ class Executor:
         self.give_back()
         busy = [lane.task for lane in self._lanes if lane.task and lane.holding]
         for lane in self._lanes:
-            if lane.task and not lane.holding:
-                lane.task.cancel()
+            if not lane.holding:
+                lane.close()
         if busy:
             await asyncio.wait(busy, timeout=grace)
         await self._cut_off()
@@ -90,8 +103,8 @@ class Executor:
             lane.abandon_thread()
 
     async def _cut_off(self) -> None:
-        for task in self.tasks:
-            task.cancel()
+        for lane in self._lanes:
+            lane.close()
         if self.tasks:
             # Bounded: a handler may swallow its cancellation, and must not keep the process alive.
             await asyncio.wait(self.tasks, timeout=_LAST_WORDS)
@@ -101,9 +114,43 @@ class Executor:
                 self._settler.give_back(held)
             lane.holding = []
 
+    def _open(self, lane: Lane, *, suspects: bool) -> None:
+        lane.task = LaneTask(self._run(lane, suspects=suspects), lane)
+        lane.task.add_done_callback(lambda task: self._ended(lane, task, suspects=suspects))
+
+    def _ended(self, lane: Lane, task: asyncio.Task[None], *, suspects: bool) -> None:
+        """Open a lane again that ended while it should not; first charge what it had in hand, if that is why."""
+        error = ended_in(task)
+        if self._stopping or lane.asked_to_end:
+            return
+        worn = lane.worn and task.cancelled() and not lane.holding
+        if error is not None and not worn and (isinstance(error, MemoryError) or not self._charge(lane, error)):
+            if not self.broken.done():
+                self.broken.set_exception(error)
+                self.broken.exception()  # looked at: where the process is ending anyway, nobody else does
+            return
+        self._open(lane, suspects=suspects)
+
+    def _charge(self, lane: Lane, error: BaseException) -> bool:
+        """Settle what a lost lane had in hand as failed; return whether that was anything, and was possible."""
+        self.lanes_lost += 1
+        self._context.metrics.lanes_lost.labels(self._context.group).inc()
+        name, text = described(error)
+        self._context.log.error("lane_lost", error=name, message=text, deliveries=len(lane.holding))
+        lane.end()
+        self._watchdog.finished(lane)
+        lost, holding = LaneLost(f"the lane that handled the event ended ({name}: {text})"), bool(lane.holding)
+        try:
+            self._attempts.failed(lane, lost)
+        except Exception as failure:
+            self._context.log.exception("attempt_broken", exc_info=failure)
+            return False
+        return holding
+
     async def _run(self, lane: Lane, *, suspects: bool) -> None:
+        """Attempt one delivery after the other; a task that an attempt has left worn is replaced by a new one."""
         until = time.monotonic() + _SLICE
-        while not self._stopping:
+        while not (self._stopping or lane.worn):
             held = self._buffer.take(suspects=suspects) or await self._buffer.get(suspects=suspects)
             lane.holding = [held]
             await self._attempt(lane)

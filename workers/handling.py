@@ -3,42 +3,41 @@
 import asyncio
 import contextvars
 import inspect
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
-from config.errors import RouterError
 from workers.delivery import Delivery
 from workers.memory import release
+from workers.returned import BadReturn, outcomes_of
+from workers.scope import Scope, enter, stepped
 from workers.subscription import Handler
 
 __all__ = ["BadReturn", "call"]
 
 
-class BadReturn(RouterError):
-    """A batch handler returned a list that does not fit its batch."""
+async def call(
+    handler: Handler, deliveries: Sequence[Delivery], threads: Executor | None = None, scope: Scope | None = None
+) -> list[BaseException | None]:
+    """Run the handler once, in a context of its own; return for each delivery None, or the error that it ended in.
 
-
-async def call(handler: Handler, deliveries: Sequence[Delivery], threads: Executor | None = None) -> list[Any]:
-    """Run the handler once; return for each delivery what it returned, or the exception it raised.
-
-    A batch handler may return a list with one result for each event: None, `RetryLater`, `DeadLetter` or another
+    A batch handler may return a sequence with one result for each event: None, `RetryLater`, `DeadLetter` or another
     exception. Raises only the cancellation of this call. SystemExit and KeyboardInterrupt count as failures: an event
     must not be able to stop the worker, and a real Ctrl-C arrives as a signal, not in a handler.
     """
+    context = contextvars.copy_context()
     try:
         argument = _argument(handler, deliveries)
-        result = await (handler.function(argument) if handler.is_async else _in_thread(handler, argument, threads))
+        if handler.is_async:
+            result = await stepped(context, _invoke(scope, handler.function, argument))
+        else:
+            result = await _in_thread(handler, argument, threads, context, scope)
+        return outcomes_of(result, len(deliveries), batch=handler.batch)
     except asyncio.CancelledError:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever the user's code raises is the outcome of the attempt
         release(error)
         return [error] * len(deliveries)
-    if handler.batch and isinstance(result, list):
-        if len(result) != len(deliveries):
-            return [BadReturn(f"a batch of {len(deliveries)} got {len(result)} results")] * len(deliveries)
-        return result
-    return [result] * len(deliveries)
 
 
 def _argument(handler: Handler, deliveries: Sequence[Delivery]) -> Any:
@@ -47,11 +46,22 @@ def _argument(handler: Handler, deliveries: Sequence[Delivery]) -> Any:
     return list(deliveries) if handler.wants_delivery else [delivery.event for delivery in deliveries]
 
 
-async def _in_thread(handler: Handler, argument: Any, threads: Executor | None) -> Any:
-    context = contextvars.copy_context()
-    future = asyncio.get_running_loop().run_in_executor(threads, context.run, _guarded, handler.function, argument)
+async def _invoke(scope: Scope | None, function: Any, argument: Any) -> Any:
+    enter(scope)
+    return await function(argument)
+
+
+async def _in_thread(
+    handler: Handler, argument: Any, threads: Executor | None, context: contextvars.Context, scope: Scope | None
+) -> Any:
+    loop = asyncio.get_running_loop()
+    future = loop.run_in_executor(threads, context.run, _guarded, scope, handler.function, argument)
     result = _unwrapped(await future)
-    return await result if inspect.isawaitable(result) else result
+    return await stepped(context, _awaited(result)) if inspect.isawaitable(result) else result
+
+
+async def _awaited(result: Awaitable[Any]) -> Any:
+    return await result
 
 
 class _Raised:
@@ -61,8 +71,9 @@ class _Raised:
         self.error = error
 
 
-def _guarded(function: Any, argument: Any) -> Any:
+def _guarded(scope: Scope | None, function: Any, argument: Any) -> Any:
     try:
+        enter(scope)
         return function(argument)
     except BaseException as error:  # noqa: BLE001 - as above
         release(error)

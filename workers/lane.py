@@ -2,22 +2,52 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from workers.delivery import Held
+from workers.scope import SCOPE, Scope
 
-__all__ = ["Lane", "Watchdog"]
+__all__ = ["Lane", "LaneTask", "Watchdog"]
+
+
+class LaneTask(asyncio.Task[None]):
+    """The task of a lane, in which its attempts run one after the other.
+
+    Only the worker and the attempt that runs now can cancel it: a timer that an earlier attempt left behind, or another
+    attempt that cancels every task it finds, would hit an event that has nothing to do with it. `asked` says that the
+    worker did.
+    """
+
+    def __init__(self, work: Coroutine[Any, Any, None], lane: "Lane") -> None:
+        super().__init__(work, loop=asyncio.get_running_loop())
+        self._lane = lane
+        self.asked = False
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Cancel the task, unless it is no business of the caller; return whether it was cancelled."""
+        scope = SCOPE.get()
+        if scope is None and self._by_worker():
+            self.asked = True
+        elif scope is None or scope is not self._lane.scope:
+            return False
+        return super().cancel(msg)
+
+    def _by_worker(self) -> bool:
+        """Return whether one of our tasks cancels, or who closes the loop; not a callback that a thread sent."""
+        loop = self.get_loop()
+        return not loop.is_running() or asyncio.current_task(loop) is not None
 
 
 class Lane:
-    """What one lane has in hand; `deadline` (monotonic seconds) is set while a handler runs.
+    """What one lane has in hand; `deadline` (monotonic seconds) is set while a handler runs, `scope` during an attempt.
 
     A plain function runs in the lane's own thread. One that is over its time cannot be stopped, so its thread is
     abandoned and the lane gets another: a handler that hangs takes no place from the events behind it.
     """
 
-    __slots__ = ("_thread", "deadline", "holding", "name", "task", "timed_out")
+    __slots__ = ("_thread", "deadline", "holding", "name", "scope", "task", "timed_out")
 
     def __init__(self, name: str = "handler") -> None:
         self.name = name
@@ -25,7 +55,40 @@ class Lane:
         self.holding: list[Held] = []
         self.deadline: float | None = None
         self.timed_out = False
+        self.scope: Scope | None = None
         self._thread: ThreadPoolExecutor | None = None
+
+    def begin(self, *, interruptible: bool) -> Scope:
+        """Return the scope of the attempt that begins now; a thread is not interrupted, since it would go on anyway."""
+        self.scope = scope = Scope(self.interrupt if interruptible else _let_it_end)
+        return scope
+
+    def end(self) -> None:
+        """Take note that the attempt is over: what it left running has no say in this lane any more."""
+        if self.scope is not None:
+            self.scope.interrupt = None
+            self.scope = None
+
+    def interrupt(self) -> None:
+        """Cancel the handler that runs now."""
+        if self.task is not None:
+            asyncio.Task.cancel(self.task)
+
+    def close(self) -> None:
+        """End the lane, and what runs in it."""
+        if isinstance(self.task, LaneTask):
+            self.task.asked = True
+        self.interrupt()
+
+    @property
+    def asked_to_end(self) -> bool:
+        """Whether the worker has cancelled the lane."""
+        return isinstance(self.task, LaneTask) and self.task.asked
+
+    @property
+    def worn(self) -> bool:
+        """Whether a cancellation is left in the task, which the next attempt would take for its own."""
+        return self.task is not None and self.task.cancelling() > 0
 
     def thread(self) -> ThreadPoolExecutor:
         """Return the executor of this lane's one thread."""
@@ -39,6 +102,10 @@ class Lane:
         if thread is not None:
             thread.shutdown(wait=False, cancel_futures=True)
         return thread is not None
+
+
+def _let_it_end() -> None:
+    """Leave a handler to itself."""
 
 
 class Watchdog:
@@ -78,7 +145,7 @@ class Watchdog:
                 # Again after another time-out, for a handler that swallows its cancellation.
                 lane.deadline = now + (self._timeout or 0)
                 lane.timed_out = True
-                lane.task.cancel()
+                lane.interrupt()
         waiting = [lane.deadline for lane in self._lanes if lane.deadline is not None]
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(max(0.0, min(waiting) - now), self._check) if waiting else None

@@ -43,6 +43,12 @@ class WorkerMetrics:
         self.seconds = FastHistogram("event_router_handler_seconds", text, _HANDLER_SECONDS, registry, "subscription")
         text = "Seconds that events waited from their receipt to the start of their first attempt."
         self.waited = FastHistogram("event_router_queue_seconds", text, _QUEUE_SECONDS, registry, "subscription")
+        self.lanes_lost = Counter(
+            "event_router_lanes_lost_total",
+            "Handler lanes that ended although nobody had ended them, and were opened again.",
+            ["subscription"],
+            registry=registry,
+        )
         self.in_hand = Gauge(
             "event_router_in_hand",
             "Deliveries read and not yet finished.",
@@ -83,5 +89,5 @@ class WorkerMetrics:
 
     def subscribe(self, subscription: str) -> None:
         """Tell of a subscription from now on: of a counter that appears with its first count no increase is seen."""
-        for counter in (self.delivered, self.recovered, self.gone):
+        for counter in (self.delivered, self.recovered, self.gone, self.lanes_lost):
             counter.labels(subscription)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 
 from config.errors import ConfigError
-from workers.delivery import text_of
+from workers.failure import members_of, text_of
 from workers.outcomes import Dead, DeadLetter, Done, Outcome, RetryIn, RetryLater
 
 __all__ = ["Retry", "decide"]
@@ -53,21 +53,29 @@ class Retry:
         return random.uniform(0, self.ceiling(attempt))
 
 
-def decide(retry: Retry, attempt: int, result: object, random: Random) -> Outcome:
-    """Return what becomes of an event whose attempt number `attempt` ended in `result`.
+def decide(retry: Retry, attempt: int, error: BaseException | None, random: Random) -> Outcome:
+    """Return what becomes of an event whose attempt number `attempt` ended in `error`, or well where that is None.
 
-    `result` is what the handler returned, or the exception it raised; any value that is no exception means done.
+    Of an exception group the members count, and of several the strongest: dead, then later, then retry. The cause of an
+    error (`raise … from`) does not count: who raises another error has decided otherwise.
     """
-    if not isinstance(result, BaseException):
+    if error is None:
         return _DONE
-    if isinstance(result, DeadLetter):
-        return Dead(text_of(result))
-    if isinstance(result, tuple(retry.never)):
-        return Dead(f"{type(result).__name__} is never retried")
+    members = members_of(error)
+    for member in members:
+        if isinstance(member, DeadLetter):
+            return Dead(text_of(member))
+    for member in (error, *members):
+        if isinstance(member, tuple(retry.never)):
+            return Dead(f"{type(member).__name__} is never retried")
     if attempt >= retry.max_attempts:
         return Dead(f"failed {attempt} of {retry.max_attempts} attempts")
+    delays = [delay for member in members if (delay := _asked(member)) is not None]
+    return RetryIn(max(delays) if delays else retry.delay(attempt, random))
+
+
+def _asked(error: BaseException) -> float | None:
+    """Return the delay that a handler asked for, in seconds."""
     # A subclass may have forgotten its super().__init__(): then it is a failure like others.
-    delay = getattr(result, "delay", None) if isinstance(result, RetryLater) else None
-    if isinstance(delay, int | float) and 0 <= delay < float("inf"):
-        return RetryIn(delay)
-    return RetryIn(retry.delay(attempt, random))
+    delay = getattr(error, "delay", None) if isinstance(error, RetryLater) else None
+    return delay if isinstance(delay, int | float) and 0 <= delay < float("inf") else None

@@ -82,7 +82,7 @@ async def _run(
         return {**checks, **await store_check(store)}
 
     def warnings() -> dict[str, str]:
-        return {**guard.warnings(), **{c.context.group: c.pause.told() for c in consumers if c.pause}}
+        return {**guard.warnings(), **{c.context.group: c.warning for c in consumers if c.warning}}
 
     ops = OpsServer(
         settings.ops.host,

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, partial
 from random import Random
 from typing import Any
 
@@ -24,10 +24,12 @@ from router.event import Event
 from router.identify import Identified, identify
 from router.normalise import normalise
 from router.samples import body, sample
+from workers import loop
 from workers.delivery import AttemptError, Delivery
 from workers.handling import call
 from workers.outcomes import Dead, Done, HandlerTimeout, Outcome, RetryIn
 from workers.retry import decide
+from workers.scope import Scope
 from workers.subscription import Subscription
 
 __all__ = ["Dead", "Done", "NotSubscribed", "Outcome", "RetryIn", "deliver", "run", "sample_event"]
@@ -92,7 +94,7 @@ def run(
     any_event: bool = False,
 ) -> list[Outcome]:
     """Do what `deliver` does, in tests that are not async."""
-    return asyncio.run(deliver(subscription, *events, attempt=attempt, errors=errors, any_event=any_event))
+    return loop.run(deliver(subscription, *events, attempt=attempt, errors=errors, any_event=any_event))
 
 
 def _check(subscription: Subscription, events: Sequence[Event]) -> None:
@@ -106,10 +108,32 @@ def _check(subscription: Subscription, events: Sequence[Event]) -> None:
 
 async def _attempt(
     subscription: Subscription, deliveries: Sequence[Delivery], threads: ThreadPoolExecutor
-) -> list[Any]:
+) -> list[BaseException | None]:
+    """Make one attempt, in a task of its own: a handler may cancel that, and has failed then."""
+    task = asyncio.Task(_call(subscription, deliveries, threads))
+    try:
+        return await task
+    except asyncio.CancelledError as cancelled:
+        if (own := asyncio.current_task()) is not None and own.cancelling():
+            raise
+        return [cancelled] * len(deliveries)
+
+
+async def _call(
+    subscription: Subscription, deliveries: Sequence[Delivery], threads: ThreadPoolExecutor
+) -> list[BaseException | None]:
+    task = asyncio.current_task()
+    assert task is not None
+    scope = Scope(partial(asyncio.Task.cancel, task))
+    results: list[BaseException | None] = []
     try:
         async with asyncio.timeout(subscription.timeout):
-            return await call(subscription.handled_by, deliveries, threads)
+            results = await call(subscription.handled_by, deliveries, threads, scope)
     except TimeoutError:
-        late = HandlerTimeout(f"the handler took longer than {subscription.timeout:g} seconds")
-        return [late] * len(deliveries)
+        results = [HandlerTimeout(f"the handler took longer than {subscription.timeout:g} seconds")] * len(deliveries)
+    except asyncio.CancelledError:
+        if scope.error is None:
+            raise
+    finally:
+        scope.interrupt = None
+    return results if scope.error is None else [scope.error] * len(deliveries)

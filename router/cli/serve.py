@@ -4,8 +4,8 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -20,6 +20,7 @@ from router.cli.runtime import for_service
 from router.service import serve_ingress
 from router.signals import install_reload, install_stop
 from router.up import run_ingress_processes, run_up, supervised
+from workers import loop
 from workers.loading import BrokenModule, load_subscriptions
 from workers.service import serve_workers
 from workers.subscription import Subscription
@@ -78,7 +79,7 @@ def worker(
     settings = for_service()
     forking.install()
     subscriptions = _load(modules)
-    _serve(lambda stop: _work(settings, subscriptions, stop, name), _nothing_to_reload)
+    _serve(lambda stop: _work(settings, subscriptions, stop, name), _nothing_to_reload, loop.run)
 
 
 async def _work(
@@ -97,7 +98,11 @@ def _load(modules: Sequence[str]) -> list[Subscription]:
         raise
 
 
-def _serve(serve: Callable[[asyncio.Event], Awaitable[None]], reload: Callable[[], None]) -> None:
+def _serve(
+    serve: Callable[[asyncio.Event], Awaitable[None]],
+    reload: Callable[[], None],
+    run: Callable[[Coroutine[Any, Any, None]], None] = run,
+) -> None:
     """Serve until a signal comes, and end soon after: closing the loop waits for names that are being looked up.
 
     Nobody can stop a look-up, and one that a name server leaves unanswered takes longer than a stop may.

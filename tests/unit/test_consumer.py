@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import decimal
 import json
 import os
 import threading
@@ -12,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+import structlog
 from prometheus_client import CollectorRegistry
 from redis.exceptions import ConnectionError as RedisConnectionError
 from support.stores import SERVER_URL
@@ -20,6 +22,7 @@ from support.waiting import eventually
 from config.settings import WorkerSettings
 from router import scripts
 from router.catalogue import Catalogue, UnknownStream
+from router.ending import CutShort
 from router.store import Store
 from workers import DeadLetter, Delivery, Event, Retry, RetryLater, Subscription
 from workers.consumer import Consumer
@@ -73,6 +76,8 @@ class Bench:
         self.alive.remove(consumer)
         for task in running(consumer):
             task.cancel()
+        for lane in consumer._executor._lanes:
+            lane.close()
         consumer._executor._watchdog.stop()
 
     async def bury(self, consumer: Consumer) -> None:
@@ -134,6 +139,10 @@ class Bench:
             return not any(left) and not await self.pending(subscription, stream)
 
         await eventually(done)
+
+    async def ended(self, subscription: Subscription, number: int) -> None:
+        """Wait until so many events are done or dead."""
+        await eventually(lambda: self.count(subscription, "done") + self.count(subscription, "dead") == number)
 
     def count(self, subscription: Subscription, outcome: str) -> float:
         """Return how many attempts ended so."""
@@ -731,6 +740,224 @@ async def test_a_handler_that_swallows_its_timeout_does_not_stop_the_lane(bench:
     await bench.publish("slow", "bad", "good")
     await eventually(lambda: bench.count(subscription, "dead") >= 1, timeout=2)
     assert set(await bench.dead(subscription)) >= {"bad"}
+
+
+# An attempt leaves nothing behind
+
+
+def _cancel_myself() -> None:
+    """Leave a cancellation pending in the running task."""
+    task = asyncio.current_task()
+    assert task
+    task.cancel()
+
+
+def _cancel_soon() -> None:
+    """Leave a timer behind that cancels the running task, as a time-out helper does that forgets to stop it."""
+    task = asyncio.current_task()
+    assert task
+    asyncio.get_running_loop().call_later(0.01, task.cancel)
+
+
+def _cancel_from_thread() -> None:
+    """Let a thread cancel the running task after a while; threads do not inherit what they were started in."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    assert task
+    thread = threading.Timer(0.01, lambda: loop.call_soon_threadsafe(task.cancel))
+    thread.daemon = True
+    thread.start()
+
+
+@pytest.mark.parametrize("leave", [_cancel_myself, _cancel_soon, _cancel_from_thread])
+async def test_a_cancellation_left_behind_hits_no_later_event(bench: Bench, leave: Callable[[], None]) -> None:
+    """What an attempt does to its task is over with it: the events behind it, in the same lane, are done."""
+    done: list[str] = []
+
+    async def handler(event: Event) -> None:
+        if event.id == "bad":
+            leave()
+            return
+        await asyncio.sleep(0.03)
+        done.append(event.id)
+
+    subscription = subscribe(handler, concurrency=1)
+    await bench.start(subscription)
+    await bench.publish("bad", "a", "b")
+    await bench.ended(subscription, 3)
+    assert done == ["a", "b"]
+    assert bench.count(subscription, "done") == 3
+    assert bench.count(subscription, "retried") == 0
+
+
+async def test_a_handler_that_cancels_itself_has_failed(bench: Bench) -> None:
+    """It ends in a CancelledError, which is a failed attempt; so it is where it awaits what somebody has cancelled."""
+
+    async def handler(event: Event) -> None:
+        if event.id == "self":
+            _cancel_myself()
+            await asyncio.sleep(60)
+        if event.id == "other":
+            other = asyncio.create_task(asyncio.sleep(60))
+            other.cancel()
+            await other
+
+    subscription = subscribe(handler, concurrency=1, retry=Retry(max_attempts=2, first_delay=0, max_delay=0))
+    await bench.start(subscription)
+    await bench.publish("self", "other", "good")
+    await bench.ended(subscription, 3)
+    letters = await bench.dead(subscription)
+    assert set(letters) == {"self", "other"}
+    for letter in letters.values():
+        assert [error["error"] for error in history(letter)] == ["CancelledError"] * 2
+    assert bench.count(subscription, "done") == 1
+
+
+async def test_an_attempt_cannot_cancel_another(bench: Bench) -> None:
+    """A handler that cancels every task there is ends itself, and what it started; another event goes on."""
+    release = asyncio.Event()
+    running = asyncio.Event()
+
+    async def handler(event: Event) -> None:
+        if event.id == "slow":
+            running.set()
+            await release.wait()
+        else:
+            for task in asyncio.all_tasks():
+                if task.get_coro().__qualname__ == "Executor._run":  # type: ignore[union-attr]
+                    task.cancel()
+            await asyncio.sleep(60)
+
+    subscription = subscribe(handler, concurrency=2, retry=Retry(max_attempts=1))
+    await bench.start(subscription)
+    await bench.publish("slow")
+    await running.wait()
+    await bench.publish("bad")
+    await eventually(lambda: bench.count(subscription, "dead") == 1)
+    release.set()
+    await bench.ended(subscription, 2)
+    assert bench.count(subscription, "done") == 1
+    assert set(await bench.dead(subscription)) == {"bad"}
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), GeneratorExit()])
+async def test_an_error_whose_text_raises_anything_is_a_failure_like_others(bench: Bench, error: BaseException) -> None:
+    """Whatever `__str__` of an exception raises, its event is dead, and the lane goes on."""
+
+    class Hostile(Exception):
+        def __str__(self) -> str:
+            raise error
+
+    async def handler(event: Event) -> None:
+        if event.id == "bad":
+            raise Hostile
+
+    letters = await survives(bench, handler)
+    assert [error["error"] for error in history(letters["bad"])] == [Hostile.__qualname__]
+
+
+async def test_a_lane_that_ends_unasked_is_seen_and_opened_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its event counts a failed attempt, a metric and a warning tell of it, and the events behind are handled."""
+    got: list[int] = []
+
+    async def handler(delivery: Delivery) -> None:
+        got.append(delivery.attempt)
+
+    subscription = subscribe(handler, concurrency=1)
+    consumer = await bench.start(subscription)
+    run = consumer._executor._attempts.run
+    ends = [asyncio.CancelledError(), GeneratorExit()]
+
+    async def ended(lane: Any) -> None:
+        if ends:
+            raise ends.pop()
+        await run(lane)
+
+    monkeypatch.setattr(consumer._executor._attempts, "run", ended)
+    assert consumer.warning == ""
+    await bench.publish("a", "b")
+    await bench.ended(subscription, 2)
+    assert sorted(got) == [2, 2]
+    labels = {"subscription": "sub"}
+    assert bench.registry.get_sample_value("event_router_lanes_lost_total", labels) == 2
+    assert "2 lanes ended unasked" in consumer.warning
+
+
+async def test_lanes_that_cannot_be_kept_open_are_reported(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lane that ends with nothing in hand would end again: `failed` raises, so that the process is started anew."""
+    consumer = await bench.start(subscribe(Seen().handle, concurrency=1))
+    seen: Any = consumer._executor
+
+    async def broken(**_options: Any) -> None:
+        raise GeneratorExit
+
+    monkeypatch.setattr(seen._buffer, "get", broken)
+    failed = asyncio.create_task(consumer.failed())
+    await bench.publish("a")
+    with pytest.raises(GeneratorExit):
+        async with asyncio.timeout(10):
+            await failed
+
+
+async def test_a_loop_that_is_cancelled_is_reported(bench: Bench, seen: Seen) -> None:
+    """A reader that something cancelled would never be missed: `failed` raises as for one that broke."""
+    consumer = await bench.start(subscribe(seen.handle))
+    failed = asyncio.create_task(consumer.failed())
+    await asyncio.sleep(0)
+    consumer._keeping[0].cancel()
+    with pytest.raises(CutShort):
+        async with asyncio.timeout(10):
+            await failed
+
+
+TENANT: contextvars.ContextVar[str] = contextvars.ContextVar("TENANT", default="nobody's")
+
+
+def _leave_traces() -> tuple[str, object, int]:
+    """Return what the context says at the start of an attempt, and change all of it."""
+    found = (TENANT.get(), structlog.contextvars.get_contextvars().get("tenant"), decimal.getcontext().prec)
+    TENANT.set("another's")
+    structlog.contextvars.bind_contextvars(tenant="another's")
+    decimal.getcontext().prec = 3
+    return found
+
+
+@pytest.mark.parametrize("kind", ["async", "steps", "batch", "plain", "plain batch", "coroutine"])
+async def test_each_attempt_has_a_context_of_its_own(bench: Bench, kind: str) -> None:
+    """What a handler sets in context variables, in structlog's or in `decimal`'s, no later event sees."""
+    found: list[tuple[str, object, int]] = []
+    precision = decimal.getcontext().prec  # which also makes one, that all copies of this context share
+
+    async def once(event: Event) -> None:
+        found.append(_leave_traces())
+
+    async def steps(event: Event) -> None:
+        await asyncio.sleep(0)
+        found.append(_leave_traces())
+        await asyncio.sleep(0)
+        assert TENANT.get() == "another's"
+        assert await asyncio.create_task(_tenant()) == "another's"
+
+    async def batch(events: list[Event]) -> None:
+        await once(events[0])
+
+    def plain(event: Event) -> None:
+        found.append(_leave_traces())
+
+    def plain_batch(events: list[Event]) -> None:
+        plain(events[0])
+
+    handlers = {"async": once, "steps": steps, "batch": batch, "plain": plain, "plain batch": plain_batch}
+    handler = handlers.get(kind) or (lambda event: once(event))  # noqa: PLW0108  a plain function that returns one
+    subscription = subscribe(handler, concurrency=1, batch_size=1)
+    await bench.start(subscription)
+    await bench.publish("a", "b", "c")
+    await bench.ended(subscription, 3)
+    assert found == [("nobody's", None, precision)] * 3
+    assert decimal.getcontext().prec == precision
+
+
+async def _tenant() -> str:
+    return TENANT.get()
 
 
 # Entries written by hand

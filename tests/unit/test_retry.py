@@ -14,6 +14,17 @@ from workers.retry import Retry, decide
 POLICY = Retry(max_attempts=3, first_delay=2, max_delay=900, never=(LookupError, HandlerTimeout))
 
 
+def group(*members: Exception) -> Exception:
+    """Return what a TaskGroup raises when these failed."""
+    return ExceptionGroup("unhandled errors in a TaskGroup", list(members))
+
+
+def caused(error: Exception, cause: Exception) -> Exception:
+    """Return an error as `raise … from …` makes it."""
+    error.__cause__ = cause
+    return error
+
+
 class Longest(Random):
     """Always draws the longest delay."""
 
@@ -26,8 +37,6 @@ class Longest(Random):
     ("attempt", "result", "outcome"),
     [
         (1, None, Done()),
-        (1, "a value", Done()),
-        (1, ValueError, Done()),  # a class is no exception
         (9, None, Done()),
         (1, ValueError("x"), RetryIn(2)),
         (2, ValueError("x"), RetryIn(4)),
@@ -43,10 +52,21 @@ class Longest(Random):
         (1, HandlerTimeout("x"), Dead("HandlerTimeout is never retried")),
         (1, SystemExit(1), RetryIn(2)),
         (1, KeyboardInterrupt(), RetryIn(2)),
+        (1, group(DeadLetter("why")), Dead("why")),
+        (1, group(group(RetryLater(60))), RetryIn(60)),
+        (1, group(KeyError("x")), Dead("KeyError is never retried")),
+        (1, group(ValueError("x")), RetryIn(2)),
+        (1, BaseExceptionGroup("g", [SystemExit(1), DeadLetter("why")]), Dead("why")),
+        (1, group(ValueError("x"), RetryLater(60)), RetryIn(60)),
+        (1, group(RetryLater(5), RetryLater(60), RetryLater(7)), RetryIn(60)),
+        (1, group(RetryLater(60), group(KeyError("x"))), Dead("KeyError is never retried")),
+        (1, group(KeyError("x"), RetryLater(60), DeadLetter("why")), Dead("why")),
+        (3, group(ValueError("x"), RetryLater(60)), Dead("failed 3 of 3 attempts")),
+        (1, caused(ValueError("x"), DeadLetter("why")), RetryIn(2)),  # only groups are taken apart
     ],
 )
-def test_what_becomes_of_an_attempt(attempt: int, result: object, outcome: Outcome) -> None:
-    """Done unless it is an exception; dead where the handler, the policy or the count says so; else a retry."""
+def test_what_becomes_of_an_attempt(attempt: int, result: BaseException | None, outcome: Outcome) -> None:
+    """Dead where the handler, the policy or the count says so, else a retry; of a group the strongest member counts."""
     assert decide(POLICY, attempt, result, Longest()) == outcome
 
 

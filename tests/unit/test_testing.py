@@ -1,13 +1,16 @@
 """Running handlers with nothing running, and the workers that ship ready to use."""
 
+import asyncio
+import sys
 import threading
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from config.errors import ConfigError
+from config.errors import ConfigError, RouterError
 from router.catalogue import Catalogue, UnknownStream
 from workers import AttemptError, DeadLetter, Delivery, Event, Retry, RetryLater, Subscription, example, log_events
 from workers.loading import load_subscriptions
@@ -186,3 +189,41 @@ def test_example(catalogue: Catalogue) -> None:
     voucher = "visma-net-journal-transaction/voucher_received"
     vouchers = (sample_event(voucher), sample_event(voucher, resource_id=None))
     assert run(example.vouchers, *vouchers) == [Done(), Dead("the event names no voucher")]
+
+
+def test_what_a_handler_returns_or_leaves_counts_as_in_a_worker() -> None:
+    """A return that is no outcome, a group, an exit in a task or a callback, a cancellation of itself: all are seen."""
+
+    async def leave() -> None:
+        sys.exit(3)
+
+    async def group() -> None:
+        raise ExceptionGroup("several", [ValueError("x"), DeadLetter("no company")])
+
+    async def later() -> None:
+        asyncio.get_running_loop().call_later(0.001, sys.exit, 3)
+        await asyncio.sleep(30)
+
+    async def itself() -> None:
+        task = asyncio.current_task()
+        assert task
+        task.cancel()
+        await asyncio.sleep(30)
+
+    async def value() -> Any:
+        return "done"
+
+    for work, reason in [
+        (group, "no company"),
+        (lambda: asyncio.gather(leave(), asyncio.sleep(1)), "SystemExit is never retried"),
+        (later, "SystemExit is never retried"),
+        (itself, "CancelledError is never retried"),
+        (value, "BadReturn is never retried"),
+    ]:
+        subscription = _subscription(retry=Retry(never=(SystemExit, asyncio.CancelledError, RouterError)))
+
+        @subscription.handler
+        async def handle(event: Event, work: Any = work) -> Any:
+            return await work()
+
+        assert run(subscription, sample_event(CUSTOMERS)) == [Dead(reason)]

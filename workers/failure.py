@@ -1,0 +1,58 @@
+"""What a failed attempt says: the class, text and traceback of its error, also where the user's code for those fails.
+
+An exception group, as of an `asyncio.TaskGroup`, only wraps: its members count, however deeply nested. Members that
+fail alike count as one, because it depends on timing how many of them fail before the group is cancelled.
+"""
+
+import traceback
+
+from workers.fingerprint import fold_message
+
+__all__ = ["described", "members_of", "text_of", "trace_of"]
+
+
+def text_of(error: BaseException) -> str:
+    """Return what an error says, also when its own code for that fails, or asks the process to exit."""
+    try:
+        return str(error)
+    except BaseException as failure:  # noqa: BLE001 - the user's class can raise anything
+        return f"(no text: its __str__ raised {type(failure).__qualname__})"
+
+
+def trace_of(error: BaseException) -> str:
+    """Return the traceback of an error, that of a group with those of its members; empty where it was not raised."""
+    if error.__traceback__ is None:
+        return ""
+    try:
+        return "".join(traceback.format_exception(error))
+    except BaseException as failure:  # noqa: BLE001 - formatting runs the user's code too
+        return f"(no traceback: formatting it raised {type(failure).__qualname__})"
+
+
+def members_of(error: BaseException) -> list[BaseException]:
+    """Return the errors that a group stands for, in its order, or the error itself where it is no group."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    members: list[BaseException] = []
+    left: list[BaseException] = [error]
+    while left:  # no recursion: a group may be nested more deeply than the stack is high
+        taken = left.pop()
+        if isinstance(taken, BaseExceptionGroup):
+            left += reversed(taken.exceptions)
+        else:
+            members.append(taken)
+    return members
+
+
+def described(error: BaseException) -> tuple[str, str]:
+    """Return the class and the text of an error; those of its members where it is a group."""
+    kinds: dict[tuple[str, str], str] = {}
+    for member in members_of(error):
+        name, text = type(member).__qualname__, text_of(member)
+        kinds.setdefault((name, fold_message(text)), text)
+    if len(kinds) == 1:
+        [((name, _), text)] = kinds.items()
+        return name, text
+    # In order of name: which member fails first depends on timing, and must not change the fingerprint.
+    members = sorted((name, text.strip().partition("\n")[0]) for (name, _), text in kinds.items())
+    return type(error).__qualname__, "; ".join(f"{name}: {text}" for name, text in members)
