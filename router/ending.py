@@ -1,12 +1,12 @@
 """Ending tasks for certain, and work that is not to be ended half-way."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Awaitable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from config.errors import RouterError
 
-__all__ = ["CutShort", "end", "ended_in", "whole"]
+__all__ = ["CutShort", "end", "ended_in", "in_time", "whole"]
 
 T = TypeVar("T")
 
@@ -39,6 +39,27 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
     for task in all_of_them:
         if not task.cancelled():
             task.exception()  # looked at, lest asyncio report what nobody waits for any more
+
+
+async def in_time(seconds: float, work: Awaitable[T]) -> T:
+    """Return what work comes to; raises TimeoutError where it took longer, once it has ended.
+
+    For all that asks the store. `asyncio.timeout` cancels once only, and `wait_for`, with which redis-py 8 sends each
+    command, swallows a cancellation that comes in the moment the command is sent (Python 3.11). That moment is the
+    usual one: the time is up while a long reply is read, and the event loop learns of it when the next command is sent.
+    """
+    task = asyncio.create_task(_awaited(work))
+    try:
+        await asyncio.wait([task], timeout=max(0.0, seconds))
+    finally:
+        await end([task])
+    if task.cancelled():
+        raise TimeoutError
+    return task.result()
+
+
+async def _awaited(work: Awaitable[T]) -> T:
+    return await work
 
 
 async def whole(work: Coroutine[Any, Any, T]) -> T:

@@ -1,6 +1,5 @@
 """The operations port: `/healthz`, `/readyz` and `/metrics`, for ingress and workers alike."""
 
-import asyncio
 import errno
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,6 +12,7 @@ from pydantic import SecretStr
 from config.errors import RouterError
 from router import logs
 from router.descriptors import OPERATIONS
+from router.ending import in_time
 from router.fast_counter import FastCounter
 from router.forking import withhold_port
 from router.http_connection import Limits
@@ -178,7 +178,7 @@ class OpsServer:
         if self._not_ready is not None:
             return {"process": self._not_ready}
         try:
-            return await asyncio.wait_for(self._readiness(), self._timeout)
+            return await in_time(self._timeout, self._readiness())
         except TimeoutError:
             return {"readiness": f"no answer within {self._timeout:g} s"}
         except Exception as error:  # noqa: BLE001  a check that breaks is a check that fails

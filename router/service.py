@@ -12,7 +12,7 @@ from config.settings import IngressSettings, Settings
 from router.access import open_store
 from router.catalogue import Catalogue
 from router.descriptors import for_webhooks
-from router.ending import end
+from router.ending import end, in_time
 from router.http_listener import Listener
 from router.http_server import Server
 from router.ingress import Ingress
@@ -176,8 +176,7 @@ async def _readiness(store: Store, spool: Spool | None) -> dict[str, bool | str]
 async def store_check(store: Store) -> dict[str, bool | str]:
     """Return the readiness check that asks whether the store answers."""
     try:
-        async with asyncio.timeout(_ANSWER):
-            await store.client.ping()
+        await in_time(_ANSWER, store.client.ping())
     except TimeoutError:
         return {"store": f"no answer within {_ANSWER:g} s"}
     except STORE_ERRORS as error:

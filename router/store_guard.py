@@ -21,7 +21,7 @@ from config.settings import Settings
 from config.urls import redact_url
 from router import logs
 from router.backoff import Backoff
-from router.ending import end
+from router.ending import end, in_time
 from router.store import STORE_ERRORS, Store, StoreUnavailable
 from router.store_checks import Check, judge_server
 from router.store_facts import ask_servers
@@ -61,8 +61,7 @@ async def refuse_unsafe(store: Store, settings: Settings) -> None:
     """
     checks: Sequence[Check] = ()
     with suppress(*STORE_ERRORS):
-        async with asyncio.timeout(_PATIENCE):
-            checks = await _judge(store, settings)
+        checks = await in_time(_PATIENCE, _judge(store, settings))
     if refused := [check for check in checks if check.refused]:
         raise _refusal(settings, refused)
 

@@ -7,7 +7,7 @@ from config.errors import told
 from config.settings import WorkerSettings
 from router.backoff import Backoff
 from router.catalogue import Catalogue
-from router.ending import CutShort, end, ended_in
+from router.ending import CutShort, end, ended_in, in_time
 from router.store import STORE_ERRORS, Store, StoreUnavailable
 from workers.context import Context
 from workers.executor import Executor
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Consumer"]
 
+_LEAVING = 5.0  # seconds, at the most
 _SOON = 0.02
 """Seconds until it is seen whether all reads have ended."""
 
@@ -146,13 +147,15 @@ class Consumer:
         """Settle what is left and take this consumer out of the groups; the lease does it if the store is away."""
         context = self.context
         try:
-            async with asyncio.timeout(min(5.0, context.settings.shutdown_timeout)):
-                await self._settler.drain()
-                if not context.held and await forget(context, context.consumer):
-                    await self._sign_off()
+            await in_time(min(_LEAVING, context.settings.shutdown_timeout), self._settle_and_sign_off())
         except STORE_ERRORS as error:
             context.log.warning("leave_failed", error=told(error))
         context.log.info("subscription_stopped", unsettled=len(context.held))
+
+    async def _settle_and_sign_off(self) -> None:
+        await self._settler.drain()
+        if not self.context.held and await forget(self.context, self.context.consumer):
+            await self._sign_off()
 
     async def _sign_off(self) -> None:
         """Take this consumer off the list; or, with retries to watch over, declare it dead for another to take over."""

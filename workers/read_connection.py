@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from router.connection_kinds import is_fresh
+from router.ending import in_time
 from router.store import STORE_ERRORS, Store
 
 __all__ = ["ReadConnection"]
@@ -50,8 +51,7 @@ class ReadConnection:
         async with self._unblocking:
             if self._server is not None and self._number is not None:
                 with contextlib.suppress(*STORE_ERRORS):
-                    async with asyncio.timeout(_UNBLOCK_TIMEOUT):
-                        await self._server.client_unblock(self._number)
+                    await in_time(_UNBLOCK_TIMEOUT, self._server.client_unblock(self._number))
 
     async def aclose(self) -> None:
         """Close it; a further command would open it again."""

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from config.errors import told
 from router import logs
 from router.catalogue import Catalogue
+from router.ending import in_time
 from router.pages import checked
 from router.spoilt import forgiven
 from router.store import Store
@@ -88,8 +89,7 @@ class StoreMetrics(Collector):
 
     async def _look(self) -> _Found | None:
         try:
-            async with asyncio.timeout(_PATIENCE):
-                found = await self._ask()
+            found = await in_time(_PATIENCE, self._ask())
         except Exception as error:  # noqa: BLE001 - whatever the store holds, the process has metrics of its own to tell
             if not self._failing:
                 _log.warning("store_figures_missing", error=told(error))

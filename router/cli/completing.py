@@ -3,7 +3,6 @@
 Nobody who presses Tab wants to wait or to read an error: what is not known in no time is not completed.
 """
 
-import asyncio
 import contextlib
 import io
 from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -77,13 +76,13 @@ def _of_store(ask: Callable[[Any, Catalogue], Coroutine[Any, Any, list[T]]]) -> 
 async def _asked(
     settings: Settings, catalogue: Catalogue, ask: Callable[[Any, Catalogue], Coroutine[Any, Any, list[T]]]
 ) -> list[T]:
-    from router.keys import Keys  # noqa: PLC0415 - as above
+    from router.ending import in_time  # noqa: PLC0415 - as above
+    from router.keys import Keys  # noqa: PLC0415
     from router.store import connect  # noqa: PLC0415
 
     store = connect(_url(settings), Keys(settings.redis.prefix), connect_timeout=_PATIENCE, timeout=_PATIENCE)
     try:
-        async with asyncio.timeout(_PATIENCE):
-            return await ask(store, catalogue)
+        return await in_time(_PATIENCE, ask(store, catalogue))
     finally:
         await store.aclose()
 

@@ -18,6 +18,7 @@ from router.catalogue import UNLISTED, Catalogue
 from router.cli.demo_system import SECRET, DemoSystem
 from router.cli.demo_tally import Tally
 from router.cli.output import print_line
+from router.ending import in_time
 from router.samples import body, sample
 from router.signature import sign
 
@@ -98,12 +99,14 @@ class _Demo:
         least = 2 * self.tally.accepted + (1 if replayed else 0)
         return handled >= least and handled + await self.system.dead() == self.tally.deliveries
 
+    async def _true(self, condition: Callable[[], Any]) -> None:
+        while not await condition():
+            self.system.check()
+            await asyncio.sleep(0.05)
+
     async def _until(self, what: str, condition: Callable[[], Any]) -> None:
         try:
-            async with asyncio.timeout(_PATIENCE):
-                while not await condition():
-                    self.system.check()
-                    await asyncio.sleep(0.05)
+            await in_time(_PATIENCE, self._true(condition))
         except TimeoutError:
             raise RouterError(f"the demo waited {_PATIENCE:g} seconds in vain until {what}") from None
 

@@ -1,6 +1,5 @@
 """`events tail`: events as they come."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated
@@ -18,6 +17,7 @@ from router.cli.output import clean, json_line, print_line, stamp
 from router.cli.rows import event_json
 from router.cli.runtime import Session, opened, say_away
 from router.criteria import within
+from router.ending import in_time
 from router.event import Event
 from router.following import Following
 from router.globs import short
@@ -65,8 +65,8 @@ async def _tail(streams: Sequence[str], wanted: EventFilter, lines: int | None, 
             await _follow(session, browser, after, wanted, as_json=as_json)
             return
         try:
-            async with asyncio.timeout((wanted.until - datetime.now(UTC)).total_seconds()):
-                await _follow(session, browser, after, wanted, as_json=as_json)
+            left = (wanted.until - datetime.now(UTC)).total_seconds()
+            await in_time(left, _follow(session, browser, after, wanted, as_json=as_json))
         except TimeoutError:
             return
 

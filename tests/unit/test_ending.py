@@ -1,10 +1,13 @@
 """Ending tasks for certain, and work that is not ended half-way: `router/ending.py`."""
 
 import asyncio
+import re
+from pathlib import Path
 
 import pytest
 
-from router.ending import end, whole
+from router.ending import end, in_time, whole
+from router.store import Store
 
 
 async def test_a_task_that_loses_its_cancellation_is_cancelled_again() -> None:
@@ -68,3 +71,96 @@ async def test_what_work_comes_to_is_told() -> None:
     assert await whole(returns()) == 7
     with pytest.raises(ValueError, match="of the work"):
         await whole(fails())
+
+
+async def test_work_that_takes_too_long_is_ended_though_it_loses_cancellations() -> None:
+    """Its caller learns that the time was up, and by then nothing of it runs any more."""
+    ended = asyncio.Event()
+
+    async def loses() -> None:
+        try:
+            for _ in range(3):
+                try:
+                    await asyncio.sleep(30)
+                except asyncio.CancelledError:
+                    continue
+            await asyncio.sleep(30)
+        finally:
+            ended.set()
+
+    async with asyncio.timeout(10):
+        with pytest.raises(TimeoutError):
+            await in_time(0.01, loses())
+    assert ended.is_set()
+
+
+async def test_work_in_time_is_what_it_comes_to() -> None:
+    """Its result or its error is that of the call, also where no time is left; with its caller it is cancelled."""
+
+    async def fails() -> None:
+        raise ValueError
+
+    async def three() -> int:
+        return 3
+
+    assert await in_time(10, three()) == 3
+    with pytest.raises(ValueError):  # noqa: PT011 - it is ours
+        await in_time(10, fails())
+    hold, ended = asyncio.Event(), asyncio.Event()
+
+    async def holds() -> None:
+        try:
+            hold.set()
+            await asyncio.sleep(30)
+        finally:
+            ended.set()
+
+    caller = asyncio.create_task(in_time(30, holds()))
+    await hold.wait()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert ended.is_set()
+
+
+async def test_no_expiry_is_lost_among_reads_of_the_store(store: Store) -> None:
+    """However the end of the time falls among commands and replies, the reading ends: not once of many it goes on."""
+    key = store.keys.events("p/t")
+    for _ in range(40):
+        await store.client.xadd(key, {"raw": "x" * 2000})
+
+    async def reads() -> None:
+        while True:
+            await store.commands([("XRANGE", key, "-", "+")])
+
+    for number in range(60):
+        async with asyncio.timeout(5):
+            with pytest.raises(TimeoutError):
+                await in_time(0.002 + number * 0.0001, reads())
+
+
+WAITS_FOR_EVENTS_ALONE = {
+    "router/ending.py": "explains why",
+    "router/server_socket.py": "asks by a socket of its own",
+    "router/supervisor.py": "waits for an event",
+    "router/store_guard.py": "waits for an event",
+    "router/drain.py": "waits for the spool's event",
+    "router/server_process.py": "waits for a process",
+    "router/cli/console/turns.py": "waits for a semaphore",
+    "workers/schedule.py": "waits for an event",
+    "workers/janitor.py": "waits for an event",
+    "workers/testing.py": "waits for a handler, whose business it is",
+}
+"""The modules that may use what cancels once only, and why: none of them waits for redis-py by it."""
+
+
+def test_who_asks_the_store_uses_what_loses_no_expiry() -> None:
+    """`asyncio.timeout` and `wait_for` stand only where no reading of the store is waited for."""
+    root = Path(__file__).parents[2]
+    paths = [path for folder in ("router", "workers") for path in (root / folder).rglob("*.py")]
+    found = {
+        str(path.relative_to(root))
+        for path in paths
+        if re.search(r"asyncio\.(timeout|timeout_at|wait_for)\b", path.read_text())
+    }
+    assert found == WAITS_FOR_EVENTS_ALONE.keys()

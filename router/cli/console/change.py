@@ -1,8 +1,8 @@
 """A change in the console: what is meant is looked at first, and exactly that is changed, counted and audited."""
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 from router import audit
 from router.cli.batches import batches
 from router.cli.console.jobs import Job
-from router.ending import whole
+from router.cli.console.paging import unhurried
+from router.ending import in_time, whole
 from router.store import Store
 
 __all__ = ["Change", "Preview", "carry_out", "previewed"]
@@ -67,16 +68,20 @@ async def previewed(change: Change[T]) -> Preview[T]:
     """
     seen: Preview[T] = Preview()
     try:
-        async with asyncio.timeout(_PATIENCE):
-            async for item in change.meant():
-                seen.number += 1
-                moment = change.moment_of(item)
-                seen.until = max(moment, seen.until or moment)
-                if len(seen.sample) < _SAMPLE:
-                    seen.sample.append(item)
+        await in_time(_PATIENCE, _look(change, seen))
     except TimeoutError:
         seen.complete = False
     return seen
+
+
+async def _look(change: Change[T], seen: Preview[T]) -> None:
+    async with aclosing(unhurried(change.meant(), _PATIENCE)) as items:
+        async for item in items:
+            seen.number += 1
+            moment = change.moment_of(item)
+            seen.until = max(moment, seen.until or moment)
+            if len(seen.sample) < _SAMPLE:
+                seen.sample.append(item)
 
 
 async def carry_out(store: Store, change: Change[Any], actor: str, job: Job) -> None:

@@ -9,6 +9,7 @@ from router.cli.console.guesses import Guesses
 from router.cli.console.jobs import Jobs
 from router.cli.console.sessions import Session, Sessions
 from router.cli.console.token import LinkReader
+from router.cli.console.turns import Turns
 from router.cli.console.watch import Watch
 from router.http_request import Request
 from router.store import Store
@@ -34,6 +35,7 @@ class Console:
     sessions: Sessions = field(default_factory=Sessions)
     guesses: Guesses = field(default_factory=Guesses)
     faults: Guesses = field(default_factory=Guesses)
+    turns: Turns = field(default_factory=Turns)
     jobs: Jobs = field(default_factory=Jobs)
 
     @classmethod

@@ -10,10 +10,11 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
 from router.cli.console.site import Page
+from router.ending import in_time
 from router.http_response import Response
 from router.pages import moment_of, order_of
 
-__all__ = ["PAGE_SIZE", "Cursor", "Listed", "list_page", "taken"]
+__all__ = ["PAGE_SIZE", "Cursor", "Listed", "list_page", "taken", "unhurried"]
 
 T = TypeVar("T")
 
@@ -59,15 +60,30 @@ async def taken(
     """Take a page of what is listed newest first, by the ids of its entries."""
     page: Listed[T] = Listed()
     try:
-        async with asyncio.timeout(_PATIENCE), aclosing(_after(items, cursor, id_of)) as rest:
-            async for item in rest:
-                if len(page.items) == PAGE_SIZE:
-                    page.following = _following([id_of(shown) for shown in page.items], cursor)
-                    break
-                page.items.append(item)
+        await in_time(_PATIENCE, _fill(page, unhurried(items, _PATIENCE), cursor, id_of))
     except TimeoutError:
         page.given_up = True
     return page
+
+
+async def unhurried(items: AsyncIterator[T], patience: float) -> AsyncGenerator[T, None]:
+    """Yield items; raises TimeoutError after so many seconds, also where they come without the loop having a turn."""
+    clock = asyncio.get_running_loop().time
+    until = clock() + patience
+    async with aclosing(items) as kept:  # type: ignore[type-var]
+        async for item in kept:
+            yield item
+            if clock() > until:
+                raise TimeoutError
+
+
+async def _fill(page: Listed[T], items: AsyncGenerator[T, None], cursor: Cursor, id_of: Callable[[T], str]) -> None:
+    async with aclosing(_after(items, cursor, id_of)) as rest:
+        async for item in rest:
+            if len(page.items) == PAGE_SIZE:
+                page.following = _following([id_of(shown) for shown in page.items], cursor)
+                return
+            page.items.append(item)
 
 
 def list_page(
@@ -86,16 +102,17 @@ def list_page(
     return page.answer(template, status=400 if problem else 200, **common, **more, **values)
 
 
-async def _after(items: AsyncIterator[T], cursor: Cursor, id_of: Callable[[T], str]) -> AsyncGenerator[T, None]:
+async def _after(items: AsyncGenerator[T, None], cursor: Cursor, id_of: Callable[[T], str]) -> AsyncGenerator[T, None]:
     first, left = order_of(cursor.entry_id) if cursor.entry_id else None, cursor.skip
-    async for item in items:
-        place = order_of(id_of(item))
-        if first is not None and place > first:
-            continue
-        if place == first and left:
-            left -= 1
-            continue
-        yield item
+    async with aclosing(items):
+        async for item in items:
+            place = order_of(id_of(item))
+            if first is not None and place > first:
+                continue
+            if place == first and left:
+                left -= 1
+                continue
+            yield item
 
 
 def _following(ids: list[str], cursor: Cursor) -> dict[str, str]:

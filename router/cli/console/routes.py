@@ -17,7 +17,7 @@ from router.cli.console.pages import (
     subscriptions,
 )
 from router.cli.console.rendering import asset
-from router.cli.console.site import Page, guarded, open_to_all
+from router.cli.console.site import Page, PageAnswering, guarded, open_to_all
 from router.http_response import Response
 from router.http_site import Route, Site
 
@@ -51,6 +51,16 @@ _POST = {
     "/subscriptions/resume": subscriptions.resume,
     "/sign-out": login.sign_out,
 }
+_SEARCHES = (
+    dead_letters.list_,
+    dead_letter_changes.preview,
+    quarantine.list_,
+    quarantine_changes.preview,
+    events.list_,
+    events.show,
+    audit.list_,
+)
+"""What may go through much of the store."""
 _LOOKS = (dead_letter_changes.preview, quarantine_changes.preview)
 """What is posted and yet only looked at."""
 
@@ -58,15 +68,27 @@ _LOOKS = (dead_letter_changes.preview, quarantine_changes.preview)
 def mount(console: Console, site: Site) -> None:
     """Add the console's pages to an operations port."""
     for path, answering in _GET.items():
-        site.add("GET", path, guarded(console, answering), reads=True)
+        site.add("GET", path, guarded(console, _paced(answering)), reads=True)
     for path, answering in _POST.items():
-        site.add("POST", path, guarded(console, answering), reads=answering in _LOOKS)
+        site.add("POST", path, guarded(console, _paced(answering)), reads=answering in _LOOKS)
     site.add("GET", "/login", open_to_all(console, login.form), reads=True)
     site.add("POST", "/login", open_to_all(console, login.sign_in))
     site.add("POST", "/theme", open_to_all(console, login.choose_theme))
     for name in _ASSETS:
         site.add("GET", f"/static/{name}", open_to_all(console, partial(_static, name)))
     site.otherwise = Route(guarded(console, _unknown))
+
+
+def _paced(answering: PageAnswering) -> PageAnswering:
+    """Have searches wait for their turn."""
+    if answering not in _SEARCHES:
+        return answering
+
+    async def in_turn(page: Page) -> Response:
+        async with page.console.turns.one():
+            return await answering(page)
+
+    return in_turn
 
 
 async def _static(name: str, page: Page) -> Response:

@@ -11,12 +11,13 @@ from router import logs
 from router.cli.console.console import Console
 from router.cli.console.rendering import rendered
 from router.cli.console.sessions import Session
+from router.cli.console.turns import Crowded
 from router.http_request import BadRequest, Request
 from router.http_response import Response
 from router.http_site import Answering
 from router.store import STORE_ERRORS, StoreUnavailable
 
-__all__ = ["Page", "go", "guarded", "open_to_all", "too_fast"]
+__all__ = ["Page", "PageAnswering", "go", "guarded", "open_to_all", "too_fast"]
 
 _log = logs.get(__name__)
 
@@ -80,8 +81,12 @@ class Page:
         return self.answer("problem.html", status=status, title=title, text=text)
 
 
-class _Answering(Protocol):
-    async def __call__(self, page: Page) -> Response: ...
+class PageAnswering(Protocol):
+    """What answers a request with a page."""
+
+    async def __call__(self, page: Page) -> Response:
+        """Return the page."""
+        ...
 
 
 def go(path: str, **query: str) -> Response:
@@ -90,17 +95,17 @@ def go(path: str, **query: str) -> Response:
     return Response(303, b"", _HTML, {"Location": f"{where}?{urlencode(query)}" if query else where})
 
 
-def guarded(console: Console, answering: _Answering) -> Answering:
+def guarded(console: Console, answering: PageAnswering) -> Answering:
     """Return a handler that answers only whoever is signed in, and takes a form only from one of our pages."""
     return partial(_answer, console, answering, False)
 
 
-def open_to_all(console: Console, answering: _Answering) -> Answering:
+def open_to_all(console: Console, answering: PageAnswering) -> Answering:
     """Return a handler that answers everybody; a form must still come from one of our pages."""
     return partial(_answer, console, answering, True)
 
 
-async def _answer(console: Console, answering: _Answering, is_open: bool, request: Request) -> Response:  # noqa: FBT001
+async def _answer(console: Console, answering: PageAnswering, is_open: bool, request: Request) -> Response:  # noqa: FBT001
     session = console.session_of(request)
     page = Page(console, request, session)
     response = await _safely(page, session, answering, is_open=is_open)
@@ -143,10 +148,12 @@ def _sign_in_first(request: Request) -> Response:
     return go("/login", then=request.target) if request.method == "GET" else go("/login")
 
 
-async def _safely(page: Page, session: Session | None, answering: _Answering, *, is_open: bool) -> Response:
+async def _safely(page: Page, session: Session | None, answering: PageAnswering, *, is_open: bool) -> Response:
     """Return an answer, whatever happens: nothing else in the console answers for what a request makes fail."""
     try:
         return _refused(page, session, is_open=is_open) or await answering(page)
+    except Crowded as error:
+        return too_fast(page.problem("Busy", str(error), status=503), error.retry_after)
     except BadRequest as error:
         return page.problem("Not readable", f"{str(error).capitalize()}.", status=400)
     except (StoreUnavailable, *STORE_ERRORS) as error:

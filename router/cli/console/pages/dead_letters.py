@@ -10,6 +10,7 @@ from router.cli.console.paging import Cursor, Listed, list_page, taken
 from router.cli.console.site import Page
 from router.cli.listing import first
 from router.cli.reveal import revealed
+from router.ending import in_time
 from router.globs import short
 from router.http_response import Response
 from router.redact import redacted
@@ -23,6 +24,7 @@ _GROUPED = 2000
 """How many of the newest are grouped by what went wrong: all would take too long for a page."""
 
 _GROUPS = 12
+_PATIENCE = 5.0  # seconds for them
 
 
 async def list_(page: Page) -> Response:
@@ -32,7 +34,7 @@ async def list_(page: Page) -> Response:
     letters = DeadLetters(page.console.store, catalogue)
     cursor = Cursor.of(query)
     listed = await taken(letters.newest(selector_of(selection)), cursor, lambda letter: letter.entry_id)
-    groups = await _groups(letters, selection) if cursor == Cursor() and not selection.problem else None
+    groups = await _groups(letters, selection) if cursor == Cursor() and listed.items and not listed.given_up else []
     if selection.problem:
         listed = Listed()
     return list_page(
@@ -42,8 +44,8 @@ async def list_(page: Page) -> Response:
         cursor,
         listed,
         selection.problem,
-        groups=groups or [],
-        grouped=sum(group.count for group in groups or ()),
+        groups=groups,
+        grouped=sum(group.count for group in groups),
         most_grouped=_GROUPED,
         most_groups=_GROUPS,
         group_url=_group_url,
@@ -98,7 +100,11 @@ def pick_of(letter: DeadLetterEntry) -> str:
 
 
 async def _groups(letters: DeadLetters, selection: Selection) -> list[ErrorGroup]:
-    return (await grouped(first(letters.newest(selection.selector), _GROUPED)))[:_GROUPS]
+    """Return the commonest errors; none where the store takes too long: the page is there for its list."""
+    try:
+        return (await in_time(_PATIENCE, grouped(first(letters.newest(selection.selector), _GROUPED))))[:_GROUPS]
+    except TimeoutError:
+        return []
 
 
 def _group_url(typed: Mapping[str, str], group: ErrorGroup) -> str:

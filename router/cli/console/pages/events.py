@@ -3,12 +3,14 @@
 from functools import partial
 from urllib.parse import urlencode
 
+from config.errors import RouterError
 from router.browse import Browser, EventFilter, StoredEvent
 from router.catalogue import UnknownStream
 from router.cli.console.forms import moment_in, streams_in, typed_in
 from router.cli.console.paging import Cursor, Listed, list_page, taken
 from router.cli.console.site import Page, go
 from router.cli.reveal import revealed
+from router.ending import in_time
 from router.globs import short
 from router.http_response import Response
 from router.redact import redacted
@@ -18,6 +20,8 @@ __all__ = ["FIELDS", "list_", "reveal", "show"]
 
 FIELDS = ("event", "resource", "company", "since", "until")
 """The names of the fields of the form."""
+
+_PATIENCE = 5.0  # seconds for the search of an event
 
 _HIDDEN = ("id", "publisher", "type", "extra", "raw", "received_at")
 """What is shown in a place of its own, or only with the body."""
@@ -61,7 +65,12 @@ async def reveal(page: Page) -> Response:
 
 async def _find(page: Page) -> StoredEvent | None:
     id_ = page.request.query.get("id", "")
-    found = await Browser(page.console.store, page.console.catalogue).find(id_) if id_ else None
+    if not id_:
+        return None
+    try:
+        found = await in_time(_PATIENCE, Browser(page.console.store, page.console.catalogue).find(id_))
+    except TimeoutError:
+        raise RouterError("the search for this event took too long and was ended") from None
     return found if found and found.event else None
 
 
