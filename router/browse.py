@@ -11,13 +11,13 @@ from router.event import Event
 from router.globs import is_resource
 from router.merging import newest_first, oldest_first
 from router.normalise import UnreadableEvent, normalise
-from router.pages import PAGE, Span, checked, order_of
+from router.pages import Span, checked, order_of
 from router.spoilt import forgiven
 from router.store import Store
 
 __all__ = ["SEARCHED", "Browser", "EventFilter", "Marker", "StoredEvent", "read_marker", "received_at"]
 
-SEARCHED = 40 * PAGE
+SEARCHED = 20_000
 """How many of the newest events are searched for an id whose deduplication marker is gone."""
 
 _MOST_DIGITS = 15

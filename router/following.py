@@ -14,13 +14,13 @@ from redis.asyncio import Redis
 
 from router.backoff import Backoff
 from router.ending import end
-from router.pages import PAGE, Entry
+from router.pages import BUDGET, Entry, Pager
 from router.spoilt import forgiven, is_spoilt
 from router.store import STORE_ERRORS, Store
 
 __all__ = ["Following"]
 
-_AHEAD = 1000  # entries that nobody has taken yet
+_AHEAD = 16  # entries that nobody has taken yet, each of which may be large
 
 
 class Following:
@@ -72,6 +72,7 @@ class Following:
 
     async def _read(self, place: str) -> None:
         backoff, cursors = Backoff(self._random), self._places[place]
+        pager = Pager(BUDGET)
         client: Redis | None = None
         spoilt = False
         try:
@@ -79,7 +80,7 @@ class Following:
                 try:
                     client = client or await self._store.reader(next(iter(cursors)), self._block)
                     readable = await self._readable(cursors) if spoilt else cursors
-                    found = await self._new(client, readable)
+                    found = await self._new(client, readable, pager)
                     spoilt = len(readable) < len(cursors)
                 except STORE_ERRORS as error:
                     if is_spoilt(error) and not spoilt:
@@ -98,11 +99,14 @@ class Following:
         finally:
             await _closed(client)
 
-    async def _new(self, client: Redis, cursors: Mapping[str, str]) -> list[tuple[str, Entry]]:
+    async def _new(self, client: Redis, cursors: Mapping[str, str], pager: Pager) -> list[tuple[str, Entry]]:
         if not cursors:
             await asyncio.sleep(self._block)
             return []
-        return _entries(await client.execute_command(*self._command(cursors)))  # type: ignore[no-untyped-call]
+        command = self._command(cursors, pager.count)
+        found = _entries(await client.execute_command(*command))  # type: ignore[no-untyped-call]
+        pager.took([entry for _, entry in found], len({key for key, _ in found}))
+        return found
 
     async def _readable(self, cursors: Mapping[str, str]) -> Mapping[str, str]:
         """Return those that can be read."""
@@ -110,8 +114,8 @@ class Following:
         lengths = forgiven(await self._store.commands([("XLEN", key) for key in keys]), keys, None)
         return {key: cursors[key] for key, length in zip(keys, lengths, strict=True) if length is not None}
 
-    def _command(self, cursors: Mapping[str, str]) -> tuple[Any, ...]:
-        return ("XREAD", "COUNT", PAGE, "BLOCK", int(self._block * 1000), "STREAMS", *cursors, *cursors.values())
+    def _command(self, cursors: Mapping[str, str], count: int) -> tuple[Any, ...]:
+        return ("XREAD", "COUNT", count, "BLOCK", int(self._block * 1000), "STREAMS", *cursors, *cursors.values())
 
     def _say(self, place: str, error: BaseException | None) -> None:
         """Tell the first of the places that fails, and when none fails any more."""

@@ -9,10 +9,15 @@ from config.errors import told
 from router.spoilt import forgiven
 from router.store import Store, StoreUnavailable
 
-__all__ = ["PAGE", "Entry", "Span", "checked", "forward", "moment_of", "order_of"]
+__all__ = ["PAGE", "Entry", "Pager", "Span", "checked", "forward", "moment_of", "order_of"]
 
-PAGE = 500
+PAGE = 128
 """Most entries of one stream to take in one read."""
+
+BUDGET = 8 * 1024 * 1024
+"""Bytes that what is read ahead may take, whatever the size of an entry."""
+
+_GROWTH = 4  # times as many as before, at the most: the first small ones may be followed by large ones
 
 _LAST_MS = 253_402_300_799_000  # the last second a datetime can hold; an id made by hand may be beyond it
 
@@ -56,14 +61,40 @@ def checked(replies: Sequence[Any]) -> list[Any]:
     return list(replies)
 
 
-async def forward(store: Store, key: str, span: Span, page: int = PAGE) -> AsyncIterator[Entry]:
-    """Yield the entries of one stream, oldest first."""
-    first = span.first
+class Pager:
+    """How many entries to read next, `count`: few at first, then as many as fit into `share` bytes by the last ones."""
+
+    __slots__ = ("_most", "_share", "count")
+
+    def __init__(self, share: int = BUDGET, most: int = PAGE) -> None:
+        self._share, self._most = share, most
+        self.count = 1
+
+    def took(self, entries: Sequence[Entry], streams: int = 1) -> None:
+        """Learn from what was read, of so many streams at once."""
+        if entries:
+            average = sum(map(_size, entries)) // len(entries)
+            fitting = self._share // (average * streams)
+            self.count = max(1, min(self._most, self.count * _GROWTH, fitting))
+
+
+def _size(entry: Entry) -> int:
+    """Return about how many bytes an entry takes in memory."""
+    return 200 + sum(len(name) + len(value) + 100 for name, value in entry[1].items())
+
+
+async def forward(store: Store, key: str, span: Span, most: int = PAGE) -> AsyncIterator[Entry]:
+    """Yield the entries of one stream, oldest first, read `most` at once or fewer."""
+    first, pager = span.first, Pager(most=most)
     while True:
-        replies = await store.commands([("XRANGE", key, first, span.last, "COUNT", page)])
+        count = pager.count
+        replies = await store.commands([("XRANGE", key, first, span.last, "COUNT", count)])
         entries: list[Entry] = checked(forgiven(replies, [key], []))[0]
-        for entry in entries:
-            yield entry
-        if len(entries) < page:
+        pager.took(entries)
+        begin, last = len(entries) == count, entries[-1][0] if entries else b""
+        entries.reverse()
+        while entries:
+            yield entries.pop()  # and keep none that was used
+        if not begin:
             return
-        first = f"({entries[-1][0].decode()}"
+        first = f"({last.decode()}"

@@ -45,8 +45,8 @@ async def print_list(
     if as_json:
         return await print_json_array(json_of(item) async for item in first(items, limit))
     shown = limit or _IN_TABLE
-    found = [item async for item in first(items, shown + 1)]
-    print_table(columns, map(row_of, found[:shown]))
+    found = [row_of(item) async for item in first(items, shown + 1)]  # not the items, each of which may be large
+    print_table(columns, found[:shown])
     if len(found) > shown:
         complain(f"there are more than {f'these {shown}' if shown > 1 else 'this one'}; see --limit")
     return len(found)

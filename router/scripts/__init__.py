@@ -79,6 +79,7 @@ _REMOVE = Script("remove")
 _ALIVE = Script("alive")
 _PAUSE = Script("pause")
 _HAND_OVER = Script("hand_over", "bounded")
+_BEGINNING = Script("beginning")
 _EXTENT = Script("extent")
 _RESTORE = Script("restore")
 
@@ -167,6 +168,11 @@ def replay(dead: str, inbox: str, ids: Sequence[Field], line: str) -> Call:
 def extent(stream: str, first: str, last: str) -> Call:
     """Look where a span of a stream ends now. Reply: the id of its last entry, empty if it has none; XLEN."""
     return Call(_EXTENT, (stream,), (first, last))
+
+
+def beginning(stream: str, start: str, end: str, *, newest: bool) -> Call:
+    """Return with which entry reading from `start` to `end` begins: its id, or nothing; backwards from the newest."""
+    return Call(_BEGINNING, (stream,), ("XREVRANGE" if newest else "XRANGE", start, end))
 
 
 def restore(dead: str, restored: str, letters: Sequence[Sequence[Field]], ttl: int, *, again: bool, dry: bool) -> Call:

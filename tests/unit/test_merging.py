@@ -24,11 +24,10 @@ async def _ids(store: Store, spans: dict[str, Span]) -> list[tuple[str, str]]:
     return [(key[-9], entry_id.decode()) async for key, (entry_id, _) in oldest_first(store, spans)]
 
 
-@pytest.mark.parametrize("page", [2, 500])
-async def test_oldest_first(store: Store, monkeypatch: pytest.MonkeyPatch, page: int) -> None:
+@pytest.mark.parametrize("budget", [1, 2000, 1 << 20])
+async def test_oldest_first(store: Store, monkeypatch: pytest.MonkeyPatch, budget: int) -> None:
     """The entries of all streams come in the order of their ids, however many pages that takes."""
-    monkeypatch.setattr(merging, "PAGE", page)
-    monkeypatch.setattr(merging, "_LEAST", 2)
+    monkeypatch.setattr(merging, "BUDGET", budget)
     first, second, third = keys_of(store)
     for number in range(1, 10):
         key = first if number % 3 else second

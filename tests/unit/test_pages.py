@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from router.pages import Span, checked, forward, moment_of, order_of
+from router.pages import Pager, Span, checked, forward, moment_of, order_of
 from router.store import Store, StoreUnavailable
 
 
@@ -49,3 +49,19 @@ def test_checked() -> None:
     assert checked([1, None]) == [1, None]
     with pytest.raises(StoreUnavailable, match="ValueError: no"):
         checked([1, ValueError("no")])
+
+
+def test_pages_are_as_large_as_what_was_read_lets_them_be() -> None:
+    """They begin with one entry, grow by steps, fit into their share, and shrink again to one for entries beyond it."""
+    pager, small, large = (
+        Pager(share=100_000, most=50),
+        (b"1-0", {b"raw": b"x" * 100}),
+        (b"1-0", {b"raw": b"x" * 60_000}),
+    )
+    counts = [pager.count]
+    for entries in ([small], [small] * 4, [small] * 16, [], [large] * 50, [large], [small]):
+        pager.took(entries)
+        counts.append(pager.count)
+    assert counts == [1, 4, 16, 50, 50, 1, 1, 4]
+    pager.took([small] * 4, streams=200)
+    assert pager.count == 1
