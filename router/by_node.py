@@ -19,6 +19,7 @@ _ERRORS = (RedisError, RedisClusterException, OSError, asyncio.TimeoutError)
 _GONE = (RedisConnectionError, RedisTimeoutError, OSError)
 _REDIRECTED = (MovedError, AskError, TryAgainError)
 _KEYLESS = frozenset({"ACL", "CLIENT", "COMMAND", "CONFIG", "INFO", "PING", "SCRIPT", "TIME"})
+_READS = frozenset({"XREAD", "XREADGROUP"})
 _KEY_AT = {"EVAL": 3, "EVALSHA": 3, "XINFO": 2, "XGROUP": 2}
 
 Command = tuple[Any, ...]
@@ -75,9 +76,14 @@ def _node_of(client: RedisCluster, command: Command) -> Any:
     if command[0] in _KEYLESS:
         return None
     try:
-        return client.get_node_from_key(command[_KEY_AT.get(command[0], 1)])
+        return client.get_node_from_key(command[_key_at(command)])
     except RedisClusterException:
         return None
+
+
+def _key_at(command: Command) -> int:
+    """Return the place of the first key."""
+    return command.index("STREAMS") + 1 if command[0] in _READS else _KEY_AT.get(command[0], 1)
 
 
 async def _fill(

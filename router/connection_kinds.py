@@ -13,6 +13,7 @@ which nobody who uses a store expects of it.
 """
 
 import asyncio
+import re
 import select
 from collections.abc import Iterable
 from typing import Any
@@ -27,9 +28,19 @@ from redis.exceptions import DataError, RedisError, ResponseError
 from router.forking import OpenConnection
 from router.tls import context_of
 
-__all__ = ["ConnectionLost", "Encrypted", "EncryptedToMaster", "Local", "Plain", "PlainToMaster", "is_fresh"]
+__all__ = [
+    "ConnectionLost",
+    "Encrypted",
+    "EncryptedToMaster",
+    "HandshakeRefused",
+    "Local",
+    "Plain",
+    "PlainToMaster",
+    "is_fresh",
+]
 
 _CLOSED = (AttributeError, RuntimeError)
+_QUOTED = ", with args beginning with:"  # and then a password, or somebody's data
 _IDLE = 1.0  # seconds without an answer, after which a connection is asked for a sign of life before it is used
 _ANSWER = 1.0  # seconds at the most to wait for that sign, and at the most this part of the time-out of a command:
 _PART = 0.25
@@ -37,6 +48,14 @@ _PART = 0.25
 
 class ConnectionLost(RedisConnectionError):
     """A connection broke in use: what was sent on it may have been done, or not."""
+
+
+class HandshakeRefused(RedisConnectionError):
+    """The server refused with what a connection begins: `command` is HELLO or SELECT."""
+
+    def __init__(self, error: ResponseError) -> None:
+        super().__init__(*error.args)
+        self.command = "SELECT" if re.search("select|DB index", str(error), re.IGNORECASE) else "HELLO"
 
 
 class _Packing(AbstractConnection):
@@ -63,6 +82,17 @@ class _Failing(AbstractConnection):
             return await super().read_response(*args, **options)
         except (*_CLOSED, RedisConnectionError) as error:
             raise _lost(error) from error
+        except ResponseError as error:
+            if _QUOTED not in str(error):
+                raise
+            raise type(error)(str(error).partition(_QUOTED)[0]) from None
+
+    async def on_connect_check_health(self, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - as redis-py
+        try:
+            await super().on_connect_check_health(check_health)
+        except ResponseError as error:
+            await self.disconnect(nowait=True)
+            raise HandshakeRefused(error) from error
 
 
 def _lost(error: Exception) -> Exception:

@@ -6,6 +6,7 @@ from typing import Any
 from redis.asyncio import Redis, Sentinel
 from redis.asyncio.sentinel import MasterNotFoundError
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 __all__ = ["Sentinels"]
@@ -24,7 +25,7 @@ class Sentinels(Sentinel):
         for sentinel in tuple(self.sentinels):
             try:
                 masters: Any = await sentinel.sentinel_masters()
-            except (RedisConnectionError, RedisTimeoutError) as error:
+            except (RedisConnectionError, RedisTimeoutError, ResponseError) as error:
                 reasons.append(f"{_address(sentinel)}: {error}")
                 continue
             state = masters.get(service_name)

@@ -58,7 +58,7 @@ async def serve_ingress(
         async with (
             open_tracing(settings.tracing, "ingress") as tracing,
             open_store(settings, timeout=settings.ingress.store_timeout) as store,
-            guarded(store, settings, stop) as guard,
+            guarded(store, settings, stop, "ingress") as guard,
             Intake.open(settings, store, guard) as intake,
         ):
             await _serve(settings, catalogue, store, guard, intake, listener, stop, tracing, reload or asyncio.Event())

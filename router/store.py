@@ -105,6 +105,9 @@ class Store:
 
     async def aclose(self) -> None:
         """Close the client's connections."""
+        if isinstance(self.client, RedisCluster):
+            # An error marks the client as one that has to be initialised again, and then it would close nothing.
+            self.client._initialize = False  # noqa: SLF001
         await self.client.aclose()
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from config.durability import Durability
 from config.settings import Settings
 from router.access import EMBEDDED
+from router.deployment import mode_of, wrong_mode
 
 __all__ = ["Check", "Server", "State", "judge_server"]
 
@@ -63,6 +64,8 @@ def _judge(server: Server, settings: Settings) -> Iterator[Check]:
         detail = f"unknown, since it does not tell ({server.denied})"
         yield Check("server settings", "warning", detail, "allow the user of redis.url the command INFO")
         return
+    if (fault := wrong_mode(mode_of(info), settings.redis.url)) is not None:
+        yield Check("deployment", "failed", fault.found, fault.advice, refused=True)
     yield _version(info)
     yield _role(info)
     yield _eviction(info, allowed=settings.redis.allow_eviction)

@@ -21,10 +21,12 @@ from config.settings import Settings
 from config.urls import redact_url
 from router import logs
 from router.backoff import Backoff
+from router.deployment import fault_of
 from router.ending import end, in_time
 from router.store import STORE_ERRORS, Store, StoreUnavailable
 from router.store_checks import Check, judge_server
 from router.store_facts import ask_servers
+from router.store_rights import Role, judge_rights, try_rights
 
 __all__ = ["StoreGuard", "guarded", "refuse_unsafe"]
 
@@ -37,14 +39,14 @@ _log = logs.get("store")
 
 @asynccontextmanager
 async def guarded(
-    store: Store, settings: Settings, stop: asyncio.Event, *, interval: float = _INTERVAL
+    store: Store, settings: Settings, stop: asyncio.Event, *roles: Role, interval: float = _INTERVAL
 ) -> AsyncIterator["StoreGuard"]:
-    """Judge the store now, and while the body runs; `interval` in seconds.
+    """Judge the store now, and while the body runs, by what the roles need of it; `interval` in seconds.
 
     Raises ConfigError for a store that is refused: at once, or else after `stop` was set because of it and the body has
     ended.
     """
-    guard = StoreGuard(store, settings, stop)
+    guard = StoreGuard(store, settings, stop, *roles)
     watching = asyncio.create_task(guard.watch(interval))
     try:
         await guard.wait_for_first_look(_PATIENCE)
@@ -54,14 +56,14 @@ async def guarded(
     guard.raise_refusal()
 
 
-async def refuse_unsafe(store: Store, settings: Settings) -> None:
+async def refuse_unsafe(store: Store, settings: Settings, *roles: Role) -> None:
     """Raise ConfigError for a store that is refused; one that does not answer in a moment is left to be judged later.
 
     For who starts processes on it: one says so, instead of each of them.
     """
     checks: Sequence[Check] = ()
     with suppress(*STORE_ERRORS):
-        checks = await in_time(_PATIENCE, _judge(store, settings))
+        checks = await in_time(_PATIENCE, _judge(store, settings, roles))
     if refused := [check for check in checks if check.refused]:
         raise _refusal(settings, refused)
 
@@ -69,9 +71,10 @@ async def refuse_unsafe(store: Store, settings: Settings) -> None:
 class StoreGuard(Collector):
     """Judges the store again and again; a collector of metrics as well. Sets `stop` when it refuses the store."""
 
-    def __init__(self, store: Store, settings: Settings, stop: asyncio.Event) -> None:
+    def __init__(self, store: Store, settings: Settings, stop: asyncio.Event, *roles: Role) -> None:
         self._store = store
         self._settings = settings
+        self._roles = roles
         self._stop = stop
         self._looked, self._settled = asyncio.Event(), asyncio.Event()
         self._checks: Mapping[str, Check] = {}
@@ -131,7 +134,7 @@ class StoreGuard(Collector):
     async def _look(self) -> bool:
         """Judge the store; return whether it answered."""
         try:
-            self._take(await _judge(self._store, self._settings))
+            self._take(await _judge(self._store, self._settings, self._roles))
         except STORE_ERRORS as error:
             if self._store.cluster:  # one server of it that is away must not keep the others from their events
                 self._settled.set()
@@ -171,10 +174,19 @@ class StoreGuard(Collector):
         return {name: check for name, check in self._checks.items() if check.state != "ok"}
 
 
-async def _judge(store: Store, settings: Settings) -> list[Check]:
+async def _judge(store: Store, settings: Settings, roles: Sequence[Role]) -> list[Check]:
     """Judge every server of the store; raises what redis-py raises when one does not answer."""
-    servers = await ask_servers(store, fsync=settings.ingress.durability.level == "fsynced")
-    return [check for server in servers for check in judge_server(server, settings)]
+    try:
+        servers = await ask_servers(store, fsync=settings.ingress.durability.level == "fsynced")
+        trials = await try_rights(store, roles)
+    except STORE_ERRORS as error:
+        if (fault := fault_of(error, settings.redis.url)) is None:
+            raise
+        return [Check("deployment", "failed", fault.found, fault.advice, refused=True)]
+    checks = [check for server in servers for check in judge_server(server, settings)]
+    if any(check.name.startswith("deployment") for check in checks):
+        return checks  # whatever else is refused comes of that
+    return [*checks, *judge_rights(trials, settings.redis.url)]
 
 
 def _refusal(settings: Settings, refused: Sequence[Check]) -> ConfigError:

@@ -18,6 +18,7 @@ from router.secrets import make_secrets
 from router.service import bind
 from router.signals import PARENT_FD, install_reload, install_stop
 from router.store_guard import refuse_unsafe
+from router.store_rights import Role
 from router.supervisor import ChildSpec, Supervisor
 from router.up_reload import INGRESS, UpReload
 
@@ -47,24 +48,24 @@ async def run_up(settings: Settings, modules: Sequence[str], stop: asyncio.Event
     console = ChildSpec("console", _command("console"), _ops(settings, processes + 1))
     with _ingress_port(settings, processes) as port:
         children = [*_ingress_children(settings, processes, port), worker, console]
-        return await _supervise(settings, children, stop)
+        return await _supervise(settings, children, stop, "ingress", "worker")
 
 
 async def run_ingress_processes(settings: Settings, processes: int, stop: asyncio.Event) -> int:
     """Run several ingress processes that share the port; return the exit code."""
     Catalogue.for_settings(settings)  # what is wrong with it is said here, and not by every child
     with _ingress_port(settings, processes) as port:
-        return await _supervise(settings, _ingress_children(settings, processes, port), stop)
+        return await _supervise(settings, _ingress_children(settings, processes, port), stop, "ingress")
 
 
-async def _supervise(settings: Settings, children: Sequence[ChildSpec], stop: asyncio.Event) -> int:
+async def _supervise(settings: Settings, children: Sequence[ChildSpec], stop: asyncio.Event, *roles: Role) -> int:
     longest = max(settings.ingress.shutdown_timeout, settings.workers.shutdown_timeout)
     supervisor = Supervisor(children, stop_timeout=longest + _MARGIN)
     reload = asyncio.Event()
     async with open_store(settings) as store:
         install_stop(stop, force=supervisor.kill)
         install_reload(reload.set, stop)
-        await refuse_unsafe(store, settings)
+        await refuse_unsafe(store, settings, *roles)
         up_reload = UpReload(supervisor, Catalogue.for_settings(settings))
         reloading = asyncio.create_task(Reload(settings, up_reload).run(reload))
         try:

@@ -50,7 +50,7 @@ async def serve_workers(
     async with (
         open_tracing(settings.tracing, "worker") as tracing,
         open_store(settings) as store,
-        guarded(store, settings, stop) as guard,
+        guarded(store, settings, stop, "worker") as guard,
         Janitor(consumer, store, catalogue, settings.retention, metrics),
     ):
         registry.register(guard)

@@ -27,7 +27,9 @@ from router.cli.security_checks import (
     judge_secrets,
 )
 from router.cli.table import print_table, rest
-from router.store import STORE_ERRORS, StoreUnavailable
+from router.cli.trial import try_out
+from router.deployment import fault_of
+from router.store import STORE_ERRORS, Store, StoreUnavailable
 from router.store_checks import Check, judge_server
 from router.store_facts import Ask, ask_server, masters
 
@@ -119,9 +121,27 @@ def _examine_store(settings: Settings) -> Iterator[Check]:
 async def _ask(settings: Settings) -> list[Check]:
     """Ask each server of the store: a Cluster has several, and those that answer are judged without the others."""
     async with opened(settings) as session:
-        asked = await masters(session.store)
-        parts = await asyncio.gather(*(_judge(name, ask, settings) for name, ask in asked.items()))
-    return [check for part in parts for check in part]
+        try:
+            asked = await masters(session.store)
+            parts = await asyncio.gather(*(_judge(name, ask, settings) for name, ask in asked.items()))
+            checks = [check for part in parts for check in part]
+            if not any(check.name.startswith("deployment") for check in checks):
+                checks += await _try_out(session.store, settings.redis.url)
+        except STORE_ERRORS as error:
+            if (fault := fault_of(error, settings.redis.url)) is None:
+                raise
+            return [Check("deployment", "failed", *fault)]
+    return checks
+
+
+async def _try_out(store: Store, url: str) -> list[Check]:
+    try:
+        return await try_out(store, url)
+    except STORE_ERRORS as error:
+        if not store.cluster:
+            raise
+        advice = "start the server that has its slot, or wait until the Cluster has replaced it"
+        return [Check("script", "failed", told(error), advice)]
 
 
 async def _judge(name: str, ask: Ask, settings: Settings) -> list[Check]:

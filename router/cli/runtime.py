@@ -14,6 +14,7 @@ from router.catalogue import Catalogue
 from router.cli.advice import advice_on
 from router.cli.exits import complain
 from router.cli.stdio import discard_if_closed
+from router.deployment import fault_of
 from router.signals import expect_reload
 from router.store import STORE_ERRORS, Store, StoreUnavailable
 
@@ -65,7 +66,6 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Session]:
             yield Session(store, catalogue, settings)
         except (StoreUnavailable, *STORE_ERRORS) as error:
             text = str(error) if isinstance(error, StoreUnavailable) else told(error)
+            fault = fault_of(error, settings.redis.url) or (text.rstrip("."), advice_on(text))
             where = redact_url(settings.redis.url)
-            raise StoreUnavailable(
-                f"the store ({where}) cannot be used: {text.rstrip('.')}; {advice_on(text)}"
-            ) from error
+            raise StoreUnavailable(f"the store ({where}) cannot be used: {'; '.join(fault)}") from error

@@ -89,7 +89,7 @@ def append(stream: str, markers: Sequence[str], fields: Sequence[Field], window:
 
     Reply: for each item its entry id, or an empty string for a duplicate.
     """
-    return Call(_APPEND, (stream, *markers), (window, len(fields) // len(markers), *fields))
+    return Call(_APPEND, (stream, *markers), (window, len(fields) // max(1, len(markers)), *fields))
 
 
 def ack(stream: str, group: str, ids: Sequence[Field], *, inbox: bool) -> Call:

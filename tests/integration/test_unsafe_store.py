@@ -6,6 +6,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from support.ports import reserve
 from support.processes import System, running_system
 from support.servers import Server
 from support.waiting import eventually
@@ -54,6 +55,56 @@ async def test_an_evicting_store_is_refused(system: System, server: Server, comm
     assert "maxmemory-policy noeviction" in err
     assert err.count("event-router: ") == 1
     assert "Traceback" not in err
+
+
+ALL = ("--user", "default", "on", "nopass", "~*", "&*", "+@all")
+NODES = ("--cluster-enabled", "yes")
+WORKER, INGRESS = ["worker", "handlers.py"], ["ingress"]
+
+
+@pytest.mark.parametrize("command", [INGRESS, ["ingress", "--processes", "2"], WORKER, ["up"]])
+async def test_a_server_in_cluster_mode_is_refused_behind_another_url(
+    system: System, server: Server, command: list[str]
+) -> None:
+    """Instead of accepting what nobody would ever handle, each start says which URL to write, and `doctor` fails."""
+    server.options = [*NODES, "--cluster-port", str(reserve())]
+    server.start()
+    server.ask("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
+    await eventually(lambda: "cluster_state:ok" in server.ask("CLUSTER", "INFO"))
+    code, _, err = await asyncio.wait_for(system.run(*command), 30)
+    assert code == 2
+    assert "write redis+cluster:// in place of redis://" in err
+    assert err.count("event-router: ") == 1
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "scheme", "said"),
+    [
+        (INGRESS, [], "redis+cluster", "write redis:// in place of redis+cluster://"),
+        (WORKER, [], "redis+cluster", "write redis:// in place of redis+cluster://"),
+        (INGRESS, ["--rename-command", "HELLO", ""], "redis", "it does not know HELLO"),
+        (WORKER, ["--rename-command", "EVALSHA", ""], "redis", "may not run EVALSHA"),
+        (INGRESS, [*ALL, "-eval", "-evalsha"], "redis", "may not run EVALSHA"),
+        (WORKER, [*ALL, "-xreadgroup"], "redis", "may not run XREADGROUP"),
+        (WORKER, [*ALL, "-xgroup"], "redis", "may not run XGROUP"),
+    ],
+)
+async def test_a_store_that_cannot_be_worked_with_is_refused_in_a_line(
+    system: System, server: Server, command: list[str], options: list[str], scheme: str, said: str
+) -> None:
+    """What no waiting can mend is one clear refusal at the start, and not a line a second, or a stream."""
+    server.options = options
+    server.start()
+    url = server.url.replace("redis", scheme)
+    code, _, err = await asyncio.wait_for(system.run(*command, ROUTER_REDIS__URL=url), 30)
+    assert code == 2
+    assert said in err
+    assert len([line for line in err.splitlines() if "no_secret" not in line]) <= 3
+    assert "Traceback" not in err
+    code, out, _ = await system.run("doctor", ROUTER_REDIS__URL=url)
+    assert code == 1
+    assert said in out
 
 
 async def test_wrong_catalogue_is_said_once(system: System) -> None:

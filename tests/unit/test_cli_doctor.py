@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 from support.cli import Cli, Terminal
+from support.guarded import guarded_server
 from support.ports import reserve
 from support.servers import starting
 from support.topologies import running_cluster, running_sentinels
@@ -29,13 +30,16 @@ from router.cli.doctor import _print
 from router.cli.probe import ask_ingresses, look_at_spool
 from router.entry import Entry
 from router.entry import Waiting as Request
+from router.keys import Keys
 from router.metrics import IngressMetrics
 from router.ops import OpsServer
 from router.spool import Spool
 from router.spool_file import SpoolFile
+from router.store import connect
 from router.store_checks import Check
 
 FINANCIAL = "visma-net-financial"
+EVERYTHING = ("--user", "default", "on", "nopass", "~*", "&*", "+@all")
 MIB = 1024 * 1024
 
 
@@ -257,6 +261,7 @@ def test_a_real_server(real: Any) -> None:
         assert list(checks)[5:] == [
             *("operations port", "spool", "store", "server version", "server role", "eviction policy"),
             *("append-only file", "memory", "durability", "round trip", "clock", "user"),
+            *("script", "group", "blocking read"),
         ]
         assert checks["user"]["detail"] == "default"
         assert checks["clock"]["state"] == "ok"
@@ -278,13 +283,63 @@ def test_an_unsafe_server(real: Any) -> None:
 
 @pytest.mark.real
 def test_a_user_with_few_rights(real: Any) -> None:
-    """A user that may do little gets what it may see: who it is, and that INFO is missing."""
+    """A user that may do little gets what it may see: who it is, that INFO is missing, and that it can do no work."""
     with starting() as server:
         server.ask("ACL", "SETUSER", "few", "on", ">pw", "+ping", "+acl|whoami")
-        checks = real(server.url.replace("://", "://few:pw@"))
+        checks = real(server.url.replace("://", "://few:pw@"), 1)
         assert checks["user"]["detail"] == "few"
         assert checks["server settings"]["state"] == "warning"
         assert checks["clock"]["detail"] == "not allowed to look"
+        assert checks["commands"]["state"] == "failed"
+        assert "EVALSHA" in checks["commands"]["detail"]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("options", "failing"),
+    [
+        ((*EVERYTHING, "-evalsha"), "script"),
+        (("--rename-command", "EVAL", ""), "script"),
+        ((*EVERYTHING, "-xgroup"), "group"),
+        ((*EVERYTHING, "-xreadgroup"), "blocking read"),
+        (("--rename-command", "XREADGROUP", ""), "blocking read"),
+    ],
+)
+def test_what_cannot_be_done_fails(real: Any, options: tuple[str, ...], failing: str) -> None:
+    """A script, a group and a blocking read are tried for real: the first that is refused fails, with what to allow."""
+    with starting(*options) as server:
+        checks = real(server.url, 1)
+        assert (checks[failing]["state"], "ACL" in checks[failing]["advice"]) == ("failed", True)
+        assert server.ask("DBSIZE") == 0
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("user", ["er-ingress", "er-worker"])
+async def test_a_user_made_for_one_role(real: Any, tmp_path: Path, user: str) -> None:
+    """Who may not remove what a trial leaves is only asked what he may do, and leaves nothing."""
+    async with guarded_server(tmp_path) as server:
+        checks = await asyncio.to_thread(real, server.url(user))
+        assert checks["commands"]["detail"].endswith(f"it may run {user.removeprefix('er-')}")
+        assert server.ask("DBSIZE") == 0
+
+
+@pytest.mark.parametrize(
+    "url", [pytest.param("server_url", marks=pytest.mark.real), pytest.param("cluster_url", marks=pytest.mark.cluster)]
+)
+def test_what_is_tried_is_removed(real: Any, request: pytest.FixtureRequest, url: str) -> None:
+    """What takes place is said, on one server and on a Cluster, and no key is left of it."""
+    checks = real(request.getfixturevalue(url))
+    for name in ("script", "group", "blocking read"):
+        assert checks[name]["state"] == "ok"
+
+    async def left() -> list[bytes]:
+        store = connect(request.getfixturevalue(url), Keys("er"))
+        try:
+            return [key async for key in store.client.scan_iter(match="er:{doctor:*")]
+        finally:
+            await store.aclose()
+
+    assert asyncio.run(left()) == []
 
 
 @pytest.mark.cluster

@@ -203,3 +203,15 @@ async def test_a_cluster_runs_each_call_on_its_own(store: Store) -> None:
     await cluster.client.delete("x:string")
     assert await alive(cluster) == {b"a"}
     await cluster.aclose()
+
+
+@pytest.mark.cluster
+async def test_a_client_that_is_to_ask_again_who_has_what_is_closed_too(cluster_url: str) -> None:
+    """After an error of a node every connection is closed all the same: the event loop would not end with one open."""
+    store = connect(cluster_url, KEYS)
+    assert await store.client.exists("x") == 0
+    client: Any = store.client
+    nodes = client.get_nodes()
+    client._initialize = True  # as an error leaves it
+    await store.aclose()
+    assert not any(connection.is_connected for node in nodes for connection in node._connections)
