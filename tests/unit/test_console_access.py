@@ -286,6 +286,7 @@ async def test_store_away(visitor: Visitor, store: Store, monkeypatch: pytest.Mo
 
     with monkeypatch.context() as patch:
         patch.setattr(store, "commands", away)
+        patch.setattr(store, "run", away)
         for path in ("/", "/subscriptions", "/dead-letters", "/quarantine", "/events", "/event?id=x", "/audit"):
             assert "The store does not answer" in await visitor.get(path, status=503)
     for path in ("/", "/dead-letters", "/audit"):
