@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.stamp
 LOWEST := build/lowest
+QUIETLY := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := setup
 .PHONY: setup run demo test test-all test-long lowest browser coverage faults fuzz bench containers lint audit docs alerts wheel lock clean
@@ -12,8 +13,8 @@ setup: $(STAMP)
 $(STAMP): requirements-dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=…")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip install $(QUIETLY) --no-compile --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install $(QUIETLY) --no-deps --no-build-isolation -e .
 	touch $@
 
 # The router on its embedded server, with data in ./data; Ctrl-C ends it.
@@ -41,8 +42,8 @@ test-long: setup
 lowest:
 	rm -rf $(LOWEST)
 	$(PYTHON) -m venv $(LOWEST)
-	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-lowest.lock
-	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(LOWEST)/bin/python -m pip install $(QUIETLY) --no-compile --require-hashes -r requirements-lowest.lock
+	$(LOWEST)/bin/python -m pip install $(QUIETLY) --no-deps --no-build-isolation -e .
 	$(LOWEST)/bin/python -m pytest -n 3 --dist worksteal -p no:cacheprovider -m "not long" tests/unit
 	$(LOWEST)/bin/event-router demo
 	$(LOWEST)/bin/python -m ruff check --no-cache .
@@ -116,7 +117,7 @@ UV = "$$tmp/bin/uv" pip compile --quiet --upgrade --universal --no-strip-extras 
 lock:
 	set -e; tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; \
 	$(PYTHON) -m venv "$$tmp"; \
-	"$$tmp/bin/pip" install --quiet --disable-pip-version-check uv; \
+	"$$tmp/bin/pip" install $(QUIETLY) uv; \
 	$(UV) pyproject.toml -o requirements.lock; \
 	printf 'hatchling>=1.27\neditables>=0.5\n' | \
 	$(UV) - pyproject.toml --group dev --constraints requirements.lock -o requirements-dev.lock; \

@@ -40,6 +40,16 @@ def test_everything_that_is_needed_is_locked() -> None:
     assert needed <= locked
 
 
+def test_the_versions_of_python_are_those_that_the_suite_runs_on() -> None:
+    """What the package's page, the README and the image name is the same; CI runs the first of them."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = [line.rpartition(" ")[2] for line in project["classifiers"] if re.search(r":: 3\.\d+$", line)]
+    assert project["requires-python"] == f">={named[0]}"
+    assert re.findall(r"\b3\.1\d\b", (ROOT / "README.md").read_text()) == named
+    assert re.search(r"python:(3\.\d+)-", (ROOT / "Dockerfile").read_text())[1] in named  # type: ignore[index]
+    assert f"python{named[0]}" in (ROOT / ".ci" / "run").read_text()
+
+
 @pytest.fixture(scope="module")
 def audit() -> ModuleType:
     """Return the program behind `make audit`."""
