@@ -1,7 +1,6 @@
 """Workers as a process: its subscriptions, its operations port, and its orderly end."""
 
 import asyncio
-import threading
 from collections.abc import Sequence
 
 import structlog
@@ -27,7 +26,7 @@ from workers.metrics import WorkerMetrics
 from workers.store_metrics import StoreMetrics
 from workers.subscription import Subscription
 
-__all__ = ["serve_workers", "threads_left"]
+__all__ = ["serve_workers"]
 
 log = structlog.get_logger("worker")
 
@@ -37,7 +36,7 @@ async def serve_workers(
 ) -> list[str]:
     """Run subscriptions until `stop` is set; then finish what runs and give back the rest.
 
-    Returns the handlers that could not be ended: the interpreter would wait for them for ever, so leave at once.
+    Returns the subscriptions whose handlers could not be ended: the event loop would wait for them for ever.
     `name` is the consumer's name, which no two processes may have at once; by default a new one.
     Raises UnknownStream for a glob that matches nothing, ConfigError for a store that is not safe.
     """
@@ -64,7 +63,7 @@ async def serve_workers(
         ]
         figures = StoreMetrics(store, catalogue, settings.workers.lease, registry)
         await _run(settings, consumer, consumers, store, guard, registry, figures, stop)
-    return [*threads_left(), *(consumer.context.group for consumer in consumers if consumer.stuck)]
+    return [consumer.context.group for consumer in consumers if consumer.stuck]
 
 
 async def _run(
@@ -119,8 +118,3 @@ async def _run_one(consumer: Consumer) -> None:
     """Start one subscription and raise if one of its loops breaks; no start waits for another's."""
     await consumer.start()
     await consumer.failed()
-
-
-def threads_left() -> list[str]:
-    """Return the handler threads that still run; the interpreter would wait for them at its end."""
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("handler-")]

@@ -10,7 +10,31 @@ from typer.core import TyperGroup
 from config.errors import ConfigError, RouterError
 from router.cli.stdio import InputFailed, OutputFailed, failure
 
-__all__ = ["ExitCode", "Guarded", "NothingMatched", "Unanswered", "complain", "usage"]
+__all__ = [
+    "ExitCode",
+    "Guarded",
+    "NothingMatched",
+    "Unanswered",
+    "code_of",
+    "complain",
+    "is_own_process",
+    "own_process",
+    "usage",
+]
+
+
+_own_process = False
+
+
+def own_process() -> None:
+    """Say that this process ends with its command."""
+    global _own_process  # noqa: PLW0603 - it is true of the process
+    _own_process = True
+
+
+def is_own_process() -> bool:
+    """Return whether this process ends with its command, so that somebody has to see to it that it does."""
+    return _own_process
 
 
 class ExitCode(IntEnum):
@@ -95,6 +119,13 @@ def _ended(code: int, failed: OutputFailed | None) -> int:
     if not failed.is_said:
         complain(str(failed))
     return code or ExitCode.PARTLY_FAILED
+
+
+def code_of(error: BaseException) -> int:
+    """Return the exit code of a command that ends with this error."""
+    if isinstance(error, Exception) and (code := _code_of(error)) is not None:
+        return code
+    return getattr(error, "exit_code", ExitCode.PARTLY_FAILED)
 
 
 def _code_of(error: Exception) -> ExitCode | None:

@@ -11,7 +11,9 @@ def main() -> None:
     adopt(open_closed())
     quietly()
     from router.cli.app import app  # noqa: PLC0415 - it takes long, and Ctrl-C must be seen to before
+    from router.cli.exits import own_process  # noqa: PLC0415 - likewise
 
+    own_process()
     app(prog_name="event-router")
 
 

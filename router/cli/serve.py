@@ -1,11 +1,9 @@
 """`up`, `ingress` and `worker`: the processes that stay."""
 
 import asyncio
-import os
 import sys
-import threading
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated
 
 import typer
 
@@ -13,8 +11,7 @@ from config.settings import Settings
 from router import forking, logs
 from router.catalogue import Catalogue
 from router.cli.banner import Banner
-from router.cli.exits import ExitCode
-from router.cli.loop import run
+from router.cli.leaving import Leaving
 from router.cli.output import print_line
 from router.cli.runtime import for_service
 from router.service import serve_ingress
@@ -28,7 +25,6 @@ from workers.subscription import Subscription
 __all__ = ["ingress", "up", "worker"]
 
 _DEFAULT = "workers.log_events"
-_CLOSING = 3.0  # seconds for the event loop of a process that has ended
 
 Modules = Annotated[list[str], typer.Argument(metavar="MODULE...", help="A dotted module or a Python file.")]
 
@@ -39,7 +35,8 @@ def up(
     ] = None,
 ) -> None:
     """Run everything: the embedded server if that is the store, ingress, and workers."""
-    raise typer.Exit(run(_up(for_service(), modules or [_DEFAULT])))
+    settings = for_service()
+    raise typer.Exit(Leaving("up").run(_up(settings, modules or [_DEFAULT])))
 
 
 async def _up(settings: Settings, modules: Sequence[str]) -> int:
@@ -63,9 +60,10 @@ def ingress(
     settings = for_service()
     number = processes or settings.ingress.processes
     if number > 1 and not supervised():
-        raise typer.Exit(run(run_ingress_processes(settings, number, asyncio.Event())))
+        raise typer.Exit(Leaving("up").run(run_ingress_processes(settings, number, asyncio.Event())))
     reload = asyncio.Event()
-    _serve(lambda stop: serve_ingress(settings, stop, reload, reuse_port=number > 1), reload.set)
+    leaving = Leaving("ingress", settings.ingress.shutdown_timeout)
+    _serve(leaving, lambda stop: serve_ingress(settings, stop, reload, reuse_port=number > 1), reload.set)
 
 
 def worker(
@@ -78,8 +76,10 @@ def worker(
     """Run all subscriptions found in modules."""
     settings = for_service()
     forking.install()
-    subscriptions = _load(modules)
-    _serve(lambda stop: _work(settings, subscriptions, stop, name), _nothing_to_reload, loop.run)
+    leaving = Leaving("worker", settings.workers.shutdown_timeout, loop.run)
+    with leaving.after_failure():
+        subscriptions = _load(modules)
+    _serve(leaving, lambda stop: _work(settings, subscriptions, stop, name), _nothing_to_reload)
 
 
 async def _work(
@@ -87,7 +87,6 @@ async def _work(
 ) -> None:
     if stuck := await serve_workers(settings, subscriptions, stop, name=name):
         logs.get("worker").warning("handlers_abandoned", handlers=stuck)
-        _leave()
 
 
 def _load(modules: Sequence[str]) -> list[Subscription]:
@@ -98,39 +97,18 @@ def _load(modules: Sequence[str]) -> list[Subscription]:
         raise
 
 
-def _serve(
-    serve: Callable[[asyncio.Event], Awaitable[None]],
-    reload: Callable[[], None],
-    run: Callable[[Coroutine[Any, Any, None]], None] = run,
-) -> None:
-    """Serve until a signal comes, and end soon after: closing the loop waits for names that are being looked up.
-
-    Nobody can stop a look-up, and one that a name server leaves unanswered takes longer than a stop may.
-    """
-    leaving = threading.Timer(_CLOSING, _leave)
-    leaving.daemon = True
-    try:
-        run(_until_stopped(serve, reload, leaving.start))
-    finally:
-        leaving.cancel()
+def _serve(leaving: Leaving, serve: Callable[[asyncio.Event], Awaitable[None]], reload: Callable[[], None]) -> None:
+    """Serve until a signal comes."""
+    leaving.run(_until_stopped(leaving.stop_event(), serve, reload))
 
 
 async def _until_stopped(
-    serve: Callable[[asyncio.Event], Awaitable[None]], reload: Callable[[], None], ended: Callable[[], None]
+    stop: asyncio.Event, serve: Callable[[asyncio.Event], Awaitable[None]], reload: Callable[[], None]
 ) -> None:
-    stop = asyncio.Event()
     install_stop(stop, supervised=supervised())
     install_reload(reload, stop)
     await serve(stop)
-    ended()
 
 
 def _nothing_to_reload() -> None:
     logs.get("worker").warning("reload_ignored", advice="start the worker again: it reads publishers at start alone")
-
-
-def _leave() -> None:
-    """End at once: event loop and interpreter would wait for handlers, or look-ups, that do not return."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(ExitCode.DONE)

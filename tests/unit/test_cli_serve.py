@@ -3,7 +3,6 @@
 import asyncio
 import io
 import signal
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -151,41 +150,13 @@ def test_wrong_module(cli: Cli, calls: Calls, module: str) -> None:
     assert calls == []
 
 
-def test_handlers_left(cli: Cli, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Handlers that never return do not keep the process, neither its event loop nor its interpreter."""
-    ended: list[int] = []
-    monkeypatch.setattr(calls, "stuck", ["handler-mine_0"])
-    monkeypatch.setattr("router.cli.serve.os._exit", ended.append)
-    assert "handler-mine_0" in cli.fails(0, "worker", "workers.log_events")
-    assert ended == [0]
-
-
-def test_lookups_left(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that is still being looked up, which nobody can stop, does not keep a process that has ended."""
-    ended: list[int] = []
-    left = threading.Event()
-
-    async def serve(*_: Any, **__: Any) -> None:
-        asyncio.get_running_loop().run_in_executor(None, left.wait, 5)
-
-    def leave(code: int) -> None:
-        ended.append(code)
-        left.set()
-
-    monkeypatch.setattr("router.cli.serve.serve_ingress", serve)
-    monkeypatch.setattr("router.cli.serve._CLOSING", 0.05)
-    monkeypatch.setattr("router.cli.serve.os._exit", leave)
-    cli.ok("ingress")
-    assert ended == [0]
-
-
-def test_who_has_ended_is_not_ended_again(cli: Cli, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is left behind that would end a process whose event loop has closed by itself."""
-    monkeypatch.setattr("router.cli.serve._CLOSING", 3600)
-    cli.ok("ingress")
-    for timer in (thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)):
-        timer.join(5)
-        assert not timer.is_alive()
+def test_handlers_left(
+    cli: Cli, calls: Calls, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Handlers that could not be ended are named."""
+    monkeypatch.setattr(calls, "stuck", ["mine"])
+    cli.ok("worker", "workers.log_events")
+    assert "'handlers': ['mine'], 'event': 'handlers_abandoned'" in caplog.text
 
 
 def test_demo(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

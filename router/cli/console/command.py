@@ -11,7 +11,7 @@ from router import logs
 from router.cli.console.links import console_url, sign_in_url
 from router.cli.console.service import serve_console
 from router.cli.exits import NothingMatched, usage
-from router.cli.loop import run
+from router.cli.leaving import Leaving
 from router.cli.ops_ports import ops_ports
 from router.cli.output import print_line
 from router.cli.runtime import for_service
@@ -35,7 +35,8 @@ def console(
     if link:
         _print_link(settings, port)
     else:
-        run(_serve(settings))
+        leaving = Leaving("console")
+        leaving.run(_serve(settings, leaving.stop_event()))
 
 
 def _print_link(settings: Settings, port: int | None) -> None:
@@ -47,8 +48,8 @@ def _print_link(settings: Settings, port: int | None) -> None:
     print_line(url)
 
 
-async def _serve(settings: Settings) -> None:
-    stop, is_child = asyncio.Event(), supervised()
+async def _serve(settings: Settings, stop: asyncio.Event) -> None:
+    is_child = supervised()
     install_stop(stop, supervised=is_child)
     install_reload(_nothing_to_reload, stop)
     await serve_console(settings, stop, listening=lambda port: None if is_child else _say(settings, port))
