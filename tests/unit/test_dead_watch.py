@@ -18,7 +18,7 @@ from support.waiting import eventually
 from router.catalogue import Catalogue
 from router.keys import Keys
 from router.store import Store, StoreUnavailable, connect
-from workers.dead_letters import DeadLetters
+from workers.dead_letters import DeadLetters, Pile
 from workers.dead_selector import Selector
 from workers.dead_watch import watch
 
@@ -91,19 +91,21 @@ async def test_those_since_a_time_come_first(store: Store, catalogue: Catalogue)
         await eventually(lambda: watched.ids == ["on time", "later"])
 
 
-async def test_new_subscriptions_are_found(store: Store, catalogue: Catalogue) -> None:
+async def test_new_subscriptions_are_found(store: Store, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
     """A subscription that begins after the watch is watched as well, from its first dead letter on."""
-    await put_group(store, "early")
+    piles, looked = DeadLetters.piles, asyncio.Event()
+
+    async def noted(letters: DeadLetters, selector: Selector) -> list[Pile]:
+        found = await piles(letters, selector)
+        looked.set()
+        return found
+
+    monkeypatch.setattr(DeadLetters, "piles", noted)
     async with watching(store, catalogue) as watched:
-
-        async def has_begun() -> bool:
-            await put_dead(store, "before", subscription="early")
-            return bool(watched.ids)
-
-        await eventually(has_begun)
+        await looked.wait()
         await put_dead(store, "a", subscription="late")
         await put_group(store, "late")
-        await eventually(lambda: watched.ids.count("a") == 1)
+        await eventually(lambda: watched.ids == ["a"])
 
 
 async def test_a_store_that_is_away_from_the_beginning(catalogue: Catalogue) -> None:
