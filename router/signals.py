@@ -3,9 +3,19 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-__all__ = ["HANDLED", "PARENT_FD", "expect_reload", "install_reload", "install_stop", "watch_parent"]
+__all__ = [
+    "HANDLED",
+    "PARENT_FD",
+    "cancelling",
+    "expect_reload",
+    "install_last",
+    "install_reload",
+    "install_stop",
+    "watch_parent",
+]
 
 PARENT_FD = "ROUTER_PARENT_FD"
 """The environment variable that holds the descriptor of a pipe which closes when the supervising parent is gone."""
@@ -14,7 +24,23 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 HANDLED = (*_STOP_SIGNALS, signal.SIGHUP)
 """The signals that a process of ours does something about."""
 
+_NO_END = {
+    *("SIGKILL", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGCONT", "SIGCHLD", "SIGURG", "SIGWINCH"),
+    *("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS"),  # faults: to return from one is to meet it again
+}
+"""The signals that do not end a process, or cannot or must not be caught."""
+
 _early = list[int]()  # the SIGHUPs that came before `install_reload`
+
+
+def install_last(stop: asyncio.Event) -> None:
+    """Let every other signal that would end the process set `stop`, since it must not end in the middle of a change.
+
+    To be called when the handlers of all others are installed.
+    """
+    for number in signal.valid_signals():
+        if number not in _STOP_SIGNALS and _ends(number):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
 def watch_parent(on_gone: Callable[[], None]) -> bool:
@@ -58,6 +84,33 @@ def install_stop(stop: asyncio.Event, *, force: Callable[[], None] | None = None
         signal.raise_signal(number)
 
     _on_stop_signals(first)
+
+
+@contextmanager
+def cancelling(task: "asyncio.Task[object]") -> Iterator[None]:
+    """Let every signal that would end this process cancel a task instead, however often it comes.
+
+    A closed terminal sends SIGHUP, a keyboard SIGQUIT, and others may send what they like. A signal that is ignored
+    stays so, as SIGHUP under nohup is.
+    """
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in signal.valid_signals() if _ends(number)}
+    for number in before:
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
+
+
+def _ends(number: int) -> bool:
+    """Return whether a signal would end this process now, or is Ctrl-C, whoever sees to that."""
+    if number == signal.SIGINT:
+        return signal.getsignal(number) not in (signal.SIG_IGN, None)
+    name = number.name if isinstance(number, signal.Signals) else ""
+    return name not in _NO_END and signal.getsignal(number) is signal.SIG_DFL
 
 
 def expect_reload() -> None:

@@ -3,12 +3,15 @@
 The stream of a subscription's pauses says by its last entry whether it is paused; one with an end expires.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from router import scripts
+from router.audit import CHANGED, MATCHED, Deed, accounted
+from router.ending import whole
 from router.keys import Keys
 from router.pages import checked, moment_of
 from router.spoilt import forgiven
@@ -54,10 +57,16 @@ async def paused(store: Store, names: Sequence[str]) -> dict[str, Pause]:
 
 
 async def pause(store: Store, name: str, seconds: float | None, *, by: str, reason: str = "") -> Pause:
-    """Pause a subscription, for so long or until it is resumed; in place of a pause that it has. Raises redis-py's."""
+    """Pause a subscription, for so long or until it is resumed; in place of a pause that it has. Raises redis-py's.
+
+    The audit has a line of it, as of a resumption.
+    """
     milliseconds = 0 if seconds is None else max(1, int(seconds * 1000))
     by, reason = _sendable(by), _sendable(reason)
-    entry_id = await store.call(scripts.pause(*_keys(store.keys, name), "pause", milliseconds, by, reason))
+    until = None if seconds is None else datetime.now(UTC) + timedelta(seconds=seconds)
+    selector = {"until": until.isoformat(timespec="seconds")} if until else {}
+    call = scripts.pause(*_keys(store.keys, name), "pause", milliseconds, by, reason)
+    entry_id = await _done(store, Deed("subscriptions pause", name, selector, reason, by), call)
     since = moment_of(entry_id)
     until = None if seconds is None else since + timedelta(milliseconds=milliseconds)
     return Pause(entry_id.decode(), since, until, by, reason)
@@ -66,7 +75,16 @@ async def pause(store: Store, name: str, seconds: float | None, *, by: str, reas
 async def resume(store: Store, name: str, *, by: str, reason: str = "") -> None:
     """End the pause of a subscription; raises what redis-py raises."""
     by, reason = _sendable(by), _sendable(reason)
-    await store.call(scripts.pause(*_keys(store.keys, name), "resume", 0, by, reason))
+    call = scripts.pause(*_keys(store.keys, name), "resume", 0, by, reason)
+    await _done(store, Deed("subscriptions resume", name, reason=reason, actor=by), call)
+
+
+async def _done(store: Store, deed: Deed, call: scripts.Call) -> bytes:
+    counts = Counter({MATCHED: 1})
+    async with accounted(store, deed, counts):
+        entry_id: bytes = await whole(store.call(call))
+        counts[CHANGED] = 1
+    return entry_id
 
 
 async def confirm(store: Store, name: str, consumer: str, pause: Pause) -> None:

@@ -23,6 +23,7 @@ _COLUMNS = (
     *(Column(name, right=True, drop=drop) for name, drop in (("MATCHED", 2), ("CHANGED", 0), ("FAILED", 1))),
     rest("WHY"),
 )
+_UNFINISHED = "not finished: under way, or killed"
 
 
 def audit(
@@ -34,7 +35,10 @@ def audit(
     limit: Limit = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List who changed what in the store, or looked at what is hidden otherwise; newest first."""
+    """List who changed what in the store, or looked at what is hidden otherwise; newest first.
+
+    What was begun and has no end, because it is under way or its process was killed, is said to be not finished.
+    """
     wanted = partial(lines, verb=verb, actor=actor, since=since, until=until)
 
     async def work() -> None:
@@ -45,9 +49,10 @@ def audit(
 
 
 def _row(line: AuditLine) -> tuple[object, ...]:
-    why = "; ".join(filter(None, (line.reason, line.error)))
+    why = "; ".join(filter(None, (line.reason, line.error, "" if line.finished else _UNFINISHED)))
     time = Told(stamp(line.at), age(line.at))
-    return (time, line.actor, line.verb, _what(line), line.matched, line.changed, line.failed, why)
+    done = (line.changed, line.failed) if line.finished else (None, None)
+    return (time, line.actor, line.verb, _what(line), line.matched, *done, why)
 
 
 def _what(line: AuditLine) -> str:
@@ -65,8 +70,9 @@ def _json(line: AuditLine) -> dict[str, Any]:
         "subject": line.subject,
         "selector": line.selector,
         "matched": line.matched,
-        "changed": line.changed,
-        "failed": line.failed,
+        "changed": line.changed if line.finished else None,
+        "failed": line.failed if line.finished else None,
+        "finished": line.finished,
         "reason": line.reason,
         "error": line.error or None,
     }

@@ -1,77 +1,60 @@
 """A change under way: what it has done is counted, and audited however it ends."""
 
 import asyncio
-import signal
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import typer
 
 from config.errors import told
 from router import audit
+from router.audit import CHANGED, FAILED, MATCHED, Deed
 from router.cli.exits import complain
 from router.cli.interrupt import INTERRUPTED
-from router.cli.order import Order
-from router.cli.runtime import Session
-from router.store import STORE_ERRORS, StoreUnavailable
+from router.signals import cancelling
+from router.store import STORE_ERRORS, Store, StoreUnavailable
 
-__all__ = ["CHANGED", "FAILED", "MATCHED", "audited"]
+__all__ = ["Ended", "audited", "in_order"]
 
-MATCHED, CHANGED, FAILED = "matched", "changed", "failed"
-"""What every change counts, beside what is its own."""
+Ended = Callable[[Counter[str], str], str]
+"""Says what to know of a change that did not come to its end, by its counts and what came in between."""
 
 
-class audited:  # noqa: N801 - a context manager, named as the functions of contextlib are
-    """A change under way: counts what is done, and leaves a line in the audit however it ends.
+@asynccontextmanager
+async def audited(
+    store: Store, deed: Deed, matched: int = 0, ended: Ended | None = None
+) -> AsyncIterator[Counter[str]]:
+    """Yield the counts of a change, and leave a line in the audit: begun before the change, ended however that ends.
 
-    SIGTERM ends it in order, as Ctrl-C does: raises typer.Exit. How far it came is said, unless `tell` is off.
+    Every signal that can be caught ends it as `in_order` does. `ended` is called where it did not come to its end.
     """
-
-    def __init__(self, session: Session, order: Order, matched: int, *, tell: bool = True) -> None:
-        self._session = session
-        self._order = order
-        self._tell = tell
-        self._counts: Counter[str] = Counter({MATCHED: matched, CHANGED: 0, FAILED: 0})
-        self._signals = _terminable()
-
-    async def __aenter__(self) -> Counter[str]:
-        self._signals.__enter__()
-        return self._counts
-
-    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        self._signals.__exit__(None, None, None)
-        lost = isinstance(error, (StoreUnavailable, *STORE_ERRORS))
-        interrupted = isinstance(error, asyncio.CancelledError)
-        if self._tell and (lost or interrupted):
-            far = f"{self._counts[CHANGED]} of {self._counts[MATCHED]} were {self._order.done}"
-            complain(f"{'the store was lost' if lost else 'interrupted'} when {far}; repeating is safe")
-        await self._record("interrupted" if interrupted else told(error) if error is not None else "")
-        if interrupted:
-            raise typer.Exit(INTERRUPTED) from None
-
-    async def _record(self, error: str) -> None:
-        order, counts = self._order, self._counts
-        await audit.record(
-            self._session.store,
-            f"{order.group} {order.verb}",
-            subject=order.subject,
-            selector=order.selector,
-            matched=counts[MATCHED],
-            changed=counts[CHANGED],
-            failed=counts[FAILED],
-            reason=order.reason,
-            error=error,
-        )
+    counts: Counter[str] = Counter({MATCHED: matched, CHANGED: 0, FAILED: 0})
+    with in_order():
+        try:
+            async with audit.accounted(store, deed, counts):
+                yield counts
+        except asyncio.CancelledError:
+            _say(ended, counts, audit.INTERRUPTED)
+            raise
+        except Exception as error:
+            lost = isinstance(error, (StoreUnavailable, *STORE_ERRORS))
+            _say(ended, counts, "the store was lost" if lost else told(error))
+            raise
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """Have SIGTERM cancel the task."""
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+def in_order() -> Iterator[None]:
+    """Let signals that would end the process cancel the task, and end the command then: raises typer.Exit."""
+    task = asyncio.current_task()
     assert task is not None
-    loop.add_signal_handler(signal.SIGTERM, task.cancel)
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGTERM)
+    with cancelling(task):
+        try:
+            yield
+        except asyncio.CancelledError:
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def _say(ended: Ended | None, counts: Counter[str], why: str) -> None:
+    if ended is not None and (words := ended(counts, why)):
+        complain(words)

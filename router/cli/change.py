@@ -3,10 +3,12 @@
 import sys
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
+from router.audit import CHANGED, FAILED, MATCHED
 from router.cli.asking import ask
 from router.cli.audited import audited
 from router.cli.batches import batches
@@ -17,7 +19,18 @@ from router.cli.runtime import Session
 from router.cli.table import Column, print_table
 from router.ending import whole
 
-__all__ = ["SAMPLE", "Meant", "Work", "change", "confirm", "counted", "show_sample", "tell_refused"]
+__all__ = [
+    "SAMPLE",
+    "Meant",
+    "Work",
+    "carry_out",
+    "change",
+    "confirm",
+    "counted",
+    "repeatable",
+    "show_sample",
+    "tell_refused",
+]
 
 T = TypeVar("T")
 
@@ -37,6 +50,9 @@ class Work(ABC, Generic[T]):
     """A change: which things it means, and what is done with them."""
 
     columns: Sequence[Column]
+
+    asks_for_one = False
+    """Whether a single thing that is selected takes a yes, too."""
 
     @abstractmethod
     def items(self) -> AsyncIterator[T]:
@@ -61,6 +77,14 @@ class Work(ABC, Generic[T]):
     async def warn(self) -> None:
         """Say, before anybody is asked, what should be known."""
 
+    def told(self, order: Order, number: int) -> str:
+        """Return what the order means, in words."""
+        return f"{order.verb} {_which(order, number)}"
+
+    def ended(self, order: Order, counts: Counter[str], why: str) -> str:
+        """Return what to say of a change that ended early, because of `why`."""
+        return repeatable(order, counts, why)
+
 
 async def counted(items: AsyncIterator[T]) -> Meant[T]:
     """Count things by going through them."""
@@ -81,22 +105,45 @@ async def change(session: Session, order: Order, work: Work[T]) -> tuple[int, Co
     if order.dry_run:
         _show(order, work, meant)
         return meant.number, Counter()
-    if meant.number > 1 or not order.selector:
+    if meant.number > 1 or not order.selector or work.asks_for_one:
         confirm(order, meant.number, lambda: _show(order, work, meant))
-    with progress(order.verb, meant.number) as advance:
-        async with audited(session, order, meant.number) as counts:
-            await _carry_out(order, work, counts, advance)
+    found = batches(work.items(), order.rate)
+    counts = await carry_out(session, order, found, work.apply, meant.number, work.ended)
     return meant.number, counts
 
 
-async def _carry_out(order: Order, work: Work[T], counts: Counter[str], advance: Callable[[int], None]) -> None:
-    async for batch in batches(work.items(), order.rate):
-        await whole(_apply(work, batch, counts))
-        advance(len(batch))
+async def carry_out(
+    session: Session,
+    order: Order,
+    found: AsyncIterator[Sequence[T]],
+    apply: Callable[[Sequence[T]], Awaitable[Counter[str]]],
+    matched: int,
+    ended: Callable[[Order, Counter[str], str], str],
+    *,
+    failed: int = 0,
+) -> Counter[str]:
+    """Apply a change to what is found, batch by batch, audited; return what became of it, `failed` included.
+
+    Whatever ends it in order does so between two batches: the one under way is finished and counted.
+    """
+    with progress(order.verb, matched) as advance:
+        async with audited(session.store, order.deed, matched, partial(ended, order)) as counts:
+            counts[FAILED] += failed
+            async for batch in found:
+                await whole(_apply(apply, batch, counts))
+                advance(len(batch))
+    return counts
 
 
-async def _apply(work: Work[T], batch: Sequence[T], counts: Counter[str]) -> None:
-    counts.update(await work.apply(batch))
+async def _apply(
+    apply: Callable[[Sequence[T]], Awaitable[Counter[str]]], batch: Sequence[T], counts: Counter[str]
+) -> None:
+    counts.update(await apply(batch))
+
+
+def repeatable(order: Order, counts: Counter[str], why: str) -> str:
+    """Return what to say of a change that ended early and goes on when it is repeated."""
+    return f"{why} when {counts[CHANGED]} of {counts[MATCHED]} were {order.done}; repeating is safe"
 
 
 def tell_refused(number: int, done: str) -> None:
@@ -112,8 +159,8 @@ def show_sample(what: str, number: int, columns: Sequence[Column], rows: Sequenc
 
 
 def _show(order: Order, work: Work[T], meant: Meant[T]) -> None:
-    what = f"{order.verb} {_which(order, meant.number)}"
-    show_sample(what, meant.number, work.columns, [work.row(item) for item in meant.sample])
+    rows = [work.row(item) for item in meant.sample]
+    show_sample(work.told(order, meant.number), meant.number, work.columns, rows)
 
 
 def _which(order: Order, number: int) -> str:

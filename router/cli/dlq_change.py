@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from router.cli.audited import CHANGED, FAILED
+from router.audit import CHANGED, FAILED
 from router.cli.change import SAMPLE, Meant, Work, change, counted, tell_refused
 from router.cli.dlq_options import What, narrowed, selecting
 from router.cli.exits import ExitCode, complain, usage

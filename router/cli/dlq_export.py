@@ -1,13 +1,14 @@
 """`dlq export`: dead letters as JSON lines, complete or said to be not."""
 
-import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Annotated
 
 import typer
 
 from config.errors import told
-from router.cli.audited import MATCHED, audited
+from router.audit import INTERRUPTED, MATCHED
+from router.cli.audited import audited
 from router.cli.dlq_file import STANDARD, Incomplete, Sink, writing
 from router.cli.dlq_options import What, names_events, narrowed, selecting
 from router.cli.exits import NothingMatched, complain, usage
@@ -68,7 +69,11 @@ async def _export(order: Order, selector: Selector, file: str) -> int:
 
 async def _write(session: Session, order: Order, letters: AsyncIterator[DeadLetterEntry], file: str, most: int) -> int:
     with writing(file) as sink, progress(order.verb, min(most, order.most or most)) as advance:
-        async with audited(session, order, 0, tell=False) as counts:
+
+        def ended(counts: Counter[str], why: str) -> str:
+            return _incomplete(sink, counts[MATCHED], why) if why == INTERRUPTED and not sink.is_whole else ""
+
+        async with audited(session.store, order.deed, ended=ended) as counts:
             try:
                 async for letter in letters:
                     sink.write(line_of(letter))
@@ -76,9 +81,7 @@ async def _write(session: Session, order: Order, letters: AsyncIterator[DeadLett
                     advance(1)
             except (StoreUnavailable, *STORE_ERRORS) as error:
                 raise Incomplete(_incomplete(sink, counts[MATCHED], told(error))) from error
-            except asyncio.CancelledError:
-                complain(_incomplete(sink, counts[MATCHED], "interrupted"))
-                raise
+            sink.finish()
     return counts[MATCHED]
 
 

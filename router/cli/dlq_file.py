@@ -30,9 +30,11 @@ class Incomplete(RouterError):
 class Sink:
     """Takes lines; `name` says where they are until all of them are there."""
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
+    def __init__(self, file: BinaryIO, name: str, path: Path | None = None) -> None:
         self._file = file
+        self._path = path
         self.name = name
+        self.is_whole = False
 
     def write(self, line: bytes) -> None:
         """Write a line; raises Incomplete where that is not possible any more."""
@@ -40,34 +42,86 @@ class Sink:
             self._file.write(line)
 
     def finish(self) -> None:
-        """Have everything where it stays after a power failure, as far as it is a file."""
+        """Have everything where it stays after a power failure, as far as it is a file, and under its name.
+
+        Raises ConfigError where somebody else has made a file of that name meanwhile, which stays as it is.
+        """
         with _told(self.name):
             self._file.flush()
-            with contextlib.suppress(OSError, ValueError):  # a pipe, a terminal
-                os.fsync(self._file.fileno())
+            with contextlib.suppress(OSError, ValueError) if self._path is None else contextlib.nullcontext():
+                os.fsync(self._file.fileno())  # a pipe or a terminal has nothing to keep
+            if self._path is not None:
+                _give_name(Path(self.name), self._path)
+        self.is_whole = True
 
 
 @contextlib.contextmanager
 def writing(file: str) -> Iterator[Sink]:
-    """Yield what writes to a file, which gets its name when all is written; raises ConfigError where it cannot be."""
+    """Yield what writes to a file, which gets its name when it is finished; raises ConfigError where it cannot be.
+
+    Until then the lines are in a file of a name that nobody else has, in the same folder.
+    """
     path = Path(file)
     if file == STANDARD:
-        sink = Sink(sys.stdout.buffer, "what was written to stdout")
-        yield sink
-        sink.finish()
+        yield Sink(sys.stdout.buffer, "what was written to stdout")
     elif path.exists() and not path.is_file():
         with _opened(path, os.O_WRONLY) as opened:
-            yield (sink := Sink(opened, f"what was written to {path}"))
-            sink.finish()
+            yield Sink(opened, f"what was written to {path}")
     else:
-        if path.exists():
+        if os.path.lexists(path):
             raise ConfigError(f"{path} exists already: name another file, or remove it")
-        partial = path.with_name(f"{path.name}.partial")
-        with _opened(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as opened:
-            yield (sink := Sink(opened, str(partial)))
-            sink.finish()
-        with _told(str(partial)):
-            partial.rename(path)
+        with _partial(path) as (opened, name):
+            yield Sink(opened, name, path)
+
+
+@contextlib.contextmanager
+def _partial(path: Path) -> Iterator[tuple[BinaryIO, str]]:
+    """Make a file beside another, for its owner alone; one in which nothing was written is removed again."""
+    try:
+        descriptor, name = _created(path)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be opened: {error.strerror}") from None
+    file = os.fdopen(descriptor, "wb")
+    try:
+        yield file, name
+    finally:
+        with contextlib.suppress(OSError):  # what could not be written has been told
+            file.close()
+        with contextlib.suppress(OSError):
+            if not Path(name).stat().st_size:
+                Path(name).unlink()
+
+
+def _created(path: Path) -> tuple[int, str]:
+    """Create `NAME.partial`, or one of another name where that is somebody else's; raises OSError."""
+    name = f"{path}.partial"
+    with contextlib.suppress(FileExistsError):
+        return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE), name
+    return tempfile.mkstemp(prefix=f"{path.name}.", suffix=".partial", dir=path.parent)
+
+
+def _give_name(partial: Path, path: Path) -> None:
+    """Give a file its name, unless there is another of that name, and have the folder keep it."""
+    try:
+        try:
+            os.link(partial, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE))
+            partial.replace(path)
+        else:
+            partial.unlink()
+    except FileExistsError:
+        raise ConfigError(
+            f"{path} exists by now: nothing of it was changed, and what was exported is {partial}"
+        ) from None
+    with contextlib.suppress(OSError):  # a folder that may not be read, a file system that does not do this
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 @contextlib.contextmanager

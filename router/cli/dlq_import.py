@@ -1,19 +1,19 @@
 """`dlq import`: putting exported dead letters back, each once, whatever else the file holds."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, BinaryIO
 
 import typer
 
-from router.cli.audited import CHANGED, FAILED, audited
-from router.cli.change import SAMPLE, confirm, show_sample
+from router.audit import CHANGED, FAILED
+from router.cli.change import SAMPLE, carry_out, confirm, repeatable, show_sample
 from router.cli.dlq_file import STANDARD, numbered, readable
 from router.cli.exits import ExitCode, NothingMatched, complain
 from router.cli.loop import run
 from router.cli.order import DryRun, Order, Reason, Yes
-from router.cli.output import JsonFlag, clean, number_of, print_json, print_line, progress
+from router.cli.output import JsonFlag, clean, number_of, print_json, print_line
 from router.cli.rows import DEAD_LETTER_COLUMNS, dead_letter_row
 from router.cli.runtime import Session, opened
 from workers.dead_entry import DeadLetterEntry
@@ -121,19 +121,18 @@ async def _letters(importer: Importer, file: BinaryIO) -> AsyncIterator[tuple[in
 
 
 async def _carry_out(session: Session, order: Order, importer: Importer, file: BinaryIO, found: _Found) -> Counter[str]:
-    outcomes: Counter[str] = Counter()
-    with progress(order.verb, found.number) as advance:
-        if order.dry_run:
-            async for batch in _batches(importer, file):
-                outcomes.update(await importer.restore(batch, dry=True))
-            return outcomes
-        async with audited(session, order, found.number) as counts:
-            counts[FAILED] = found.bad
-            async for batch in _batches(importer, file):
-                done = await importer.restore(batch)
-                outcomes.update(done)
-                counts.update({CHANGED: done[NEW], FAILED: done[REFUSED]})
-                advance(len(batch))
+    batches = _batches(importer, file)
+    if order.dry_run:
+        outcomes: Counter[str] = Counter()
+        async for batch in batches:
+            outcomes.update(await importer.restore(batch, dry=True))
+        return outcomes
+
+    async def apply(batch: Sequence[ExportedLetter]) -> Counter[str]:
+        done = await importer.restore(batch)
+        return done + Counter({CHANGED: done[NEW], FAILED: done[REFUSED]})
+
+    outcomes = await carry_out(session, order, batches, apply, found.number, repeatable, failed=found.bad)
     if importer.refusal:
         complain(f"{outcomes[REFUSED]} could not be imported: {importer.refusal}")
     return outcomes

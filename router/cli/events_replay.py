@@ -1,15 +1,14 @@
 """`events replay`: giving one subscription past events once more."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 
 import typer
 
+from router.audit import CHANGED, FAILED, INTERRUPTED, MATCHED
 from router.browse import EventFilter, StoredEvent
-from router.cli.audited import CHANGED, FAILED, audited
-from router.cli.batches import batches
-from router.cli.change import Meant, confirm, counted, show_sample, tell_refused
+from router.cli.change import Meant, Work, change, counted, tell_refused
 from router.cli.completing import subscriptions
 from router.cli.events import EVENT_COLUMNS, event_row
 from router.cli.events_options import Company, EventGlob, Resource, wanted_streams
@@ -18,7 +17,7 @@ from router.cli.listing import first
 from router.cli.loop import run
 from router.cli.options import Since, Until
 from router.cli.order import DryRun, Most, Order, Rate, Reason, Yes
-from router.cli.output import JsonFlag, number_of, print_json, print_line, progress
+from router.cli.output import JsonFlag, number_of, print_json, print_line
 from router.cli.runtime import Session, opened
 from router.cli.subscription_words import none_named, without_worker
 from workers.handover import Handover, NotSubscribed, Position
@@ -92,6 +91,57 @@ def replay(
     _finish(order, matched, counts, last, as_json=as_json)
 
 
+class _Replay(Work[StoredEvent]):
+    """Gives one subscription what it was given before; `last` is how far it came."""
+
+    columns = EVENT_COLUMNS
+    asks_for_one = True  # repeating it is not safe
+
+    def __init__(self, session: Session, order: Order, handover: Handover) -> None:
+        self._session = session
+        self._order = order
+        self._handover = handover
+        self.last: Position | None = None
+
+    def items(self) -> AsyncIterator[StoredEvent]:
+        """Yield the events, oldest first."""
+        return first(self._handover.events(), self._order.most)
+
+    def row(self, item: StoredEvent) -> Sequence[object]:
+        """Return the cells of a list of events."""
+        assert item.event is not None
+        return event_row(self._session.catalogue, item.event)
+
+    async def look(self) -> Meant[StoredEvent]:
+        """Count what is meant."""
+        return await counted(self.items())
+
+    async def apply(self, batch: Sequence[StoredEvent]) -> Counter[str]:
+        """Give these."""
+        given = await self._handover.give(batch, self._order.reason)
+        self.last = Position(batch[-1].entry_id, batch[-1].stream)
+        return Counter({CHANGED: given.changed, FAILED: given.failed})
+
+    async def nothing(self) -> str:
+        """Tell what cannot be given any more."""
+        return f"{self._order.subject} was given nothing that matches and is still kept"
+
+    async def warn(self) -> None:
+        """Say that nobody is there to get it."""
+        if away := await without_worker(self._session, [self._order.subject]):
+            complain(f"no worker runs for {', '.join(away)} now: what is replayed waits until one does")
+
+    def told(self, order: Order, number: int) -> str:
+        """Return how many events go to whom."""
+        return f"replay {number_of(number, 'event')} to {order.subject}"
+
+    def ended(self, order: Order, counts: Counter[str], why: str) -> str:
+        """Return how to go on: repeating it would give all of it again."""
+        go_on = f"add --after {self.last} to go on" if self.last else "nothing is known to have been given"
+        twice = f"; up to {order.batch} more may have been given, and will be again" if why != INTERRUPTED else ""
+        return f"{why}: it ended when {counts[CHANGED]} of {counts[MATCHED]} were replayed: {go_on}{twice}"
+
+
 async def _replay(
     order: Order, streams: Sequence[str], wanted: EventFilter, after: Position | None
 ) -> tuple[int, Counter[str], Position | None]:
@@ -100,16 +150,8 @@ async def _replay(
             raise NothingMatched(words)
         handover = Handover(session.store, session.catalogue, order.subject, wanted, after)
         await _choose(handover, order, streams)
-        meant = await counted(first(handover.events(), order.most))
-        if not meant.number:
-            raise NothingMatched(f"nothing to replay: {order.subject} was given nothing that matches and is still kept")
-        if away := await without_worker(session, [order.subject]):
-            complain(f"no worker runs for {', '.join(away)} now: what is replayed waits until one does")
-        if order.dry_run:
-            _show(session, order, meant)
-            return meant.number, Counter(), None
-        confirm(order, meant.number, lambda: _show(session, order, meant))
-        return meant.number, *await _carry_out(session, order, handover, meant.number)
+        work = _Replay(session, order, handover)
+        return *await change(session, order, work), work.last
 
 
 async def _choose(handover: Handover, order: Order, streams: Sequence[str]) -> None:
@@ -119,38 +161,6 @@ async def _choose(handover: Handover, order: Order, streams: Sequence[str]) -> N
         usage(str(error))
     if left_out and order.selector["glob"] != _ALL:
         complain(f"{order.subject} does not subscribe to {', '.join(left_out)}: left out")
-
-
-def _show(session: Session, order: Order, meant: Meant[StoredEvent]) -> None:
-    rows = [event_row(session.catalogue, stored.event) for stored in meant.sample if stored.event]
-    what = f"replay {number_of(meant.number, 'event')} to {order.subject}"
-    show_sample(what, meant.number, EVENT_COLUMNS, rows)
-
-
-async def _carry_out(
-    session: Session, order: Order, handover: Handover, matched: int
-) -> tuple[Counter[str], Position | None]:
-    """Give the events; return what became of them, and how far it came."""
-    last = None
-    with progress(order.verb, matched) as advance:
-        async with audited(session, order, matched, tell=False) as counts:
-            try:
-                async for batch in batches(first(handover.events(), order.most), order.rate):
-                    given = await handover.give(batch, order.reason)
-                    counts.update({CHANGED: given.changed, FAILED: given.failed})
-                    last = Position(batch[-1].entry_id, batch[-1].stream)
-                    advance(len(batch))
-            except BaseException:
-                complain(_told(order, counts, matched, last))
-                raise
-    return counts, last
-
-
-def _told(order: Order, counts: Counter[str], matched: int, last: Position | None) -> str:
-    """Return what to say of a replay that did not come to its end."""
-    go_on = f"add --after {last} to go on" if last else "nothing is known to have been given"
-    twice = f"up to {order.batch} more may have been given, and will be again"
-    return f"it ended when {counts[CHANGED]} of {matched} were replayed: {go_on}; {twice}"
 
 
 def _finish(order: Order, matched: int, counts: Counter[str], last: Position | None, *, as_json: bool) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from router.audit import Deed
 from router.cli.batches import batch_size
 
 __all__ = ["DryRun", "Most", "Order", "Rate", "Reason", "Yes"]
@@ -32,6 +33,11 @@ class Order:
     dry_run: bool = False
     reason: str = ""
     rate: float | None = None
+
+    @property
+    def deed(self) -> Deed:
+        """What the audit says of it."""
+        return Deed(f"{self.group} {self.verb}", self.subject, self.selector, self.reason)
 
     @property
     def batch(self) -> int:

@@ -6,8 +6,8 @@ from typing import Any
 
 import typer
 
+from router.audit import CHANGED, FAILED
 from router.batch import Batch
-from router.cli.audited import CHANGED, FAILED
 from router.cli.change import Meant, Work, change, counted, tell_refused
 from router.cli.exits import ExitCode, complain, usage
 from router.cli.listing import first

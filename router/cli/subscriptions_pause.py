@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from router import audit
+from router.cli.audited import in_order
 from router.cli.completing import subscriptions
 from router.cli.exits import NothingMatched, complain
 from router.cli.loop import run
-from router.cli.output import JsonFlag, clean, number_of, print_json, print_line, stamp
+from router.cli.output import JsonFlag, clean, number_of, print_json, print_line
 from router.cli.runtime import Session, opened
 from router.cli.subscription_words import none_named
 from router.cli.subscriptions import pause_json
@@ -61,11 +62,8 @@ async def _pause(name: str, for_: timedelta | None, reason: str) -> tuple[Pause,
     async with opened() as session:
         await _check(session, name)
         seconds = for_.total_seconds() if for_ else None
-        made = await pauses.pause(session.store, name, seconds, by=audit.whoami(), reason=reason)
-        selector = {"until": stamp(made.until)} if made.until else None
-        await audit.record(
-            session.store, "subscriptions pause", subject=name, selector=selector, matched=1, changed=1, reason=reason
-        )
+        with in_order():
+            made = await pauses.pause(session.store, name, seconds, by=audit.whoami(), reason=reason)
         return made, *await _halted(session, name, made)
 
 
@@ -106,6 +104,6 @@ async def _resume(name: str, reason: str) -> Pause:
         was = (await pauses.paused(session.store, [name])).get(name)
         if was is None:
             raise NothingMatched(await none_named(session, name) or f"{name} is not paused")
-        await pauses.resume(session.store, name, by=audit.whoami(), reason=reason)
-        await audit.record(session.store, "subscriptions resume", subject=name, matched=1, changed=1, reason=reason)
+        with in_order():
+            await pauses.resume(session.store, name, by=audit.whoami(), reason=reason)
         return was

@@ -1,27 +1,28 @@
 """`subscriptions remove`: taking a subscription away for good, with a look at what goes before it happens."""
 
-import getpass
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from config.errors import RouterError
-from router import audit, logs
+from router.audit import CHANGED, FAILED, MATCHED, Deed
 from router.catalogue import Catalogue
 from router.cli.asking import ask
+from router.cli.audited import audited
 from router.cli.completing import subscriptions
 from router.cli.exits import ExitCode, NothingMatched, complain, usage
 from router.cli.loop import run
-from router.cli.order import Yes
+from router.cli.order import Reason, Yes
 from router.cli.output import JsonFlag, number_of, print_json, print_line
 from router.cli.rows import event_cell
 from router.cli.runtime import Session, opened
 from router.cli.subscription_words import none_named
 from router.cli.table import EVENT, Column, print_table
-from router.store import StoreUnavailable
+from router.ending import whole
 from workers.former import former_streams
 from workers.liveness import live_consumers
 from workers.removal import Holding, Removed, holdings, remove_subscription
@@ -48,6 +49,7 @@ def remove(
     former: Annotated[
         bool, typer.Option("--former", help="Only from streams that are no longer configured; its workers may run.")
     ] = False,
+    reason: Reason = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Remove a subscription that no worker runs any more, with all that it had still to do.
@@ -56,7 +58,7 @@ def remove(
 
     The events stay in their streams, for other subscriptions; this one no longer keeps them from being trimmed.
     """
-    found, removed = run(_remove(name, yes=yes, dead_letters=dead_letters, former=former))
+    found, removed = run(_remove(name, yes=yes, dead_letters=dead_letters, former=former, reason=reason))
     failed = [*removed.kept, *removed.refused]
     streams = sum(holding.stream not in failed for holding in found)
     if as_json:
@@ -72,7 +74,9 @@ def remove(
         raise typer.Exit(ExitCode.PARTLY_FAILED)
 
 
-async def _remove(name: str, *, yes: bool, dead_letters: bool, former: bool) -> tuple[list[Holding], Removed]:
+async def _remove(
+    name: str, *, yes: bool, dead_letters: bool, former: bool, reason: str
+) -> tuple[list[Holding], Removed]:
     refuse_in_use = _refuse_read if former else _refuse_in_use
     async with opened() as session:
         left = await former_streams(session.store, session.catalogue)
@@ -85,21 +89,30 @@ async def _remove(name: str, *, yes: bool, dead_letters: bool, former: bool) -> 
         if not yes:
             _confirm(name, found, session.catalogue)
             await refuse_in_use(session, name, found)
-        try:
-            removed = await remove_subscription(session.store, streams, name, dead_letters=dead_letters, in_part=former)
-        except StoreUnavailable:
-            complain("the store was lost on the way; repeating is safe")
-            await audit.record(
-                session.store, "subscriptions remove", subject=name, matched=len(found), error="lost store"
-            )
-            raise
-        failed = len(removed.kept) + len(removed.refused)
-        changed = len(found) - failed
-        await audit.record(
-            session.store, "subscriptions remove", subject=name, matched=len(found), changed=changed, failed=failed
-        )
-    _audit(name, found, removed)
+        deed = Deed("subscriptions remove", name, _selector(found, former=former), reason)
+        async with audited(session.store, deed, len(found), _lost) as counts:
+            removed = await whole(_removed(session, streams, name, counts, dead_letters=dead_letters, former=former))
     return found, removed
+
+
+async def _removed(
+    session: Session, streams: Sequence[str], name: str, counts: Counter[str], *, dead_letters: bool, former: bool
+) -> Removed:
+    removed = await remove_subscription(session.store, streams, name, dead_letters=dead_letters, in_part=former)
+    counts[FAILED] = len(removed.kept) + len(removed.refused)
+    counts[CHANGED] = counts[MATCHED] - counts[FAILED]
+    return removed
+
+
+def _selector(found: Sequence[Holding], *, former: bool) -> dict[str, Any]:
+    """Return what the audit says of what goes."""
+    names = ("waiting", "inbox", "scheduled", "dead")
+    sums = dict(zip(names, map(sum, zip(*map(_figures, found), strict=True)), strict=True))
+    return {**({"former": True} if former else {}), **sums}
+
+
+def _lost(_counts: Counter[str], why: str) -> str:
+    return f"{why} on the way; repeating is safe"
 
 
 async def _nothing(session: Session, name: str) -> str:
@@ -152,18 +165,3 @@ def _confirm(name: str, found: Sequence[Holding], catalogue: Catalogue) -> None:
 
 def _figures(holding: Holding) -> tuple[int, ...]:
     return (holding.waiting, holding.inbox, holding.scheduled, holding.dead)
-
-
-def _audit(name: str, found: Sequence[Holding], removed: Removed) -> None:
-    waiting, inbox, scheduled, _ = map(sum, zip(*map(_figures, found), strict=True))
-    logs.get("audit").warning(
-        "subscription_removed",
-        by=getpass.getuser(),
-        subscription=name,
-        streams=len(found),
-        waiting=waiting,
-        inbox=inbox,
-        scheduled=scheduled,
-        dead_letters=removed.dead_letters,
-        failed=len(removed.kept) + len(removed.refused),
-    )

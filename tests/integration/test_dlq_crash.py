@@ -1,6 +1,9 @@
 """Changes of dead letters that are killed half-way: repeating them finishes the work, nothing doubled or lost."""
 
 import asyncio
+import os
+import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -93,3 +96,96 @@ async def test_at_once(system: System, real_store: Store) -> None:
     results = await asyncio.gather(*(system.run("dlq", "replay", "--yes") for _ in range(2)))
     assert all(code in (0, 3) for code, _, _ in results)
     assert await _ids(real_store, inbox) == expected
+
+
+# Signals in the middle of a change
+
+
+async def _signalled(system: System, store: Store, sent: signal.Signals, *command: str) -> int:
+    """Start a change, send it a signal once some of its work is done; return how it ended."""
+    dead = store.keys.dead(CUSTOMERS, "sync")
+    process = await system.start(*command)
+
+    async def under_way() -> bool:
+        return int(await store.client.xlen(dead)) <= NUMBER - ENOUGH
+
+    await eventually(under_way, timeout=60, interval=0.002)
+    process.send_signal(sent)
+    return await process.wait()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGALRM])
+async def test_a_signal_leaves_a_line(system: System, real_store: Store, sent: signal.Signals) -> None:
+    """Whatever signal ends a change, but for SIGKILL: its batch is finished, and the audit says how far it came."""
+    code = await _signalled(system, real_store, sent, "dlq", "replay", "*", "--yes", "--rate", "3000")
+    assert code == 130
+    left = await real_store.client.xlen(real_store.keys.dead(CUSTOMERS, "sync"))
+    (line,) = await system.json("audit")
+    assert (line["matched"], line["changed"], line["error"]) == (NUMBER, NUMBER - left, "interrupted")
+
+
+async def test_a_change_that_is_killed_leaves_a_line(system: System, real_store: Store) -> None:
+    """A change that is killed outright is in the audit: who began it, what was meant, and that it did not finish."""
+    command = ("dlq", "replay", "*", "--yes", "--rate", "3000", "--reason", "junk")
+    assert await _signalled(system, real_store, signal.SIGKILL, *command) == -signal.SIGKILL
+    (line,) = await system.json("audit")
+    assert (line["verb"], line["matched"], line["reason"], line["finished"]) == ("dlq replay", NUMBER, "junk", False)
+    assert (line["changed"], line["selector"]) == (None, {"events": "*"})
+
+
+async def test_a_signal_that_is_ignored_stays_so(system: System, real_store: Store) -> None:
+    """A change under nohup goes on when its terminal is closed."""
+    dead = real_store.keys.dead(CUSTOMERS, "sync")
+    process = await asyncio.create_subprocess_exec(
+        "nohup",
+        *(sys.executable, "-m", "router.cli.main", "dlq", "replay", "--yes", "--rate", "3000"),
+        cwd=system.folder,
+        env=system.environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    system.processes.append(process)
+
+    async def under_way() -> bool:
+        return int(await real_store.client.xlen(dead)) <= NUMBER - ENOUGH
+
+    await eventually(under_way, timeout=60, interval=0.002)
+    process.send_signal(signal.SIGHUP)
+    assert await process.wait() == 0
+    (line,) = await system.json("audit")
+    assert (line["matched"], line["changed"], line["error"]) == (NUMBER, NUMBER, None)
+
+
+_ON_TERMINAL = """
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+async def test_a_closed_terminal(system: System, real_store: Store) -> None:
+    """A change whose terminal is closed finishes its batch and writes its line, though nothing can be said any more."""
+    main, side = os.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _ON_TERMINAL),
+        *(sys.executable, "-m", "router.cli.main", "dlq", "replay", "*", "--yes", "--rate", "3000"),
+        cwd=system.folder,
+        env=system.environment,
+        stdin=side,
+        stdout=side,
+        stderr=side,
+    )
+    os.close(side)
+    system.processes.append(process)
+
+    async def under_way() -> bool:
+        return int(await real_store.client.xlen(real_store.keys.dead(CUSTOMERS, "sync"))) <= NUMBER - ENOUGH
+
+    await eventually(under_way, timeout=60, interval=0.002)
+    os.close(main)
+    await process.wait()
+    left = await real_store.client.xlen(real_store.keys.dead(CUSTOMERS, "sync"))
+    (line,) = await system.json("audit")
+    assert (line["changed"], line["error"], left > 0) == (NUMBER - left, "interrupted", True)

@@ -1,7 +1,9 @@
 """The audit: what is recorded, how it is read again, and that it never stands in the way."""
 
+import asyncio
 import getpass
 import json
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +12,7 @@ from structlog.testing import capture_logs
 from support.cli import Cli
 
 from router import audit
-from router.audit import AuditLine, lines, record
+from router.audit import CHANGED, MATCHED, AuditLine, Deed, NotAudited, accounted, lines, record
 from router.store import Store
 
 
@@ -114,3 +116,79 @@ def test_command(cli: Cli) -> None:
     assert cli.json("audit", "--actor", "jim", "--limit", "1")[0]["actor"] == "jim@host"
     assert cli.json("audit", "--until", "2020-01-01") == []
     assert json.loads(cli.ok("audit", "--since", "1h", "--json"))
+
+
+# Lines that are begun before they end
+
+
+async def test_a_change_is_one_line(store: Store) -> None:
+    """What was begun and has ended is one line, the end's, with what was reached and why it ended."""
+    deed, counts = Deed("dlq purge", "x", {"subscription": "sync"}, "junk", "jo@host"), Counter({MATCHED: 3})
+
+    async def work() -> None:
+        async with accounted(store, deed, counts):
+            found.extend(await _lines(store))
+            counts[CHANGED] = 2
+            raise ValueError("broken")
+
+    found: list[AuditLine] = []
+    with pytest.raises(ValueError, match="broken"):
+        await work()
+    (begun,) = found
+    assert (begun.verb, begun.actor, begun.reason, begun.selector) == ("dlq purge", "jo@host", "junk", deed.selector)
+    assert (begun.matched, begun.finished) == (3, False)
+    (line,) = await _lines(store)
+    assert (line.matched, line.changed, line.error, line.finished) == (3, 2, "ValueError: broken", True)
+
+
+async def test_an_end_is_found_wherever_it_is(store: Store) -> None:
+    """A line that ended after the time asked for is not taken for one that did not end, and one that did not is."""
+    await store.client.xadd(store.keys.audit(), {"verb": "dlq purge", "state": "begun"}, id="1000-0")
+    await store.client.xadd(store.keys.audit(), {"verb": "dlq replay", "state": "begun"}, id="2000-0")
+    await store.client.xadd(store.keys.audit(), {"verb": "dlq purge", "begun": "1000-0"}, id="3000-0")
+    until = datetime.fromtimestamp(2, UTC)
+    assert [(line.id, line.finished) for line in await _lines(store, until=until)] == [("2000-0", False)]
+    assert [line.id for line in await _lines(store)] == ["3000-0", "2000-0"]
+    assert await _lines(store, verb="dlq purge", until=until) == []
+
+
+async def test_who_is_cancelled_leaves_the_end(store: Store) -> None:
+    """A change that somebody stops says so in its line, however often it is stopped."""
+    counts = Counter({MATCHED: 3, CHANGED: 1})
+    began = asyncio.Event()
+
+    async def work() -> None:
+        async with accounted(store, Deed("dlq purge"), counts):
+            began.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    await began.wait()
+    while not task.done():
+        task.cancel()
+        await asyncio.sleep(0)
+    (line,) = await _lines(store)
+    assert (line.error, line.changed, line.finished) == ("interrupted", 1, True)
+
+
+async def test_a_full_store_keeps_nobody_from_purging(store: Store) -> None:
+    """A change is made though the audit takes no line; what must not be without one is refused."""
+    await store.client.set(store.keys.audit(), "no stream")
+    counts = Counter({MATCHED: 1})
+    async with accounted(store, Deed("dlq purge"), counts):
+        counts[CHANGED] = 1
+    with pytest.raises(NotAudited, match="WRONGTYPE"):
+        await accounted(store, Deed("reveal"), Counter(), strictly=True).__aenter__()
+
+
+def test_the_command_shows_what_is_not_finished(cli: Cli) -> None:
+    """A line without an end is listed as such: how many were meant, and not that none was changed."""
+
+    async def fill(store: Store) -> None:
+        fields = {"verb": "dlq purge", "actor": "jo@host", "matched": "9", "state": "begun"}
+        await store.client.xadd(store.keys.audit(), fields)
+
+    cli.fill(fill)
+    (row,) = cli.json("audit")
+    assert (row["finished"], row["matched"], row["changed"], row["failed"]) == (False, 9, None, None)
+    assert "not finished: under way, or killed" in cli.ok("audit")

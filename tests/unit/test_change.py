@@ -35,9 +35,12 @@ def _inbox(cli: Cli) -> int:
     return cli.fill(count)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+_ENDING = ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "ALRM", "ABRT"]
+
+
+@pytest.mark.parametrize("sent", [signal.Signals[f"SIG{name}"] for name in _ENDING])
 def test_an_interrupted_change_is_audited(many: Cli, monkeypatch: pytest.MonkeyPatch, sent: signal.Signals) -> None:
-    """Ctrl-C and SIGTERM end a change between two batches; how far it came is told, and the audit says so."""
+    """Every signal that ends it does so between two batches; how far it came is told, and the audit says so."""
     replay = DeadLetters.replay
 
     async def interrupted(self: DeadLetters, letters: Any, reason: str = "") -> Result:

@@ -1,17 +1,22 @@
 """`dlq export` and `dlq import`: out of the store and back, to the byte, each once."""
 
+import asyncio
+import errno
 import io
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.cli import Cli
 from support.filling import CUSTOMERS, FINANCIAL, history, put_dead, put_group
+from support.waiting import eventually
 
 from router.cli import dlq_file
 from router.store import Store
+from workers.dead_import import Importer
 from workers.dead_letters import DeadLetters
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
@@ -134,6 +139,119 @@ def test_export_that_is_cut_short(dlq: Cli, monkeypatch: pytest.MonkeyPatch) -> 
     assert not Path("all.jsonl").exists()
     (line,) = _audit(dlq)
     assert (line["matched"], "reset" in line["error"]) == (2, True)
+
+
+def test_two_exports_to_one_name(dlq: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two exports to one name at once the first to end has it; the other is refused and says where its lines are."""
+    real, partial = DeadLetters.oldest, Path("all.jsonl.partial")
+
+    async def overtaken(self: DeadLetters, *arguments: Any) -> Any:
+        async for letter in real(self, *arguments):
+            yield letter
+            if partial.exists() and not Path("all.jsonl").exists():
+                with dlq_file.writing("all.jsonl") as sink:
+                    sink.write(b"of the other\n")
+                    sink.finish()
+
+    monkeypatch.setattr(DeadLetters, "oldest", overtaken)
+    said = dlq.fails(2, "dlq", "export", "all.jsonl")
+    assert "all.jsonl exists by now: nothing of it was changed, and what was exported is all.jsonl.partial" in said
+    assert Path("all.jsonl").read_bytes() == b"of the other\n"
+    assert partial.read_bytes().count(b"\n") == 3
+    assert sorted(path.name for path in Path().iterdir()) == ["all.jsonl", "all.jsonl.partial"]
+    (line,) = _audit(dlq)
+    assert (line["matched"], "exists by now" in line["error"]) == (3, True)
+
+
+def test_export_where_links_are_not_possible(dlq: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a file system without links a file gets its name all the same, and takes nobody's."""
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("router.cli.dlq_file.os.link", refuse)
+    dlq.ok("dlq", "export", "all.jsonl")
+    assert Path("all.jsonl").read_bytes().count(b"\n") == 3
+    assert [path.name for path in Path().iterdir()] == ["all.jsonl"]
+    assert Path("all.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_partial_file_of_somebody_else_is_left_alone(dlq: Cli) -> None:
+    """What an earlier export has left is not written over, whatever its name."""
+    Path("all.jsonl.partial").write_text("mine")
+    dlq.ok("dlq", "export", "all.jsonl")
+    assert Path("all.jsonl.partial").read_text() == "mine"
+    assert sorted(path.name for path in Path().iterdir()) == ["all.jsonl", "all.jsonl.partial"]
+
+
+def test_a_link_is_not_followed(dlq: Cli) -> None:
+    """A link of the name that leads nowhere is somebody's too: nothing is written through it."""
+    Path("all.jsonl").symlink_to("elsewhere")
+    assert "exists already" in dlq.fails(2, "dlq", "export", "all.jsonl")
+    assert not Path("elsewhere").exists()
+
+
+def test_export_to_a_folder_that_may_not_be_written(dlq: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused in one line before anything is read, and the audit has nothing of it."""
+
+    def refuse(*_: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("router.cli.dlq_file.os.open", refuse)
+        said = dlq.fails(2, "dlq", "export", "all.jsonl")
+    assert said == "event-router: all.jsonl cannot be opened: Permission denied\n"
+    assert _audit(dlq) == []
+
+
+def test_export_to_a_disk_that_is_full(dlq: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full only when all is written out is told, the file has no name, and the audit says why."""
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("router.cli.dlq_file.os.fsync", full)
+    assert "all.jsonl.partial is incomplete: No space left on device" in dlq.fails(1, "dlq", "export", "all.jsonl")
+    assert not Path("all.jsonl").exists()
+    assert "No space left" in _audit(dlq)[0]["error"]
+
+
+def test_export_that_is_interrupted(dlq: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A closed terminal in the middle of an export: the audit says how many bodies left the store."""
+    real = DeadLetters.oldest
+
+    async def interrupted(self: DeadLetters, *arguments: Any) -> Any:
+        number = 0
+        async for letter in real(self, *arguments):
+            yield letter
+            number += 1
+            if number == 2:
+                os.kill(os.getpid(), signal.SIGHUP)
+                await asyncio.Event().wait()
+
+    monkeypatch.setattr(DeadLetters, "oldest", interrupted)
+    said = dlq.fails(130, "dlq", "export", "all.jsonl")
+    assert "all.jsonl.partial is incomplete, it ends after 2 dead letters: interrupted" in said
+    (line,) = _audit(dlq)
+    assert (line["matched"], line["error"]) == (2, "interrupted")
+
+
+def test_an_import_that_is_interrupted(dlq: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batch under way is finished and counted, and the audit says how far it came."""
+    dlq.ok("dlq", "export", "all.jsonl")
+    dlq.ok("dlq", "purge", "*", "--yes")
+    restore = Importer.restore
+
+    async def interrupted(self: Importer, *given: Any, **options: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        await eventually(lambda: any(task.cancelling() for task in asyncio.all_tasks()))
+        return await restore(self, *given, **options)
+
+    monkeypatch.setattr(Importer, "restore", interrupted)
+    said = dlq.fails(130, "dlq", "import", "all.jsonl", "--yes")
+    assert "interrupted when 3 of 3 were imported; repeating is safe" in said
+    assert (_audit(dlq)[0]["changed"], _audit(dlq)[0]["error"]) == (3, "interrupted")
+    assert len(_entries(dlq)) == 3
 
 
 def test_export_that_cannot_be_written(dlq: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,19 @@
 """`events replay`: giving one subscription past events once more."""
 
+import asyncio
+import os
+import signal
 from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from support.cli import Cli
 from support.filling import CUSTOMERS, FINANCIAL, put_events, put_group
+from support.waiting import eventually
 
 from router import audit
 from router.store import Store
+from workers.handover import Handover
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
 
@@ -125,6 +130,28 @@ def test_a_store_that_is_lost_on_the_way(filled: Cli, monkeypatch: pytest.Monkey
     filled.ok("events", "replay", "--to", "sync", "--after", after, "--yes")
     assert inbox(filled) == [f"e{number}" for number in range(7)]
     assert [line.changed for line in filled.fill(_audited)] == [3, 4]
+
+
+def test_one_that_is_interrupted(filled: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batch under way is finished and counted: going on gives the rest, and nothing twice."""
+    give, calls = Handover.give, list[int]()
+
+    async def interrupted(self: Handover, *given: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            await eventually(lambda: any(task.cancelling() for task in asyncio.all_tasks()))
+        return await give(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Handover, "give", interrupted)
+        said = filled.fails(130, "events", "replay", "--to", "sync", "--since", "1h", "--yes", "--rate", "20")
+    assert "interrupted: it ended when 4 of 7 were replayed: add --after " in said
+    assert "more may have been given" not in said
+    (line,) = filled.fill(_audited)
+    assert (line.matched, line.changed, line.error) == (7, 4, "interrupted")
+    filled.ok("events", "replay", "--to", "sync", "--after", said.partition("--after ")[2].split()[0], "--yes")
+    assert inbox(filled) == [f"e{number}" for number in range(7)]
 
 
 def test_what_the_server_refuses(filled: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

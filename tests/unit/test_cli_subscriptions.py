@@ -82,18 +82,33 @@ def test_list_of_none(cli: Cli) -> None:
 
 
 def test_remove(filled: Cli) -> None:
-    """A removed subscription is gone, the others and the events are there; the log says who did it and what went."""
+    """A removed subscription is gone, the others and the events are there; the audit says who did it and what went."""
     result = filled.run("subscriptions", "remove", "audit", "--yes", "--json")
     assert result.exit_code == 0
     assert json.loads(result.stdout) == {"subscription": "audit", "streams": 1, "dead_letters": 0, "failed": []}
-    audit = json.loads(result.stderr.splitlines()[-1])
-    assert (audit["event"], audit["subscription"]) == ("subscription_removed", "audit")
-    assert (audit["waiting"], audit["inbox"], audit["streams"]) == (3, 1, 1)
-    assert audit["by"]
+    logged = json.loads(result.stderr.splitlines()[-1])
+    assert (logged["event"], logged["verb"], logged["subject"]) == ("audited", "subscriptions remove", "audit")
+    (line,) = filled.json("audit")
+    assert line["selector"] == {"waiting": 3, "inbox": 1, "scheduled": 0, "dead": 0}
+    assert (line["matched"], line["changed"], line["failed"], line["finished"]) == (1, 1, 0, True)
+    assert line["actor"]
     assert names(filled) == ["sync"]
     assert len(filled.json("events", "list")) == 3
     assert "removed sync from 2 streams" in filled.ok("subscriptions", "remove", "sync", "-y")
     assert names(filled) == []
+
+
+def test_remove_by_a_user_without_a_name(filled: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user that has a number alone, as in a container, removes a subscription and is in the audit by that number."""
+
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found: 10001")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    monkeypatch.setattr("os.getuid", lambda: 10001)
+    assert "removed audit from 1 stream" in filled.ok("subscriptions", "remove", "audit", "--yes", "--reason", "gone")
+    (line,) = filled.json("audit")
+    assert (line["actor"].partition("@")[0], line["reason"]) == ("uid-10001", "gone")
 
 
 def test_remove_shows_what_goes(filled: Cli) -> None:

@@ -160,6 +160,8 @@ async def test_a_slow_change_can_be_stopped(store: Store, visitor: Visitor, monk
     assert "Stopped" in page
     (line,) = await audited(store)
     assert (line.changed, await left(store) + await left(store, SUPPLIERS)) == (1, 5)
+    assert (line.matched, line.error, line.finished) == (6, "interrupted", True)
+    assert "1 of 6" in page
 
 
 async def test_a_change_that_is_stopped_twice(store: Store, visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,6 +185,7 @@ async def test_a_change_that_is_stopped_twice(store: Store, visitor: Visitor, mo
     await asyncio.gather(*stops, asking)
     assert job.state == "stopped"
     (line,) = await audited(store)
+    assert (line.matched, line.error) == (6, "interrupted")
     assert line.changed == job.changed == await waiting(store) + await waiting(store, SUPPLIERS) > 0
 
 
@@ -197,6 +200,7 @@ async def test_a_change_that_breaks(visitor: Visitor, monkeypatch: pytest.Monkey
     page = await visitor.follow(await visitor.post("/dead-letters/change", fields))
     assert "It could not be finished" in page
     assert "connection refused" in page
+    assert "connection refused" in (await audited(visitor.console.store))[0].error
     await visitor.get("/job", status=404, id="none")
 
 

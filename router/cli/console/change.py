@@ -1,13 +1,14 @@
 """A change in the console: what is meant is looked at first, and exactly that is changed, counted and audited."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
-from router import audit
+from router.audit import CHANGED, FAILED, MATCHED, Deed, accounted
 from router.cli.batches import batches
 from router.cli.console.jobs import Job
 from router.cli.console.paging import unhurried
@@ -87,25 +88,25 @@ async def _look(change: Change[T], seen: Preview[T]) -> None:
 async def carry_out(store: Store, change: Change[Any], actor: str, job: Job) -> None:
     """Change what is meant, and leave a line in the audit, however it ends; raises StoreUnavailable.
 
-    Who stops it waits for the batch under way, so that it is counted; to stop it twice does not keep it from the audit.
+    Who stops it waits for the batch under way, so that it is counted; to stop it twice does not keep it from the audit,
+    which then says that it was interrupted.
     """
-    try:
+    deed = Deed(f"{change.group} {change.verb}", selector=change.described(), reason=change.reason, actor=actor)
+    job.matched = await _number(change)
+    counts = Counter({MATCHED: job.matched})
+    async with accounted(store, deed, counts):
         async for batch in batches(change.meant(), change.rate):
-            await whole(_apply(change, batch, job))
-    finally:
-        line = audit.record(
-            store,
-            f"{change.group} {change.verb}",
-            selector=change.described(),
-            matched=job.matched or 0,
-            changed=job.changed,
-            failed=job.failed,
-            reason=change.reason,
-            actor=actor,
-        )
-        await whole(line)
+            await whole(_apply(change, batch, job, counts))
 
 
-async def _apply(change: Change[T], batch: Sequence[T], job: Job) -> None:
+async def _number(change: Change[Any]) -> int:
+    number = 0
+    async for _ in change.meant():
+        number += 1
+    return number
+
+
+async def _apply(change: Change[T], batch: Sequence[T], job: Job, counts: Counter[str]) -> None:
     await change.apply(batch, job)
-    job.matched = (job.matched or 0) + len(batch)
+    job.seen += len(batch)
+    counts.update({CHANGED: job.changed - counts[CHANGED], FAILED: job.failed - counts[FAILED]})

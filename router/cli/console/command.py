@@ -15,7 +15,7 @@ from router.cli.leaving import Leaving
 from router.cli.ops_ports import ops_ports
 from router.cli.output import print_line
 from router.cli.runtime import for_service
-from router.signals import install_reload, install_stop
+from router.signals import install_last, install_reload, install_stop
 from router.up import supervised
 
 __all__ = ["console"]
@@ -52,6 +52,7 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> None:
     is_child = supervised()
     install_stop(stop, supervised=is_child)
     install_reload(_nothing_to_reload, stop)
+    install_last(stop)
     await serve_console(settings, stop, listening=lambda port: None if is_child else _say(settings, port))
 
 

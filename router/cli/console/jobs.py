@@ -21,13 +21,15 @@ _log = logs.get(__name__)
 class Job:
     """One change: what it does, to how many, how far it is, and where to go from it.
 
-    `failed` were refused, the last one because of what `note` says.
+    `matched` is how many are meant, None until that is counted; `seen` of them it has come to. `failed` were refused,
+    the last one because of what `note` says.
     """
 
     title: str
     done: str
     back: str
     matched: int | None = None
+    seen: int = 0
     changed: int = 0
     failed: int = 0
     state: Literal["running", "ended", "stopped", "broken"] = "running"
@@ -38,7 +40,7 @@ class Job:
     @property
     def gone(self) -> int:
         """How many were not there any more."""
-        return max(0, (self.matched or 0) - self.changed - self.failed)
+        return max(0, self.seen - self.changed - self.failed)
 
 
 class Jobs:

@@ -3,10 +3,8 @@
 from functools import partial
 from urllib.parse import quote
 
-from router import audit
 from router.cli.console.forms import line_in
 from router.cli.console.site import Page, go
-from router.cli.output import stamp
 from router.globs import short
 from router.http_response import Response
 from workers import pauses
@@ -38,9 +36,8 @@ async def pause(page: Page) -> Response:
     if lasting not in LASTING or not await _is_known(page, name):
         return page.problem("That is not clear", "There is no such subscription, or no such time.", status=400)
     reason = line_in(sent, "reason", _REASON)
-    made = await pauses.pause(store, name, float(lasting) if lasting else None, by=page.session.actor, reason=reason)
-    until = {"until": stamp(made.until)} if made.until else None
-    await _note(page, "subscriptions pause", name, until, reason)
+    await pauses.pause(store, name, float(lasting) if lasting else None, by=page.session.actor, reason=reason)
+    page.console.watch.forget()
     return go(f"/subscriptions#{quote(name)}")
 
 
@@ -50,19 +47,9 @@ async def resume(page: Page) -> Response:
     if name not in await pauses.paused(page.console.store, [name]):
         return page.problem("Not paused", "The subscription is not paused any more.", status=400)
     await pauses.resume(page.console.store, name, by=page.session.actor)
-    await _note(page, "subscriptions resume", name)
+    page.console.watch.forget()
     return go(f"/subscriptions#{quote(name)}")
 
 
 async def _is_known(page: Page, name: str) -> bool:
     return any(row.name == name for row in (await page.console.watch.look()).figures.rows)
-
-
-async def _note(
-    page: Page, verb: str, name: str, selector: dict[str, str | None] | None = None, reason: str = ""
-) -> None:
-    console, actor = page.console, page.session.actor
-    await audit.record(
-        console.store, verb, subject=name, selector=selector, matched=1, changed=1, reason=reason, actor=actor
-    )
-    console.watch.forget()
