@@ -16,6 +16,7 @@ from workers.heartbeat import Heartbeat
 from workers.metrics import WorkerMetrics
 from workers.pace import Pace
 from workers.pause_watch import PauseWatch
+from workers.pauses import Pause
 from workers.reader import Reader, readers_of
 from workers.schedule import Schedule
 from workers.settler import Settler
@@ -63,6 +64,7 @@ class Consumer:
         self._readers: list[Reader] = []
         self._reading: list[asyncio.Task[None]] = []
         self._keeping: list[asyncio.Task[None]] = []
+        self._held = asyncio.Event()
         self.ready = False
         metrics.subscribe(subscription.name)
         metrics.in_hand.labels(subscription.name).set_function(lambda: len(self.context.held))
@@ -74,15 +76,22 @@ class Consumer:
         return self._executor.stuck
 
     @property
+    def pause(self) -> Pause | None:
+        """The pause that this consumer keeps to now."""
+        return self._pause_watch.pause
+
+    @property
     def warning(self) -> str:
         """What an operator should know of this consumer; empty where there is nothing."""
         lost = self._executor.lanes_lost
         lanes = f"{lost} lanes ended unasked and were opened again: see lane_lost in the log" if lost else ""
-        pause = self._pause_watch.pause
-        return "; ".join(text for text in (pause.told() if pause else "", lanes) if text)
+        return "; ".join(text for text in (self.pause.told() if self.pause else "", lanes) if text)
 
     async def start(self) -> None:
-        """Begin: make the groups, say that this consumer lives, open the lanes, read; waits for the store."""
+        """Begin: make the groups, say that this consumer lives, open the lanes, read; waits for the store.
+
+        Returns once every stream has been read, and `ready` is set then: to have groups is not to get anything.
+        """
         await self._join()
         self._executor.start()
         context = self.context
@@ -90,8 +99,21 @@ class Consumer:
         self._reading = [asyncio.create_task(reader.run()) for reader in self._readers]
         keepers = (self._heartbeat, self._schedule, self._sweeper, self._pause_watch)
         self._keeping = [asyncio.create_task(part.run()) for part in keepers]
+        await self._first_reads()
         self.ready = True
         context.log.info("subscription_started", consumer=context.consumer, streams=len(context.streams))
+
+    async def _first_reads(self) -> None:
+        """Return once each reader has read; or a pause keeps them from it, or one has ended, which `failed` says."""
+        waiting = [asyncio.create_task(self._all_have_read()), asyncio.create_task(self._held.wait())]
+        try:
+            await asyncio.wait([*waiting, *self._reading], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await end(waiting)
+
+    async def _all_have_read(self) -> None:
+        for reader in self._readers:
+            await reader.has_read.wait()
 
     async def stop(self) -> None:
         """End: read no more, finish what runs within `shutdown_timeout`, give the rest back, and leave the group."""
@@ -138,6 +160,7 @@ class Consumer:
             await asyncio.gather(*(reader.interrupt() for reader in self._readers))
             await asyncio.sleep(_SOON)
         self._executor.give_back()
+        self._held.set()
 
     def _go_on(self) -> None:
         self._schedule.resume()

@@ -43,6 +43,8 @@ class Reader:
         self._aim()
         self._connection = ReadConnection(context.store, context.keys.events(streams[0]), context.settings.block)
         self._stopping = False
+        self.has_read = asyncio.Event()
+        """Set once a read of all the streams has come back: until then nobody knows whether they can be read."""
         self._delivered = context.metrics.delivered.labels(context.group)
 
     async def run(self) -> None:
@@ -75,10 +77,12 @@ class Reader:
     async def _read(self) -> None:
         context = self._context
         count = self._pace.count(self, len(self._sources))
-        block = int(context.settings.block * 1000)
+        # The first read does not block: a worker without events would not be ready before one came.
+        block = ("BLOCK", int(context.settings.block * 1000)) if self.has_read.is_set() else ()
         reply = await self._connection.run(
-            "XREADGROUP", "GROUP", context.group, context.consumer, "COUNT", count, "BLOCK", block, *self._tail
+            "XREADGROUP", "GROUP", context.group, context.consumer, "COUNT", count, *block, *self._tail
         )
+        self.has_read.set()
         items = self._held(reply or {})
         self._pace.was_read(self, len(reply or ()), len(items))
         self._take(items)

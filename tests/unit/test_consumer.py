@@ -16,17 +16,19 @@ import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 from support.stores import SERVER_URL
 from support.waiting import eventually
 
 from config.settings import WorkerSettings
 from router import scripts
 from router.catalogue import Catalogue, UnknownStream
-from router.ending import CutShort
+from router.ending import CutShort, end
 from router.store import Store
 from workers import DeadLetter, Delivery, Event, Retry, RetryLater, Subscription
 from workers.consumer import Consumer
 from workers.metrics import WorkerMetrics
+from workers.read_connection import ReadConnection
 
 SLUG = "visma-net-financial"
 STREAM = f"{SLUG}/customer_changed"
@@ -1459,6 +1461,49 @@ async def test_a_start_waits_for_the_store(bench: Bench, seen: Seen, monkeypatch
     assert (await starting).ready
     await bench.publish("a")
     await seen.all_of("a")
+
+
+async def test_a_worker_is_ready_once_it_has_read(bench: Bench, seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker whose groups are made, but whose reads fail, is not ready; it is once they come back."""
+    refused, reads = ResponseError("CROSSSLOT Keys in request don't hash to the same slot"), 0
+    run = ReadConnection.run
+
+    async def refuse(self: ReadConnection, *command: Any) -> Any:
+        nonlocal reads
+        if command[0] != "XREADGROUP":
+            return await run(self, *command)
+        reads += 1
+        raise refused
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ReadConnection, "run", refuse)
+        starting = asyncio.ensure_future(bench.start(subscribe(seen.handle)))
+        await eventually(lambda: reads >= 2)
+        assert not starting.done()
+        assert not bench.alive[0].ready
+    assert (await starting).ready
+
+
+async def test_an_idle_worker_is_ready_at_once(bench: Bench, seen: Seen) -> None:
+    """The first read does not block: a worker on empty streams is ready before the time of a block is over."""
+    consumer = await asyncio.wait_for(bench.start(subscribe(seen.handle, events=["*/customer_*"]), block=5), 4)
+    assert consumer.ready
+
+
+async def test_a_worker_that_stops_before_it_has_read(
+    bench: Bench, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stop does not wait for a start whose reads do not come back, and leaves in order."""
+
+    async def hang(_self: ReadConnection, *_command: Any) -> Any:
+        raise RedisConnectionError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ReadConnection, "run", hang)
+        starting = asyncio.ensure_future(bench.start(subscribe(seen.handle)))
+        await eventually(lambda: bench.alive and bench.alive[0]._reading)
+        await end([starting])
+        await bench.stop(bench.alive[0])
 
 
 async def test_what_is_finished_while_the_store_is_away_is_settled_later(
