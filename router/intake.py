@@ -12,6 +12,7 @@ from router.batch import Batch
 from router.drain import Drain
 from router.ending import end
 from router.spool import Spool
+from router.spool_rescue import SpoolKeeper
 from router.store import Store
 from router.store_guard import StoreGuard
 
@@ -28,6 +29,7 @@ class Intake:
         self.spool = spool
         self.appender = Appender(batch, spool)
         self._draining = asyncio.create_task(_drain(spool, batch, guard)) if spool is not None else None
+        self._keeping = asyncio.create_task(SpoolKeeper(spool).run()) if spool is not None else None
 
     @classmethod
     @asynccontextmanager
@@ -63,9 +65,12 @@ class Intake:
             _log.warning("spool_left", entries=self.spool.entries, bytes=self.spool.bytes)
 
     async def _close(self) -> None:
-        if self.spool is None or self._draining is None:
+        if self.spool is None or self._draining is None or self._keeping is None:
             return
-        await end([self._draining])
+        await end([self._draining, self._keeping])
+        await self.spool.written()
+        if self.spool.entries:
+            await SpoolKeeper(self.spool).look()
         await self.spool.close()
 
 

@@ -164,7 +164,7 @@ def bind(settings: IngressSettings, *, reuse_port: bool = False) -> socket.socke
 async def _readiness(store: Store, spool: Spool | None) -> dict[str, bool | str]:
     """Return whether webhooks can be accepted: with room in the spool, also while the store is away."""
     if spool is not None and spool.is_full:
-        return {"store": spool.reason or True, "spool": "full, or it cannot be written"}
+        return {"store": spool.reason or True, "spool": f"takes nothing: {spool.refusal}"}
     if spool is not None and spool.reason:
         return {"store": f"ok: {spool.entries} events are spooled, for it does not take them ({spool.reason})"}
     checks = await store_check(store)

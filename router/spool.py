@@ -6,8 +6,10 @@ not answer, every request comes here, so that none has to find that out for itse
 """
 
 import asyncio
+import contextlib
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -46,12 +48,17 @@ class Spool:
         self._appended: list[int] = []
         self._after = 0
         self._waiting: list[Waiting] = []
+        self._writing: Sequence[Waiting] = ()
+        self._read_from = file
+        self._shut_until = 0.0
+        self._say_again_at = 0.0
         self._task: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
         self._work, self._empty, self._stuck = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.alarm = asyncio.Event()
         self.store_is_away = False
         self.reason = ""
-        self.is_full = False
+        self.refusal, self.unwritable = "", False
         (self._work if self._streams else self._empty).set()
 
     @classmethod
@@ -85,6 +92,11 @@ class Spool:
         return self._max_bytes
 
     @property
+    def is_full(self) -> bool:
+        """Whether it takes nothing at the moment; `refusal` says why."""
+        return bool(self.refusal)
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing has to come here."""
         return not self.store_is_away and not self._streams
@@ -96,6 +108,9 @@ class Spool:
     def put(self, waiting: Waiting) -> None:
         """Take over a request: it is answered once its entries are on disk, or fails with SpoolFull."""
         size = sum(map(size_of, waiting.entries))
+        if self._monotonic() < self._shut_until:
+            self._refuse(self.refusal or "its files were not where they were", [waiting])
+            return
         if self._bytes + size > self._max_bytes:
             self._refuse(f"the spool is full: {self._bytes} of {self._max_bytes} bytes", [waiting])
             return
@@ -119,7 +134,8 @@ class Spool:
 
     async def oldest(self, limit: int, *, without: Collection[str] = ()) -> list[Row]:
         """Return entries in the order in which they came, leaving out some streams; raises sqlite3.Error."""
-        rows = await self._in_thread(lambda: self._file.oldest(limit, after=self._after, without=without))
+        self._read_from = self._file
+        rows = await self._in_thread(lambda: self._read_from.oldest(limit, after=self._after, without=without))
         if broken := self._file.take_broken():
             self._count([entry.stream for entry in broken], -sum(map(size_of, broken)), -1)
         return rows
@@ -129,6 +145,8 @@ class Spool:
 
         For the order of streams it counts as gone in any case: a disk that is full must not keep us from the store.
         """
+        if self._read_from is not self._file:  # its numbers mean others in the new one, where these are found again
+            return
         size = sum(size_of(row.entry) for row in rows)
         self._count([row.entry.stream for row in rows], -size, -1)
         self._appended += [row.id for row in rows]
@@ -148,7 +166,9 @@ class Spool:
 
     def answered(self) -> None:
         """Take note that the store took something: there is room again, and the others may be worth a try."""
-        self.store_is_away = self.is_full = False
+        self.store_is_away = False
+        if self._monotonic() >= self._shut_until:
+            self._open_again()
 
     def succeeded(self) -> None:
         """Take note that the store took everything it was given."""
@@ -170,6 +190,46 @@ class Spool:
         while self._task is not None:
             await asyncio.wait([self._task])
 
+    async def needed(self) -> None:
+        """Wait until something waits in the file, or it refuses something."""
+        if not (self._streams or self.refusal):
+            await self.alarm.wait()
+
+    async def fault(self) -> str:
+        """Return what is wrong with the place of the file; an empty text where others would find it."""
+        self.alarm.clear()
+        return await self._in_thread(lambda: self._file.place.fault())  # noqa: PLW0108 - the file of that moment
+
+    def shut(self, why: str, seconds: float) -> None:
+        """Refuse everything for so long, in seconds."""
+        self.refusal, self.unwritable = why, True
+        self._shut_until = self._monotonic() + seconds
+
+    async def try_out(self) -> None:
+        """Take requests again if the file takes something."""
+        if self.unwritable and self._monotonic() >= self._shut_until:
+            with contextlib.suppress(sqlite3.Error):
+                await self._in_thread(lambda: self._file.try_out())  # noqa: PLW0108 - likewise
+                self._open_again()
+
+    async def replace(self, rescue: Callable[[SpoolFile], SpoolFile]) -> Path:
+        """Use the file that `rescue` makes of ours from now on, and return its path; raises what that raises."""
+        streams, size = await self._in_thread(lambda: self._replace(rescue))
+        later = [entry for waiting in (*self._writing, *self._waiting) for entry in waiting.entries]
+        self._streams = streams + Counter(entry.stream for entry in later)
+        self._bytes = size + sum(map(size_of, later))
+        self._appended, self._after = [], 0
+        self._count([], 0)
+        self._work.set()
+        return self._file.path
+
+    def _replace(self, rescue: Callable[[SpoolFile], SpoolFile]) -> tuple[Counter[str], int]:
+        self._file = rescue(self._file)
+        return self._file.sizes()
+
+    def _open_again(self) -> None:
+        self.refusal, self.unwritable = "", False
+
     async def settled(self) -> None:
         """Wait until nothing waits, or the store does not take it."""
         ends = [asyncio.create_task(event.wait()) for event in (self._empty, self._stuck)]
@@ -190,9 +250,11 @@ class Spool:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+                self._writing = batch
                 await self._write(batch)
+                self._writing = ()
         finally:
-            self._task = None
+            self._task, self._writing = None, ()
 
     async def _write(self, batch: Sequence[Waiting]) -> None:
         entries = [entry for waiting in batch for entry in waiting.entries]
@@ -201,17 +263,19 @@ class Spool:
         except Exception as error:  # noqa: BLE001 - those who wait are told, whatever it is
             self._count([entry.stream for entry in entries], -sum(map(size_of, entries)), -1)
             self._refuse(f"the spool cannot be written: {error}", batch)
+            self.unwritable = True
         else:
-            self.is_full = False
+            self._open_again()
             for waiting in batch:
                 waiting.tell([True] * len(waiting.entries))
         self._work.set()
 
     def _refuse(self, why: str, refused: Sequence[Waiting]) -> None:
         """Tell requests that nobody takes them; the log says it once, until there is room again."""
-        if not self.is_full:
+        if not self.refusal:
             _log.error("spool_refuses", reason=why, store=self.reason)
-        self.is_full = True
+        self.refusal = self.refusal or why
+        self.alarm.set()
         self._work.set()
         for waiting in refused:
             waiting.tell(SpoolFull(f"the store does not take it, and {why}"))
@@ -227,6 +291,7 @@ class Spool:
             self._since = None
             self._empty.set()
         elif self._since is None:
+            self.alarm.set()
             self._since = self._monotonic()
             self._empty.clear()
 

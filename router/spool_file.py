@@ -19,8 +19,9 @@ import msgspec
 from config.errors import ConfigError
 from router import logs
 from router.entry import Entry
+from router.spool_place import Place
 
-__all__ = ["Row", "SpoolFile", "left_over", "size_of"]
+__all__ = ["Misplaced", "Row", "SpoolFile", "left_over", "size_of"]
 
 _log = logs.get("spool")
 
@@ -34,9 +35,15 @@ _AT_ONCE = 8 * 1024 * 1024
 """Bytes to read at once at the most."""
 _RESERVE = 8 * 1024 * 1024
 """Bytes of the disk, or a quarter of a small one, that are kept for removing: that takes room as well."""
+_TRIED = 1024 * 1024
+"""Bytes that must be free for a file that was refused to be taken for one that can be written again."""
 _OVERHEAD = 64
 """Bytes that a row takes beyond its texts, about."""
 _SIZE = f"size + LENGTH(stream) + 2 * LENGTH(marker) + {_OVERHEAD}"  # as of `size_of`
+
+
+class Misplaced(sqlite3.OperationalError):
+    """The files at the path are not those that are open: nobody would find what is written to these."""
 
 
 class Row(NamedTuple):
@@ -47,7 +54,10 @@ class Row(NamedTuple):
 
 
 class SpoolFile:
-    """An open spool file. Its methods block; they raise sqlite3.Error, after which the file is as it was before."""
+    """An open spool file. Its methods block; they raise sqlite3.Error, after which the file is as it was before.
+
+    What `add` has written when it raises Misplaced may stay in the file, which nobody but this process can read.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -63,18 +73,22 @@ class SpoolFile:
             for table in _TABLES:
                 self._db.execute(table)
             self._db.execute("COMMIT")
+            self.place = Place(path)
         except BaseException:
             self._db.close()
             raise
 
     @classmethod
-    def claim(cls, directory: Path) -> "SpoolFile":
-        """Open the first file of the directory that no process holds; raises ConfigError when none can be written."""
+    def claim(cls, directory: Path, *, without: Path | None = None) -> "SpoolFile":
+        """Open the first file of the directory that no process holds; raises ConfigError when none can be written.
+
+        `without` is one to leave alone.
+        """
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             told: set[Path] = set()
-            for number in count():
-                if (file := _try_open(directory / f"{number}.db", told)) is not None:
+            for path in (directory / f"{number}.db" for number in count()):
+                if path != without and (file := _try_open(path, told)) is not None:
                     file.told = told
                     return file
             raise AssertionError("count never ends")
@@ -89,10 +103,48 @@ class SpoolFile:
         return Counter({stream: number for stream, number, _ in rows}), sum(size for _, _, size in rows)
 
     def add(self, entries: Sequence[Entry]) -> None:
-        """Put entries at the end; on disk when it returns."""
-        self._check_room(entries)
+        """Put entries at the end; on disk, where it is found, when it returns."""
+        self._check_room(sum(map(size_of, entries)))
         rows = [(e.stream, e.marker, e.size, msgspec.msgpack.encode(e.fields)) for e in entries]
-        self._write("INSERT INTO waiting (stream, marker, size, fields) VALUES (?, ?, ?, ?)", rows)
+        with self._transaction(in_place=True):
+            self._db.executemany("INSERT INTO waiting (stream, marker, size, fields) VALUES (?, ?, ?, ?)", rows)
+
+    def copy(self, other: "SpoolFile") -> sqlite3.Error | None:
+        """Put all that another file has at the end, or nothing; return why it was not all, where that is damaged."""
+        damage: sqlite3.Error | None = None
+
+        def rows(table: str) -> Iterator[tuple[object, ...]]:
+            nonlocal damage
+            try:
+                yield from other.rows(table)
+            except sqlite3.Error as error:
+                damage = error
+
+        size = 0
+        with contextlib.suppress(sqlite3.Error):  # a damaged one that cannot say it
+            _, size = other.sizes()
+        self._check_room(size)
+        with self._transaction(in_place=True):
+            for table in ("waiting", "broken"):
+                insert = f"INSERT INTO {table} (stream, marker, size, fields) VALUES (?, ?, ?, ?)"  # noqa: S608 - likewise
+                self._db.executemany(insert, rows(table))
+        return damage
+
+    def rows(self, table: str) -> Iterator[tuple[object, ...]]:
+        """Yield all of a table as it is stored, in order."""
+        yield from self._db.execute(f"SELECT stream, marker, size, fields FROM {table} ORDER BY id")  # noqa: S608 - a constant
+
+    def try_out(self) -> None:
+        """Write something of no meaning, as `add` would; there has to be room for more than that."""
+        self._check_room(_TRIED)
+        with self._transaction(in_place=True):
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            self._db.execute(f"PRAGMA user_version = {(version + 1) % 1000}")
+
+    def empty(self) -> None:
+        """Take everything out."""
+        with self._transaction():
+            self._db.execute("DELETE FROM waiting")
 
     def oldest(self, limit: int, *, after: int = 0, without: Collection[str] = ()) -> list[Row]:
         """Return entries that came first, of ids above `after`, leaving out some streams; a bounded number of bytes.
@@ -129,34 +181,49 @@ class SpoolFile:
             self._db.execute("DELETE FROM waiting WHERE id = ?", (id_,))
             self._broken.append(entry)
 
-    def _check_room(self, entries: Sequence[Entry]) -> None:
-        disk = os.statvfs(self.path.parent)
+    def _check_room(self, size: int) -> None:
+        try:
+            disk = os.statvfs(self.path.parent)
+        except OSError as error:
+            raise Misplaced(f"{self.path.parent} cannot be found ({error.strerror})") from error
         reserve = min(_RESERVE, disk.f_blocks * disk.f_frsize // 4)
-        if disk.f_bavail * disk.f_frsize < reserve + sum(map(size_of, entries)):
+        if disk.f_bavail * disk.f_frsize < reserve + size:
             raise sqlite3.OperationalError("the disk is full, but for what is kept to remove entries")
 
     def remove(self, ids: Sequence[int]) -> None:
         """Take entries out; the file keeps its size."""
-        self._write("DELETE FROM waiting WHERE id = ?", [(id_,) for id_ in ids])
+        with self._transaction():
+            self._db.executemany("DELETE FROM waiting WHERE id = ?", [(id_,) for id_ in ids])
 
     def shrink(self) -> None:
         """Give the space of what was removed back to the disk; takes as much time as there is left in the file."""
         self._db.execute("VACUUM")
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self.place.fault(shrunk=True)
 
     def close(self) -> None:
         """Close the file, and let others have it."""
         self._db.close()
 
-    def _write(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+    @contextlib.contextmanager
+    def _transaction(self, *, in_place: bool = False) -> Iterator[None]:
+        """Commit what is done meanwhile; `in_place` only where others find it, looked at before and after."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            self._db.executemany(statement, rows)
+            yield
+            if in_place:
+                self._check_place()
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
+        if in_place:
+            self._check_place()
+
+    def _check_place(self) -> None:
+        if fault := self.place.fault():
+            raise Misplaced(fault)
 
 
 def size_of(entry: Entry) -> int:
@@ -183,6 +250,11 @@ def _try_open(path: Path, told: set[Path]) -> SpoolFile | None:
 
     A damaged one is logged unless it has been `told` of, and is from then on.
     """
+    if _is_remains(path):
+        if path not in told:
+            _log.error("spool_broken", file=str(path), error=f"only its log is there, {path}-wal, with what waited")
+        told.add(path)
+        return None
     try:
         file = SpoolFile(path)
         file.sizes()
@@ -198,6 +270,15 @@ def _try_open(path: Path, told: set[Path]) -> SpoolFile | None:
         told.add(path)
         return None
     return file
+
+
+def _is_remains(path: Path) -> bool:
+    """Return whether the file is gone, or empty, and its log is not: SQLite would delete that."""
+    log = path.with_name(f"{path.name}-wal")
+    try:
+        return log.stat().st_size > 0 and not (path.exists() and path.stat().st_size)
+    except OSError:
+        return False
 
 
 def _create(path: Path) -> None:

@@ -100,6 +100,30 @@ async def test_what_a_killed_ingress_had_spooled_is_drained_by_the_next(system: 
     await eventually(lambda: ids(server) == ["a", "b", "c", "d"])
 
 
+async def test_nothing_accepted_is_lost_with_the_files(system: System, server: Server) -> None:
+    """The spool's files are deleted while Redis is away, then ingress is killed: what had a 202 is in the stream."""
+    server.kill()
+    accepted = [f"before{number}" for number in range(60)]
+    await system.post_many(accepted)
+    for file in (system.folder / "data" / "spool").iterdir():
+        file.unlink()
+    for number in range(40):
+        status, _ = await system.post([{"notificationId": f"after{number}", "event": "customer_changed"}])
+        if status == 202:
+            accepted.append(f"after{number}")
+    assert len(accepted) < 100
+    async with aiohttp.ClientSession() as session, session.get(system.ops_url("/readyz")) as response:
+        assert response.status == 503
+    await eventually(lambda: '"spool_rescued"' in system.logs())
+    (process,) = system.processes
+    process.kill()
+    await process.wait()
+    await system.start("ingress")
+    await system.ready()
+    server.start()
+    await eventually(lambda: sorted(ids(server)) == sorted(accepted), timeout=20)
+
+
 async def test_a_stopping_ingress_takes_its_spool_along(system: System, server: Server) -> None:
     """An ingress told to stop in the middle of a drain moves what the store takes: its disk may go with it."""
     server.kill()
