@@ -18,6 +18,7 @@ __all__ = [
     "UNLISTED",
     "Dialect",
     "EventType",
+    "HeaderNames",
     "Paths",
     "Publisher",
     "SignatureScheme",
@@ -50,6 +51,11 @@ def _folded(names: tuple[str, ...]) -> tuple[str, ...]:
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+\z")]
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+\z")]
 Text = Annotated[str, StringConstraints(min_length=1)]
+HeaderNames = Annotated[
+    tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}\z", to_lower=True)], ...],
+    Field(max_length=100),
+]
+"""Names of headers, in which `*` stands for any characters."""
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+\z", to_lower=True)]
 _WORD, _NAME = r"[A-Za-z0-9_.~-]+", r"\{[a-z_]+\}"
 RecordPath = Annotated[
@@ -143,13 +149,17 @@ class Paths(_Row):
 
 
 class Publisher(_Row):
-    """One sender of webhooks; `slug` is its place in the URL, in stream names and the name of its file."""
+    """One sender of webhooks; `slug` is its place in the URL, in stream names and the name of its file.
+
+    `hints` are the headers that are kept with its events: unsigned, and never one that lets somebody in.
+    """
 
     slug: Slug
     name: Text
     signature: SignatureScheme
     dialect: Dialect = Dialect()
     paths: Paths = Paths()
+    hints: HeaderNames = ("x-vwd-*",)
     events: Annotated[tuple[EventType, ...], Field(min_length=1)]
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from pydantic.functional_validators import AfterValidator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.durability import Durability
+from config.publishers import HeaderNames
 from config.urls import check_redis_url
 
 __all__ = [
@@ -71,6 +72,7 @@ SecondsOrOff = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Host = Annotated[str, Field(min_length=1)]
 Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_some)]
 Proxies = Annotated[Networks, AfterValidator(_no_strangers)]
+Hints = Annotated[HeaderNames, BeforeValidator(split_list)]
 Slugs = Annotated[tuple[str, ...], BeforeValidator(split_list)]
 Secrets = Annotated[tuple[Annotated[SecretStr, Field(min_length=1)], ...], BeforeValidator(split_list)]
 OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
@@ -171,6 +173,7 @@ class Settings(BaseSettings):
     data_dir: Path = Path("data")
     publishers_dir: OptionalPath = None
     allow_unsigned: Slugs = ()
+    hints: Annotated[dict[str, Hints], AfterValidator(lambda by: {fold_slug(k): v for k, v in by.items()})] = {}
     secrets: Annotated[dict[str, Secrets], AfterValidator(lambda by: {fold_slug(k): v for k, v in by.items()})] = {}
 
     @classmethod
@@ -189,6 +192,10 @@ class Settings(BaseSettings):
     def secrets_for(self, slug: str) -> tuple[bytes, ...]:
         """Return the publisher's accepted secrets as UTF-8 bytes; none when it has none."""
         return tuple(secret.get_secret_value().encode() for secret in self.secrets.get(fold_slug(slug), ()))
+
+    def hints_for(self, slug: str) -> tuple[str, ...]:
+        """Return the headers that are kept with a publisher's events besides those its file lists."""
+        return self.hints.get(fold_slug(slug), ())
 
     def allows_unsigned(self, slug: str) -> bool:
         """Tell whether the publisher may send without a signature."""

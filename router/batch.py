@@ -94,7 +94,9 @@ class Batch:
     def _call(self, entries: Sequence[Entry], chunk: Sequence[int]) -> scripts.Call:
         fields = [field for index in chunk for field in entries[index].fields]
         markers = [entries[index].marker for index in chunk]
-        return scripts.append(entries[chunk[0]].stream, markers, fields, self._window)
+        widths = [len(entries[index].fields) for index in chunk]
+        differing = widths if min(widths) < max(widths) else ()
+        return scripts.append(entries[chunk[0]].stream, markers, fields, self._window, differing)
 
     async def _confirm(self, confirmation: Confirmation, entries: Sequence[Entry], outcomes: list[Outcome]) -> None:
         """Put, in place of the outcomes that stand for nothing durable yet, the reason."""
@@ -106,15 +108,11 @@ class Batch:
 
 
 def _trips(entries: Sequence[Entry]) -> list[list[list[int]]]:
-    """Return the places of the entries by round trip and call: of each stream its first hundred, then its second.
-
-    A call takes entries of as many fields only. Those of one stream differ where tracing was switched on or off while
-    they waited in the spool.
-    """
+    """Return the places of the entries by round trip and call: of each stream its first hundred, then its second."""
     by_stream: dict[str, list[list[int]]] = {}
     for index, entry in enumerate(entries):
         chunks = by_stream.setdefault(entry.stream, [])
-        if chunks and len(chunks[-1]) < scripts.BATCH and len(entries[chunks[-1][0]].fields) == len(entry.fields):
+        if chunks and len(chunks[-1]) < scripts.BATCH:
             chunks[-1].append(index)
         else:
             chunks.append([index])

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from router.catalogue import Catalogue
 from router.event import Event
 from router.globs import is_resource
+from router.hints import read_hints
 from router.merging import newest_first, oldest_first
 from router.normalise import UnreadableEvent, normalise
 from router.pages import Span, checked, order_of
@@ -136,7 +137,8 @@ class Browser:
 def _event(catalogue: Catalogue, stream: str, fields: Mapping[bytes, bytes]) -> Event | None:
     try:
         event_id = fields[b"id"].decode()
-        return normalise(catalogue, stream, event_id, fields[b"raw"], received_at(fields))
+        hints = read_hints(fields.get(b"hints"))
+        return normalise(catalogue, stream, event_id, fields[b"raw"], received_at(fields), hints)
     except (KeyError, ValueError, UnreadableEvent):
         return None
 

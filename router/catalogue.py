@@ -50,6 +50,7 @@ class Catalogue:
         catalogue = cls.load(*([settings.publishers_dir] if settings.publishers_dir else []))
         known = {fold_slug(slug) for slug in catalogue.publishers}
         named = [("secrets", slug) for slug in settings.secrets]
+        named += [("hints", slug) for slug in settings.hints]
         named += [("allow_unsigned", slug) for slug in settings.allow_unsigned]
         for setting, slug in named:
             if fold_slug(slug) not in known:

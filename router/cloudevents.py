@@ -2,6 +2,7 @@
 
 Publisher and type make the CloudEvents `type`, the resource its `subject`, the item as sent its `data`; every other
 field is an extension attribute. `extra` is not sent twice: `extrafields` names the members of `data` that are in it.
+`hints` is a JSON object as text, of headers that nobody signed.
 The attributes and limits are those of https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md.
 """
 
@@ -65,6 +66,7 @@ class _Envelope(msgspec.Struct, kw_only=True):
     apiclientid: str | None = None
     connectid: str | None = None
     scheduled: bool | None = None
+    hints: str | None = None
     extrafields: str | None = None
     extra: str | None = None
 
@@ -120,6 +122,7 @@ def _attributes(event: Event, data: Any) -> dict[str, Any]:
         "datacontenttype": "application/json",
         "receivedat": _timestamp(event.received_at),
         "ticks": None if event.ticks is None else str(event.ticks),
+        "hints": msgspec.json.encode(event.hints).decode() if event.hints else None,
         **{extension: getattr(event, field) for field, extension in _EXTENSIONS.items()},
         **_extra(event, data),
     }
@@ -151,6 +154,7 @@ def _event(envelope: _Envelope) -> Event:
         received_at=envelope.receivedat,
         ticks=None if envelope.ticks is None else int(envelope.ticks),
         extra=_read_extra(envelope),
+        hints={} if envelope.hints is None else msgspec.json.decode(envelope.hints, type=dict[str, str]),
         raw=bytes(envelope.data),
         **{field: getattr(envelope, extension) for field, extension in _EXTENSIONS.items()},
     )

@@ -1,12 +1,15 @@
 """What ingress wants stored, and who waits for it."""
 
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from typing import NamedTuple
 
 from router import logs
+from router.identify import Identified, Unreadable
+from router.keys import Keys
 from router.scripts import Field
 
-__all__ = ["Answer", "Entry", "Waiting"]
+__all__ = ["Answer", "Entry", "Waiting", "entry_of"]
 
 Answer = Callable[[Sequence[bool] | Exception], None]
 """Is told once: for each entry of a request whether it is new, or why not all of them are stored."""
@@ -21,6 +24,17 @@ class Entry(NamedTuple):
     marker: str
     fields: tuple[Field, ...]
     size: int
+
+
+def entry_of(keys: Keys, publisher: str, item: Identified | Unreadable, at: int, hints: bytes = b"") -> Entry:
+    """Return the entry of an item received at `at`, epoch milliseconds, with hints as `router.hints` writes them."""
+    raw, more = item.raw, ("hints", hints) if hints else ()
+    if isinstance(item, Identified):
+        fields = ("id", item.id, "at", at, "raw", raw, *more)
+        return Entry(keys.events(item.stream), keys.seen(item.stream, item.id), fields, len(raw) + len(hints))
+    digest = f"sha256:{sha256(raw).hexdigest()}"
+    fields = ("id", digest, "at", at, "reason", item.reason, "raw", raw, *more)
+    return Entry(keys.quarantine(publisher), keys.seen(publisher, digest), fields, len(raw) + len(hints))
 
 
 class Waiting(NamedTuple):

@@ -77,6 +77,9 @@ class Event(BaseModel):
     extra: dict[str, Any] = Field(default_factory=dict)
     """Everything else in the notification, by its name as sent."""
 
+    hints: dict[str, str] = Field(default_factory=dict)
+    """Headers of the request, by their names in lower case, that are kept for the publisher: unsigned, no authority."""
+
     raw: bytes
     """The notification's own bytes, JSON in UTF-8, as they were sent and signed."""
 

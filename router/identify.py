@@ -13,7 +13,9 @@ import msgspec
 from router.catalogue import UNLISTED, Catalogue
 from router.fields import Plan, UnreadableEvent, id_text, read_object
 
-__all__ = ["Identified", "Unreadable", "identify"]
+__all__ = ["NOTIFICATION_HEADER", "Identified", "Unreadable", "identify"]
+
+NOTIFICATION_HEADER: Final = "x-vwd-notification-id"
 
 MAX_ID: Final = 128  # characters
 MAX_ITEMS: Final = 20_000  # of one body; more only where they are as large as the smallest notification could be

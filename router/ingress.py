@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from hashlib import sha256
 
 import structlog
 
@@ -18,13 +17,14 @@ from config.settings import IngressSettings, Settings
 from router.addresses import AllowList
 from router.append import Appender
 from router.catalogue import Catalogue
-from router.entry import Entry
+from router.entry import Entry, entry_of
 from router.fast_counter import CounterChild
+from router.hints import HintList, share
 from router.http_body import BadBody
 from router.http_connection import Connection, Malformed
 from router.http_parser import RawRequestMessage
 from router.http_response import Response
-from router.identify import Identified, Unreadable, identify
+from router.identify import NOTIFICATION_HEADER, Identified, Unreadable, identify
 from router.keys import Keys
 from router.metrics import IngressMetrics
 from router.problems import problem
@@ -36,7 +36,6 @@ from router.store import StoreUnavailable
 
 __all__ = ["Ingress"]
 
-_NOTIFICATION_HEADER = "x-vwd-notification-id"
 _STORE = "store"
 _INTERNAL = "internal"
 _TOLD = (10.0, 100)  # refusals that are logged a second, and at once
@@ -55,6 +54,7 @@ class _Door:
     publisher: Publisher
     secrets: tuple[bytes, ...]
     unsigned: bool
+    hints: HintList
     limit: RateLimit | None
     answered: CounterChild
     accepted: CounterChild
@@ -136,12 +136,13 @@ class Ingress:
     ) -> None:
         """Have the items of a request that may come in stored, and answer it then."""
         publisher = door.publisher.slug
-        items = identify(door.catalogue, publisher, body, head.headers.get(_NOTIFICATION_HEADER))
+        items = identify(door.catalogue, publisher, body, head.headers.get(NOTIFICATION_HEADER))
         if not items:
             connection.answer(self._accepted(door, items, [], started))
             return
         now = int(self._clock() * 1000)
-        entries = [self._entry(publisher, item, now) for item in items]
+        hints = share(door.hints.of(head.raw_headers), len(items))
+        entries = [self._entry(publisher, item, now, hints) for item in items]
         self._appender.append(entries, partial(self._answer, door, items, started, connection))
 
     def refuse(self, error: Exception, door: _Door | None, connection: Connection) -> Response:
@@ -219,7 +220,8 @@ class Ingress:
         counters = (self._metrics.open_door(slug), *outcomes)
         limit = self._limit(slug, settings.ingress)
         secrets, unsigned = secrets_of(settings, slug), settings.allows_unsigned(slug)
-        return _Door(catalogue, publisher, secrets, unsigned, limit, *counters)
+        hints = HintList((*publisher.hints, *settings.hints_for(slug)), publisher.signature.header)
+        return _Door(catalogue, publisher, secrets, unsigned, hints, limit, *counters)
 
     def _limit(self, slug: str, settings: IngressSettings) -> RateLimit | None:
         """Return the publisher's rate limit, the one that is there already if it is still the same."""
@@ -253,16 +255,8 @@ class Ingress:
         # Who waits sends no more on its connection: a flood gets no further than it has connections.
         asyncio.get_running_loop().call_later(_HELD, connection.fail, refused)
 
-    def _entry(self, publisher: str, item: Identified | Unreadable, now: int) -> Entry:
-        keys, raw = self._keys, item.raw
-        if isinstance(item, Identified):
-            stream = item.stream
-            return Entry(
-                keys.events(stream), keys.seen(stream, item.id), ("id", item.id, "at", now, "raw", raw), len(raw)
-            )
-        digest = f"sha256:{sha256(raw).hexdigest()}"
-        fields = ("id", digest, "at", now, "reason", item.reason, "raw", raw)
-        return Entry(keys.quarantine(publisher), keys.seen(publisher, digest), fields, len(raw))
+    def _entry(self, publisher: str, item: Identified | Unreadable, now: int, hints: bytes) -> Entry:
+        return entry_of(self._keys, publisher, item, now, hints)
 
     def _retry_after(self) -> dict[str, str]:
         return {"Retry-After": str(max(1, round(self._settings.retry_after)))}

@@ -1,4 +1,4 @@
-"""Derives the event from an item's own bytes; a pure function of those, so nothing but the bytes needs storing.
+"""Derives the event from an item's own bytes and the hints beside them; a pure function, so only those need storing.
 
 It is total over what `identify` accepts. A value that its field cannot hold, an object where an id was expected, does
 not make an event unreadable: it stays in `extra`, by the name it was sent with, and the field is None.
@@ -26,10 +26,18 @@ _PLAIN_ACTIONS: Final = frozenset({"created", "updated", "deleted", "changed"})
 _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
-def normalise(catalogue: Catalogue, stream: str, id: str, raw: bytes, received_at: datetime) -> Event:  # noqa: A002
+def normalise(
+    catalogue: Catalogue,
+    stream: str,
+    id: str,  # noqa: A002
+    raw: bytes,
+    received_at: datetime,
+    hints: Mapping[str, str] | None = None,
+) -> Event:
     """Derive the event that `identify` found in `raw` and put into `stream` with this id.
 
-    `received_at` is aware and in UTC. Raises UnreadableEvent, with the reason, for bytes that are no event.
+    `received_at` is aware and in UTC; the event owns the `hints`. Raises UnreadableEvent, with the reason, for bytes
+    that are no event.
     """
     publisher, _, type_ = stream.partition("/")
     row = catalogue.event_type(publisher, type_)
@@ -55,6 +63,7 @@ def normalise(catalogue: Catalogue, stream: str, id: str, raw: bytes, received_a
     values["received_at"] = received_at
     values["scheduled"] = _take(item, plan.scheduled, extra, _flag)
     values["extra"] = extra
+    values["hints"] = {} if hints is None else hints
     values["raw"] = raw
     _take(item, plan.notification_id, extra, id_text)
     if len(plan.event) > 1:

@@ -6,7 +6,6 @@ ending in between leaves it in both, and the next try finds a duplicate.
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from hashlib import sha256
 from typing import Literal, NamedTuple
 
 from redis.exceptions import ResponseError
@@ -16,16 +15,16 @@ from router import scripts
 from router.batch import Batch, Outcome
 from router.catalogue import Catalogue
 from router.durability import NotDurable
-from router.entry import Entry
-from router.identify import Identified, Unreadable, identify
-from router.keys import Keys
+from router.entry import Entry, entry_of
+from router.hints import read_hints, share
+from router.identify import NOTIFICATION_HEADER, Identified, Unreadable, identify
 from router.merging import newest_first
 from router.pages import Span, checked, forward
 from router.quarantined import Quarantined, QuarantineSelector, read_quarantined
 from router.spoilt import forgiven
 from router.store import Store
 
-__all__ = ["Quarantine", "QuarantineSpan", "Removed", "Retried", "entry_of"]
+__all__ = ["Quarantine", "QuarantineSpan", "Removed", "Retried"]
 
 _PAGE = 50  # bodies may be large
 
@@ -108,11 +107,12 @@ class Quarantine:
 
     def _identified(self, found: Quarantined) -> list[Entry] | str:
         """Return the entries of a body, or why nothing in it can be read."""
-        items = identify(self._catalogue, found.publisher, found.raw, None)
+        items = identify(self._catalogue, found.publisher, found.raw, read_hints(found.hints).get(NOTIFICATION_HEADER))
         if items and not any(isinstance(item, Identified) for item in items):
             return "; ".join(sorted({item.reason for item in items if isinstance(item, Unreadable)}))
         at = int(found.received_at.timestamp() * 1000)
-        return [entry_of(self._store.keys, found.publisher, item, at) for item in items]
+        hints = share(found.hints, len(items))
+        return [entry_of(self._store.keys, found.publisher, item, at, hints) for item in items]
 
     async def purge(self, items: Iterable[Quarantined]) -> Removed:
         """Remove bodies for good."""
@@ -130,18 +130,3 @@ def _judged(item: Quarantined, outcomes: Sequence[Outcome]) -> Retried:
         if isinstance(outcome, ResponseError | NotDurable):
             return Retried(item, "refused", told(outcome))
     return Retried(item, "stored" if any(checked(outcomes)) else "duplicate")
-
-
-def entry_of(keys: Keys, publisher: str, item: Identified | Unreadable, at: int) -> Entry:
-    """Return the entry that ingress would append for an item received at `at`, epoch milliseconds."""
-    raw = item.raw
-    if isinstance(item, Identified):
-        fields = ("id", item.id, "at", at, "raw", raw)
-        return Entry(keys.events(item.stream), keys.seen(item.stream, item.id), fields, len(raw))
-    digest = f"sha256:{sha256(raw).hexdigest()}"
-    return Entry(
-        keys.quarantine(publisher),
-        keys.seen(publisher, digest),
-        ("id", digest, "at", at, "reason", item.reason, "raw", raw),
-        len(raw),
-    )

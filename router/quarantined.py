@@ -22,13 +22,16 @@ class Quarantined:
     received_at: datetime
     reason: str
     raw: bytes
+    hints: bytes = b""
+    """A JSON object of unsigned headers, as it is stored; empty for none."""
 
 
 def read_quarantined(publisher: str, entry_id: bytes, fields: Mapping[Any, bytes]) -> Quarantined:
     """Return what an entry of a quarantine is."""
     text = {name: fields.get(name, b"").decode(errors="replace") for name in (b"id", b"reason")}
     received = received_at(fields)
-    return Quarantined(entry_id.decode(), publisher, text[b"id"], received, text[b"reason"], fields.get(b"raw", b""))
+    raw, hints = fields.get(b"raw", b""), fields.get(b"hints", b"")
+    return Quarantined(entry_id.decode(), publisher, text[b"id"], received, text[b"reason"], raw, hints)
 
 
 @dataclass(frozen=True, slots=True)

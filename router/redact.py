@@ -5,7 +5,7 @@ and all else is masked, the unknown included. Values are shown only in an item i
 something else.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ import msgspec
 
 from config.publishers import Dialect, fold
 
-__all__ = ["MASK", "redacted"]
+__all__ = ["MASK", "redacted", "redacted_hints"]
 
 MASK: Final = "***"
 
@@ -32,6 +32,7 @@ _SHOWN_FIELDS: Final = (
     "scheduled",
 )
 _SHOWN: Final = frozenset(name for field in _SHOWN_FIELDS for name in getattr(Dialect(), field))
+_DISPATCHER: Final = "x-vwd-"
 _DEPTH: Final = 8  # objects and lists within each other
 _ITEMS: Final = 50  # of one object or list
 _TEXT: Final = 200  # characters of a name or a value
@@ -54,6 +55,11 @@ def redacted(raw: bytes) -> str:
         return f"not readable as JSON: {len(raw)} bytes, sha256 {sha256(raw).hexdigest()}"
     text = "".join(_body(value))
     return text if len(text) <= _LENGTH else text[:_LENGTH] + _CUT
+
+
+def redacted_hints(hints: Mapping[str, str]) -> dict[str, str]:
+    """Return hints as they may be shown: the values of the dispatcher's own ids, and `***` for what callers chose."""
+    return {name: value if name.startswith(_DISPATCHER) else MASK for name, value in hints.items()}
 
 
 def _body(value: Any) -> Iterator[str]:

@@ -51,8 +51,8 @@ class TracedIngress(Ingress):
             finish(span, {}, error)
             raise
 
-    def _entry(self, publisher: str, item: Identified | Unreadable, now: int) -> Entry:
-        entry = super()._entry(publisher, item, now)
+    def _entry(self, publisher: str, item: Identified | Unreadable, now: int, hints: bytes) -> Entry:
+        entry = super()._entry(publisher, item, now, hints)
         return entry._replace(fields=(*entry.fields, "trace", self._carried))
 
     def _answer(

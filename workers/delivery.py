@@ -10,6 +10,7 @@ import msgspec
 
 from router.catalogue import Catalogue
 from router.event import Event
+from router.hints import read_hints
 from router.normalise import UnreadableEvent, normalise
 from router.scripts import Field
 from workers.failure import described, trace_of
@@ -45,8 +46,8 @@ class Delivery(msgspec.Struct, frozen=True):
 class Held:
     """A delivery in this worker's hands, as it was read from a stream.
 
-    Fields of an entry: `id`, `at` (received, epoch milliseconds) and `raw`; and after its first failure `attempts`,
-    `crashes` (workers that died with it) and `history` (JSON lines, oldest first).
+    Fields of an entry: `id`, `at` (received, epoch milliseconds), `raw`, and `hints` where there were any; after its
+    first failure also `attempts`, `crashes` (workers that died with it) and `history` (JSON lines, oldest first).
     """
 
     __slots__ = ("attempts", "crashes", "entry_id", "fields", "inbox", "lost", "received", "stream", "touched")
@@ -97,7 +98,8 @@ class Held:
             received = datetime.fromtimestamp(self.received / 1000, UTC)
         except (ValueError, OverflowError, OSError):
             raise UnreadableEvent("the time of receipt is out of range") from None
-        return normalise(catalogue, self.stream, self.event_id, fields[b"raw"], received)
+        hints = read_hints(fields.get(b"hints"))
+        return normalise(catalogue, self.stream, self.event_id, fields[b"raw"], received, hints)
 
     def errors(self) -> tuple[AttemptError, ...]:
         """Return the earlier failures, oldest first."""

@@ -28,7 +28,7 @@ def catalogue(glob: Glob = "*", *, as_json: JsonFlag = False) -> None:
     pairs = (stream.split("/", 1) for stream in select(known, glob))
     rows = [(slug, event) for slug, type_ in pairs if (event := known.event_type(slug, type_))]
     if as_json:
-        print_json([{"publisher": slug, **event.model_dump(mode="json")} for slug, event in rows])
+        print_json([{"publisher": slug, **event.model_dump(mode="json", exclude={"shapes"})} for slug, event in rows])
     elif sys.stdout.isatty():
         _print_by_publisher(rows)
     else:

@@ -21,6 +21,7 @@ from router.cli.rows import (
     event_cell,
     event_json,
     text_of,
+    unsigned,
 )
 from router.cli.runtime import opened
 from router.cli.subscription_words import none_named
@@ -152,7 +153,8 @@ def _print(letter: DeadLetterEntry, *, reveal: bool) -> None:
     event["raw"] = text_of(letter.raw) if reveal else redacted(letter.raw)
     if not reveal and event.get("extra"):
         event["extra"] = dict.fromkeys(event["extra"], MASK)
-    print_record({**shown, **{name: value for name, value in event.items() if name not in shown}})
+    whole = {**shown, **{name: value for name, value in event.items() if name not in shown}}
+    print_record(unsigned(whole, reveal=reveal))
     for attempt in letter.attempts:
         heading = f"\nattempt {attempt.attempt}" if attempt.attempt else "\nlost worker"
         print_line(heading)

@@ -11,7 +11,7 @@ from router.cli.exits import NothingMatched
 from router.cli.loop import run
 from router.cli.output import JsonFlag, age, number_of, print_json, print_line, print_record, stamp
 from router.cli.reveal import Reveal, revealed
-from router.cli.rows import attempt_json, event_json
+from router.cli.rows import attempt_json, event_json, unsigned
 from router.cli.runtime import opened
 from router.cli.table import SUBSCRIPTION, Column, print_table, rest
 from router.event import Event
@@ -39,7 +39,8 @@ def show(
         print_json(life_json(event, found))
         return
     extra = redacted(json.dumps(event.extra).encode()) if event.extra and not reveal else event.extra
-    _print({"stream": event.stream, **event_json(event), "extra": extra, "raw": raw}, found)
+    shown = {"stream": event.stream, **event_json(event), "extra": extra, "raw": raw}
+    _print(unsigned(shown, reveal=reveal), found)
     if attempts:
         _print_attempts(found)
 

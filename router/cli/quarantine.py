@@ -11,7 +11,7 @@ from router.cli.options import Since, Until
 from router.cli.output import JsonFlag, age, print_json, print_record, stamp
 from router.cli.quarantine_options import Publisher, Text, What, selector_of
 from router.cli.reveal import Reveal, revealed
-from router.cli.rows import quarantined_json
+from router.cli.rows import quarantined_json, unsigned
 from router.cli.runtime import opened
 from router.cli.table import Column, Told, rest
 from router.quarantine import Quarantine
@@ -69,7 +69,8 @@ def show(
     if as_json:
         print_json(shown)
     else:
-        print_record(shown if reveal else {**shown, "raw": redacted(found.raw)})
+        raw = shown["raw"] if reveal else redacted(found.raw)
+        print_record(unsigned({**shown, "raw": raw}, reveal=reveal))
 
 
 async def _find(id_: str, publisher: str | None, *, reveal: bool) -> Quarantined:

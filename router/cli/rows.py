@@ -1,5 +1,6 @@
 """How events and dead letters are written as JSON and as rows of a table."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from router.catalogue import Catalogue
@@ -7,7 +8,9 @@ from router.cli.output import age, stamp
 from router.cli.table import EVENT, RESOURCE, SUBSCRIPTION, Column, Told, ident, rest
 from router.event import Event
 from router.globs import short
+from router.hints import read_hints
 from router.quarantined import Quarantined
+from router.redact import redacted_hints
 from workers.dead_letters import DeadLetterEntry
 from workers.delivery import AttemptError
 from workers.error_groups import ErrorGroup
@@ -22,6 +25,7 @@ __all__ = [
     "event_json",
     "quarantined_json",
     "text_of",
+    "unsigned",
 ]
 
 DEAD_LETTER_COLUMNS = (
@@ -45,6 +49,16 @@ def event_json(event: Event) -> dict[str, Any]:
     """Return an event under the names of its fields."""
     dumped = event.model_dump(exclude={"raw"}, mode="json")
     return {**dumped, "raw": text_of(event.raw)}
+
+
+def unsigned(record: Mapping[str, Any], *, reveal: bool) -> dict[str, Any]:
+    """Return a record for people, its hints named as what they are and masked, unless they are to be revealed."""
+    hints = record.get("hints")
+    if not hints:
+        return dict(record)
+    shown = hints if reveal else redacted_hints(hints)
+    told = ", ".join(f"{name}: {value}" for name, value in shown.items())
+    return {name: value for name, value in record.items() if name != "hints"} | {"hints (unsigned)": told}
 
 
 def dead_letter_json(letter: DeadLetterEntry) -> dict[str, Any]:
@@ -107,7 +121,8 @@ def error_group_json(group: ErrorGroup) -> dict[str, Any]:
 
 
 def quarantined_json(found: Quarantined) -> dict[str, Any]:
-    """Return what was quarantined."""
+    """Return what was quarantined, with its hints where it has any."""
+    hints = read_hints(found.hints)
     return {
         "entry_id": found.entry_id,
         "id": found.id,
@@ -115,4 +130,5 @@ def quarantined_json(found: Quarantined) -> dict[str, Any]:
         "received_at": stamp(found.received_at),
         "reason": found.reason,
         "raw": text_of(found.raw),
+        **({"hints": hints} if hints else {}),
     }

@@ -84,12 +84,16 @@ _EXTENT = Script("extent")
 _RESTORE = Script("restore")
 
 
-def append(stream: str, markers: Sequence[str], fields: Sequence[Field], window: int) -> Call:
+def append(
+    stream: str, markers: Sequence[str], fields: Sequence[Field], window: int, widths: Sequence[int] = ()
+) -> Call:
     """Append the items not seen within `window` milliseconds; `fields` holds those of all items in one row.
 
-    Reply: for each item its entry id, or an empty string for a duplicate.
+    `widths` says how many of them each item has, where they differ. Reply: for each item its entry id, or an empty
+    string for a duplicate.
     """
-    return Call(_APPEND, (stream, *markers), (window, len(fields) // max(1, len(markers)), *fields))
+    width = 0 if widths else len(fields) // max(1, len(markers))
+    return Call(_APPEND, (stream, *markers), (window, width, *widths, *fields))
 
 
 def ack(stream: str, group: str, ids: Sequence[Field], *, inbox: bool) -> Call:

@@ -12,7 +12,7 @@ from support.waiting import eventually
 
 from router import append as module
 from router.append import Appender
-from router.batch import Batch
+from router.batch import Batch, _trips
 from router.entry import Entry
 from router.scripts import BATCH, Call
 from router.store import Store, StoreUnavailable
@@ -237,13 +237,16 @@ async def test_an_answer_that_breaks_takes_nothing_from_the_others(recorder: Rec
     assert [line["event"] for line in logged] == ["answer_failed", "answer_failed"]
 
 
-async def test_entries_of_different_fields_share_no_call(store: Store) -> None:
-    """Entries that waited while tracing was switched on differ in their fields: each keeps all and only its own."""
+async def test_entries_of_different_fields_share_a_call(store: Store) -> None:
+    """Some entries have a trace or hints and others have not: each keeps all and only its own, in one round trip."""
     batch = Batch(store, window=60_000)
     key = store.keys.events(FIRST)
     plain = [Entry(key, store.keys.seen(FIRST, f"p{n}"), ("id", f"p{n}", "raw", b"{}"), 2) for n in range(3)]
-    traced = Entry(key, store.keys.seen(FIRST, "t"), ("id", "t", "raw", b"{}", "trace", "00-ab"), 2)
-    assert await batch.append([traced, plain[0], plain[1], traced, plain[2]]) == [True, True, True, False, True]
+    traced = Entry(key, store.keys.seen(FIRST, "t"), ("id", "t", "raw", b"{}", "hints", b"{}", "trace", "00-ab"), 2)
+    entries = [traced, plain[0], plain[1], traced, plain[2]]
+    assert _trips(entries) == [[[0, 1, 2, 3, 4]]]
+    assert await batch.append(entries) == [True, True, True, False, True]
     rows = [fields for _, fields in await store.client.xrange(key)]
     assert [row.get(b"trace") for row in rows] == [b"00-ab", None, None, None]
     assert [row[b"id"] for row in rows] == [b"t", b"p0", b"p1", b"p2"]
+    assert [len(row) for row in rows] == [4, 2, 2, 2]

@@ -142,3 +142,25 @@ def test_in_hand_in_words() -> None:
     renewed = datetime.now(UTC) - timedelta(minutes=3)
     place = Place("s", "pending", 0, consumer="w1", deliveries=2, renewed_at=renewed)
     assert place_told(place) == "in the hands of w1, its hold renewed 3m ago, handed out 2 times"
+
+
+def test_hints_are_marked_as_unsigned(cli: Cli) -> None:
+    """People see hints as what they are, what callers chose masked; programs have them by the model's name."""
+
+    async def fill(store: Store) -> None:
+        hints = json.dumps({"x-vwd-tenant-id": "t1", "orderref": "17"})
+        fields = {"id": "h1", "at": 1_760_000_000_000, "raw": raw_of("h1"), "hints": hints}
+        await store.client.xadd(store.keys.events(CUSTOMERS), fields)
+        await put_group(store, "sync")
+        await put_dead(store, "h1", fields={"hints": hints})
+        await store.client.xadd(store.keys.quarantine("visma-net-financial"), fields | {"reason": "none"}, id="5-5")
+
+    cli.fill(fill)
+    for command in (("events", "show", "h1"), ("dlq", "show", "h1"), ("quarantine", "show", "5-5")):
+        for options, reference in (((), "***"), (("--reveal",), "17")):
+            lines = cli.ok(*command, *options).splitlines()
+            (told,) = [line.split(maxsplit=2) for line in lines if line.startswith("hints")]
+            assert told == ["hints", "(unsigned)", f"x-vwd-tenant-id: t1, orderref: {reference}"]
+    assert cli.json("events", "show", "h1")["hints"] == {"x-vwd-tenant-id": "t1", "orderref": "17"}
+    assert cli.json("dlq", "show", "h1")["event"]["hints"]["orderref"] == "17"
+    assert cli.json("quarantine", "show", "5-5")["hints"]["orderref"] == "17"

@@ -85,6 +85,7 @@ def test_round_trip_of_every_event(catalogue: Catalogue, stream: str) -> None:
         {},
         {"occurred_at": None, "ticks": None, "resource": None, "scheduled": None, "extra": {}},
         {"ticks": -1, "occurred_at": None},
+        {"hints": {"orderref": "17", "x-vwd-tenant-id": "å\n"}},
         {"ticks": 10**39},
         {"occurred_at": datetime(1, 1, 1, tzinfo=UTC)},
         {"extra": {"not": "in data", "deep": [{"a": None}]}},

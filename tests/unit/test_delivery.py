@@ -56,6 +56,14 @@ def test_the_event_is_made_of_the_entrys_own_bytes(catalogue: Catalogue) -> None
     assert event.received_at == datetime.fromtimestamp(AT, UTC)
 
 
+def test_hints_go_with_a_delivery_wherever_it_goes(catalogue: Catalogue) -> None:
+    """The event has the entry's hints, moving keeps them, and an entry without any is an event without any."""
+    delivery = held(id="a", raw='{"event": "customer_changed"}', hints='{"orderref":"17"}')
+    assert delivery.event(catalogue).hints == {"orderref": "17"}
+    assert b"hints" in delivery.moved("line")
+    assert held(id="a", raw='{"event": "customer_changed"}').event(catalogue).hints == {}
+
+
 def test_a_missing_time_is_the_epoch(catalogue: Catalogue) -> None:
     """An entry without a time is still an event."""
     assert held(id="a", raw='{"event": "x"}').event(catalogue).received_at == datetime(1970, 1, 1, tzinfo=UTC)

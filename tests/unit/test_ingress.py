@@ -217,7 +217,7 @@ def slow_head(connection: Connection) -> bool:
 @asynccontextmanager
 async def running(store: Any, catalogue: Catalogue, *, appender: Any = None, **options: Any) -> AsyncIterator[Door]:
     """Run ingress on a free port of the loopback interface; `options` are settings of ingress."""
-    top = {name: options.pop(name) for name in ("allow_unsigned", "secrets") if name in options}
+    top = {name: options.pop(name) for name in ("allow_unsigned", "hints", "secrets") if name in options}
     configured = Settings(
         redis={"url": "redis://127.0.0.1", "prefix": store.keys.prefix},
         ingress=options,
@@ -1286,3 +1286,37 @@ async def test_finishing_is_bounded(opened: Any) -> None:
         door.server.close()
         await door.server.finish(0.1)
         assert any(connection.busy for connection in door.server.connections)
+
+
+HINTS = {"X-VWD-Tenant-Id": "t1", "x-vwd-notification-id": "N1", "OrderRef": "17", "Cookie": "c", "X-Other": "o"}
+
+
+async def test_hints_are_kept_with_each_item(catalogue: Catalogue) -> None:
+    """Headers on the publisher's list and that of the settings are stored with every item, quarantined ones too."""
+    listed = {SLUG: "orderref,*signature*,cookie"}
+    async with fake_store() as store, running(store, catalogue, hints=listed) as door:
+        assert (await door.post(item("a"), item("b"), {"no": "event"}, headers=HINTS)).status == 202
+        stored = await door.entries(store.keys.events(f"{SLUG}/customer_changed"))
+        stored += await door.entries(store.keys.quarantine(SLUG))
+        assert len(stored) == 3
+        for fields in stored:
+            hints = json.loads(fields[b"hints"])
+            assert hints == {"x-vwd-tenant-id": "t1", "x-vwd-notification-id": "N1", "orderref": "17"}
+        assert await door.ids(f"{SLUG}/customer_changed") == ["a", "b"]
+
+
+async def test_an_entry_without_hints_has_no_field(catalogue: Catalogue) -> None:
+    """Where no header is on the list, the entry is as it always was."""
+    async with fake_store() as store, running(store, catalogue) as door:
+        await door.post(item("a"), headers={"OrderRef": "17"})
+        (fields,) = await door.entries(store.keys.events(f"{SLUG}/customer_changed"))
+        assert set(fields) == {b"id", b"at", b"raw"}
+
+
+async def test_other_hints_are_the_same_notification(catalogue: Catalogue) -> None:
+    """A repeated notification is a duplicate whatever its headers say now: they are not signed."""
+    async with fake_store() as store, running(store, catalogue) as door:
+        for tenant in ("t1", "t2"):
+            await door.post(item("a"), headers={"x-vwd-tenant-id": tenant, "x-vwd-notification-id": tenant})
+        (fields,) = await door.entries(store.keys.events(f"{SLUG}/customer_changed"))
+        assert json.loads(fields[b"hints"])["x-vwd-tenant-id"] == "t1"

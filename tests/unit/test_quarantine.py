@@ -18,11 +18,12 @@ from config.settings import Settings
 from router.batch import Batch
 from router.catalogue import Catalogue
 from router.criteria import Ids
+from router.entry import entry_of
 from router.identify import identify
 from router.ingress import Ingress
 from router.keys import Keys
 from router.metrics import IngressMetrics
-from router.quarantine import Quarantine, Removed, entry_of
+from router.quarantine import Quarantine, Removed
 from router.quarantined import Quarantined, QuarantineSelector
 from router.store import Store, StoreUnavailable
 
@@ -69,6 +70,16 @@ async def test_what_can_be_read_becomes_an_event(store: Store, quarantine: Quara
     assert fields == {b"id": b"e1", b"at": b"1760000000000", b"raw": raw_of("e1")}
     assert await store.client.exists(store.keys.seen(CUSTOMERS, "e1"))
     assert await _all(quarantine) == []
+
+
+async def test_hints_go_along(store: Store, quarantine: Quarantine) -> None:
+    """An event made of a quarantined body keeps the hints, and has the id that the header gave its only item."""
+    raw, hints = b'{"event": "customer_changed"}', b'{"x-vwd-notification-id":"N1","orderref":"17"}'
+    fields = {"id": "x", "at": 1_760_000_000_000, "reason": "no event", "raw": raw, "hints": hints}
+    await store.client.xadd(store.keys.quarantine(FINANCIAL), fields)
+    assert await _retry(store, quarantine) == [("stored", "")]
+    ((_, stored),) = await store.client.xrange(store.keys.events(CUSTOMERS))
+    assert stored == {b"id": b"n1", b"at": b"1760000000000", b"raw": raw, b"hints": hints}
 
 
 async def test_what_came_meanwhile_is_a_duplicate(store: Store, quarantine: Quarantine) -> None:
@@ -222,7 +233,7 @@ def test_an_item_is_stored_as_ingress_stores_it(catalogue: Catalogue, body: byte
     """What is tried again is appended to the same stream, under the same marker, with the same fields."""
     ingress = Ingress(Settings(), catalogue, None, IngressMetrics(CollectorRegistry()))  # type: ignore[arg-type]
     for item in identify(catalogue, FINANCIAL, body, None):
-        assert entry_of(Keys(), FINANCIAL, item, 5) == ingress._entry(FINANCIAL, item, 5)
+        assert entry_of(Keys(), FINANCIAL, item, 5) == ingress._entry(FINANCIAL, item, 5, b"")
 
 
 Fill = Callable[[Store], Any]

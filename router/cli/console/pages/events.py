@@ -13,7 +13,7 @@ from router.cli.reveal import revealed
 from router.ending import in_time
 from router.globs import short
 from router.http_response import Response
-from router.redact import redacted
+from router.redact import redacted, redacted_hints
 from workers.life import life
 
 __all__ = ["FIELDS", "list_", "reveal", "show"]
@@ -23,7 +23,7 @@ FIELDS = ("event", "resource", "company", "since", "until")
 
 _PATIENCE = 5.0  # seconds for the search of an event
 
-_HIDDEN = ("id", "publisher", "type", "extra", "raw", "received_at")
+_HIDDEN = ("id", "publisher", "type", "extra", "hints", "raw", "received_at")
 """What is shown in a place of its own, or only with the body."""
 
 
@@ -86,6 +86,7 @@ async def _whole(page: Page, stored: StoredEvent, *, raw: str | None = None) -> 
         life=await life(console.store, stored),
         facts=[(name.replace("_", " "), value) for name, value in facts if value is not None],
         extra=sorted(event.extra),
+        hints=event.hints if raw else redacted_hints(event.hints),
         url=f"/event?{urlencode({'id': event.id})}",
         letter_query=lambda place: urlencode(
             {"id": place.dead_entry_id, "stream": stored.stream, "subscription": place.subscription}
