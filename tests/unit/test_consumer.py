@@ -685,7 +685,7 @@ async def survives(bench: Bench, handler: Callable[..., Any], **options: Any) ->
     async def settled() -> bool:
         return not await bench.pending(subscription) and bench.count(subscription, "done") >= 1
 
-    await eventually(settled, timeout=2)
+    await eventually(settled)
     return await bench.dead(subscription)
 
 
@@ -740,7 +740,7 @@ async def test_a_handler_that_swallows_its_timeout_does_not_stop_the_lane(bench:
     subscription = subscribe(handler, concurrency=1, timeout=0.05, retry=Retry(max_attempts=1))
     await bench.start(subscription)
     await bench.publish("slow", "bad", "good")
-    await eventually(lambda: bench.count(subscription, "dead") >= 1, timeout=2)
+    await eventually(lambda: bench.count(subscription, "dead") >= 1)
     assert set(await bench.dead(subscription)) >= {"bad"}
 
 
@@ -1012,7 +1012,7 @@ async def test_a_hostile_entry_does_not_end_a_lane(bench: Bench, seen: Seen, nam
     await bench.client.xadd(bench.keys.events(STREAM), LETHAL[name])
     await bench.start(subscription)
     await bench.publish("good")
-    await eventually(lambda: "good" in seen.ids, timeout=1)
+    await eventually(lambda: "good" in seen.ids)
     await bench.finished(subscription)
 
 
@@ -1336,7 +1336,7 @@ async def test_a_lost_delivery_makes_room_for_the_next(
     await bench.start(subscription)
     await eventually(lambda: bench.count(subscription, "lost") == 1)
     await bench.publish("next")
-    await eventually(lambda: seen.ids == ["next"], timeout=2)
+    await eventually(lambda: seen.ids == ["next"])
 
 
 async def buffered(bench: Bench, consumer: Consumer) -> Any:
