@@ -1,4 +1,4 @@
-"""Logging: structlog and the standard library through one set of processors, to stderr.
+"""Logging: structlog and the standard library through one set of processors, to stderr, whoever reads that or not.
 
 Whatever a caller binds, no secret and no signature reaches the log.
 """
@@ -12,7 +12,9 @@ from contextvars import ContextVar
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-__all__ = ["also", "bind", "configure", "get", "redact"]
+from router.log_handler import OutletHandler
+
+__all__ = ["also", "bind", "configure", "flush", "get", "redact"]
 
 _HANDLER = "event-router"
 _HIDDEN = "***"
@@ -107,7 +109,7 @@ def _handler(*, console: bool) -> logging.Handler:
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _to_stderr()
     handler.name = _HANDLER
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -118,9 +120,27 @@ def _handler(*, console: bool) -> logging.Handler:
     return handler
 
 
+def _to_stderr() -> logging.Handler:
+    try:
+        return OutletHandler(sys.stderr.fileno(), sys.stderr.encoding)
+    except (OSError, ValueError, AttributeError):  # no file of the system: that of a test, for one
+        return logging.StreamHandler(sys.stderr)
+
+
+def flush() -> None:
+    """Wait for what is logged to be written, but not for long: a reader may never come."""
+    for handler in _ours():
+        handler.flush()
+
+
+def _ours() -> list[logging.Handler]:
+    return [known for known in logging.getLogger().handlers if known.name == _HANDLER]
+
+
 def _install(handler: logging.Handler, threshold: int) -> None:
     root = logging.getLogger()
-    for previous in [known for known in root.handlers if known.name == _HANDLER]:
+    for previous in _ours():
         root.removeHandler(previous)
+        previous.close()
     root.addHandler(handler)
     root.setLevel(threshold)

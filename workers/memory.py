@@ -36,6 +36,10 @@ def _handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
 
 
 def end_at_once() -> NoReturn:
-    """End this process with exit code 1; allocates nothing."""
-    os.write(2, _MESSAGE)
-    os._exit(1)
+    """End this process with exit code 1, whether anybody reads its standard error or not; allocates nothing."""
+    try:
+        os.set_blocking(2, False)
+        os.write(2, _MESSAGE)
+        os.set_blocking(2, True)  # others may share it
+    finally:
+        os._exit(1)

@@ -102,6 +102,7 @@ class Leaving:
         self._log.warning("ended_with_what_is_alive", **_alive())
         if self._error is not None:
             complain(" ".join(str(self._error).split()))
+        logs.flush()
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
                 stream.flush()

@@ -1,0 +1,204 @@
+"""Where log lines leave the process: whoever logs never waits for the one who reads them.
+
+A line goes out at once if that takes no waiting; else a thread of its own writes it when there is room. What does not
+fit is counted, and said when there is room again. A pipe, a terminal or a socket is shared with other processes, so
+that it must not be made non-blocking for all of them: a pipe or terminal is opened once more instead.
+"""
+
+import contextlib
+import os
+import select
+import socket
+import stat
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+__all__ = ["LogOutlet"]
+
+MOST: Final = 1024 * 1024
+"""Bytes of lines that wait at the most."""
+FLUSH: Final = 2.0
+"""Seconds that the end of the process waits for a reader at the most."""
+
+_CHUNK = 4096  # bytes that a pipe takes as a whole
+_POLL = 1000  # milliseconds
+
+Notice = Callable[[int], bytes]
+
+
+class LogOutlet:
+    """Writes lines to a descriptor; `notice` makes the line that says how many were dropped."""
+
+    def __init__(self, descriptor: int, notice: Notice, *, most: int = MOST) -> None:
+        self._descriptor = descriptor
+        self._notice = notice
+        self._most = most
+        self._at_once = _writer(descriptor)
+        self._changed = threading.Condition(threading.RLock())
+        self._waiting: deque[bytes] = deque()
+        self._size = 0
+        self._dropped = 0
+        self._thread: threading.Thread | None = None
+        _outlets.add(self)
+
+    def write(self, line: bytes) -> None:
+        """Write a line, now or later; never waits and never raises."""
+        with self._changed:
+            if not self._waiting and self._at_once is not None:
+                line = self._try(self._said() + line)
+            if not line:
+                return
+            if self._waiting and self._size + len(line) > self._most:
+                self._dropped += 1
+                return
+            self._put(line)
+
+    def flush(self, seconds: float = FLUSH) -> None:
+        """Wait until all is written, but no longer than so many seconds."""
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting, max(0.0, deadline - time.monotonic()))
+
+    def close(self) -> None:
+        """Write what waits, as `flush` does, and let go of what was opened, unless it is being written to."""
+        self.flush()
+        with self._changed:
+            if self._at_once is not None and not self._waiting:
+                self._at_once.close()
+                self._at_once = None
+
+    def _try(self, line: bytes) -> bytes:
+        """Write as much as there is room for; return the rest, which is empty where nobody will ever take it."""
+        assert self._at_once is not None
+        try:
+            return line[self._at_once.write(line) :]
+        except BlockingIOError:
+            return line
+        except OSError:
+            self._dropped += 1
+            return b""
+
+    def _said(self) -> bytes:
+        """Return the line about those that were dropped, once."""
+        if not self._dropped:
+            return b""
+        dropped, self._dropped = self._dropped, 0
+        return self._notice(dropped)
+
+    def _put(self, line: bytes) -> None:
+        self._waiting.append(line)
+        self._size += len(line)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write_all, name="log", daemon=True)
+            self._thread.start()
+        self._changed.notify_all()
+
+    def _write_all(self) -> None:
+        """Write what waits for as long as the process lives."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: bool(self._waiting))
+                line, writer = self._waiting[0], self._at_once
+            written = self._write_some(line, writer)
+            with self._changed:
+                self._advance(line, written)
+
+    def _write_some(self, line: bytes, writer: "_Writer | None") -> int:
+        """Write a part of a line, waiting for room; return its length, all of it where nobody takes it."""
+        try:
+            if writer is None:
+                return os.write(self._descriptor, line[:_CHUNK])
+            writer.wait()
+            return writer.write(line)
+        except BlockingIOError:
+            select.select((), (self._descriptor,), (), _POLL / 1000)
+            return 0
+        except (OSError, ValueError):
+            with self._changed:
+                self._dropped += 1
+            return len(line)
+
+    def _advance(self, line: bytes, written: int) -> None:
+        """Take note of what is written of the first line, unless it is gone since."""
+        if not self._waiting or self._waiting[0] is not line:
+            return
+        self._size -= written
+        if written < len(line):
+            self._waiting[0] = line[written:]
+            return
+        self._waiting.popleft()
+        if not self._waiting and (said := self._said()):
+            self._waiting.append(said)
+            self._size += len(said)
+        if not self._waiting:
+            self._changed.notify_all()
+
+    def start_again(self) -> None:
+        """Begin anew in a forked child: what waits is written by its parent, whose threads it does not have."""
+        self._changed = threading.Condition(threading.RLock())
+        self._waiting.clear()
+        self._size = self._dropped = 0
+        self._thread = None
+
+
+class _Writer:
+    """Writes to a descriptor that does not block, or to a file, where nothing has to be waited for."""
+
+    def __init__(self, descriptor: int, *, own: bool) -> None:
+        self._descriptor = descriptor
+        self._own = own
+
+    def write(self, line: bytes) -> int:
+        """Write what there is room for; return its length. Raises OSError, BlockingIOError where there is none."""
+        return os.write(self._descriptor, line)
+
+    def wait(self) -> None:
+        """Wait for a while until there is room."""
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        poll.poll(_POLL)
+
+    def close(self) -> None:
+        """Close what is our own."""
+        if self._own:
+            with contextlib.suppress(OSError):
+                os.close(self._descriptor)
+
+
+class _SocketWriter(_Writer):
+    def __init__(self, descriptor: int) -> None:
+        self._socket = socket.socket(fileno=os.dup(descriptor))
+        super().__init__(self._socket.fileno(), own=False)
+
+    def write(self, line: bytes) -> int:
+        return self._socket.send(line, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _writer(descriptor: int) -> _Writer | None:
+    """Return what writes to a descriptor without waiting; None where that is not possible."""
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISSOCK(mode):
+            return _SocketWriter(descriptor)
+        if stat.S_ISFIFO(mode) or os.isatty(descriptor):
+            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+            return _Writer(os.open(f"/proc/self/fd/{descriptor}", flags), own=True)
+        return _Writer(descriptor, own=False)
+    except OSError:  # no /proc, somebody else's terminal, a pipe without a reader
+        return None
+
+
+def _start_all_again() -> None:
+    for outlet in list(_outlets):
+        outlet.start_again()
+
+
+_outlets = weakref.WeakSet[LogOutlet]()
+os.register_at_fork(after_in_child=_start_all_again)
