@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import msgspec
 from redis.exceptions import ResponseError
@@ -24,8 +24,8 @@ from config.errors import RouterError, told
 from router import logs
 from router.ending import whole
 from router.merging import newest_first
-from router.pages import Span, checked, moment_of
-from router.store import STORE_ERRORS, Store
+from router.pages import Span, moment_of
+from router.store import STORE_ERRORS, Store, StoreUnavailable
 
 __all__ = [
     "CHANGED",
@@ -110,14 +110,18 @@ async def record(
     reason: str = "",
     actor: str | None = None,
     error: str = "",
+    strictly: bool = False,
 ) -> None:
     """Append one line of what has happened, and log it; `actor` is user@host of this process unless given.
 
-    A store that does not take it is logged and raises nothing: what the line says has happened.
+    A store that does not take it is logged and raises nothing: what the line says has happened. `strictly` raises
+    StoreUnavailable or NotAudited, for what is to happen next.
     """
     deed = Deed(verb, subject, selector or {}, reason, actor or "")
     counts = Counter({MATCHED: matched, CHANGED: changed, FAILED: failed})
-    await _append(store, _log.warning, "audited", deed, counts, {"error": error})
+    reply = await _append(store, _log.warning, "audited", deed, counts, {"error": error})
+    if strictly and isinstance(reply, BaseException):
+        _must_not(reply)
 
 
 @asynccontextmanager
@@ -129,10 +133,8 @@ async def accounted(store: Store, deed: Deed, counts: Counter[str], *, strictly:
     `strictly` raises NotAudited instead.
     """
     begun = await _append(store, _log.info, "audit_begun", deed, counts, {"state": "begun"})
-    if isinstance(begun, BaseException):
-        checked([] if isinstance(begun, ResponseError) else [begun])
-        if strictly:
-            raise NotAudited(f"not done, since the audit does not take a line: {told(begun)}") from begun
+    if isinstance(begun, BaseException) and (strictly or not isinstance(begun, ResponseError)):
+        _must_not(begun)
     error = ""
     try:
         yield
@@ -215,6 +217,13 @@ async def _append(
             raise reply
         _log.error("audit_not_stored", verb=deed.verb, error=told(reply))
     return reply
+
+
+def _must_not(error: BaseException) -> NoReturn:
+    """Raise because a line was not taken."""
+    if not isinstance(error, ResponseError):
+        raise StoreUnavailable(told(error)) from error
+    raise NotAudited(f"not done, since the audit does not take a line: {told(error)}") from error
 
 
 def _fits(line: AuditLine, verb: str | None, actor: str | None) -> bool:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -51,6 +51,10 @@ class EventFilter:
     def span(self) -> Span:
         """Return the entries that were stored when it wants them to be."""
         return Span.between(self.since, self.until)
+
+    def describe(self) -> dict[str, str]:
+        """Return what is given, for the audit."""
+        return {name: str(value) for name, value in asdict(self).items() if value is not None}
 
     def matches(self, event: Event | None) -> bool:
         """Return whether an event, or an entry that is none, is to be shown."""

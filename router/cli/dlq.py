@@ -15,18 +15,17 @@ from router.cli.reveal import Reveal, revealed
 from router.cli.rows import (
     DEAD_LETTER_COLUMNS,
     attempt_json,
+    body_of,
     dead_letter_json,
     dead_letter_row,
     error_group_json,
     event_cell,
     event_json,
-    text_of,
     unsigned,
 )
 from router.cli.runtime import opened
 from router.cli.subscription_words import none_named
 from router.cli.table import EVENT, SUBSCRIPTION, Column, Told, ident, print_table
-from router.redact import MASK, redacted
 from workers.dead_letters import DeadLetterEntry, DeadLetters
 from workers.dead_selector import Selector
 from workers.error_groups import ErrorGroup
@@ -114,11 +113,11 @@ def show(
 ) -> None:
     """Show a dead letter: its event, its bytes and every attempt. Of several the newest, unless options say which.
 
-    The values of the body are masked without --reveal, but not in JSON.
+    The values of the body are masked without --reveal.
     """
     letter, others = run(_find(selector, id_, reveal=reveal))
     if as_json:
-        print_json(_whole(letter))
+        print_json(_whole(letter, reveal=reveal))
     else:
         _print(letter, reveal=reveal)
     if others:
@@ -138,23 +137,20 @@ async def _find(selector: Selector, id_: str, *, reveal: bool) -> tuple[DeadLett
     return letter, len(found) > 1
 
 
-def _whole(letter: DeadLetterEntry) -> dict[str, Any]:
+def _whole(letter: DeadLetterEntry, *, reveal: bool) -> dict[str, Any]:
     return {
         **dead_letter_json(letter),
-        "event": event_json(letter.event) if letter.event else None,
-        "raw": text_of(letter.raw),
+        "event": event_json(letter.event, reveal=reveal) if letter.event else None,
+        "raw": body_of(letter.raw, reveal=reveal),
         "history": [attempt_json(attempt) for attempt in letter.attempts],
     }
 
 
 def _print(letter: DeadLetterEntry, *, reveal: bool) -> None:
     shown = dead_letter_json(letter)
-    event = event_json(letter.event) if letter.event else {}
-    event["raw"] = text_of(letter.raw) if reveal else redacted(letter.raw)
-    if not reveal and event.get("extra"):
-        event["extra"] = dict.fromkeys(event["extra"], MASK)
-    whole = {**shown, **{name: value for name, value in event.items() if name not in shown}}
-    print_record(unsigned(whole, reveal=reveal))
+    event = event_json(letter.event, reveal=reveal) if letter.event else {}
+    event["raw"] = body_of(letter.raw, reveal=reveal)
+    print_record(unsigned({**shown, **{name: value for name, value in event.items() if name not in shown}}))
     for attempt in letter.attempts:
         heading = f"\nattempt {attempt.attempt}" if attempt.attempt else "\nlost worker"
         print_line(heading)

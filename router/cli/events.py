@@ -11,6 +11,7 @@ from router.cli.listing import Limit, print_list
 from router.cli.loop import run
 from router.cli.options import Since, Until
 from router.cli.output import JsonFlag, age, stamp
+from router.cli.reveal import Reveal, check_reveal, counted, revealing
 from router.cli.rows import event_cell, event_json
 from router.cli.runtime import Session, opened
 from router.cli.table import EVENT, Column, Told, ident
@@ -37,18 +38,24 @@ def list_(
     since: Since = None,
     until: Until = None,
     limit: Limit = None,
+    reveal: Reveal = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """List events, newest first."""
+    """List events, newest first. In JSON the values of bodies are masked without --reveal."""
+    check_reveal(reveal=reveal, as_json=as_json)
     wanted = EventFilter(resource, company, since, until)
-    run(_list(wanted_streams(glob), wanted, limit, as_json=as_json))
+    run(_list(glob, wanted_streams(glob), wanted, limit, reveal=reveal, as_json=as_json))
 
 
-async def _list(streams: Sequence[str], wanted: EventFilter, limit: int | None, *, as_json: bool) -> None:
+async def _list(
+    glob: str, streams: Sequence[str], wanted: EventFilter, limit: int | None, *, reveal: bool, as_json: bool
+) -> None:
     async with opened() as session:
         events = readable(Browser(session.store, session.catalogue).newest(streams, wanted))
-        row_of = partial(event_row, session.catalogue)
-        await print_list(events, EVENT_COLUMNS, row_of, event_json, limit=limit, as_json=as_json)
+        row_of, selector = partial(event_row, session.catalogue), {"glob": glob, **wanted.describe()}
+        async with revealing(session.store, "events list", selector, reveal=reveal) as counts:
+            json_of = counted(counts, partial(event_json, reveal=reveal))
+            await print_list(events, EVENT_COLUMNS, row_of, json_of, limit=limit, as_json=as_json)
 
 
 async def readable(stored: AsyncIterator[StoredEvent]) -> AsyncIterator[Event]:

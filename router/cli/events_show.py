@@ -1,6 +1,5 @@
 """`events show`: one event with its whole life."""
 
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -15,7 +14,6 @@ from router.cli.rows import attempt_json, event_json, unsigned
 from router.cli.runtime import opened
 from router.cli.table import SUBSCRIPTION, Column, print_table, rest
 from router.event import Event
-from router.redact import redacted
 from workers.life import Life, Place, life
 
 __all__ = ["life_json", "place_told", "show"]
@@ -32,35 +30,35 @@ def show(
 ) -> None:
     """Show one event: what it says, when it came, and where it is for each subscription.
 
-    What a subscription has finished leaves nothing behind: it is done, and how many attempts that took is not known.
+    The values of the body are masked without --reveal. What a subscription has finished leaves nothing behind: it is
+    done, and how many attempts that took is not known.
     """
-    event, found, raw = run(_found(id_, reveal=reveal and not as_json))
+    event, found = run(_found(id_, reveal=reveal))
     if as_json:
-        print_json(life_json(event, found))
+        print_json(life_json(event, found, reveal=reveal))
         return
-    extra = redacted(json.dumps(event.extra).encode()) if event.extra and not reveal else event.extra
-    shown = {"stream": event.stream, **event_json(event), "extra": extra, "raw": raw}
-    _print(unsigned(shown, reveal=reveal), found)
+    _print(unsigned({"stream": event.stream, **event_json(event, reveal=reveal)}), found)
     if attempts:
         _print_attempts(found)
 
 
-async def _found(id_: str, *, reveal: bool) -> tuple[Event, Life, str]:
-    """Return an event, its life, and its bytes as they may be shown; raises NothingMatched."""
+async def _found(id_: str, *, reveal: bool) -> tuple[Event, Life]:
+    """Return an event and its life, once the audit has who sees its values; raises NothingMatched."""
     async with opened() as session:
         stored = await find(session, id_)
         if stored is None or stored.event is None:
             raise NothingMatched(f"no event {id_!r} was found; `event-router events list` shows the newest")
         event = stored.event
         found = await life(session.store, stored)
-        raw = await revealed(session.store, event.raw, subject=event.id) if reveal else redacted(event.raw)
-        return event, found, raw
+        if reveal:
+            await revealed(session.store, event.raw, subject=event.id)
+        return event, found
 
 
-def life_json(event: Event, found: Life) -> dict[str, Any]:
+def life_json(event: Event, found: Life, *, reveal: bool) -> dict[str, Any]:
     """Return an event under the names of its fields, with what became of it."""
     return {
-        **event_json(event),
+        **event_json(event, reveal=reveal),
         "entry_id": found.entry_id,
         "stored_at": stamp(found.stored_at),
         "duplicates": found.duplicates,

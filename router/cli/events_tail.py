@@ -1,8 +1,9 @@
 """`events tail`: events as they come."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 
@@ -14,6 +15,7 @@ from router.cli.listing import first
 from router.cli.loop import run
 from router.cli.options import Since, Until
 from router.cli.output import clean, json_line, print_line, stamp
+from router.cli.reveal import Reveal, check_reveal, counted, revealing
 from router.cli.rows import event_json
 from router.cli.runtime import Session, opened, say_away
 from router.criteria import within
@@ -42,31 +44,39 @@ def tail(
     since: Since = None,
     until: Until = None,
     lines: Lines = None,
+    reveal: Reveal = False,
     as_json: AsLines = False,
 ) -> None:
     """Show the last events, and those that come, until Ctrl-C or the time of --until; oldest first.
 
-    It goes on by itself when the store was away, and misses nothing that is still in the streams.
+    In JSON the values of bodies are masked without --reveal. It goes on by itself when the store was away, and misses
+    nothing that is still in the streams.
     """
-    wanted = EventFilter(resource, company, since, until)
+    check_reveal(reveal=reveal, as_json=as_json)
+    wanted, streams = EventFilter(resource, company, since, until), wanted_streams(glob)
     try:
-        run(_tail(wanted_streams(glob), wanted, lines, as_json=as_json))
+        run(_tail(glob, streams, wanted, lines, reveal=reveal, as_json=as_json))
     except KeyboardInterrupt:
         raise typer.Exit from None
 
 
-async def _tail(streams: Sequence[str], wanted: EventFilter, lines: int | None, *, as_json: bool) -> None:
-    async with opened() as session:
+async def _tail(
+    glob: str, streams: Sequence[str], wanted: EventFilter, lines: int | None, *, reveal: bool, as_json: bool
+) -> None:
+    selector = {"glob": glob, **wanted.describe()}
+    async with opened() as session, revealing(session.store, "events tail", selector, reveal=reveal) as counts:
+        json_of = counted(counts, partial(event_json, reveal=reveal)) if as_json else None
+        tell = partial(_print, session.catalogue, json_of)
         browser = Browser(session.store, session.catalogue)
         after = await browser.last_entries(streams)
         async for stored in _past(browser, after, wanted, lines):
-            _print(session.catalogue, stored, as_json=as_json)
+            tell(stored)
         if wanted.until is None:
-            await _follow(session, browser, after, wanted, as_json=as_json)
+            await _follow(session, browser, after, wanted, tell)
             return
         try:
             left = (wanted.until - datetime.now(UTC)).total_seconds()
-            await in_time(left, _follow(session, browser, after, wanted, as_json=as_json))
+            await in_time(left, _follow(session, browser, after, wanted, tell))
         except TimeoutError:
             return
 
@@ -94,7 +104,11 @@ def _is_past(after: dict[str, str], stored: StoredEvent) -> bool:
 
 
 async def _follow(
-    session: Session, browser: Browser, after: dict[str, str], wanted: EventFilter, *, as_json: bool
+    session: Session,
+    browser: Browser,
+    after: dict[str, str],
+    wanted: EventFilter,
+    tell: Callable[[StoredEvent], None],
 ) -> None:
     streams = {session.store.keys.events(stream): stream for stream in after}
     following = Following(session.store, say_away)
@@ -103,7 +117,7 @@ async def _follow(
         async for key, (entry_id, fields) in following.entries():
             stored = browser.read(streams[key], entry_id, fields)
             if wanted.matches(stored.event) and _in_time(wanted, stored):
-                _print(session.catalogue, stored, as_json=as_json)
+                tell(stored)
     finally:
         await following.aclose()
 
@@ -112,11 +126,11 @@ def _in_time(wanted: EventFilter, stored: StoredEvent) -> bool:
     return within(moment_of(stored.entry_id), wanted.since, wanted.until)
 
 
-def _print(catalogue: Catalogue, stored: StoredEvent, *, as_json: bool) -> None:
+def _print(catalogue: Catalogue, json_of: Callable[[Event], Any] | None, stored: StoredEvent) -> None:
     if stored.event is None:
         complain_of(stored)
         return
-    print_line(json_line(event_json(stored.event)) if as_json else event_line(catalogue, stored.event))
+    print_line(json_line(json_of(stored.event)) if json_of else event_line(catalogue, stored.event))
 
 
 def event_line(catalogue: Catalogue, event: Event) -> str:

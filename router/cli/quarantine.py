@@ -1,5 +1,6 @@
 """`quarantine list|show`: what was signed, but not understood."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -10,13 +11,12 @@ from router.cli.loop import run
 from router.cli.options import Since, Until
 from router.cli.output import JsonFlag, age, print_json, print_record, stamp
 from router.cli.quarantine_options import Publisher, Text, What, selector_of
-from router.cli.reveal import Reveal, revealed
+from router.cli.reveal import Reveal, check_reveal, counted, revealed, revealing
 from router.cli.rows import quarantined_json, unsigned
 from router.cli.runtime import opened
 from router.cli.table import Column, Told, rest
 from router.quarantine import Quarantine
 from router.quarantined import Quarantined, QuarantineSelector
-from router.redact import redacted
 
 __all__ = ["QUARANTINE_COLUMNS", "list_", "quarantine_row", "show"]
 
@@ -37,15 +37,19 @@ def list_(
     since: Since = None,
     until: Until = None,
     limit: Limit = None,
+    reveal: Reveal = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """List what was quarantined, newest first."""
+    """List what was quarantined, newest first. In JSON the values of bodies are masked without --reveal."""
+    check_reveal(reveal=reveal, as_json=as_json)
     selector = selector_of(what, publisher, text, since, until)
 
     async def work() -> None:
         async with opened() as session:
             found = Quarantine(session.store, session.catalogue).newest(selector)
-            await print_list(found, QUARANTINE_COLUMNS, quarantine_row, quarantined_json, limit=limit, as_json=as_json)
+            async with revealing(session.store, "quarantine list", selector.describe(), reveal=reveal) as counts:
+                json_of = counted(counts, partial(quarantined_json, reveal=reveal))
+                await print_list(found, QUARANTINE_COLUMNS, quarantine_row, json_of, limit=limit, as_json=as_json)
 
     run(work())
 
@@ -63,14 +67,13 @@ def show(
     reveal: Reveal = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show one body that was quarantined; its values are masked without --reveal, but not in JSON."""
+    """Show one body that was quarantined; its values are masked without --reveal."""
     found = run(_find(id_, publisher, reveal=reveal))
-    shown = quarantined_json(found)
+    shown = quarantined_json(found, reveal=reveal)
     if as_json:
         print_json(shown)
     else:
-        raw = shown["raw"] if reveal else redacted(found.raw)
-        print_record(unsigned({**shown, "raw": raw}, reveal=reveal))
+        print_record(unsigned(shown))
 
 
 async def _find(id_: str, publisher: str | None, *, reveal: bool) -> Quarantined:

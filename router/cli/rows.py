@@ -10,7 +10,7 @@ from router.event import Event
 from router.globs import short
 from router.hints import read_hints
 from router.quarantined import Quarantined
-from router.redact import redacted_hints
+from router.redact import MASK, redacted, redacted_hints
 from workers.dead_letters import DeadLetterEntry
 from workers.delivery import AttemptError
 from workers.error_groups import ErrorGroup
@@ -18,6 +18,7 @@ from workers.error_groups import ErrorGroup
 __all__ = [
     "DEAD_LETTER_COLUMNS",
     "attempt_json",
+    "body_of",
     "dead_letter_json",
     "dead_letter_row",
     "error_group_json",
@@ -45,19 +46,29 @@ def text_of(raw: bytes) -> str:
     return raw.decode(errors="backslashreplace")
 
 
-def event_json(event: Event) -> dict[str, Any]:
-    """Return an event under the names of its fields."""
+def event_json(event: Event, *, reveal: bool) -> dict[str, Any]:
+    """Return an event under the names of its fields; `reveal`: with the values that are masked otherwise.
+
+    Those are the values of the body, of the fields that have no name here, and of hints that callers chose.
+    """
     dumped = event.model_dump(exclude={"raw"}, mode="json")
-    return {**dumped, "raw": text_of(event.raw)}
+    if not reveal:
+        dumped["extra"] = dict.fromkeys(event.extra, MASK)
+        dumped["hints"] = redacted_hints(event.hints)
+    return {**dumped, "raw": body_of(event.raw, reveal=reveal)}
 
 
-def unsigned(record: Mapping[str, Any], *, reveal: bool) -> dict[str, Any]:
-    """Return a record for people, its hints named as what they are and masked, unless they are to be revealed."""
+def body_of(raw: bytes, *, reveal: bool) -> str:
+    """Return a body as text, or, unless it is revealed, its structure without its values."""
+    return text_of(raw) if reveal else redacted(raw)
+
+
+def unsigned(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record for people, its hints named as what they are."""
     hints = record.get("hints")
     if not hints:
         return dict(record)
-    shown = hints if reveal else redacted_hints(hints)
-    told = ", ".join(f"{name}: {value}" for name, value in shown.items())
+    told = ", ".join(f"{name}: {value}" for name, value in hints.items())
     return {name: value for name, value in record.items() if name != "hints"} | {"hints (unsigned)": told}
 
 
@@ -120,8 +131,8 @@ def error_group_json(group: ErrorGroup) -> dict[str, Any]:
     }
 
 
-def quarantined_json(found: Quarantined) -> dict[str, Any]:
-    """Return what was quarantined, with its hints where it has any."""
+def quarantined_json(found: Quarantined, *, reveal: bool) -> dict[str, Any]:
+    """Return what was quarantined, with its hints where it has any; `reveal` as of an event."""
     hints = read_hints(found.hints)
     return {
         "entry_id": found.entry_id,
@@ -129,6 +140,6 @@ def quarantined_json(found: Quarantined) -> dict[str, Any]:
         "publisher": found.publisher,
         "received_at": stamp(found.received_at),
         "reason": found.reason,
-        "raw": text_of(found.raw),
-        **({"hints": hints} if hints else {}),
+        "raw": body_of(found.raw, reveal=reveal),
+        **({"hints": hints if reveal else redacted_hints(hints)} if hints else {}),
     }

@@ -35,7 +35,7 @@ def filled(cli: Cli) -> Cli:
 
 
 def test_json(filled: Cli) -> None:
-    """For programs it is one object: the fields of the event, unmasked, and what became of it."""
+    """For programs it is one object: the fields of the event, and what became of it."""
     shown = filled.json("events", "show", "e1")
     assert set(shown) == {*Event.model_fields, "entry_id", "stored_at", "duplicates", "subscriptions"}
     assert json.loads(shown["raw"])["contextId"] == 7
@@ -145,7 +145,7 @@ def test_in_hand_in_words() -> None:
 
 
 def test_hints_are_marked_as_unsigned(cli: Cli) -> None:
-    """People see hints as what they are, what callers chose masked; programs have them by the model's name."""
+    """People see hints as what they are, what callers chose masked; programs have them by the name of the field."""
 
     async def fill(store: Store) -> None:
         hints = json.dumps({"x-vwd-tenant-id": "t1", "orderref": "17"})
@@ -161,6 +161,7 @@ def test_hints_are_marked_as_unsigned(cli: Cli) -> None:
             lines = cli.ok(*command, *options).splitlines()
             (told,) = [line.split(maxsplit=2) for line in lines if line.startswith("hints")]
             assert told == ["hints", "(unsigned)", f"x-vwd-tenant-id: t1, orderref: {reference}"]
-    assert cli.json("events", "show", "h1")["hints"] == {"x-vwd-tenant-id": "t1", "orderref": "17"}
-    assert cli.json("dlq", "show", "h1")["event"]["hints"]["orderref"] == "17"
-    assert cli.json("quarantine", "show", "5-5")["hints"]["orderref"] == "17"
+    for options, reference in (((), "***"), (("--reveal",), "17")):
+        assert cli.json("events", "show", "h1", *options)["hints"] == {"x-vwd-tenant-id": "t1", "orderref": reference}
+        assert cli.json("dlq", "show", "h1", *options)["event"]["hints"]["orderref"] == reference
+        assert cli.json("quarantine", "show", "5-5", *options)["hints"]["orderref"] == reference
