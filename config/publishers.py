@@ -9,9 +9,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from config.errors import ConfigError
+from config.publisher_types import (
+    FieldValues,
+    HeaderName,
+    HeaderNames,
+    RecordPath,
+    Slug,
+    Text,
+    WireNames,
+    Word,
+    Words,
+    fold,
+)
 
 __all__ = [
     "PACKAGED",
@@ -31,37 +43,6 @@ PACKAGED = Path(__file__).with_suffix("")
 
 UNLISTED = "unlisted"
 """The type of every event whose name the catalogue does not list."""
-
-
-def fold(name: str) -> str:
-    """Reduce a name to its letters and digits in lower case: `Account_Identity_Changed` to `accountidentitychanged`.
-
-    Senders agree on words, not on case and separators; two spellings that fold alike are one name.
-    """
-    return "".join(filter(str.isalnum, name.casefold()))
-
-
-def _folded(names: tuple[str, ...]) -> tuple[str, ...]:
-    folded = tuple(dict.fromkeys(map(fold, names)))
-    if "" in folded:
-        raise ValueError("a wire name needs a letter or digit")
-    return folded
-
-
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+\z")]
-Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+\z")]
-Text = Annotated[str, StringConstraints(min_length=1)]
-HeaderNames = Annotated[
-    tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}\z", to_lower=True)], ...],
-    Field(max_length=100),
-]
-"""Names of headers, in which `*` stands for any characters."""
-HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+\z", to_lower=True)]
-_WORD, _NAME = r"[A-Za-z0-9_.~-]+", r"\{[a-z_]+\}"
-RecordPath = Annotated[
-    str, StringConstraints(pattern=rf"^{_WORD}(?:/(?:{_WORD}|{_NAME}))*/{_NAME}(?:/{_WORD})*\z", max_length=200)
-]
-WireNames = Annotated[tuple[str, ...], AfterValidator(_folded)]
 
 
 class _Row(BaseModel):
@@ -107,6 +88,10 @@ class Dialect(_Row):
 
     The defaults read both dialects of Visma.net Financial: that of the Changed events (contextId, relativeResourceUri)
     and that of the Created, Updated and Deleted events (companyId, entityLocation).
+
+    Some fields only other publishers have. entity: what it happened to, where one event stands for all kinds of
+    things. record_key: a list of objects whose values are the key of the record. deleted_at: the time, read before
+    `timestamp` for what was deleted and after it for all else.
     """
 
     event: Annotated[WireNames, Field(min_length=1)] = ("event",)
@@ -114,11 +99,14 @@ class Dialect(_Row):
     action: WireNames = ("action",)
     resource_id: WireNames = ("resourceid",)
     entity_id: WireNames = ("entityid",)
+    entity: WireNames = ()
+    record_key: WireNames = ()
     relative_path: WireNames = ("relativeresourceuri", "entitylocation")
     resource_uri: WireNames = ("resourceuri",)
     company_id: WireNames = ("contextid", "companyid")
     tenant_id: WireNames = ("tenantid",)
     timestamp: WireNames = ("timestamp",)
+    deleted_at: WireNames = ()
     document_status: WireNames = ("documentstatus", "erpdocumentstatus")
     erp_event: WireNames = ("erpevent",)
     user_id: WireNames = ("userid",)
@@ -151,16 +139,29 @@ class Paths(_Row):
 class Publisher(_Row):
     """One sender of webhooks; `slug` is its place in the URL, in stream names and the name of its file.
 
-    `hints` are the headers that are kept with its events: unsigned, and never one that lets somebody in.
+    absent: values that say nothing, for each field of the dialect. actions: the words for what happened, by the action
+    on the wire, or else by the event's name there. only_on_demand: it is in the catalogue only where the settings have
+    a secret for it or name it. hints: the headers that are kept with its events, unsigned, and never one that lets
+    somebody in.
     """
 
     slug: Slug
     name: Text
     signature: SignatureScheme
     dialect: Dialect = Dialect()
+    absent: FieldValues = ()
+    actions: Words = ()
+    only_on_demand: bool = False
     paths: Paths = Paths()
     hints: HeaderNames = ("x-vwd-*",)
     events: Annotated[tuple[EventType, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _absent_of_fields(self) -> "Publisher":
+        for field, _ in self.absent:
+            if field not in Dialect.model_fields:
+                raise ValueError(f"absent: {field!r} is no field; known are {', '.join(Dialect.model_fields)}")
+        return self
 
     @model_validator(mode="after")
     def _one_event_a_name(self) -> "Publisher":
@@ -177,11 +178,12 @@ class Publisher(_Row):
         return self
 
 
-def load_publishers(*directories: Path) -> tuple[Publisher, ...]:
+def load_publishers(*directories: Path, on_demand: bool = False) -> tuple[Publisher, ...]:
     """Read the publishers that come with the package, then those of each directory (its `*.toml`), in order of name.
 
-    A later directory adds publishers, or replaces one by a file of the same name. Raises ConfigError naming the file,
-    the key and the reason in one line.
+    Those that are there only on demand are left out unless `on_demand` says otherwise. A later directory adds
+    publishers, or replaces one by a file of the same name. Raises ConfigError naming the file, the key and the reason
+    in one line.
     """
     files: dict[str, Path] = {}
     for directory in (PACKAGED, *directories):
@@ -195,7 +197,7 @@ def load_publishers(*directories: Path) -> tuple[Publisher, ...]:
             for name in event.replaced_by:
                 if name not in known:
                     raise ConfigError(f"{files[slug]}: events.{event.type}.replaced_by: {name!r} names no listed event")
-    return tuple(publishers.values())
+    return tuple(found for found in publishers.values() if on_demand or not found.only_on_demand)
 
 
 def _read(path: Path) -> Publisher:

@@ -172,6 +172,7 @@ class Settings(BaseSettings):
     tracing: TracingSettings = TracingSettings()
     data_dir: Path = Path("data")
     publishers_dir: OptionalPath = None
+    publishers: Slugs = ()
     allow_unsigned: Slugs = ()
     hints: Annotated[dict[str, Hints], AfterValidator(lambda by: {fold_slug(k): v for k, v in by.items()})] = {}
     secrets: Annotated[dict[str, Secrets], AfterValidator(lambda by: {fold_slug(k): v for k, v in by.items()})] = {}
@@ -192,6 +193,11 @@ class Settings(BaseSettings):
     def secrets_for(self, slug: str) -> tuple[bytes, ...]:
         """Return the publisher's accepted secrets as UTF-8 bytes; none when it has none."""
         return tuple(secret.get_secret_value().encode() for secret in self.secrets.get(fold_slug(slug), ()))
+
+    def wants(self, slug: str) -> bool:
+        """Tell whether a publisher that is there only on demand is to be in the catalogue."""
+        named = (*self.publishers, *self.allow_unsigned, *self.secrets)
+        return fold_slug(slug) in map(fold_slug, named)
 
     def hints_for(self, slug: str) -> tuple[str, ...]:
         """Return the headers that are kept with a publisher's events besides those its file lists."""

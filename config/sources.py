@@ -23,7 +23,7 @@ from config.wanted import wanted
 __all__ = ["load_settings", "secret_files"]
 
 _PREFIX = "ROUTER_"
-_PLAIN = ("data_dir", "publishers_dir", "allow_unsigned")  # the settings outside any section
+_PLAIN = ("data_dir", "publishers", "publishers_dir", "allow_unsigned")  # the settings outside any section
 _SHOWN = 120  # characters of a wrong value that an error message repeats
 
 _Values = dict[str, Any]

@@ -34,11 +34,15 @@ class Catalogue:
     _types: Mapping[str, EventType] = field(repr=False)
     _layouts: Mapping[str, Layout] = field(repr=False)
     _shapes: Mapping[str, tuple[tuple[frozenset[str], EventType], ...]] = field(repr=False)
+    _off: tuple[str, ...] = field(repr=False)
 
     @classmethod
-    def load(cls, *directories: Path) -> "Catalogue":
-        """Read the packaged publishers and those of the directories; raises ConfigError for a file that is wrong."""
-        return cls.of(load_publishers(*directories))
+    def load(cls, *directories: Path, on_demand: bool = False) -> "Catalogue":
+        """Read the packaged publishers and those of the directories; raises ConfigError for a file that is wrong.
+
+        Those that are there only on demand are left out unless `on_demand` says otherwise.
+        """
+        return cls.of(load_publishers(*directories, on_demand=on_demand))
 
     @classmethod
     def for_settings(cls, settings: Settings) -> "Catalogue":
@@ -47,26 +51,29 @@ class Catalogue:
         Raises ConfigError also for a setting that names a publisher which is not in the catalogue: with a slip of the
         pen there, a publisher would be without its secret and refuse everything.
         """
-        catalogue = cls.load(*([settings.publishers_dir] if settings.publishers_dir else []))
-        known = {fold_slug(slug) for slug in catalogue.publishers}
+        known = load_publishers(*([settings.publishers_dir] if settings.publishers_dir else []), on_demand=True)
+        slugs = {fold_slug(publisher.slug): publisher.slug for publisher in known}
         named = [("secrets", slug) for slug in settings.secrets]
+        named += [("publishers", slug) for slug in settings.publishers]
         named += [("hints", slug) for slug in settings.hints]
         named += [("allow_unsigned", slug) for slug in settings.allow_unsigned]
         for setting, slug in named:
-            if fold_slug(slug) not in known:
-                raise ConfigError(f"{setting}: {slug!r} is no publisher; known are {', '.join(catalogue.publishers)}")
-        return catalogue
+            if fold_slug(slug) not in slugs:
+                raise ConfigError(f"{setting}: {slug!r} is no publisher; known are {', '.join(slugs.values())}")
+        wanted = [found for found in known if not found.only_on_demand or settings.wants(found.slug)]
+        return cls.of(wanted, off=[found for found in known if found not in wanted])
 
     @classmethod
-    def of(cls, publishers: Iterable[Publisher]) -> "Catalogue":
-        """Make a catalogue of these publishers."""
+    def of(cls, publishers: Iterable[Publisher], off: Iterable[Publisher] = ()) -> "Catalogue":
+        """Make a catalogue of these publishers; those that are `off` are only named where somebody asks for them."""
         by_slug = {publisher.slug: publisher for publisher in publishers}
         return cls(
             MappingProxyType(by_slug),
             {slug: _by_name(publisher) for slug, publisher in by_slug.items()},
             {f"{slug}/{event.type}": event for slug, publisher in by_slug.items() for event in publisher.events},
-            {slug: Layout(publisher.dialect, publisher.paths) for slug, publisher in by_slug.items()},
+            {slug: Layout.of(publisher) for slug, publisher in by_slug.items()},
             {slug: tuple(_shapes(publisher)) for slug, publisher in by_slug.items()},
+            tuple(publisher.slug for publisher in off),
         )
 
     def match(self, publisher: str, wire_name: str) -> EventType | None:
@@ -117,8 +124,14 @@ class Catalogue:
         streams = self.streams()
         for glob in globs:
             if not any(fnmatchcase(stream, glob) for stream in streams):
-                raise UnknownStream(f"no stream matches {glob!r}{_suggestion(glob, streams)}")
+                raise UnknownStream(f"no stream matches {glob!r}{self._advice(glob) or _suggestion(glob, streams)}")
         return tuple(stream for stream in streams if any(fnmatchcase(stream, glob) for glob in globs))
+
+    def _advice(self, glob: str) -> str:
+        """Say how to switch a publisher on that is off; nothing where the glob is not over one."""
+        slug = glob.partition("/")[0].lower()
+        advice = f"publisher {slug} is off: set `publishers` to it, here ROUTER_PUBLISHERS={slug}, or give it a secret"
+        return f"; {advice}" if slug in self._off else ""
 
     def _streams(self) -> Iterator[str]:
         for slug, publisher in self.publishers.items():

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from config.errors import RouterError
-from config.publishers import Dialect, Paths, fold
+from config.publishers import Dialect, Paths, Publisher, fold
 from router.resource import Records
 
 __all__ = ["MAX_DEPTH", "MAX_EVENT_NAME", "Layout", "Plan", "UnreadableEvent", "event_name", "id_text", "read_object"]
@@ -32,25 +32,43 @@ class Plan(NamedTuple):
     """The keys of an item by what they hold, the preferred ones of a field first.
 
     `texts` has the fields that are plain text and are present, as pairs of field and key. `kept` are the keys that stay
-    by their name: those of no field, and the ERP's own id of the entity, which is not the number of the resource.
+    by their name: those of no field, the ERP's own id of the entity, which is not the number of the resource, and the
+    parts of a key. `absent` has the keys that may hold what says nothing, with those values.
     """
 
     event: tuple[str, ...]
     notification_id: tuple[str, ...]
     entity_id: tuple[str, ...]
+    entity: tuple[str, ...]
+    record_key: tuple[str, ...]
     timestamp: tuple[str, ...]
+    deleted_at: tuple[str, ...]
     scheduled: tuple[str, ...]
     texts: tuple[tuple[str, str], ...]
     kept: tuple[str, ...]
+    absent: tuple[tuple[str, frozenset[str]], ...]
 
 
 class Layout:
     """What a publisher's file says of its items made ready for reading: sorts their keys into fields."""
 
-    def __init__(self, dialect: Dialect, paths: Paths) -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        paths: Paths,
+        absent: tuple[tuple[str, tuple[str, ...]], ...] = (),
+        actions: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         self.records = Records(paths)
+        self.actions = dict(actions)
+        self._absent = {field: frozenset(values) for field, values in absent}
         self._wire_names: dict[str, tuple[str, ...]] = dict(dialect)
         self._plans: dict[tuple[str, ...], Plan] = {}
+
+    @classmethod
+    def of(cls, publisher: Publisher) -> "Layout":
+        """Return the layout of a publisher's items."""
+        return cls(publisher.dialect, publisher.paths, publisher.absent, publisher.actions)
 
     def plan(self, item: Mapping[str, Any], size: int) -> Plan:
         """Sort the keys of an item of `size` bytes; keys that spell one name differently keep the order of the body."""
@@ -72,10 +90,11 @@ class Layout:
             field: tuple(key for name in names for key in spellings.pop(name, ()))
             for field, names in self._wire_names.items()
         }
+        absent = tuple((key, values) for field, values in self._absent.items() for key in found[field])
         alone = {field: found.pop(field) for field in Plan._fields if field in found}
         texts = tuple((field, key) for field, keys in found.items() for key in keys)
         unknown = tuple(key for keys in spellings.values() for key in keys)
-        return Plan(**alone, texts=texts, kept=unknown + alone["entity_id"])
+        return Plan(**alone, texts=texts, kept=unknown + alone["entity_id"] + alone["record_key"], absent=absent)
 
 
 def read_object(raw: bytes) -> dict[str, Any]:

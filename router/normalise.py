@@ -4,6 +4,7 @@ It is total over what `identify` accepts. A value that its field cannot hold, an
 not make an event unreadable: it stays in `extra`, by the name it was sent with, and the field is None.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -13,7 +14,7 @@ from config.publishers import EventType, fold
 from router.catalogue import Catalogue
 from router.event import Event
 from router.fields import Layout, Plan, UnreadableEvent, event_name, id_text, read_object
-from router.resource import Resource, is_safe
+from router.resource import Resource, is_safe, key_of
 from router.ticks import read_time
 
 __all__ = ["UnreadableEvent", "normalise"]
@@ -23,6 +24,7 @@ T = TypeVar("T")
 _NOTHING: Final[dict[str, Any]] = dict.fromkeys(Event.model_fields)
 _LINKS: Final = frozenset({"relative_path", "resource_uri"})
 _PLAIN_ACTIONS: Final = frozenset({"created", "updated", "deleted", "changed"})
+_WORD: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -46,20 +48,29 @@ def normalise(
     plan = layout.plan(item, len(raw))
     only = event_name(item[plan.event[0]]) if len(plan.event) == 1 else None
     name = only or catalogue.recognise(publisher, item, plan)[0]
+    for sent, nothing in plan.absent:
+        if _text(item[sent]) in nothing:
+            item[sent] = None
     values, extra = _texts(item, plan)
-    entity = row.entity if row else None
+    entity = (_take(item, plan.entity, extra, _word) if plan.entity else None) or (row.entity if row else None)
     resource = _resource(layout, item, plan, values, extra)
-    resource_id = values["resource_id"] or (resource and resource.id) or _take(item, plan.entity_id, {}, _text)
+    key = _take(item, plan.record_key, {}, key_of) if plan.record_key else None
+    number = values["resource_id"] or (resource and resource.id) or key
+    resource_id = number or _take(item, plan.entity_id, {}, _text)
+    action = _action(values["action"], name, row, layout.actions)
+    times = plan.timestamp
+    if plan.deleted_at:
+        times = plan.deleted_at + times if action == "deleted" else times + plan.deleted_at
     values["id"] = id
     values["publisher"] = publisher
     values["type"] = type_
     values["wire_event"] = name
     values["entity"] = entity
-    values["action"] = _action(values["action"], row)
+    values["action"] = action
     values["resource"] = resource.name if resource else _name(entity, resource_id)
     values["resource_path"] = resource.path if resource else None
     values["resource_id"] = resource_id
-    values["occurred_at"], values["ticks"] = _take(item, plan.timestamp, extra, read_time) or (None, None)
+    values["occurred_at"], values["ticks"] = _take(item, times, extra, read_time) or (None, None)
     values["received_at"] = received_at
     values["scheduled"] = _take(item, plan.scheduled, extra, _flag)
     values["extra"] = extra
@@ -148,7 +159,14 @@ def _flag(value: Any) -> bool | None:
     return _BOOLEANS.get(text.lower()) if text else None
 
 
-def _action(sent: str | None, row: EventType | None) -> str | None:
+def _word(value: Any) -> str | None:
+    """Return the name of a kind of thing, in lower case; None for what could not stand in the name of a record."""
+    return value.lower() if type(value) is str and _WORD.fullmatch(value) else None
+
+
+def _action(sent: str | None, name: str, row: EventType | None, words: Mapping[str, str]) -> str | None:
+    if words and (word := words.get(fold(sent or name))):
+        return word
     if sent is None:
         return row.action if row else None
     lower = sent.lower()

@@ -18,7 +18,7 @@ from router.catalogue import Catalogue
 
 __all__ = ["Apply", "Reload"]
 
-_LIVE = ("secrets", "allow_unsigned", "hints", "publishers_dir")
+_LIVE = ("secrets", "allow_unsigned", "hints", "publishers", "publishers_dir")
 _LIVE_INGRESS = ("allow", "trusted_proxies", "rate_limit", "rate_burst")
 
 _log = logs.get("reload")

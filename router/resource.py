@@ -13,12 +13,12 @@ import base64
 import binascii
 import re
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote, unquote_to_bytes
 
 from config.publishers import Paths
 
-__all__ = ["MAX_PATH", "Records", "Resource", "is_safe", "number_of"]
+__all__ = ["MAX_PATH", "Records", "Resource", "is_safe", "key_of", "number_of"]
 
 MAX_PATH: Final = 1000  # characters
 _MAX_LINK: Final = 4 * MAX_PATH  # with a scheme and a host
@@ -166,6 +166,21 @@ def number_of(text: str) -> str:
         return base64.urlsafe_b64decode(digits + "=" * (-len(digits) % 4)).decode()
     except (binascii.Error, UnicodeDecodeError):
         return text
+
+
+def key_of(value: Any) -> str | None:
+    """Return the key of a record as names have it, made of the values of an object, or a list of objects, in order.
+
+    `[{"OrderNo": 5}, {"LineNo": 2}]` is `5/2`. None for what holds none, or anything but texts and whole numbers.
+    """
+    objects = value if isinstance(value, list) else [value]
+    if not all(isinstance(part, dict) for part in objects):
+        return None
+    parts = [part for found in objects for part in found.values()]
+    if not parts or not all(type(part) is int or (type(part) is str and is_safe(part)) for part in parts):
+        return None
+    key = "/".join([*(_without_slash(str(part)) for part in parts[:-1]), str(parts[-1])])
+    return key if len(key) <= MAX_PATH else None
 
 
 def _without_slash(part: str) -> str:

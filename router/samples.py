@@ -48,6 +48,8 @@ def sample(catalogue: Catalogue, stream: str, random: Random, now: datetime) -> 
         raise UnknownStream(f"no such stream: {stream!r}; `event-router catalogue` lists them")
     if event is None:
         event = EventType(type="not_yet_listed", entity="sample", action="updated", description="Unlisted.")
+    if slug == "business-nxt":
+        return _table(event, random, now)
     return _named(publisher, _maker(slug, event)(event, random, now))
 
 
@@ -164,6 +166,23 @@ def _voucher(event: EventType, random: Random, now: datetime) -> Item:
     if event.action.endswith("failed"):
         item |= {"errorMessage": "The financial period is closed."}
     return item
+
+
+def _table(event: EventType, random: Random, now: datetime) -> Item:
+    """Make an item of Business NXT: a row of a table that was changed."""
+    table, key = random.choice((("Product", "ProductNo"), ("Associate", "AssociateNo"), ("Order", "OrderNo")))
+    time = now.isoformat(timespec="microseconds").replace("+00:00", "0Z")
+    return {
+        "tableIdentifier": table,
+        "customerNo": random.choice(_COMPANIES),
+        "companyNo": random.choice((0, 1)),
+        "event": random.choice(event.aliases or (event.type,)),
+        "primaryKeys": [{key: _number(random)}],
+        "changedColumns": ["Name"],
+        "timestamp": time,
+        "changedTimestamp": time,
+        "changedByUser": str(random.randrange(1, 100)),
+    }
 
 
 def _background(event: EventType, random: Random, now: datetime) -> Item:

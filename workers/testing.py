@@ -34,7 +34,7 @@ from workers.subscription import Subscription
 
 __all__ = ["Dead", "Done", "NotSubscribed", "Outcome", "RetryIn", "deliver", "run", "sample_event"]
 
-_catalogue = cache(Catalogue.load)
+_catalogue = cache(partial(Catalogue.load, on_demand=True))
 
 
 class NotSubscribed(RouterError):

@@ -117,6 +117,15 @@ def test_dialect_is_folded(tmp_path: Path) -> None:
         ('[dialect]\ntenant_id = ["--"]\n', "dialect.tenant_id", "letter or digit"),
         ('[dialect]\ntenant_id = ["UserId"]\n', "dialect", "'userid' is a name of both"),
         ('[dialect]\nshoe = ["size"]\n', "dialect.shoe", "not permitted"),
+        (GOOD + "[absent]\nshoe = [0]\n", "", "absent: 'shoe' is no field"),
+        (GOOD + "[absent]\ncompany_id = 0\n", "absent", "tuple"),
+        (GOOD + "[absent]\ncompany_id = [0.5]\n", "absent", "string"),
+        (GOOD + '[actions]\nINSERT = "Was Made"\n', "actions", "match"),
+        (GOOD + '[paths]\nescape = "none"\n', "paths.escape", "'b64' or 'percent'"),
+        (GOOD + '[paths]\nrecords = ["orders"]\n', "paths.records[0]", "match"),
+        (GOOD + '[paths]\nrecords = ["orders/{a b}"]\n', "paths.records[0]", "match"),
+        (GOOD + "shapes = [[]]", "events[0].shapes[0]", "at least 1"),
+        ('hints = ["a b"]\n' + GOOD, "hints[0]", "match"),
     ],
 )
 def test_fault_is_named(tmp_path: Path, text: str, key: str, reason: str) -> None:
