@@ -64,7 +64,7 @@ class Quarantine:
         names = {self._store.keys.quarantine(slug): slug for slug in selector.of(self._catalogue.publishers)}
         async for key, (entry_id, fields) in newest_first(self._store, list(names), selector.span()):
             found = read_quarantined(names[key], entry_id, fields)
-            if selector.matches(found):
+            if self._wants(selector, found):
                 yield found
 
     async def freeze(self, selector: QuarantineSelector) -> list[QuarantineSpan]:
@@ -84,8 +84,11 @@ class Quarantine:
         for publisher, key, span in spans:
             async for entry_id, fields in forward(self._store, key, span, _PAGE):
                 found = read_quarantined(publisher, entry_id, fields)
-                if selector.matches(found):
+                if self._wants(selector, found):
                     yield found
+
+    def _wants(self, selector: QuarantineSelector, found: Quarantined) -> bool:
+        return selector.matches(found, self._catalogue.publishers[found.publisher].dialect.company_id)
 
     async def retry(self, items: Sequence[Quarantined], batch: Batch) -> list[Retried]:
         """Make events of bodies that can be read now, and remove those from the quarantine; safe to repeat.

@@ -3,13 +3,18 @@
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
+import msgspec
+
+from config.publishers import fold
 from router.browse import received_at
 from router.criteria import Ids, within
 from router.pages import Span
 
 __all__ = ["QuarantineSelector", "Quarantined", "read_quarantined"]
+
+_BOM: Final = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +39,27 @@ def read_quarantined(publisher: str, entry_id: bytes, fields: Mapping[Any, bytes
     return Quarantined(entry_id.decode(), publisher, text[b"id"], received, text[b"reason"], raw, hints)
 
 
+def _companies(raw: bytes, names: Collection[str]) -> set[str]:
+    """Return the companies that a body names: itself, or each of its items."""
+    try:
+        body = msgspec.json.decode(raw.removeprefix(_BOM))
+    except (ValueError, RecursionError):
+        return set()
+    items = [item for item in (body if isinstance(body, list) else [body]) if isinstance(item, dict)]
+    return {
+        str(value)
+        for item in items
+        for name, value in item.items()
+        if isinstance(value, str | int) and fold(name) in names
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class QuarantineSelector:
     """What a quarantined body must be like, in every respect that is given.
 
-    publishers: by their slugs. text: part of the reason, in either case. ids: of bodies or of entries. since, until:
-    when it was received, both included.
+    publishers: by their slugs. text: part of the reason, in either case. company: its id in the ERP, as far as the body
+    can be read. ids: of bodies or of entries. since, until: when it was received, both included.
     """
 
     publishers: frozenset[str] = frozenset()
@@ -47,6 +67,7 @@ class QuarantineSelector:
     ids: Ids = field(default_factory=Ids)
     since: datetime | None = None
     until: datetime | None = None
+    company: str | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -57,12 +78,13 @@ class QuarantineSelector:
         """Return those of the known publishers that it wants."""
         return [slug for slug in known if not self.publishers or slug in self.publishers]
 
-    def matches(self, found: Quarantined) -> bool:
-        """Return whether a body is wanted."""
+    def matches(self, found: Quarantined, company_names: Collection[str] = ()) -> bool:
+        """Return whether a body is wanted; `company_names` are those of the field of the company, folded."""
         return (
             self.ids.want(found.entry_id, found.id)
             and within(found.received_at, self.since, self.until)
             and (self.text is None or self.text.lower() in found.reason.lower())
+            and (self.company is None or self.company in _companies(found.raw, company_names))
         )
 
     def span(self) -> Span:

@@ -114,6 +114,11 @@ class DeadLetterEntry:
         return self.event.resource if self.event else None
 
     @property
+    def company_id(self) -> str | None:
+        """The company in the ERP that the event is of."""
+        return self.event.company_id if self.event else None
+
+    @property
     def error(self) -> str:
         """The class of the last failure; empty where none was written down."""
         return self._last.error if self._last else ""

@@ -21,8 +21,8 @@ class Selector:
     events: globs over `publisher/type`, separated by commas; one without a slash is over the type, whoever the
     publisher.
     subscription: its name. error: glob over the class of the last error. text: part of its message, or of the reason.
-    fingerprint: what went wrong, by its short name. resource: glob such as `customer/*`. attempts: how many it took at
-    the least.
+    fingerprint: what went wrong, by its short name. resource: glob such as `customer/*`. company: its id in the ERP.
+    attempts: how many it took at the least.
     since, until: when the event died, both included. ids: of events or of entries, in lower case. shortened: likewise,
     as a narrow table shows them, with an ellipsis for what is left out.
 
@@ -40,6 +40,7 @@ class Selector:
     ids: frozenset[str] = frozenset()
     shortened: frozenset[str] = frozenset()
     fingerprint: str | None = None
+    company: str | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -77,6 +78,7 @@ class Selector:
             and within(letter.died_at, self.since, self.until)
             and Ids(self.ids, self.shortened).want(letter.entry_id, letter.event_id)
             and (self.resource is None or is_resource(letter.resource, self.resource))
+            and self.company in (None, letter.company_id)
             and (self.error is None or _is_class(letter.error, self.error))
             and (self.fingerprint is None or self.fingerprint.lower() == letter.fingerprint)
             and (self.text is None or self.text.lower() in f"{letter.message}\n{letter.reason}".lower())

@@ -40,7 +40,7 @@ class Subscription:
     name: letters, digits, `.`, `_` and `-`; workers of the same name share the events between them.
     events: globs over `publisher/type`, such as `visma-net-financial/customer_*`.
     retry: when a failed event is tried again, and how often.
-    concurrency: how many events (or batches) are handled at once in one worker process.
+    concurrency: how many events (or batches) are handled at once in one worker process; so two of one resource overlap.
     timeout: seconds an attempt may take; None for no limit. A plain function runs in a thread, which cannot be
         stopped: it counts as failed after the timeout and is left to end by itself.
     start: where a new subscription begins: `earliest` takes what is in the streams already, `latest` only what comes.

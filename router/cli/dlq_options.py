@@ -11,6 +11,7 @@ import typer
 from config.sources import load_settings
 from router.catalogue import UNLISTED, Catalogue
 from router.cli.completing import event_types, fingerprints, subscriptions
+from router.cli.events_options import Company, Resource
 from router.cli.options import STDIN, Since, Until, ids_on_stdin
 from router.globs import is_glob, named, select
 from workers.dead_selector import Selector
@@ -48,7 +49,8 @@ def _selector(
     ] = None,
     error: Annotated[str | None, typer.Option(metavar="GLOB", help="Class of the last error.")] = None,
     text: Annotated[str | None, typer.Option(metavar="TEXT", help="Part of its message, or of the reason.")] = None,
-    resource: Annotated[str | None, typer.Option(metavar="GLOB", help="Such as customer/*.")] = None,
+    resource: Resource = None,
+    company: Company = None,
     fingerprint: Annotated[
         str | None,
         typer.Option(
@@ -69,6 +71,7 @@ def _selector(
         error=error,
         text=text,
         resource=resource,
+        company=company,
         attempts=attempts,
         since=since,
         until=until,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from router.cli.events_options import Company
 from router.cli.exits import NothingMatched
 from router.cli.listing import Limit, first, print_list
 from router.cli.loop import run
@@ -34,6 +35,7 @@ def list_(
     *,
     publisher: Publisher = None,
     text: Text = None,
+    company: Company = None,
     since: Since = None,
     until: Until = None,
     limit: Limit = None,
@@ -42,7 +44,7 @@ def list_(
 ) -> None:
     """List what was quarantined, newest first. In JSON the values of bodies are masked without --reveal."""
     check_reveal(reveal=reveal, as_json=as_json)
-    selector = selector_of(what, publisher, text, since, until)
+    selector = selector_of(what, publisher, text, since, until, company)
 
     async def work() -> None:
         async with opened() as session:

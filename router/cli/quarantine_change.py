@@ -9,6 +9,7 @@ import typer
 from router.audit import CHANGED, FAILED
 from router.batch import Batch
 from router.cli.change import Meant, Work, change, counted, tell_refused
+from router.cli.events_options import Company
 from router.cli.exits import ExitCode, complain, usage
 from router.cli.listing import first
 from router.cli.loop import run
@@ -32,6 +33,7 @@ def retry(
     *,
     publisher: Publisher = None,
     text: Text = None,
+    company: Company = None,
     since: Since = None,
     until: Until = None,
     yes: Yes = False,
@@ -45,7 +47,7 @@ def retry(
 
     What still cannot be read stays, its reason is told, and the exit code is 1.
     """
-    wanted = selector_of(what, publisher, text, since, until)
+    wanted = selector_of(what, publisher, text, since, until, company)
     order = _order("retry", "stored", wanted, most=most, yes=yes, dry_run=dry_run, reason=reason, rate=rate)
     _finish_retry(order, *run(_change(order, wanted)), as_json=as_json)
 
@@ -55,6 +57,7 @@ def purge(
     *,
     publisher: Publisher = None,
     text: Text = None,
+    company: Company = None,
     since: Since = None,
     until: Until = None,
     yes: Yes = False,
@@ -64,7 +67,7 @@ def purge(
     as_json: JsonFlag = False,
 ) -> None:
     """Remove bodies for good; something has to select them. More than one take --yes."""
-    wanted = selector_of(what, publisher, text, since, until)
+    wanted = selector_of(what, publisher, text, since, until, company)
     if wanted.is_empty:
         usage(
             "quarantine purge needs something that selects, such as a publisher or an ID: it never removes everything"

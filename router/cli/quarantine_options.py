@@ -40,6 +40,7 @@ def selector_of(
     text: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    company: str | None = None,
 ) -> QuarantineSelector:
     """Return the selector that a command line means; raises ConfigError for a publisher that there is none of."""
     given = list(what or ())
@@ -49,7 +50,7 @@ def selector_of(
     if STDIN in given:
         ids += ids_on_stdin()
     _check(slugs)
-    return QuarantineSelector(frozenset(slugs), text, Ids.of(ids), since, until)
+    return QuarantineSelector(frozenset(slugs), text, Ids.of(ids), since, until, company)
 
 
 def _check(slugs: Sequence[str]) -> None:

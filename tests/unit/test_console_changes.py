@@ -105,6 +105,19 @@ async def test_replay_all_that_match(store: Store, visitor: Visitor) -> None:
     assert (line.matched, line.changed) == (6, 6)
 
 
+async def test_those_of_a_company(store: Store, visitor: Visitor) -> None:
+    """The console keeps to a company as the command line does, from the list to the change."""
+    await put_dead(store, "other", company=77)
+    page = await visitor.get("/dead-letters", company="77")
+    assert len(picks(page)) == 1
+    fields = {"verb": "replay", "which": "all", "company": "77"}
+    preview = await (await visitor.post("/dead-letters/preview", fields)).text()
+    assert "Replay 1 dead letter?" in preview
+    await visitor.follow(await visitor.post("/dead-letters/change", fields_of(preview)))
+    assert (await waiting(store), await left(store)) == (1, 3)
+    assert (await audited(store))[0].selector["company"] == "77"
+
+
 async def test_purge_asks_first(store: Store, visitor: Visitor) -> None:
     """Purging says that it is for good, and removes what was shown; the link back keeps the filter."""
     fields = {"verb": "purge", "which": "all", "error": "Rare"}

@@ -10,10 +10,10 @@ from workers.dead_selector import Selector
 
 __all__ = ["FIELDS", "Selection"]
 
-FIELDS = ("subscription", "event", "error", "text", "resource", "since", "until", "fingerprint")
+FIELDS = ("subscription", "event", "error", "text", "resource", "company", "since", "until", "fingerprint")
 """The names of the fields, in the order of the form."""
 
-_AS_TYPED = ("subscription", "error", "text", "resource", "fingerprint")
+_AS_TYPED = ("subscription", "error", "text", "resource", "company", "fingerprint")
 
 
 @dataclass(frozen=True, slots=True)

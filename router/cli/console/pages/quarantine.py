@@ -16,7 +16,7 @@ from router.redact import redacted
 
 __all__ = ["FIELDS", "entry_url", "list_", "reveal", "selector_of", "show"]
 
-FIELDS = ("publisher", "text", "since", "until", "id")
+FIELDS = ("publisher", "text", "company", "since", "until", "id")
 """The names of the fields of the form; an id is of one entry."""
 
 
@@ -27,7 +27,8 @@ def selector_of(page: Page, typed: Mapping[str, str]) -> QuarantineSelector:
         raise ConfigError(f"no publisher {slug!r}; there are {', '.join(known)}")
     slugs = frozenset([slug] if slug else ())
     ids = Ids.of([typed["id"]] if "id" in typed else [])
-    return QuarantineSelector(slugs, typed.get("text"), ids, moment_in(typed, "since"), moment_in(typed, "until"))
+    since, until = moment_in(typed, "since"), moment_in(typed, "until")
+    return QuarantineSelector(slugs, typed.get("text"), ids, since, until, typed.get("company"))
 
 
 async def list_(page: Page) -> Response:
