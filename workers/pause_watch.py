@@ -72,6 +72,7 @@ class PauseWatch:
         if found is None:
             if before is not None:
                 context.log.warning("subscription_resumed", paused_since=before.since.isoformat())
+                self._seen = "0-0"  # the next pause may have a lower number: the store's clock may be another then
                 self._go_on()
             return
         if before is None:

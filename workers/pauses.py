@@ -21,6 +21,7 @@ __all__ = ["Pause", "confirm", "confirmed", "pause", "paused", "resume"]
 
 _KEPT = 86_400  # seconds that a worker's confirmation is kept
 _GONE = -2  # what PTTL says of a key that is not there
+_DIGITS = 15  # of a number that may be one of milliseconds
 _LONGEST = 100 * 365 * 86_400_000  # milliseconds that are told of an end: a hand may have set one beyond all calendars
 
 
@@ -51,6 +52,7 @@ async def paused(store: Store, names: Sequence[str]) -> dict[str, Pause]:
     commands = [command for name in names for command in _questions(store.keys.pause(name))]
     replies = await store.commands(commands) if commands else []
     replies = checked(forgiven(replies, [key for _, key, *_ in commands], []))
+    replies[1::2] = await _shortened(store, names, replies)
     found = zip(names, replies[::2], replies[1::2], strict=True)
     pauses = {name: _read(entries, remaining) for name, entries, remaining in found}
     return {name: pause for name, pause in pauses.items() if pause is not None}
@@ -110,13 +112,37 @@ def _keys(keys: Keys, name: str) -> tuple[str, str]:
     return keys.pause(name), keys.halted(name)
 
 
+async def _shortened(store: Store, names: Sequence[str], replies: Sequence[Any]) -> list[int]:
+    """Return how long each pause lasts from now on, and have the store keep it no longer than it was meant to last.
+
+    A store whose clock was set back since would keep it for as long as the clock was ahead. One that does not allow to
+    shorten it is left alone.
+    """
+    lasting = [_least(entries, remaining) for entries, remaining in zip(replies[::2], replies[1::2], strict=True)]
+    changed = zip(names, replies[1::2], lasting, strict=True)
+    commands = [("PEXPIRE", store.keys.pause(name), least) for name, remaining, least in changed if least < remaining]
+    if commands:
+        await store.commands(commands)
+    return lasting
+
+
+def _least(entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]], remaining: int) -> int:
+    meant = entries[0][1].get(b"for", b"") if entries else b""
+    is_known = len(meant) <= _DIGITS and meant.isdigit() and int(meant) > 0
+    return min(remaining, int(meant)) if is_known and _is_pause(entries) else remaining
+
+
+def _is_pause(entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]]) -> bool:
+    return entries[0][1].get(b"verb") == b"pause"
+
+
 def _questions(key: str) -> list[tuple[Any, ...]]:
     return [("XREVRANGE", key, "+", "-", "COUNT", 1), ("PTTL", key)]
 
 
 def _read(entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]], remaining: int) -> Pause | None:
     # A key may expire between the two questions: then there was an entry, and is none.
-    if not entries or remaining == _GONE or entries[0][1].get(b"verb") != b"pause":
+    if not entries or remaining == _GONE or not _is_pause(entries):
         return None
     entry_id, fields = entries[0]
     until = datetime.now(UTC) + timedelta(milliseconds=min(remaining, _LONGEST)) if remaining >= 0 else None

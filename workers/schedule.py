@@ -16,6 +16,8 @@ _FULL_PAUSE = 0.25
 """Seconds until a full inbox is looked at again."""
 _REFUSED_PAUSE = 1.0
 """Seconds until a stream whose retries the store refuses to move, while it moves others, is tried again."""
+_RESCHEDULED = 10.0
+"""Seconds until retries that were parked in the future are looked at again."""
 _NOTHING, _FULL = -1, -2
 
 
@@ -25,6 +27,7 @@ class Schedule:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._due: dict[str, float] = {}
+        self._reschedule_at: dict[str, float] = {}
         self._changed = asyncio.Event()
         self._paused = False
         self.look_everywhere()
@@ -94,10 +97,24 @@ class Schedule:
         for stream, reply in zip(streams, replies, strict=True):
             if isinstance(reply, BaseException):
                 self.scheduled(stream, 0 if len(failed) == len(streams) else _REFUSED_PAUSE)
+            elif reply[2:] and await self._reschedule(stream):
+                self.scheduled(stream, 0)
             else:
                 self._note(stream, reply[1])
         if failed:
             self._refused(failed, len(streams))
+
+    async def _reschedule(self, stream: str) -> bool:
+        """Bring nearer what was parked while the store's clock was ahead; return False where that was done just now."""
+        context, now = self._context, self._context.monotonic()
+        if now < self._reschedule_at.get(stream, 0.0):
+            return False
+        self._reschedule_at[stream] = now + _RESCHEDULED
+        context.log.warning("store_clock_set_back", stream=stream)
+        due, parked, start = context.keys.due(stream, context.group), context.keys.parked(stream, context.group), ""
+        while last := await context.store.call(scripts.reschedule(due, parked, start)):
+            start = f"({last.decode()}"
+        return True
 
     def _refused(self, errors: Sequence[BaseException], asked: int) -> None:
         if len(errors) == asked:

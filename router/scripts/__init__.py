@@ -30,6 +30,7 @@ __all__ = [
     "recover",
     "remove",
     "replay",
+    "reschedule",
     "restore",
     "schedule",
     "trim",
@@ -71,6 +72,7 @@ _MARK = Script("mark")
 _EXTEND = Script("extend")
 _BEAT = Script("beat")
 _REPLAY = Script("replay", "bounded")
+_RESCHEDULE = Script("reschedule")
 _FORGET = Script("forget")
 _PENDING = Script("pending")
 _TRIM = Script("trim")
@@ -127,6 +129,11 @@ def schedule(
 def promote(due: str, parked: str, inbox: str, room: int) -> Call:
     """Move retries that are due into the inbox while it holds fewer than `room`. Reply: see promote.lua."""
     return Call(_PROMOTE, (due, parked, inbox), (room, BATCH))
+
+
+def reschedule(due: str, parked: str, start: Field = "") -> Call:
+    """Bring nearer what was parked while the server's clock was ahead. Reply: where to go on, empty for nowhere."""
+    return Call(_RESCHEDULE, (due, parked), (start, BATCH))
 
 
 def recover(source: str, inbox: str, group: str, dead: Field, idle: int, line: str) -> Call:

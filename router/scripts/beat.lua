@@ -3,6 +3,9 @@
 -- A consumer found dead is written down as alive once more, so that only the one who asked recovers its work; if that
 -- one dies too before it has removed the dead consumer, the next to ask a lease later is told again.
 --
+-- A beat from the future counts as one of now: the server's clock was ahead and was set back, or the server has taken
+-- over from one whose clock was. Its consumer would live on for as long as it was ahead.
+--
 -- Who could not reach the store for a while must not judge others: they could not reach it either.
 --
 -- KEYS[1]  sorted set of consumers by last heartbeat
@@ -14,6 +17,9 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local stamp = string.format('%.0f', now)
 redis.call('ZADD', KEYS[1], stamp, ARGV[1])
+for _, consumer in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. stamp, '+inf', 'LIMIT', 0, 1000)) do
+  redis.call('ZADD', KEYS[1], stamp, consumer)
+end
 if ARGV[3] ~= '1' then
   return {}
 end

@@ -5,6 +5,9 @@
 -- Those that are parked within one millisecond for as long become due in the order of their ids, which their text does
 -- not have: '5-10' sorts before '5-9'. So the number within the millisecond is part of the due time, as thousandths.
 --
+-- The delay is kept with a body that is parked: should the server's clock be set back, its due time is too far away, and
+-- that is how it is noticed (reschedule.lua).
+--
 -- KEYS[1]    stream the delivery is pending in
 -- KEYS[2]    stream to put it into
 -- KEYS[3]    optional: sorted set to schedule it in
@@ -22,8 +25,11 @@ end
 if KEYS[3] then
   redis.call('ZCARD', KEYS[3]) -- of another type, it is an error before a body is parked for nothing
 end
-local id = redis.call('XADD', KEYS[2], '*', unpack(ARGV, 6))
-if KEYS[3] then
+local id
+if not KEYS[3] then
+  id = redis.call('XADD', KEYS[2], '*', unpack(ARGV, 6))
+else
+  id = redis.call('XADD', KEYS[2], '*', 'delay', ARGV[5], unpack(ARGV, 6))
   local now = redis.call('TIME')
   local due = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000) + tonumber(ARGV[5])
   local number = math.min(999, tonumber(string.match(id, '%d+$')))

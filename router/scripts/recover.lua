@@ -20,6 +20,14 @@ local function held(count)
   end
   return redis.call('XPENDING', KEYS[1], group, 'IDLE', ARGV[3], '-', '+', count, consumer)
 end
+if ARGV[3] ~= '0' then
+  -- What was handed out in the future, by the server's clock, is idle for no time until that has come: from now on.
+  for _, entry in ipairs(redis.call('XPENDING', KEYS[1], group, '-', '+', 1000, consumer)) do
+    if entry[3] == 0 then
+      redis.call('XCLAIM', KEYS[1], group, consumer, 0, entry[1], 'JUSTID')
+    end
+  end
+end
 local pending = held(ARGV[4])
 local moved, gone = 0, 0
 for _, entry in ipairs(pending) do

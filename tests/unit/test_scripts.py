@@ -251,7 +251,7 @@ async def test_schedule_parks_the_body_under_its_due_time(place: Place) -> None:
     before = time.time() * 1000
     parked = await place.schedule("a", 30_000, attempts="1")
     assert await place.pending(place.events) == []
-    assert await place.client.xrange(place.parked) == [(parked, {b"id": b"a", b"attempts": b"1"})]
+    assert await place.client.xrange(place.parked) == [(parked, {b"delay": b"30000", b"id": b"a", b"attempts": b"1"})]
     [(member, due)] = await place.client.zrange(place.due, 0, -1, withscores=True)
     assert member == parked
     assert before + 29_000 < due < time.time() * 1000 + 31_000
