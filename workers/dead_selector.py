@@ -78,7 +78,7 @@ class Selector:
             and within(letter.died_at, self.since, self.until)
             and Ids(self.ids, self.shortened).want(letter.entry_id, letter.event_id)
             and (self.resource is None or is_resource(letter.resource, self.resource))
-            and self.company in (None, letter.company_id)
+            and (self.company is None or self.company == letter.company_id)
             and (self.error is None or _is_class(letter.error, self.error))
             and (self.fingerprint is None or self.fingerprint.lower() == letter.fingerprint)
             and (self.text is None or self.text.lower() in f"{letter.message}\n{letter.reason}".lower())
