@@ -13,6 +13,7 @@ from workers.context import Context
 from workers.executor import Executor
 from workers.groups import ensure_groups
 from workers.heartbeat import Heartbeat
+from workers.left_out import LeftOut
 from workers.metrics import WorkerMetrics
 from workers.pace import Pace
 from workers.pause_watch import PauseWatch
@@ -61,6 +62,7 @@ class Consumer:
         self._sweeper = Sweeper(self.context, self._schedule.look_everywhere)
         self._heartbeat = Heartbeat(self.context, self._sweeper.recover)
         self._pause_watch = PauseWatch(self.context, self._hold, self._go_on)
+        self._left_out = LeftOut(self.context)
         self._readers: list[Reader] = []
         self._reading: list[asyncio.Task[None]] = []
         self._keeping: list[asyncio.Task[None]] = []
@@ -85,7 +87,9 @@ class Consumer:
         """What an operator should know of this consumer; empty where there is nothing."""
         lost = self._executor.lanes_lost
         lanes = f"{lost} lanes ended unasked and were opened again: see lane_lost in the log" if lost else ""
-        return "; ".join(text for text in (self.pause.told() if self.pause else "", lanes) if text)
+        return "; ".join(
+            text for text in (self.pause.told() if self.pause else "", lanes, self._left_out.warning) if text
+        )
 
     async def start(self) -> None:
         """Begin: make the groups, say that this consumer lives, open the lanes, read; waits for the store.
@@ -97,7 +101,7 @@ class Consumer:
         context = self.context
         self._readers = readers_of(context, self._pace, self._executor.put)
         self._reading = [asyncio.create_task(reader.run()) for reader in self._readers]
-        keepers = (self._heartbeat, self._schedule, self._sweeper, self._pause_watch)
+        keepers = (self._heartbeat, self._schedule, self._sweeper, self._pause_watch, self._left_out)
         self._keeping = [asyncio.create_task(part.run()) for part in keepers]
         await self._first_reads()
         self.ready = True

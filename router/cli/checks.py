@@ -18,10 +18,12 @@ __all__ = [
     "SpoolFolder",
     "Spooling",
     "UsedFile",
+    "Warned",
     "judge_conversation",
     "judge_publishers",
     "judge_spool",
     "judge_spooling",
+    "judge_warned",
 ]
 
 _CLOCKS_APART = 5.0  # seconds
@@ -70,6 +72,15 @@ class Spooling:
 
 
 @dataclass(frozen=True, slots=True)
+class Warned:
+    """What a running worker warns of about one of its subscriptions."""
+
+    process: str
+    subscription: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class SpoolFolder:
     """Where ingress spools: whether it can write there, the bytes free and taken, what is left over and what in use."""
 
@@ -113,6 +124,13 @@ def judge_spooling(held: Sequence[UsedFile], found: Sequence[Spooling]) -> Itera
     for file in held:
         detail = f"in use by a running ingress, {_kib(file.size)} on disk{where}"
         yield Check(f"spool file {file.file.name}", "ok", detail)
+
+
+def judge_warned(found: Sequence[Warned]) -> Iterator[Check]:
+    """Say what running workers warn of, once for each subscription: they all see the same store."""
+    for warned in {(one.subscription, one.text): one for one in found}.values():
+        text, _, advice = warned.text.partition(": ")
+        yield Check(f"subscription {warned.subscription}", "warning", text, advice or f"ask worker {warned.process}")
 
 
 def judge_conversation(found: Conversation) -> Iterator[Check]:

@@ -12,11 +12,11 @@ from config.sources import load_settings, secret_files
 from config.urls import redact_url
 from router.access import NoData
 from router.catalogue import Catalogue
-from router.cli.checks import Spooling, judge_conversation, judge_publishers, judge_spool, judge_spooling
+from router.cli.checks import Spooling, judge_conversation, judge_publishers, judge_spool, judge_spooling, judge_warned
 from router.cli.exits import ExitCode, complain
 from router.cli.loop import run
 from router.cli.output import JsonFlag, print_json
-from router.cli.probe import ask_ingresses, look_at_spool, talk_to
+from router.cli.probe import ask_ingresses, ask_workers, look_at_spool, talk_to
 from router.cli.runtime import opened
 from router.cli.security_checks import (
     Knowing,
@@ -88,6 +88,7 @@ def _examine() -> Iterator[Check]:
     spool = look_at_spool(settings.data_dir / "spool")
     yield from judge_spool(spool, settings.ingress.spool_max_bytes)
     yield from judge_spooling(spool.held, [answer for answer in answers if isinstance(answer, Spooling)])
+    yield from judge_warned(run(ask_workers(settings)))
     yield from _examine_store(settings)
 
 

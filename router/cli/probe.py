@@ -20,14 +20,14 @@ import aiohttp
 from redis.exceptions import ResponseError
 
 from config.settings import Settings
-from router.cli.checks import Conversation, LeftFile, SpoolFolder, Spooling, UsedFile
+from router.cli.checks import Conversation, LeftFile, SpoolFolder, Spooling, UsedFile, Warned
 from router.cli.ops_ports import TIMEOUT, ops_ports
 from router.cli.security_checks import Knowing, TokenRefused
 from router.ops import PROCESS_HEADER
 from router.ops_token import bearer
 from router.store_facts import Ask, is_denied
 
-__all__ = ["ask_ingresses", "look_at_spool", "talk_to"]
+__all__ = ["ask_ingresses", "ask_workers", "look_at_spool", "talk_to"]
 
 _PINGS = 5
 _READ_METRIC = re.compile(r"^event_router_settings_read_timestamp_seconds (\S+)$", re.MULTILINE)
@@ -66,6 +66,28 @@ async def ask_ingresses(settings: Settings) -> list[Spooling | Knowing | TokenRe
         urls = [port.url for port in ops_ports(settings)]
         found = await asyncio.gather(*(_ask_ingress(session, url, bearer(settings.ops)) for url in urls))
     return [answer for answers in found for answer in answers]
+
+
+async def ask_workers(settings: Settings) -> list[Warned]:
+    """Return what the workers warn of about their subscriptions that answer on the operations ports of the settings."""
+    async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
+        urls = [port.url for port in ops_ports(settings)]
+        found = await asyncio.gather(*(_ask_worker(session, url, bearer(settings.ops)) for url in urls))
+    return [answer for answers in found for answer in answers]
+
+
+async def _ask_worker(session: aiohttp.ClientSession, url: str, token: dict[str, str]) -> list[Warned]:
+    try:
+        async with session.get(f"{url}/healthz", allow_redirects=False) as response:
+            if _process(response)[0] != "worker":
+                return []
+        async with session.get(f"{url}/readyz", headers=token, allow_redirects=False) as response:
+            _, name = _process(response)
+            report = await response.json()
+            checks, warnings = report.get("checks", {}), report.get("warnings", {})
+            return [Warned(name, key, str(text)) for key, text in warnings.items() if key in checks]
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError, AttributeError):  # whoever else may listen there
+        return []
 
 
 async def _ask_ingress(

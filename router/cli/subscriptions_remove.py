@@ -13,7 +13,7 @@ from router.audit import CHANGED, FAILED, MATCHED, Deed
 from router.catalogue import Catalogue
 from router.cli.asking import ask
 from router.cli.audited import audited
-from router.cli.completing import subscriptions
+from router.cli.completing import event_types, subscriptions
 from router.cli.exits import ExitCode, NothingMatched, complain, usage
 from router.cli.loop import run
 from router.cli.order import Reason, Yes
@@ -23,6 +23,7 @@ from router.cli.runtime import Session, opened
 from router.cli.subscription_words import none_named
 from router.cli.table import EVENT, Column, print_table
 from router.ending import whole
+from router.globs import select
 from workers.former import former_streams
 from workers.liveness import live_consumers
 from workers.removal import Holding, Removed, holdings, remove_subscription
@@ -49,6 +50,16 @@ def remove(
     former: Annotated[
         bool, typer.Option("--former", help="Only from streams that are no longer configured; its workers may run.")
     ] = False,
+    events: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--event",
+            "--events",
+            metavar="GLOB",
+            help="Only from these streams, such as those that its globs leave out now; can be repeated.",
+            autocompletion=event_types,
+        ),
+    ] = None,
     reason: Reason = "",
     as_json: JsonFlag = False,
 ) -> None:
@@ -58,7 +69,9 @@ def remove(
 
     The events stay in their streams, for other subscriptions; this one no longer keeps them from being trimmed.
     """
-    found, removed = run(_remove(name, yes=yes, dead_letters=dead_letters, former=former, reason=reason))
+    if events and former:
+        usage("--former names the streams already: leave out --events")
+    found, removed = run(_remove(name, events or (), yes=yes, dead_letters=dead_letters, former=former, reason=reason))
     failed = [*removed.kept, *removed.refused]
     streams = sum(holding.stream not in failed for holding in found)
     if as_json:
@@ -75,48 +88,52 @@ def remove(
 
 
 async def _remove(
-    name: str, *, yes: bool, dead_letters: bool, former: bool, reason: str
+    name: str, events: Sequence[str], *, yes: bool, dead_letters: bool, former: bool, reason: str
 ) -> tuple[list[Holding], Removed]:
     refuse_in_use = _refuse_read if former else _refuse_in_use
     async with opened() as session:
         left = await former_streams(session.store, session.catalogue)
         streams = [*left] if former else [*session.catalogue.streams(), *left]
+        if events:
+            streams = [*dict.fromkeys(stream for text in events for stream in select(session.catalogue, text))]
         found = await holdings(session.store, streams, name)
         if not found:
-            raise NothingMatched(await _nothing(session, name))
+            raise NothingMatched(await _nothing(session, name, "of these streams" if events else ""))
         await refuse_in_use(session, name, found)
         _refuse_dead_letters(name, found, dead_letters=dead_letters)
         if not yes:
             _confirm(name, found, session.catalogue)
             await refuse_in_use(session, name, found)
-        deed = Deed("subscriptions remove", name, _selector(found, former=former), reason)
+        deed = Deed("subscriptions remove", name, _selector(found, events, former=former), reason)
         async with audited(session.store, deed, len(found), _lost) as counts:
-            removed = await whole(_removed(session, streams, name, counts, dead_letters=dead_letters, former=former))
+            in_part = former or bool(events)
+            removed = await whole(_removed(session, streams, name, counts, dead_letters=dead_letters, in_part=in_part))
     return found, removed
 
 
 async def _removed(
-    session: Session, streams: Sequence[str], name: str, counts: Counter[str], *, dead_letters: bool, former: bool
+    session: Session, streams: Sequence[str], name: str, counts: Counter[str], *, dead_letters: bool, in_part: bool
 ) -> Removed:
-    removed = await remove_subscription(session.store, streams, name, dead_letters=dead_letters, in_part=former)
+    removed = await remove_subscription(session.store, streams, name, dead_letters=dead_letters, in_part=in_part)
     counts[FAILED] = len(removed.kept) + len(removed.refused)
     counts[CHANGED] = counts[MATCHED] - counts[FAILED]
     return removed
 
 
-def _selector(found: Sequence[Holding], *, former: bool) -> dict[str, Any]:
+def _selector(found: Sequence[Holding], events: Sequence[str], *, former: bool) -> dict[str, Any]:
     """Return what the audit says of what goes."""
     names = ("waiting", "inbox", "scheduled", "dead")
     sums = dict(zip(names, map(sum, zip(*map(_figures, found), strict=True)), strict=True))
-    return {**({"former": True} if former else {}), **sums}
+    return {**({"former": True} if former else {}), **({"events": [*events]} if events else {}), **sums}
 
 
 def _lost(_counts: Counter[str], why: str) -> str:
     return f"{why} on the way; repeating is safe"
 
 
-async def _nothing(session: Session, name: str) -> str:
-    why = await none_named(session, name) or f"{name} is on no stream that is no longer configured"
+async def _nothing(session: Session, name: str, these: str) -> str:
+    where = f"none {these}" if these else "no stream that is no longer configured"
+    why = await none_named(session, name) or f"{name} is on {where}"
     return f"nothing to remove, or removed already: {why}"
 
 

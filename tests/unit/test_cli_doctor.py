@@ -25,9 +25,10 @@ from router.cli.checks import (
     judge_publishers,
     judge_spool,
     judge_spooling,
+    judge_warned,
 )
 from router.cli.doctor import _print
-from router.cli.probe import ask_ingresses, look_at_spool
+from router.cli.probe import ask_ingresses, ask_workers, look_at_spool
 from router.entry import Entry
 from router.entry import Waiting as Request
 from router.keys import Keys
@@ -190,10 +191,37 @@ async def test_running_ingresses_are_asked(tmp_path: Path, role: str, names: lis
         await spool.close()
 
 
+@pytest.mark.parametrize(("role", "number"), [("ingress", 0), ("worker", 1)])
+async def test_running_workers_are_asked(role: str, number: int) -> None:
+    """What a worker warns of about its subscriptions is a warning of `doctor`; what it says of the store is not."""
+
+    async def readiness() -> dict[str, bool | str]:
+        return {"sync": True, "store": True}
+
+    text = "4 unfinished on streams that its events leave out (p/t 4): let its events name them again"
+    warnings = {"sync": text, "memory": "no limit"}
+    ops = OpsServer(
+        *("127.0.0.1", 0, readiness, CollectorRegistry()),
+        role=role,
+        name="host 1",
+        warnings=lambda: warnings,  # type: ignore[arg-type]
+    )
+    port = await ops.start()
+    try:
+        found = await ask_workers(Settings(ops=OpsSettings(port=port)))
+        checks = [*judge_warned([*found, *found])]
+        assert [(check.name, check.state, check.advice) for check in checks] == [
+            ("subscription sync", "warning", "let its events name them again")
+        ] * number
+    finally:
+        await ops.stop()
+
+
 async def test_nobody_to_ask() -> None:
     """Where nothing listens, or the system chose the ports, nobody is asked, and that is no error."""
     for port in (0, reserve(), 65_535):
         assert await ask_ingresses(Settings(ops=OpsSettings(port=port))) == []
+        assert await ask_workers(Settings(ops=OpsSettings(port=port))) == []
 
 
 def _entry(id_: str) -> Entry:

@@ -281,6 +281,20 @@ def test_remove_from_former_streams(filled: Cli) -> None:
     assert "there are audit, sync" in filled.fails(3, "subscriptions", "remove", "nobody", "--former", "--yes")
 
 
+def test_remove_from_streams_that_its_globs_leave_out(filled: Cli) -> None:
+    """What is left on some streams can be given up alone, by glob or name, once no worker lives; the rest stays."""
+    beat(filled, "sync", "host-1")
+    assert "host-1" in filled.fails(1, "subscriptions", "remove", "sync", "--events", SUPPLIERS, "--yes")
+    beat(filled, "sync", "host-1", seconds_ago=3600)
+    line = ("subscriptions", "remove", "sync", "--events", "*/supplier_*", "--yes")
+    assert filled.ok(*line) == "removed sync from 1 stream\n"
+    assert streams_of(filled) == [CUSTOMERS]
+    assert filled.json("audit")[-1]["selector"]["events"] == ["*/supplier_*"]
+    assert "sync is on none of these streams" in filled.fails(3, *line)
+    assert "nowhere" in filled.fails(2, "subscriptions", "remove", "sync", "--events", "nowhere", "--yes")
+    assert "--former" in filled.fails(2, *line, "--former")
+
+
 def test_remove_from_streams_that_a_worker_knows(filled: Cli) -> None:
     """A command that runs with another catalogue than the workers takes nothing away from them."""
     leave(filled, seconds_ago=500)
