@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from config.errors import ConfigError
+from config.files import read_regular
 from config.publisher_types import (
     FieldValues,
     HeaderName,
@@ -202,7 +203,7 @@ def load_publishers(*directories: Path, on_demand: bool = False) -> tuple[Publis
 
 def _read(path: Path) -> Publisher:
     try:
-        publisher = Publisher.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        publisher = Publisher.model_validate(tomllib.loads(read_regular(path).decode()))
     except ValidationError as error:
         raise ConfigError(f"{path}: {'; '.join(_faults(error))}") from None
     except (OSError, ValueError, RecursionError) as error:

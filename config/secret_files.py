@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import ConfigError
+from config.files import read_regular
 from config.settings import fold_slug, split_list
 
 __all__ = ["files_of", "read_secrets", "read_token", "read_url"]
@@ -77,7 +78,7 @@ def _is_text(value: object) -> bool:
 
 def _secret_lines(file: object, label: str) -> tuple[str, ...]:
     try:
-        lines = map(str.strip, Path(str(file)).read_text(encoding="utf-8-sig").split("\n"))
+        lines = map(str.strip, read_regular(Path(str(file))).decode("utf-8-sig").split("\n"))
     except OSError as error:
         raise ConfigError(f"{label}: {file} cannot be read ({error.strerror}); name a readable file") from error
     except UnicodeDecodeError:

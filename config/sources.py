@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from config.errors import ConfigError
+from config.files import read_regular
 from config.secret_files import files_of, read_secrets, read_token, read_url
 from config.settings import Settings
 from config.urls import redact_url
@@ -80,7 +81,7 @@ def _from_file(file: Path) -> _Values:
 
 def _parse(file: Path) -> _Values:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(read_regular(file).decode())
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror}); name an existing settings file") from error
     except ValueError as error:

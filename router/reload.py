@@ -21,6 +21,9 @@ __all__ = ["Apply", "Reload"]
 _LIVE = ("secrets", "allow_unsigned", "hints", "publishers", "publishers_dir")
 _LIVE_INGRESS = ("allow", "trusted_proxies", "rate_limit", "rate_burst")
 
+_PATIENCE = 10.0
+"""Seconds that the files may take to be read."""
+
 _log = logs.get("reload")
 
 Apply = Callable[[Settings, Catalogue], None]
@@ -37,11 +40,14 @@ class Reload:
         *,
         read: Callable[[], Settings] = load_settings,
         done: Callable[[bool], None] = lambda _went_well: None,
+        patience: float = _PATIENCE,
     ) -> None:
         self._settings = settings
         self._apply = apply
         self._read = read
         self._done = done
+        self._patience = patience
+        self._looking: asyncio.Future[tuple[Settings, Settings, Catalogue]] | None = None
 
     async def run(self, wanted: asyncio.Event) -> None:
         """Reload each time `wanted` is set, until cancelled; several wishes at once are one."""
@@ -53,8 +59,7 @@ class Reload:
     async def once(self) -> bool:
         """Reload; return False, and log why, where all stays as it was."""
         try:
-            # In a thread: requests are answered meanwhile.
-            found, settings, catalogue = await asyncio.to_thread(self._look)
+            found, settings, catalogue = await self._looked()
             self._apply(settings, catalogue)
         except ConfigError as error:
             _log.error("reload_refused", reason=str(error), kept="all that was in force before")
@@ -66,6 +71,17 @@ class Reload:
             _log.info("reloaded", publishers=list(catalogue.publishers), **later)
             return True
         return False
+
+    async def _looked(self) -> tuple[Settings, Settings, Catalogue]:
+        """Look in a thread, which may hang for good on a file of a network that is away: the next one goes on then."""
+        if self._looking is not None and not self._looking.done():
+            raise ConfigError("an earlier reload still reads its files: see whether their file system answers")
+        self._looking = asyncio.get_running_loop().run_in_executor(None, self._look)
+        self._looking.add_done_callback(lambda looked: looked.cancelled() or looked.exception())  # if nobody waits
+        done, _ = await asyncio.wait([self._looking], timeout=self._patience)
+        if not done:
+            raise ConfigError(f"the files could not be read within {self._patience:g} s: see where they are")
+        return self._looking.result()
 
     def _look(self) -> tuple[Settings, Settings, Catalogue]:
         """Return the settings as they are now, those of them that can be applied, and the publishers."""

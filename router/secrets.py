@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from config.errors import ConfigError
+from config.files import read_regular
 from config.settings import Settings
 from router.access import EMBEDDED
 
@@ -23,7 +24,7 @@ def secrets_of(settings: Settings, slug: str) -> tuple[bytes, ...]:
         return configured
     file = _file(settings, slug)
     try:
-        secret = file.read_bytes().strip()
+        secret = read_regular(file).strip()
     except (FileNotFoundError, NotADirectoryError):
         return ()
     except OSError as error:
@@ -48,8 +49,8 @@ def kept_secret(file: Path) -> str:
     Raises ConfigError for a file that can be neither read nor written.
     """
     try:
-        secret = file.read_text().strip() if file.exists() else ""
-        return secret or _make(file).read_text().strip()
+        secret = read_regular(file).decode().strip() if file.exists() else ""
+        return secret or read_regular(_make(file)).decode().strip()
     except (OSError, UnicodeError) as error:
         why = f"{file} holds no secret that can be read ({error})"
         raise ConfigError(f"data_dir: {why}; delete it, or set ROUTER_DATA_DIR to a folder of yours") from error

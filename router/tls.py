@@ -12,6 +12,7 @@ from functools import lru_cache
 from redis.asyncio.connection import RedisSSLContext
 
 from config.errors import ConfigError
+from config.files import check_regular
 
 __all__ = ["check_certificates", "context_of"]
 
@@ -56,6 +57,8 @@ def _context(
 
 
 def _load(context: ssl.SSLContext, authorities: _File, certificate: _File, key: _File) -> None:
+    for file in filter(None, (authorities, certificate, key)):
+        check_regular(file, os.stat(file))  # noqa: PTH116 - for each connection that finds files renewed
     if authorities:
         context.load_verify_locations(authorities)
     if certificate:
