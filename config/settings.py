@@ -66,6 +66,10 @@ def _token(value: object) -> object:
     return text.strip()
 
 
+def _by_slug(values: dict[str, int]) -> dict[str, int]:
+    return {fold_slug(slug): value for slug, value in values.items()}
+
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 SecondsOrOff = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -75,6 +79,7 @@ Proxies = Annotated[Networks, AfterValidator(_no_strangers)]
 Hints = Annotated[HeaderNames, BeforeValidator(split_list)]
 Slugs = Annotated[tuple[str, ...], BeforeValidator(split_list)]
 Secrets = Annotated[tuple[Annotated[SecretStr, Field(min_length=1)], ...], BeforeValidator(split_list)]
+DedupWindow = Annotated[int, Field(ge=0)]
 OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
 Token = Annotated[SecretStr | None, BeforeValidator(_token)]
 
@@ -176,6 +181,8 @@ class Settings(BaseSettings):
     allow_unsigned: Slugs = ()
     hints: Annotated[dict[str, Hints], AfterValidator(lambda by: {fold_slug(k): v for k, v in by.items()})] = {}
     secrets: Annotated[dict[str, Secrets], AfterValidator(lambda by: {fold_slug(k): v for k, v in by.items()})] = {}
+
+    dedup_windows: Annotated[dict[str, DedupWindow], AfterValidator(_by_slug)] = {}
 
     @classmethod
     def settings_customise_sources(

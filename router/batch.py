@@ -11,12 +11,13 @@ from typing import Any, Self
 
 from redis.exceptions import ResponseError
 
-from config.settings import IngressSettings
+from config.settings import Settings
 from router import scripts
 from router.connection_kinds import ConnectionLost
 from router.durability import Confirmation
 from router.entry import Entry
 from router.store import Store
+from router.windows import Windows
 
 __all__ = ["Batch", "Outcome"]
 
@@ -25,21 +26,24 @@ Outcome = bool | BaseException
 
 
 class Batch:
-    """Appends entries, each exactly once within `window` (milliseconds), and confirms them where that is asked for."""
+    """Appends entries, each exactly once within its window, and confirms them where that is asked for.
 
-    def __init__(self, store: Store, *, window: int, confirmation: Confirmation | None = None) -> None:
+    `window`: milliseconds for all, or those of each publisher.
+    """
+
+    def __init__(self, store: Store, *, window: int | Windows, confirmation: Confirmation | None = None) -> None:
         self._store = store
-        self._window = window
+        self.windows = Windows(window) if isinstance(window, int) else window
         self._confirmation = confirmation
         self.sent: Callable[[int, float], None] = lambda _items, _seconds: None
         """Is told of every batch: how many entries, and the seconds until it was known what became of them."""
 
     @classmethod
-    def for_settings(cls, store: Store, limits: IngressSettings) -> Self:
-        """Return what appends as ingress does: its deduplication window, as durable as is configured."""
-        window = int(limits.dedup_window * 1000)
-        confirmation = Confirmation.for_level(store, limits.durability, window=window, timeout=limits.store_timeout)
-        return cls(store, window=window, confirmation=confirmation)
+    def for_settings(cls, store: Store, settings: Settings) -> Self:
+        """Return what appends as ingress does: its deduplication windows, as durable as is configured."""
+        limits, windows = settings.ingress, Windows.for_settings(settings)
+        confirmation = Confirmation.for_level(store, limits.durability, timeout=limits.store_timeout)
+        return cls(store, window=windows, confirmation=confirmation)
 
     async def append(self, entries: Sequence[Entry]) -> list[Outcome]:
         """Append entries, those of one stream in their order; return what became of each; never raises."""
@@ -96,12 +100,15 @@ class Batch:
         markers = [entries[index].marker for index in chunk]
         widths = [len(entries[index].fields) for index in chunk]
         differing = widths if min(widths) < max(widths) else ()
-        return scripts.append(entries[chunk[0]].stream, markers, fields, self._window, differing)
+        return scripts.append(
+            entries[chunk[0]].stream, markers, fields, self.windows.of(entries[chunk[0]].stream), differing
+        )
 
     async def _confirm(self, confirmation: Confirmation, entries: Sequence[Entry], outcomes: list[Outcome]) -> None:
         """Put, in place of the outcomes that stand for nothing durable yet, the reason."""
         stored = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, bool)]
-        failures = await confirmation.failures([entries[index].marker for index in stored]) if stored else []
+        markers = [(entries[index].marker, self.windows.of(entries[index].stream)) for index in stored]
+        failures = await confirmation.failures(markers) if stored else []
         for index, failure in zip(stored, failures, strict=True):
             if failure is not None:
                 outcomes[index] = failure

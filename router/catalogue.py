@@ -56,6 +56,7 @@ class Catalogue:
         named = [("secrets", slug) for slug in settings.secrets]
         named += [("publishers", slug) for slug in settings.publishers]
         named += [("hints", slug) for slug in settings.hints]
+        named += [("dedup_windows", slug) for slug in settings.dedup_windows]
         named += [("allow_unsigned", slug) for slug in settings.allow_unsigned]
         for setting, slug in named:
             if fold_slug(slug) not in slugs:

@@ -26,11 +26,10 @@ class NotDurable(RedisError):
 
 
 class Confirmation:
-    """Confirms appended batches on one store; `window` is the markers' time to live (milliseconds)."""
+    """Confirms appended batches on one store."""
 
-    def __init__(self, store: Store, durability: Durability, *, window: int, timeout: float) -> None:
+    def __init__(self, store: Store, durability: Durability, *, timeout: float) -> None:
         self._store = store
-        self._window = window
         self._least = durability.replicas or 1
         milliseconds = max(1, int(timeout * _SHARE * 1000))
         self._command: tuple[Any, ...] = (
@@ -40,13 +39,13 @@ class Confirmation:
         )
 
     @classmethod
-    def for_level(cls, store: Store, durability: Durability, *, window: int, timeout: float) -> "Confirmation | None":
+    def for_level(cls, store: Store, durability: Durability, *, timeout: float) -> "Confirmation | None":
         """Return what confirms this level, which may take `timeout` seconds; None where a reply is enough."""
-        return None if durability.level == "written" else cls(store, durability, window=window, timeout=timeout)
+        return None if durability.level == "written" else cls(store, durability, timeout=timeout)
 
-    async def failures(self, markers: Sequence[str]) -> list[BaseException | None]:
-        """Return for each marker why what was appended with it is not durable, or None where it is."""
-        touches = [("PEXPIRE", marker, self._window) for marker in markers]
+    async def failures(self, markers: Sequence[tuple[str, int]]) -> list[BaseException | None]:
+        """Return for each marker, with its time to live (milliseconds), why its entry is not durable, or None."""
+        touches = [("PEXPIRE", marker, window) for marker, window in markers]
         return [self._judge(*pair) for pair in await self._store.followed(touches, self._command)]
 
     def _judge(self, touched: object, reply: Any) -> BaseException | None:

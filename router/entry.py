@@ -26,12 +26,18 @@ class Entry(NamedTuple):
     size: int
 
 
-def entry_of(keys: Keys, publisher: str, item: Identified | Unreadable, at: int, hints: bytes = b"") -> Entry:
-    """Return the entry of an item received at `at`, epoch milliseconds, with hints as `router.hints` writes them."""
+def entry_of(
+    keys: Keys, publisher: str, item: Identified | Unreadable, at: int, hints: bytes = b"", webhook: str = ""
+) -> Entry:
+    """Return the entry of an item received at `at`, epoch milliseconds, with hints as `router.hints` writes them.
+
+    `webhook` names what brought the item, where that alone is never to be stored twice (see `router.windows`).
+    """
     raw, more = item.raw, ("hints", hints) if hints else ()
     if isinstance(item, Identified):
         fields = ("id", item.id, "at", at, "raw", raw, *more)
-        return Entry(keys.events(item.stream), keys.seen(item.stream, item.id), fields, len(raw) + len(hints))
+        id_ = f"{item.id}#{webhook}" if webhook else item.id
+        return Entry(keys.events(item.stream), keys.seen(item.stream, id_), fields, len(raw) + len(hints))
     digest = f"sha256:{sha256(raw).hexdigest()}"
     fields = ("id", digest, "at", at, "reason", item.reason, "raw", raw, *more)
     return Entry(keys.quarantine(publisher), keys.seen(publisher, digest), fields, len(raw) + len(hints))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from uuid import uuid4
 
 import structlog
 
@@ -33,6 +34,7 @@ from router.request_head import is_encoded, publisher_named_by
 from router.secrets import secrets_of
 from router.signature import verify
 from router.store import StoreUnavailable
+from router.windows import Windows
 
 __all__ = ["Ingress"]
 
@@ -55,6 +57,7 @@ class _Door:
     secrets: tuple[bytes, ...]
     unsigned: bool
     hints: HintList
+    repeats: bool
     limit: RateLimit | None
     answered: CounterChild
     accepted: CounterChild
@@ -76,7 +79,7 @@ class _Refused(Exception):
 
 
 class Ingress:
-    """Answers `POST /webhooks/{publisher}`; `clock` returns the time in epoch seconds."""
+    """Answers `POST /webhooks/{publisher}`; `clock` returns the time in epoch seconds, `name` one for a webhook."""
 
     def __init__(
         self,
@@ -85,11 +88,13 @@ class Ingress:
         appender: Appender,
         metrics: IngressMetrics,
         clock: Callable[[], float] = time.time,
+        name: Callable[[], str] = lambda: uuid4().hex,
     ) -> None:
         self._settings = settings.ingress
         self._appender = appender
         self._metrics = metrics
         self._clock = clock
+        self._name = name
         self._keys = Keys(settings.redis.prefix)
         self._told, self._told_signature = Sparing(RateLimit(*_TOLD)), Sparing(RateLimit(*_TOLD))
         self._forgeries = RateLimit(*_FORGERIES)
@@ -142,7 +147,8 @@ class Ingress:
             return
         now = int(self._clock() * 1000)
         hints = share(door.hints.of(head.raw_headers), len(items))
-        entries = [self._entry(publisher, item, now, hints) for item in items]
+        webhook = self._name() if door.repeats else ""
+        entries = [self._entry(publisher, item, now, hints, webhook) for item in items]
         self._appender.append(entries, partial(self._answer, door, items, started, connection))
 
     def refuse(self, error: Exception, door: _Door | None, connection: Connection) -> Response:
@@ -221,7 +227,8 @@ class Ingress:
         limit = self._limit(slug, settings.ingress)
         secrets, unsigned = secrets_of(settings, slug), settings.allows_unsigned(slug)
         hints = HintList((*publisher.hints, *settings.hints_for(slug)), publisher.signature.header)
-        return _Door(catalogue, publisher, secrets, unsigned, hints, limit, *counters)
+        repeats = Windows.for_settings(settings).repeats(slug)
+        return _Door(catalogue, publisher, secrets, unsigned, hints, repeats, limit, *counters)
 
     def _limit(self, slug: str, settings: IngressSettings) -> RateLimit | None:
         """Return the publisher's rate limit, the one that is there already if it is still the same."""
@@ -255,8 +262,8 @@ class Ingress:
         # Who waits sends no more on its connection: a flood gets no further than it has connections.
         asyncio.get_running_loop().call_later(_HELD, connection.fail, refused)
 
-    def _entry(self, publisher: str, item: Identified | Unreadable, now: int, hints: bytes) -> Entry:
-        return entry_of(self._keys, publisher, item, now, hints)
+    def _entry(self, publisher: str, item: Identified | Unreadable, now: int, hints: bytes, webhook: str = "") -> Entry:
+        return entry_of(self._keys, publisher, item, now, hints, webhook)
 
     def _retry_after(self) -> dict[str, str]:
         return {"Retry-After": str(max(1, round(self._settings.retry_after)))}

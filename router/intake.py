@@ -40,7 +40,7 @@ class Intake:
         refused.
         """
         limits = settings.ingress
-        batch, spool = Batch.for_settings(store, limits), None
+        batch, spool = Batch.for_settings(store, settings), None
         if limits.spool_max_bytes:
             spool = Spool.open(settings.data_dir / "spool", max_bytes=limits.spool_max_bytes)
             if not guard.is_settled:

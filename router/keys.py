@@ -6,7 +6,12 @@ script may touch several of them.
 
 from functools import lru_cache
 
-__all__ = ["Keys"]
+__all__ = ["Keys", "publisher_of"]
+
+
+def publisher_of(key: str) -> str:
+    """Return the publisher that a stream or a quarantine is of, by its key; empty for a key of another kind."""
+    return key.partition("{")[2].partition("}")[0].partition("/")[0]
 
 
 class Keys:

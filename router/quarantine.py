@@ -23,6 +23,7 @@ from router.pages import Span, checked, forward
 from router.quarantined import Quarantined, QuarantineSelector, read_quarantined
 from router.spoilt import forgiven
 from router.store import Store
+from router.windows import Windows
 
 __all__ = ["Quarantine", "QuarantineSpan", "Removed", "Retried"]
 
@@ -95,7 +96,7 @@ class Quarantine:
 
         Of a body that holds several items, those that cannot be read are quarantined on their own.
         """
-        found = [self._identified(item) for item in items]
+        found = [self._identified(item, batch.windows) for item in items]
         outcomes = iter(
             await batch.append([entry for entries in found if isinstance(entries, list) for entry in entries])
         )
@@ -108,14 +109,15 @@ class Quarantine:
         await self.purge([done.item for done in retried if done.outcome in ("stored", "duplicate")])
         return retried
 
-    def _identified(self, found: Quarantined) -> list[Entry] | str:
+    def _identified(self, found: Quarantined, windows: Windows) -> list[Entry] | str:
         """Return the entries of a body, or why nothing in it can be read."""
         items = identify(self._catalogue, found.publisher, found.raw, read_hints(found.hints).get(NOTIFICATION_HEADER))
         if items and not any(isinstance(item, Identified) for item in items):
             return "; ".join(sorted({item.reason for item in items if isinstance(item, Unreadable)}))
         at = int(found.received_at.timestamp() * 1000)
         hints = share(found.hints, len(items))
-        return [entry_of(self._store.keys, found.publisher, item, at, hints) for item in items]
+        webhook = found.entry_id if windows.repeats(found.publisher) else ""
+        return [entry_of(self._store.keys, found.publisher, item, at, hints, webhook) for item in items]
 
     async def purge(self, items: Iterable[Quarantined]) -> Removed:
         """Remove bodies for good."""

@@ -51,8 +51,8 @@ class TracedIngress(Ingress):
             finish(span, {}, error)
             raise
 
-    def _entry(self, publisher: str, item: Identified | Unreadable, now: int, hints: bytes) -> Entry:
-        entry = super()._entry(publisher, item, now, hints)
+    def _entry(self, publisher: str, item: Identified | Unreadable, now: int, hints: bytes, webhook: str = "") -> Entry:
+        entry = super()._entry(publisher, item, now, hints, webhook)
         return entry._replace(fields=(*entry.fields, "trace", self._carried))
 
     def _answer(

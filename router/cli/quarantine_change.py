@@ -151,7 +151,7 @@ async def _change(order: Order, selector: QuarantineSelector) -> tuple[int, Coun
         given = (quarantine, order, selector, await quarantine.freeze(selector))
         if order.verb == "purge":
             return await change(session, order, _Purge(*given))
-        work = _Retry(Batch.for_settings(session.store, session.settings.ingress), *given)
+        work = _Retry(Batch.for_settings(session.store, session.settings), *given)
         return await change(session, order, work)
 
 

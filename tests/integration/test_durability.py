@@ -47,7 +47,7 @@ async def store(server: Server) -> AsyncIterator[Store]:
 
 def batch_of(store: Store, level: str, timeout: float = 5.0) -> Batch:
     """Return a batch of this durability."""
-    confirmation = Confirmation.for_level(store, Durability.parse(level), window=WINDOW, timeout=timeout)
+    confirmation = Confirmation.for_level(store, Durability.parse(level), timeout=timeout)
     return Batch(store, window=WINDOW, confirmation=confirmation)
 
 
@@ -58,7 +58,7 @@ def entry(store: Store, name: str, stream: str = STREAM) -> Entry:
 
 async def test_written_needs_no_confirmation(store: Store) -> None:
     """By default a reply is enough, and costs one round trip."""
-    assert Confirmation.for_level(store, Durability(), window=WINDOW, timeout=1) is None
+    assert Confirmation.for_level(store, Durability(), timeout=1) is None
     assert await batch_of(store, "written").append([entry(store, "a")]) == [True]
 
 
@@ -117,8 +117,8 @@ async def test_too_few_replicas_are_too_few(store: Store, replica: Server) -> No
 
 async def test_a_marker_that_is_gone_is_no_confirmation(store: Store, replica: Server) -> None:
     """A store flushed between append and confirmation has confirmed nothing."""
-    confirmation = Confirmation(store, Durability("replicated", 1), window=WINDOW, timeout=1)
-    (failure,) = await confirmation.failures([store.keys.seen(STREAM, "never")])
+    confirmation = Confirmation(store, Durability("replicated", 1), timeout=1)
+    (failure,) = await confirmation.failures([(store.keys.seen(STREAM, "never"), WINDOW)])
     assert isinstance(failure, NotDurable)
 
 

@@ -32,6 +32,7 @@ from router.ingress import Ingress
 from router.keys import Keys
 from router.metrics import IngressMetrics
 from router.store import Store, StoreUnavailable, connect
+from router.windows import Windows
 
 SLUG = "visma-net-financial"
 SALES = "visma-net-erp-salesorderservice"
@@ -217,7 +218,9 @@ def slow_head(connection: Connection) -> bool:
 @asynccontextmanager
 async def running(store: Any, catalogue: Catalogue, *, appender: Any = None, **options: Any) -> AsyncIterator[Door]:
     """Run ingress on a free port of the loopback interface; `options` are settings of ingress."""
-    top = {name: options.pop(name) for name in ("allow_unsigned", "hints", "secrets") if name in options}
+    top = {
+        name: options.pop(name) for name in ("allow_unsigned", "hints", "secrets", "dedup_windows") if name in options
+    }
     configured = Settings(
         redis={"url": "redis://127.0.0.1", "prefix": store.keys.prefix},
         ingress=options,
@@ -225,7 +228,7 @@ async def running(store: Any, catalogue: Catalogue, *, appender: Any = None, **o
     )
     limits = configured.ingress
     registry = CollectorRegistry()
-    appender = appender or Appender(Batch(store, window=limits.dedup_window * 1000))
+    appender = appender or Appender(Batch(store, window=Windows.for_settings(configured)))
     ingress = Ingress(configured, catalogue, appender, IngressMetrics(registry), clock=lambda: 1_700_000_000.5)
     server = Server(ingress, limits)
     listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
@@ -352,6 +355,21 @@ async def test_the_header_names_a_single_item_without_an_id(door: Door) -> None:
     assert first == "from-header"
     assert len(others) == 2
     assert all(other.startswith("sha256:") for other in others)
+
+
+async def test_a_publisher_without_deduplication(opened: Any) -> None:
+    """With a window of 0 each webhook of that publisher is stored, under the id it has; others are as ever."""
+    door = await opened(dedup_windows={SLUG: 0})
+    body = encode(item("a"))
+    for _ in range(3):
+        assert (await door.post_bytes(body)).document == {"accepted": 1, "duplicates": 0, "quarantined": 0}
+    assert await door.ids(f"{SLUG}/customer_changed") == ["a", "a", "a"]
+    assert (await door.post(item("b"), item("b"))).document["duplicates"] == 1
+    other = {"path": f"/webhooks/{SALES}"}
+    body = encode(item("a", "SALESORDER_UPDATED"))
+    signed_by_other = {HEADER: signed(body, "other-secret")}
+    answers = [(await door.send(body, signed_by_other, **other)).document for _ in range(2)]
+    assert [answer["duplicates"] for answer in answers] == [0, 1]
 
 
 async def test_publishers_do_not_share_deduplication(opened: Any) -> None:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
-from config.settings import IngressSettings
+from config.settings import Settings
 from router.batch import Batch
 from router.catalogue import Catalogue
 from router.cli.console.change import Change
@@ -17,7 +17,7 @@ __all__ = ["QuarantineChange"]
 
 
 class QuarantineChange(Change[Quarantined]):
-    """A change of the bodies selected; what can be read now is appended as `limits` say."""
+    """A change of the bodies selected; what can be read now is appended as the settings say."""
 
     group = "quarantine"
     done: ClassVar[Mapping[str, str]] = {"retry": "stored", "purge": "purged"}
@@ -26,7 +26,7 @@ class QuarantineChange(Change[Quarantined]):
         self,
         store: Store,
         catalogue: Catalogue,
-        limits: IngressSettings,
+        settings: Settings,
         verb: str,
         selector: QuarantineSelector,
         *,
@@ -34,7 +34,7 @@ class QuarantineChange(Change[Quarantined]):
     ) -> None:
         super().__init__(verb, reason, None)
         self._quarantine = Quarantine(store, catalogue)
-        self._batch = Batch.for_settings(store, limits)
+        self._batch = Batch.for_settings(store, settings)
         self._selector = selector
 
     def described(self) -> Mapping[str, Any]:

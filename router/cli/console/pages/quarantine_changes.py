@@ -52,8 +52,7 @@ async def carry(page: Page) -> Response:
 
 def _change(page: Page, sent: Mapping[str, str], selector: QuarantineSelector) -> QuarantineChange:
     console, reason = page.console, line_in(sent, "reason", _REASON)
-    limits = console.settings.ingress
-    return QuarantineChange(console.store, console.catalogue, limits, sent["verb"], selector, reason=reason)
+    return QuarantineChange(console.store, console.catalogue, console.settings, sent["verb"], selector, reason=reason)
 
 
 def _meant(page: Page, sent: Mapping[str, str]) -> QuarantineSelector:
