@@ -12,13 +12,13 @@ import socket
 import stat
 import sys
 import threading
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
 
 from router.signals import HANDLED
 
-__all__ = ["OpenConnection", "Owner", "install", "withhold", "withhold_port"]
+__all__ = ["OpenConnection", "Owner", "contained", "end_forked", "install", "withhold", "withhold_port"]
 
 
 class Owner(Protocol):
@@ -44,6 +44,7 @@ class OpenConnection:
 
 _owners = WeakSet[Owner]()
 _ports = set[int]()
+T = TypeVar("T")
 _masks = threading.local()
 _installed = False
 
@@ -68,6 +69,35 @@ def withhold(owner: Owner) -> None:
 def withhold_port(port: int) -> None:
     """Keep sockets from the child that listen on this port of ours, and those that were accepted there."""
     _ports.add(port)
+
+
+def end_forked(parent: int, error: BaseException | None) -> None:
+    """End this process if it is not `parent`: one that a handler forked must not go on as a second worker.
+
+    It ends as Python would end it with `error`.
+    """
+    if os.getpid() == parent:
+        return
+    code = 0 if error is None else 1
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    elif error is not None:
+        sys.excepthook(type(error), error, error.__traceback__)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def contained(function: Callable[..., T], *arguments: Any) -> T:
+    """Call a function; a process that it forks ends where it does."""
+    process = os.getpid()
+    try:
+        result = function(*arguments)
+    except BaseException as error:
+        end_forked(process, error)
+        raise
+    end_forked(process, None)
+    return result
 
 
 def _hold_signals() -> None:

@@ -13,7 +13,7 @@ from workers.failure import described, text_of
 from workers.groups import is_no_group
 from workers.handling import call
 from workers.lane import Lane, Watchdog
-from workers.outcomes import Dead, Done, HandlerTimeout, RetryIn
+from workers.outcomes import Dead, Done, HandlerTimeout, RetryIn, WorkerMustEnd
 from workers.retry import decide
 from workers.scope import Scope
 from workers.settler import Settler
@@ -50,6 +50,8 @@ class Attempts:
             _bind(ready[0][0])
             call = self._call(lane, [delivery for _, delivery in ready])
             results = await (call if self._traced is None else self._traced.attempt(lane.holding, call))
+            if isinstance(results[0], WorkerMustEnd):
+                raise results[0]  # the lane keeps what it holds, to be given back
             for (held, _), result in zip(ready, results, strict=True):
                 self._settle(held, result)
                 lane.holding.pop(0)  # one by one: if settling breaks, those before it are settled

@@ -17,6 +17,7 @@ from workers.context import Context
 from workers.delivery import Held
 from workers.failure import described
 from workers.lane import Lane, LaneTask, Watchdog
+from workers.outcomes import WorkerMustEnd
 from workers.settler import Settler
 
 __all__ = ["Executor"]
@@ -29,6 +30,10 @@ _SLICE = 0.01
 
 class LaneLost(RouterError):
     """A lane ended that nobody had ended: what it had in hand has failed, and it is opened again."""
+
+
+_ENDING = (MemoryError, WorkerMustEnd)
+"""What ends the process, and is no fault of an event."""
 
 
 class Executor:
@@ -124,7 +129,7 @@ class Executor:
         if self._stopping or lane.asked_to_end:
             return
         worn = lane.worn and task.cancelled() and not lane.holding
-        if error is not None and not worn and (isinstance(error, MemoryError) or not self._charge(lane, error)):
+        if error is not None and not worn and (isinstance(error, _ENDING) or not self._charge(lane, error)):
             if not self.broken.done():
                 self.broken.set_exception(error)
                 self.broken.exception()  # looked at: where the process is ending anyway, nobody else does
@@ -164,7 +169,7 @@ class Executor:
             if self._batch > 1 and not lane.holding[0].attempts and not lane.holding[0].crashes:
                 await self._fill(lane)
             await self._attempts.run(lane)
-        except MemoryError:
+        except _ENDING:
             raise  # not its fault; the process ends
         except Exception as error:  # noqa: BLE001 - a delivery must not come back uncounted for ever
             self._attempts.failed(lane, error)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
+from router.forking import contained
 from workers.delivery import Delivery
 from workers.memory import release
 from workers.returned import BadReturn, outcomes_of
@@ -74,7 +75,7 @@ class _Raised:
 def _guarded(scope: Scope | None, function: Any, argument: Any) -> Any:
     try:
         enter(scope)
-        return function(argument)
+        return contained(function, argument)
     except BaseException as error:  # noqa: BLE001 - as above
         release(error)
         return _Raised(error)

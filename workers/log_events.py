@@ -1,19 +1,28 @@
-"""Ready to use: prints one readable line for every event of every publisher."""
+"""Ready to use: prints one readable line for every event of every publisher.
+
+It ends as a tool in a pipe does: when nobody reads its output any more, or that cannot be written, it gives its events
+back and the worker ends. A reader that pauses is waited for.
+"""
 
 import sys
 
+from config.errors import RouterError
 from workers import Event, Subscription
+from workers.outcomes import WorkerMustEnd
 
 __all__ = ["events", "line"]
 
-events = Subscription("log-events", events=["*"], concurrency=1)
+events = Subscription("log-events", events=["*"], concurrency=1, timeout=None)
 
 
 @events.handler
-async def log(event: Event) -> None:
+def log(event: Event) -> None:
     """Print the event; flushed, so that it shows at once in a pipe or a container's log too."""
-    sys.stdout.write(line(event) + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(line(event) + "\n")
+        sys.stdout.flush()
+    except (OSError, RouterError) as error:  # the latter where the command line has made it one of ours
+        raise WorkerMustEnd(error) from error
 
 
 def line(event: Event) -> str:

@@ -12,11 +12,13 @@ import asyncio
 import contextvars
 import signal
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import uvloop
 
 from config.errors import RouterError
+from router.forking import contained
 from router.signals import HANDLED
 from workers.memory import end_at_once
 from workers.scope import SCOPE, report
@@ -100,9 +102,9 @@ class WorkerLoop(uvloop.Loop):
         super().set_task_factory(factory)
 
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
-        """Call in a thread; for an attempt in its context, as `asyncio.to_thread` does."""
-        if SCOPE.get() is not None:
-            return super().run_in_executor(executor, contextvars.copy_context().run, func, *args)
+        """Call in a thread, for an attempt in its context, as `asyncio.to_thread` does; or in a pool of processes."""
+        if SCOPE.get() is not None and (executor is None or isinstance(executor, ThreadPoolExecutor)):
+            return super().run_in_executor(executor, contextvars.copy_context().run, contained, func, *args)
         return super().run_in_executor(executor, func, *args)
 
     async def shutdown_default_executor(self, *args: Any) -> None:

@@ -5,7 +5,17 @@ from datetime import timedelta
 
 from config.errors import RouterError
 
-__all__ = ["Dead", "DeadLetter", "Done", "HandlerTimeout", "Outcome", "RetryIn", "RetryLater", "WorkerLost"]
+__all__ = [
+    "Dead",
+    "DeadLetter",
+    "Done",
+    "HandlerTimeout",
+    "Outcome",
+    "RetryIn",
+    "RetryLater",
+    "WorkerLost",
+    "WorkerMustEnd",
+]
 
 
 class RetryLater(Exception):
@@ -23,6 +33,17 @@ class DeadLetter(Exception):
 
     def __init__(self, reason: str = "the handler gave it up") -> None:
         super().__init__(reason)
+
+
+class WorkerMustEnd(RouterError):
+    """What a handler of ours raises where no event can be handled any more: the worker gives all back and ends so.
+
+    error: what the worker ends in.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class HandlerTimeout(RouterError):

@@ -7,12 +7,14 @@ variable is gone with the attempt.
 
 import contextvars
 import decimal
+import os
 import types
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from router import logs
+from router.forking import end_forked
 from workers.failure import described
 
 __all__ = ["SCOPE", "Scope", "enter", "report", "stepped"]
@@ -37,10 +39,13 @@ class Scope:
 
     def run(self, callback: Callable[..., object], *args: object) -> None:
         """Call a callback of the event loop; an exit that it asks for ends the attempt, and not the process."""
+        process = os.getpid()
         try:
             callback(*args)
         except (SystemExit, KeyboardInterrupt) as error:
+            end_forked(process, error)
             self.charge(error)
+        end_forked(process, None)
 
     def charge(self, error: BaseException) -> None:
         """End the attempt with this error, if it still runs."""
@@ -55,6 +60,8 @@ def report(error: BaseException, *, charged: bool) -> None:
     name, text = described(error)
     log.error("exit_refused", error=name, message=text, charged=charged)
 
+
+_NOT_HERE = "a process that a handler forked cannot await in the event loop of its worker: use asyncio.run"
 
 SCOPE: ContextVar[Scope | None] = ContextVar("event-router-attempt", default=None)
 
@@ -84,12 +91,19 @@ def stepped(context: contextvars.Context, work: Coroutine[Any, Any, T]) -> Gener
     """Await work in a context of its own, in the running task: a task for each would cost more than a short handler."""
     step: Callable[[Any], Any] = work.send
     given: Any = None
+    process = os.getpid()
     while True:
         try:
             awaited = context.run(step, given)
         except StopIteration as end:
+            end_forked(process, None)
             result: T = end.value
             return result
+        except BaseException as error:
+            end_forked(process, error)
+            raise
+        if os.getpid() != process:
+            end_forked(process, RuntimeError(_NOT_HERE))
         try:
             given = yield awaited
         except BaseException as error:  # noqa: BLE001 - a cancellation, or what was awaited failed: the work's to handle

@@ -23,6 +23,7 @@ from workers.consumer import Consumer
 from workers.janitor import Janitor
 from workers.memory import end_at_once, end_when_out_of_memory
 from workers.metrics import WorkerMetrics
+from workers.outcomes import WorkerMustEnd
 from workers.store_metrics import StoreMetrics
 from workers.subscription import Subscription
 
@@ -105,6 +106,8 @@ async def _run(
             task.result()
     except MemoryError:
         end_at_once()
+    except WorkerMustEnd as end_of_it:
+        raise end_of_it.error from None
     finally:
         log.info("worker_stopping")
         ops.not_ready("stopping")

@@ -123,6 +123,8 @@ def _ended(code: int, failed: OutputFailed | None) -> int:
 
 def code_of(error: BaseException) -> int:
     """Return the exit code of a command that ends with this error."""
+    if isinstance(error, OutputFailed) and error.reader_is_gone:
+        return ExitCode.DONE
     if isinstance(error, Exception) and (code := _code_of(error)) is not None:
         return code
     return getattr(error, "exit_code", ExitCode.PARTLY_FAILED)

@@ -247,3 +247,102 @@ say(masks=Path("/proc/thread-self/status").read_text().split("SigBlk:")[1].split
     await eventually(lambda: forking.said("masks"), timeout=40)
     assert forking.said("code") == [3, -signal.SIGTERM, 0, 0, 0]
     assert int(forking.said("masks")[0], 16) == 0
+
+
+@every_kind
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [
+        ("return", 0),
+        ("sys.exit(7)", 7),
+        ("sys.exit('no')", 1),
+        ("raise ValueError('mine')", 1),
+        ("os._exit(5)", 5),
+    ],
+)
+async def test_a_forked_process_never_goes_on_as_a_second_worker(
+    forking: Forking, kind: str, ending: str, code: int
+) -> None:
+    """However its code ends, a process that `os.fork` made ends where the handler does, as Python would end it."""
+    await forking.start(
+        kind,
+        f"""
+if not (pid := os.fork()):
+    say(child=os.getpid())
+    {ending}
+say(code=os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), pid=os.getpid())
+""",
+    )
+    for id_ in ("one", "two"):
+        await forking.send(id_)
+    await eventually(lambda: len(forking.said("code")) == 2, timeout=20)
+    assert forking.said("code") == [code, code]
+    assert len(set(forking.said("pid"))) == 1
+    assert len(set(forking.said("child"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("way", "why"),
+    [("await asyncio.sleep(0)", "use asyncio.run"), ("await asyncio.sleep(600)", "no running event loop")],
+)
+async def test_a_forked_process_does_not_await_in_the_workers_loop(forking: Forking, way: str, why: str) -> None:
+    """A child that awaits would run what waits in the loop a second time; it ends with 1 instead, and says why."""
+    await forking.start(
+        "async",
+        f"""
+if not (pid := os.fork()):
+    say(child=os.getpid())
+    {way}
+    say(wrong=1)
+    os._exit(0)
+say(code=os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+""",
+    )
+    await forking.send("one")
+    await eventually(lambda: forking.said("code"), timeout=20)
+    assert (forking.said("code"), forking.said("wrong")) == ([1], [])
+    assert why in forking.system.logs()
+
+
+async def test_a_task_of_a_handler_may_fork(forking: Forking) -> None:
+    """A process that is forked in a task, or in a callback, ends with that."""
+    await forking.start(
+        "async",
+        """
+def fork_once():
+    if not (pid := os.fork()):
+        say(child=os.getpid())
+        return
+    say(code=os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+async def forked():
+    fork_once()
+
+await asyncio.gather(forked(), asyncio.create_task(forked()))
+asyncio.get_running_loop().call_soon(fork_once)
+await asyncio.sleep(0.1)
+say(done=1)
+""",
+    )
+    await forking.send("one")
+    await eventually(lambda: forking.said("done"), timeout=20)
+    assert forking.said("code") == [0, 0, 0]
+    assert len(set(forking.said("child"))) == 3
+
+
+async def test_a_pool_of_processes_may_be_awaited(forking: Forking) -> None:
+    """`run_in_executor` takes a pool of processes, as everywhere, and what it runs in a thread has its context."""
+    await forking.start(
+        "async",
+        """
+import contextvars
+variable = contextvars.ContextVar("variable", default=0)
+variable.set(5)
+with ProcessPoolExecutor(1, mp_context=fork) as pool:
+    loop = asyncio.get_running_loop()
+    say(sum=await loop.run_in_executor(pool, abs, -3), value=await loop.run_in_executor(None, variable.get))
+""",
+    )
+    await forking.send("one")
+    await eventually(lambda: forking.said("sum"), timeout=20)
+    assert (forking.said("sum"), forking.said("value")) == ([3], [5])
