@@ -10,6 +10,7 @@ import os
 import select
 import socket
 import stat
+import sys
 import threading
 import time
 import weakref
@@ -47,6 +48,9 @@ class LogOutlet:
 
     def write(self, line: bytes) -> None:
         """Write a line, now or later; never waits and never raises."""
+        if sys.is_finalizing():
+            self._write_last(line)
+            return
         with self._changed:
             if not self._waiting and self._at_once is not None:
                 line = self._try(self._said() + line)
@@ -70,6 +74,12 @@ class LogOutlet:
             if self._at_once is not None and not self._waiting:
                 self._at_once.close()
                 self._at_once = None
+
+    def _write_last(self, line: bytes) -> None:
+        """Write a line of an object that is freed with the interpreter: no thread runs or ends any more."""
+        with contextlib.suppress(OSError, ValueError):
+            if select.select((), (self._descriptor,), (), 0)[1]:
+                os.write(self._descriptor, line[:_CHUNK])
 
     def _try(self, line: bytes) -> bytes:
         """Write as much as there is room for; return the rest, which is empty where nobody will ever take it."""

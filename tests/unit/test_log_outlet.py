@@ -7,6 +7,8 @@ import logging
 import os
 import pty
 import socket
+import subprocess
+import sys
 import threading
 import time
 import tty
@@ -255,3 +257,22 @@ def test_a_line_that_cannot_be_rendered(handler: tuple[OutletHandler, int]) -> N
         ("log_line_unreadable", "mine", "TypeError"),
         ("log_line_unreadable", "mine", "ValueError"),
     ]
+
+
+def test_what_is_logged_with_the_end_of_the_interpreter_waits_for_no_thread() -> None:
+    """An object that logs when it is freed last of all does not keep the process: no thread would write its line."""
+    script = r"""
+from router import logs
+logs.configure("info", "json")
+
+class Last:
+    def __del__(self):
+        self.outlet.write(b"last\n")
+
+import logging
+outlet = next(handler for handler in logging.getLogger().handlers if handler.name == "event-router")._outlet
+last = Last()
+last.outlet, last.myself = outlet, last
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr.split()[-1]) == (0, b"last")
