@@ -56,7 +56,7 @@ class LogOutlet:
                 line = self._try(self._said() + line)
             if not line:
                 return
-            if self._waiting and self._size + len(line) > self._most:
+            if self._waiting and (self._dropped or self._size + len(line) > self._most):  # one gap, where it is said
                 self._dropped += 1
                 return
             self._put(line)

@@ -3,16 +3,20 @@
 Whatever a caller binds, no secret and no signature reaches the log.
 """
 
+import io
+import json
 import logging
 import re
 import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
+from typing import Any, TextIO
 
 import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor, WrappedLogger
 
 from router.log_handler import OutletHandler
+from router.printable import printable, printable_json, printable_values
 
 __all__ = ["also", "bind", "configure", "flush", "get", "redact"]
 
@@ -105,9 +109,9 @@ def _shared() -> list[Processor]:
 def _handler(*, console: bool) -> logging.Handler:
     # Tracebacks are plain: the prettier ones print local variables, and those may be secrets.
     renderers: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        [_printable, structlog.dev.ConsoleRenderer(exception_formatter=_traceback)]
         if console
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_json, ensure_ascii=False)]
     )
     handler = _to_stderr()
     handler.name = _HANDLER
@@ -118,6 +122,20 @@ def _handler(*, console: bool) -> logging.Handler:
         ),
     )
     return handler
+
+
+def _printable(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return {printable(key): printable_values(value) for key, value in event.items()}
+
+
+def _json(event: object, **options: Any) -> str:
+    return printable_json(json.dumps(event, **options))
+
+
+def _traceback(file: TextIO, exc_info: ExcInfo) -> None:
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    file.write(printable(text.getvalue()))
 
 
 def _to_stderr() -> logging.Handler:

@@ -11,6 +11,7 @@ from typing import BinaryIO, Final
 
 from config.errors import ConfigError, RouterError
 from router.cli.stdio import OutputFailed
+from router.printable import printable_json
 
 __all__ = ["STANDARD", "Incomplete", "Sink", "numbered", "readable", "writing"]
 
@@ -32,12 +33,15 @@ class Sink:
 
     def __init__(self, file: BinaryIO, name: str, path: Path | None = None) -> None:
         self._file = file
+        self._is_terminal = file.isatty()
         self._path = path
         self.name = name
         self.is_whole = False
 
     def write(self, line: bytes) -> None:
         """Write a line; raises Incomplete where that is not possible any more."""
+        if self._is_terminal:
+            line = printable_json(line.decode()).encode()
         with _told(self.name):
             self._file.write(line)
 

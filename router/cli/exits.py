@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from config.errors import ConfigError, RouterError
 from router.cli.stdio import InputFailed, OutputFailed, failure
+from router.printable import printable
 
 __all__ = [
     "ExitCode",
@@ -58,8 +59,7 @@ class Unanswered(RouterError):
 
 def complain(message: str) -> None:
     """Say something on stderr, which is for people: stdout is for results."""
-    lines = "\n".join(line if line.isprintable() else _printable(line) for line in message.split("\n"))
-    sys.stderr.write(f"event-router: {lines}\n")
+    sys.stderr.write(f"event-router: {printable(message)}\n")
     sys.stderr.flush()
 
 
@@ -153,8 +153,3 @@ def _code_of(error: Exception) -> ExitCode | None:
 def _hint(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     return f" (see {context.command_path} --help)" if context is not None else ""
-
-
-def _printable(line: str) -> str:
-    """Return a line without what could command a terminal: it may repeat what a sender or a server wrote."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line)

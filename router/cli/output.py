@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from router.printable import printable_json
+
 __all__ = [
     "JsonFlag",
     "age",
@@ -62,14 +64,7 @@ def _json(value: Any, indent: int | None = None) -> str:
     """
     is_unicode = (sys.stdout.encoding or "utf-8").lower().startswith("utf")
     text = json.dumps(value, indent=indent, ensure_ascii=not is_unicode)
-    if text.isascii() and "\x7f" not in text:
-        return text
-    return "\n".join(line if line.isprintable() else _escaped(line) for line in text.split("\n"))
-
-
-def _escaped(line: str) -> str:
-    escaped = "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in line)
-    return escaped.replace("\x7f", "\\u007f")  # the one that json takes for printable
+    return printable_json(text)
 
 
 def print_record(fields: Mapping[str, object]) -> None:

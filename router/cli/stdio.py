@@ -21,7 +21,7 @@ __all__ = ["InputFailed", "OutputFailed", "adopt", "discard_if_closed", "failure
 _IN, _OUT, _ERR = range(3)
 _PLAIN: Final = "event-router"
 _INSTEAD: Final = {
-    "…": "...",
+    "…": "~",  # as wide as it is: other libraries have measured it before
     "─": "-",
     "→": "->",
     "\N{NO-BREAK SPACE}": " ",
@@ -165,11 +165,12 @@ def failure() -> OutputFailed | None:
 
 
 def shown_as(text: str, encoding: str | None) -> str:
-    """Return a text as a stream of this encoding shows it."""
+    """Return a text as a stream of this encoding shows it, to be measured; an ellipsis is three points at the least."""
+    codecs.register_error(_PLAIN, _plain)
     if text.isascii() or not encoding:
         return text
-    codecs.register_error(_PLAIN, _plain)
-    return text.encode(encoding, _PLAIN).decode(encoding)
+    ellipsis = "…" if "…".encode(encoding, "ignore") else "..."
+    return text.replace("…", ellipsis).encode(encoding, _PLAIN).decode(encoding)
 
 
 def _output() -> _Output | None:

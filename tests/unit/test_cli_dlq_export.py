@@ -198,7 +198,7 @@ def test_export_to_a_folder_that_may_not_be_written(dlq: Cli, monkeypatch: pytes
         raise PermissionError(errno.EACCES, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr("router.cli.dlq_file.os.open", refuse)
+        patch.setattr("router.cli.dlq_file._created", refuse)
         said = dlq.fails(2, "dlq", "export", "all.jsonl")
     assert said == "event-router: all.jsonl cannot be opened: Permission denied\n"
     assert _audit(dlq) == []

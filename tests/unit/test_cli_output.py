@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from config.errors import ConfigError, RouterError
 from router.catalogue import UnknownStream
-from router.cli.exits import Guarded, NothingMatched, Unanswered
+from router.cli.exits import Guarded, NothingMatched, Unanswered, complain
 from router.cli.main import main
 from router.cli.output import age, json_line, print_json, print_record, progress, stamp
 from router.cli.stdio import OutputFailed, shown_as
@@ -39,6 +39,14 @@ def test_json_commands_no_terminal(capsys: pytest.CaptureFixture[str], as_json: 
     assert all(line.isprintable() for line in text.splitlines())
     assert json.loads(text) == {HOSTILE: [HOSTILE, "plain"]}
     assert "å\U0001f600" in text
+
+
+def test_complaints_command_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is said on stderr may repeat what a sender or a server wrote: it is escaped there, too."""
+    complain(f"no event {HOSTILE}\nnor another")
+    lines = capsys.readouterr().err.split("\n")
+    assert len(lines) == 3
+    assert all(line.isprintable() for line in lines)
 
 
 def test_json_in_an_old_alphabet(monkeypatch: pytest.MonkeyPatch) -> None:

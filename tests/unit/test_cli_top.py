@@ -9,6 +9,7 @@ from rich.console import Console
 from support.cli import Cli
 from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_events, put_group
 
+from router.cli.stdio import shown_as
 from router.cli.top_view import Frame, render
 from router.store import Store
 from workers.figures import Figures, Rates, Row
@@ -48,6 +49,18 @@ def test_a_frame() -> None:
     assert lines[4].split() == ["sync", "12.3", "4.6k", "1.2k", "1m", "5", "6", "0", "2", "runs"]
     assert lines[6].split() == ["STREAM", "IN/S", "EVENTS", "LAG"]
     assert lines[7].split() == [f"{FINANCIAL}/event0", "12.3", "56.8k", "1.2k"]
+
+
+def test_a_terminal_of_an_old_alphabet() -> None:
+    """Where a terminal knows ASCII alone a frame is ASCII too, and no wider: a name that is cut ends in one mark."""
+    shown_as("", "ascii")
+    raw = io.BytesIO()
+    file = io.TextIOWrapper(raw, encoding="ascii", errors="event-router")
+    Console(file=file, width=80, no_color=True).print(render(frame(replace(ROW, name="x" * 99)), 80, 24))
+    file.flush()
+    lines = raw.getvalue().decode("ascii").splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "x~ " in lines[4]
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (100, 30), (120, 40), (200, 60), (80, 10), (60, 5)])

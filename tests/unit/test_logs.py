@@ -3,6 +3,7 @@
 import contextvars
 import json
 import logging
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -155,3 +156,22 @@ def test_auto_is_json_unless_on_a_terminal(
     written = capsys.readouterr().err
     assert written.startswith("{") is is_json
     assert "hunter2" not in written
+
+
+HOSTILE = "a\x1b]0;title\x07\x7f\x9b31m\u202e\u2066\u200b\u2028"
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_a_line_commands_no_terminal(capsys: pytest.CaptureFixture[str], style: str) -> None:
+    """What senders wrote reaches a terminal escaped wherever in a line it is: values, names, errors, and libraries'."""
+    logs.configure(format=style)
+    error = ValueError(HOSTILE)
+    fields = {"value": HOSTILE, "many": [HOSTILE], "within": {HOSTILE: HOSTILE}, HOSTILE: 1}
+    logs.get("x").error(HOSTILE, exc_info=error, **fields)
+    logging.getLogger("y").warning("said %s", HOSTILE)
+    written = capsys.readouterr().err
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", written) if style == "console" else written
+    assert [line for line in plain.split("\n") if not line.isprintable()] == []
+    assert "title" in plain
+    if style == "json":
+        assert json.loads(plain.split("\n")[0])["value"] == HOSTILE
