@@ -3,7 +3,8 @@
 A fixed number of lanes take deliveries from the buffer; there is no task for each event.
 
 Suspects, deliveries whose worker died before, run in one lane only, one after the other, each marked in the store
-before it starts. So the one event that kills the process is told from those that only happened to be near it.
+before it starts, and settled there before the next one starts. So the one event that kills the process is told from
+those that only happened to be near it.
 """
 
 import asyncio
@@ -159,6 +160,8 @@ class Executor:
             held = self._buffer.take(suspects=suspects) or await self._buffer.get(suspects=suspects)
             lane.holding = [held]
             await self._attempt(lane)
+            if held.crashes:
+                await self._settler.has_settled(held)
             if time.monotonic() > until:
                 await asyncio.sleep(0)
                 until = time.monotonic() + _SLICE

@@ -44,6 +44,7 @@ class Settler:
         self._done: dict[tuple[str, bool], list[Held]] = {}
         self._steps: list[_Step] = []
         self._task: asyncio.Task[None] | None = None
+        self._round: asyncio.Future[None] | None = None
         self._own = contextvars.copy_context()
         self._backoff = Backoff(context.random)
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -74,12 +75,19 @@ class Settler:
         self._counters["lost"].inc()
         self._context.log.warning("lease_lost", event_id=held.event_id, stream=held.stream)
         self._context.held.pop(held, None)
+        self._end_round()
         self._settled()
 
     async def drain(self) -> None:
         """Wait until everything is settled."""
         while self._task is not None:
             await asyncio.wait([self._task])
+
+    async def has_settled(self, held: Held) -> None:
+        """Wait until a delivery whose outcome is known is settled in the store, or is not ours any more."""
+        while held in self._context.held and not self.broken.done():
+            self._round = self._round or asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._round, self.broken], return_when=asyncio.FIRST_COMPLETED)
 
     def _retry(self, held: Held, outcome: RetryIn, error: BaseException | None) -> _Step:
         context, keys = self._context, self._context.keys
@@ -144,12 +152,18 @@ class Settler:
                 failed.append(reply)
             else:
                 self._note(step, reply)
+        self._end_round()
         self._settled()
         if len(failed) == len(steps):
             await self._wait(failed[0])
         else:
             self._backoff.reset()
             self._context.outage.over("settling")
+
+    def _end_round(self) -> None:
+        if self._round is not None and not self._round.done():
+            self._round.set_result(None)
+        self._round = None
 
     async def _wait(self, error: BaseException) -> None:
         delay = self._backoff.next()

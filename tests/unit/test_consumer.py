@@ -1607,6 +1607,31 @@ async def test_a_suspect_waits_for_the_store_to_take_its_mark(
     assert seen.deliveries[0].attempt == 2
 
 
+async def test_a_suspect_starts_when_the_one_before_it_is_settled(
+    bench: Bench, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until the store has a suspect's outcome no other starts: one that kills the worker would charge both."""
+    inbox = bench.keys.inbox(STREAM, "sub")
+    original = bench.store.run
+    failures = [RedisConnectionError("away"), OSError("net"), TimeoutError()]
+
+    async def run(calls: Sequence[scripts.Call]) -> Any:
+        if failures and any(call.script.name == "ack" for call in calls):
+            assert seen.ids == ["first"]
+            return [failures.pop()] * len(calls)
+        return await original(calls)
+
+    monkeypatch.setattr(bench.store, "run", run)
+    for name in ("first", "second"):
+        await bench.client.xadd(inbox, {"id": name, "at": 1, "raw": '{"event": "customer_changed"}', "crashes": 1})
+    subscription = subscribe(seen.handle)
+    consumer = await bench.start(subscription)
+    await seen.all_of("first", "second")
+    await bench.finished(subscription)
+    await eventually(lambda: not consumer.context.held)
+    assert failures == []
+
+
 async def test_a_suspect_of_a_lost_group_is_not_started(
     bench: Bench, seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
