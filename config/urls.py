@@ -24,6 +24,8 @@ _PLAIN = ("db", "username", "password")
 _TLS = ("ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile")
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _LAST_PORT = 65_535
+_UNSEEN = dict.fromkeys(map(ord, "\t\r\n"))  # urlsplit does not see them either
+_BRACKETS = dict.fromkeys(map(ord, "[]"))
 _NOT_A_HOST = "no HOST or HOST:PORT to be found (a password with any of :/?#[]@ in it has to be percent-encoded)"
 
 
@@ -94,8 +96,11 @@ def redact_url(url: str) -> str:
 
 
 def _split(url: str) -> SplitResult:
+    """Split a URL, whose hosts may be several; urlsplit sees no brackets: some versions take one pair at most."""
+    scheme, _, rest = url.translate(_UNSEEN).partition("://")
+    hosts = re.split("[/?#]", rest, maxsplit=1)[0]
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(f"{scheme}://{hosts.translate(_BRACKETS)}{rest[len(hosts) :]}")._replace(netloc=hosts)
     except ValueError:  # whose message repeats the password
         raise ValueError(_NOT_A_HOST) from None
     if parts.scheme != "unix" and "@" in parts.path + parts.query + parts.fragment:

@@ -15,6 +15,7 @@ _ADVICE = (
         ("CERTIFICATE_REQUIRED",),
         "name a certificate of the router's own in redis.url: ?ssl_certfile=FILE&ssl_keyfile=FILE",
     ),
+    (("WRONG_VERSION_NUMBER",), "write redis:// for a server without encryption, or name the port that encrypts"),
     (("Timeout connecting",), "check redis.url; a server without encryption gives no answer to rediss:// either"),
     (
         ("Authentication required", "already authenticated"),

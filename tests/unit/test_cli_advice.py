@@ -16,6 +16,10 @@ from router.cli.advice import advice_on
         ("NoPermissionError: User x has no permissions to run the 'xlen' command", "docs/redis.md"),
         ("ResponseError: ACL failure in script: User x has no permissions to run the 'xadd' command", "docs/redis.md"),
         ("ResponseError: The user executing the script can't run this command or subcommand", "docs/redis.md"),
+        (
+            "ConnectionError: … [SSL: WRONG_VERSION_NUMBER] wrong version number",
+            "redis:// for a server without encryption",
+        ),
         ("ConnectionError: Error 111 connecting to h:1. Connection refused.", "check redis.url"),
     ],
 )
