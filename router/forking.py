@@ -48,6 +48,9 @@ T = TypeVar("T")
 _masks = threading.local()
 _installed = False
 
+generation = 0
+"""How many forks made this process, counted from the one that began: `os.getpid` would cost as much as a handler."""
+
 _POOLS = (("concurrent.futures.thread", "_threads_queues"), ("concurrent.futures.process", "_threads_wakeups"))
 """Where Python notes the threads that it joins at its end; none of them is in the child, but for the one that forked,
 which cannot join itself: cpython's issue 88110."""
@@ -72,11 +75,11 @@ def withhold_port(port: int) -> None:
 
 
 def end_forked(parent: int, error: BaseException | None) -> None:
-    """End this process if it is not `parent`: one that a handler forked must not go on as a second worker.
+    """End this process if its generation is not `parent`: what a handler forked must not go on as a second worker.
 
     It ends as Python would end it with `error`.
     """
-    if os.getpid() == parent:
+    if generation == parent:
         return
     code = 0 if error is None else 1
     if isinstance(error, SystemExit):
@@ -90,14 +93,22 @@ def end_forked(parent: int, error: BaseException | None) -> None:
 
 def contained(function: Callable[..., T], *arguments: Any) -> T:
     """Call a function; a process that it forks ends where it does."""
-    process = os.getpid()
+    parent = generation
     try:
         result = function(*arguments)
     except BaseException as error:
-        end_forked(process, error)
+        end_forked(parent, error)
         raise
-    end_forked(process, None)
+    end_forked(parent, None)
     return result
+
+
+def _count() -> None:
+    global generation  # noqa: PLW0603 - one for the whole process
+    generation += 1
+
+
+os.register_at_fork(after_in_child=_count)
 
 
 def _hold_signals() -> None:

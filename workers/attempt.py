@@ -58,7 +58,8 @@ class Attempts:
         lane.holding = []
 
     async def _call(self, lane: Lane, deliveries: list[Delivery]) -> list[BaseException | None]:
-        handler, scope = self._handler, lane.begin(interruptible=self._handler.is_async)
+        handler = self._handler
+        lane.scope = scope = Scope(lane)
         started = time.monotonic()
         self._watchdog.started(lane, started)
         try:
@@ -67,7 +68,7 @@ class Attempts:
         except asyncio.CancelledError as cancelled:
             return [self._cancelled(lane, scope, cancelled)] * len(deliveries)
         finally:
-            lane.end()
+            lane.scope = scope.owner = None
             self._watchdog.finished(lane)
             self._seconds.observe(time.monotonic() - started)
 

@@ -129,7 +129,7 @@ class Executor:
         error = ended_in(task)
         if self._stopping or lane.asked_to_end:
             return
-        worn = lane.worn and task.cancelled() and not lane.holding
+        worn = task.cancelling() and task.cancelled() and not lane.holding
         if error is not None and not worn and (isinstance(error, _ENDING) or not self._charge(lane, error)):
             if not self.broken.done():
                 self.broken.set_exception(error)
@@ -143,7 +143,6 @@ class Executor:
         self._context.metrics.lanes_lost.labels(self._context.group).inc()
         name, text = described(error)
         self._context.log.error("lane_lost", error=name, message=text, deliveries=len(lane.holding))
-        lane.end()
         self._watchdog.finished(lane)
         lost, holding = LaneLost(f"the lane that handled the event ended ({name}: {text})"), bool(lane.holding)
         try:
@@ -155,8 +154,9 @@ class Executor:
 
     async def _run(self, lane: Lane, *, suspects: bool) -> None:
         """Attempt one delivery after the other; a task that an attempt has left worn is replaced by a new one."""
+        task = asyncio.current_task()
         until = time.monotonic() + _SLICE
-        while not (self._stopping or lane.worn):
+        while not self._stopping and task is not None and not task.cancelling():
             held = self._buffer.take(suspects=suspects) or await self._buffer.get(suspects=suspects)
             lane.holding = [held]
             await self._attempt(lane)

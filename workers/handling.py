@@ -11,7 +11,7 @@ from router.forking import contained
 from workers.delivery import Delivery
 from workers.memory import release
 from workers.returned import BadReturn, outcomes_of
-from workers.scope import Scope, enter, stepped
+from workers.scope import Scope, own_context, run_in
 from workers.subscription import Handler
 
 __all__ = ["BadReturn", "call"]
@@ -26,14 +26,13 @@ async def call(
     exception. Raises only the cancellation of this call. SystemExit and KeyboardInterrupt count as failures: an event
     must not be able to stop the worker, and a real Ctrl-C arrives as a signal, not in a handler.
     """
-    context = contextvars.copy_context()
     try:
         argument = _argument(handler, deliveries)
         if handler.is_async:
-            result = await stepped(context, _invoke(scope, handler.function, argument))
+            result = await run_in(contextvars.copy_context(), scope, handler.function, argument)
         else:
-            result = await _in_thread(handler, argument, threads, context, scope)
-        return outcomes_of(result, len(deliveries), batch=handler.batch)
+            result = await _in_thread(handler, argument, threads, scope)
+        return [None] * len(deliveries) if result is None else outcomes_of(result, len(deliveries), batch=handler.batch)
     except asyncio.CancelledError:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever the user's code raises is the outcome of the attempt
@@ -47,22 +46,14 @@ def _argument(handler: Handler, deliveries: Sequence[Delivery]) -> Any:
     return list(deliveries) if handler.wants_delivery else [delivery.event for delivery in deliveries]
 
 
-async def _invoke(scope: Scope | None, function: Any, argument: Any) -> Any:
-    enter(scope)
-    return await function(argument)
+async def _in_thread(handler: Handler, argument: Any, threads: Executor | None, scope: Scope | None) -> Any:
+    context, loop = own_context(scope), asyncio.get_running_loop()
+    result = _unwrapped(await loop.run_in_executor(threads, context.run, _guarded, handler.function, argument))
+    return await run_in(context, scope, _itself, result) if inspect.isawaitable(result) else result
 
 
-async def _in_thread(
-    handler: Handler, argument: Any, threads: Executor | None, context: contextvars.Context, scope: Scope | None
-) -> Any:
-    loop = asyncio.get_running_loop()
-    future = loop.run_in_executor(threads, context.run, _guarded, scope, handler.function, argument)
-    result = _unwrapped(await future)
-    return await stepped(context, _awaited(result)) if inspect.isawaitable(result) else result
-
-
-async def _awaited(result: Awaitable[Any]) -> Any:
-    return await result
+def _itself(result: Awaitable[Any]) -> Awaitable[Any]:
+    return result
 
 
 class _Raised:
@@ -72,9 +63,8 @@ class _Raised:
         self.error = error
 
 
-def _guarded(scope: Scope | None, function: Any, argument: Any) -> Any:
+def _guarded(function: Any, argument: Any) -> Any:
     try:
-        enter(scope)
         return contained(function, argument)
     except BaseException as error:  # noqa: BLE001 - as above
         release(error)

@@ -58,21 +58,15 @@ class Lane:
         self.scope: Scope | None = None
         self._thread: ThreadPoolExecutor | None = None
 
-    def begin(self, *, interruptible: bool) -> Scope:
-        """Return the scope of the attempt that begins now; a thread is not interrupted, since it would go on anyway."""
-        self.scope = scope = Scope(self.interrupt if interruptible else _let_it_end)
-        return scope
-
-    def end(self) -> None:
-        """Take note that the attempt is over: what it left running has no say in this lane any more."""
-        if self.scope is not None:
-            self.scope.interrupt = None
-            self.scope = None
-
     def interrupt(self) -> None:
         """Cancel the handler that runs now."""
         if self.task is not None:
             asyncio.Task.cancel(self.task)
+
+    def charged(self) -> None:
+        """Cancel the handler whose attempt has failed already; one in a thread would go on anyway."""
+        if self._thread is None:
+            self.interrupt()
 
     def close(self) -> None:
         """End the lane, and what runs in it."""
@@ -84,11 +78,6 @@ class Lane:
     def asked_to_end(self) -> bool:
         """Whether the worker has cancelled the lane."""
         return isinstance(self.task, LaneTask) and self.task.asked
-
-    @property
-    def worn(self) -> bool:
-        """Whether a cancellation is left in the task, which the next attempt would take for its own."""
-        return self.task is not None and self.task.cancelling() > 0
 
     def thread(self) -> ThreadPoolExecutor:
         """Return the executor of this lane's one thread."""
@@ -102,10 +91,6 @@ class Lane:
         if thread is not None:
             thread.shutdown(wait=False, cancel_futures=True)
         return thread is not None
-
-
-def _let_it_end() -> None:
-    """Leave a handler to itself."""
 
 
 class Watchdog:

@@ -61,7 +61,10 @@ class WorkerLoop(uvloop.Loop):
 
     def call_later(self, delay: float, callback: Any, *args: Any, context: contextvars.Context | None = None) -> Any:
         """Call back after `delay` seconds."""
-        return _later(self, delay, *_kept(callback, context), *args, context=context)
+        scope = SCOPE.get() if context is None else context.get(SCOPE)
+        if scope is None:
+            return _later(self, delay, callback, *args, context=context)
+        return _later(self, delay, scope.run, callback, *args, context=context)
 
     def add_reader(self, fd: Any, callback: Any, *args: Any) -> None:
         """Call back whenever there is something to read."""

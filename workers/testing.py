@@ -106,6 +106,18 @@ def _check(subscription: Subscription, events: Sequence[Event]) -> None:
             )
 
 
+class _Running:
+    """The task that runs, as what an attempt belongs to."""
+
+    def __init__(self) -> None:
+        self._task = asyncio.current_task()
+
+    def charged(self) -> None:
+        """End the handler."""
+        if self._task is not None:
+            self._task.cancel()
+
+
 async def _attempt(
     subscription: Subscription, deliveries: Sequence[Delivery], threads: ThreadPoolExecutor
 ) -> list[BaseException | None]:
@@ -122,9 +134,7 @@ async def _attempt(
 async def _call(
     subscription: Subscription, deliveries: Sequence[Delivery], threads: ThreadPoolExecutor
 ) -> list[BaseException | None]:
-    task = asyncio.current_task()
-    assert task is not None
-    scope = Scope(partial(asyncio.Task.cancel, task))
+    scope = Scope(_Running())
     results: list[BaseException | None] = []
     try:
         async with asyncio.timeout(subscription.timeout):
@@ -135,5 +145,5 @@ async def _call(
         if scope.error is None:
             raise
     finally:
-        scope.interrupt = None
+        scope.owner = None
     return results if scope.error is None else [scope.error] * len(deliveries)
