@@ -70,8 +70,9 @@ def test_each_event_is_read_by_everybody(catalogue: Catalogue, case: Case, capsy
     for event in events[:400]:
         assert Event.model_validate(event.model_dump()) == event
         assert from_cloudevent(to_cloudevent_json(event)) == event
-        json.dumps(event_json(event), ensure_ascii=False).encode()
-        print_record(event_json(event))
+        for reveal in (False, True):
+            json.dumps(event_json(event, reveal=reveal), ensure_ascii=False).encode()
+            print_record(event_json(event, reveal=reveal))
     if case.event:
         dumped = events[0].model_dump(mode="json")
         assert {name: dumped[name] for name in case.event} == case.event
@@ -83,9 +84,11 @@ def test_what_is_quarantined_can_be_shown(catalogue: Catalogue, case: Case, caps
     """What is no event is shown with its bytes, and commands no terminal."""
     for item in identified(catalogue, case)[:400]:
         if isinstance(item, Unreadable):
-            row = quarantined_json(Quarantined("1-0", FINANCIAL, "sha256:0", NOW, item.reason, item.raw))
-            json.dumps(row, ensure_ascii=False).encode()
-            print_record(row)
+            found = Quarantined("1-0", FINANCIAL, "sha256:0", NOW, item.reason, item.raw)
+            for reveal in (False, True):
+                row = quarantined_json(found, reveal=reveal)
+                json.dumps(row, ensure_ascii=False).encode()
+                print_record(row)
     assert not [c for c in capsys.readouterr().out if not c.isprintable() and c != "\n"]
 
 

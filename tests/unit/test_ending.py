@@ -145,6 +145,7 @@ WAITS_FOR_EVENTS_ALONE = {
     "router/supervisor.py": "waits for an event",
     "router/store_guard.py": "waits for an event",
     "router/drain.py": "waits for the spool's event",
+    "router/spool_rescue.py": "waits for the spool's event",
     "router/server_process.py": "waits for a process",
     "router/cli/console/turns.py": "waits for a semaphore",
     "workers/schedule.py": "waits for an event",

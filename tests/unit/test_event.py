@@ -32,6 +32,7 @@ VALUES = {
     "connect_id": None,
     "scheduled": False,
     "extra": {"entityId": "ü", "big": 10**30},
+    "hints": {"orderref": "17"},
     "raw": '{"event":"customer_changed","x":"ü"}'.encode(),
 }
 
