@@ -1,7 +1,13 @@
 """The commands on events, each in a module of its own, in the order of the help."""
 
-from router.cli import events, events_replay, events_show, events_tail
+from router.cli import capture, events, events_replay, events_show, events_tail
 
 __all__ = ["COMMANDS"]
 
-COMMANDS = {"list": events.list_, "show": events_show.show, "tail": events_tail.tail, "replay": events_replay.replay}
+COMMANDS = {
+    "list": events.list_,
+    "show": events_show.show,
+    "tail": events_tail.tail,
+    "replay": events_replay.replay,
+    "capture": capture.capture_event,
+}

@@ -14,12 +14,12 @@ from router.cli.output import JsonFlag, age, print_json, print_record, stamp
 from router.cli.quarantine_options import Publisher, Text, What, selector_of
 from router.cli.reveal import Reveal, check_reveal, counted, revealed, revealing
 from router.cli.rows import quarantined_json, unsigned
-from router.cli.runtime import opened
+from router.cli.runtime import Session, opened
 from router.cli.table import Column, Told, rest
 from router.quarantine import Quarantine
 from router.quarantined import Quarantined, QuarantineSelector
 
-__all__ = ["QUARANTINE_COLUMNS", "list_", "quarantine_row", "show"]
+__all__ = ["QUARANTINE_COLUMNS", "found_by", "list_", "quarantine_row", "show"]
 
 QUARANTINE_COLUMNS = (
     Column("TIME", drawn="AGE", right=True),
@@ -79,14 +79,18 @@ def show(
 
 
 async def _find(id_: str, publisher: str | None, *, reveal: bool) -> Quarantined:
+    async with opened() as session:
+        found = await found_by(session, id_, publisher)
+        if reveal:
+            await revealed(session.store, found.raw, subject=f"quarantined {found.entry_id} of {found.publisher}")
+    return found
+
+
+async def found_by(session: Session, id_: str, publisher: str | None) -> Quarantined:
+    """Return the newest body of an id; raises NothingMatched."""
     selector = selector_of((), publisher)
     wanted = QuarantineSelector(selector.publishers, ids=selector.ids.of([id_.strip()]))
-    async with opened() as session:
-        letters = Quarantine(session.store, session.catalogue).newest(wanted)
-        found = [item async for item in first(letters, 1)]
-        if not found:
-            raise NothingMatched(f"nothing is quarantined as {id_!r}; `event-router quarantine list` shows what is")
-        if reveal:
-            subject = f"quarantined {found[0].entry_id} of {found[0].publisher}"
-            await revealed(session.store, found[0].raw, subject=subject)
-    return found[0]
+    newest = Quarantine(session.store, session.catalogue).newest(wanted)
+    async for item in first(newest, 1):
+        return item
+    raise NothingMatched(f"nothing is quarantined as {id_!r}; `event-router quarantine list` shows what is")
