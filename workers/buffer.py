@@ -16,6 +16,9 @@ class Buffer:
 
     Takers are woken one after the other, each by the one before it: a handler that does not wait leaves nothing to the
     next, and to wake them all would cost more than the handlers.
+
+    While one taker gathers a batch, what never failed goes to that batch alone: takers that each waited for a batch of
+    their own would share out a trickle of deliveries one by one.
     """
 
     def __init__(self) -> None:
@@ -24,6 +27,7 @@ class Buffer:
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._suspect_waiter: asyncio.Future[None] | None = None
         self._woken: asyncio.Future[None] | None = None  # and has not run yet
+        self._gathering: _Gathering | None = None
 
     def __len__(self) -> int:
         return len(self._fresh) + len(self._suspects)
@@ -31,7 +35,12 @@ class Buffer:
     def put(self, items: Iterable[Held]) -> None:
         """Add deliveries and wake a waiting taker."""
         for held in items:
-            (self._suspects if held.crashes else self._fresh).append(held)
+            if held.crashes:
+                self._suspects.append(held)
+            elif self._gathering is None or held.attempts:
+                self._fresh.append(held)
+            elif self._gathering.fills_up(held):
+                self._gathering = None
         if self._suspects and self._suspect_waiter is not None and not self._suspect_waiter.done():
             self._suspect_waiter.set_result(None)
         self._wake()
@@ -60,8 +69,31 @@ class Buffer:
             taken.append(self._fresh.popleft())
         return taken
 
+    async def gather(self, batch: list[Held], limit: int, seconds: float) -> None:
+        """Fill up a batch with what waits and, where that is not enough, with what comes within a time; at most `limit`.
+
+        The time ends early where the batch is full or the buffer is cleared. One taker at a time has a batch open.
+        """
+        batch += self.more(limit - len(batch))
+        if not seconds or len(batch) >= limit:
+            return
+        gathering = self._gathering = _Gathering(batch, limit)
+        rest = [*self._fresh]  # behind one that failed
+        self._fresh.clear()
+        self.put(rest)
+        timer = asyncio.get_running_loop().call_later(seconds, gathering.end)
+        try:
+            await gathering.ended
+        finally:
+            timer.cancel()
+            if self._gathering is gathering:
+                self._gathering = None
+
     def clear(self) -> list[Held]:
-        """Take everything."""
+        """Take everything, and let no batch wait for more."""
+        if self._gathering is not None:
+            self._gathering.end()
+            self._gathering = None
         items = [*self._suspects, *self._fresh]
         self._suspects.clear()
         self._fresh.clear()
@@ -91,3 +123,24 @@ class Buffer:
             if not waiter.done():
                 waiter.set_result(None)
                 self._woken = waiter
+
+
+class _Gathering:
+    """A batch that is open for what comes."""
+
+    def __init__(self, batch: list[Held], limit: int) -> None:
+        self._batch = batch
+        self._limit = limit
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def fills_up(self, held: Held) -> bool:
+        """Add a delivery; return whether the batch is full, and so ended, with it."""
+        self._batch.append(held)
+        if len(self._batch) < self._limit:
+            return False
+        self.end()
+        return True
+
+    def end(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)

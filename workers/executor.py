@@ -179,8 +179,4 @@ class Executor:
 
     async def _fill(self, lane: Lane) -> None:
         """Make a batch of the first delivery and what waits behind it, for as long as the subscription allows."""
-        wait = self._context.subscription.batch_wait
-        lane.holding += self._buffer.more(self._batch - 1)
-        if wait and len(lane.holding) < self._batch:
-            await asyncio.sleep(wait)
-            lane.holding += self._buffer.more(self._batch - len(lane.holding))
+        await self._buffer.gather(lane.holding, self._batch, self._context.subscription.batch_wait)

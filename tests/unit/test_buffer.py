@@ -140,6 +140,56 @@ async def test_a_batch_takes_what_never_failed() -> None:
     assert buffer.more(9) == []
 
 
+async def test_a_batch_that_is_open_gets_all_that_comes() -> None:
+    """While a batch waits for more, what never failed goes to it, not to idle takers; it ends when it is full."""
+    buffer = Buffer()
+    idle, batch = await taking(buffer, 2), [held("a")]
+    gathering = asyncio.create_task(buffer.gather(batch, 4, 60))
+    await turn()
+    for name in ("b", "c"):
+        buffer.put([held(name)])
+        await turn()
+    assert not gathering.done()
+    assert not any(task.done() for task in idle)
+    buffer.put([held("d"), held("e")])
+    await gathering
+    assert names(batch) == ["a", "b", "c", "d"]
+    assert (await idle[0]).event_id == "e"
+    buffer.put([held("f")])
+    assert (await idle[1]).event_id == "f"
+
+
+async def test_a_batch_that_is_open_leaves_failures_to_the_others() -> None:
+    """What failed or crashed before is handled meanwhile, alone; what waits behind it comes into the batch."""
+    buffer = Buffer()
+    batch = [held("a")]
+    buffer.put([held("bad", attempts="1"), held("b"), held("worse", attempts="2")])
+    gathering = asyncio.create_task(buffer.gather(batch, 4, 60))
+    await turn()
+    buffer.put([held("suspect", crashes="1"), held("c"), held("d")])
+    await gathering
+    assert names(batch) == ["a", "b", "c", "d"]
+    assert names([await buffer.get() for _ in range(2)]) == ["bad", "worse"]
+    assert (await buffer.get(suspects=True)).event_id == "suspect"
+
+
+async def test_a_batch_waits_no_longer_than_it_may() -> None:
+    """It ends with its time, when the buffer is cleared, and with its taker; what comes then goes to the others."""
+    buffer = Buffer()
+    await buffer.gather(short := [held("a")], 9, 0.001)
+    gathering = asyncio.create_task(buffer.gather(cleared := [held("b")], 9, 60))
+    await turn()
+    assert buffer.clear() == []
+    await gathering
+    gathering = asyncio.create_task(buffer.gather(left := [held("c")], 9, 60))
+    await turn()
+    gathering.cancel()
+    await asyncio.wait([gathering])
+    buffer.put([held("d")])
+    assert (await buffer.get()).event_id == "d"
+    assert [names(batch) for batch in (short, cleared, left)] == [["a"], ["b"], ["c"]]
+
+
 async def test_suspects_go_to_the_one_taker_that_asks_for_them() -> None:
     """Deliveries whose worker died wait apart: one taker gets them, and gets them first; the others get the rest."""
     buffer = Buffer()

@@ -268,6 +268,23 @@ async def test_a_batch_handler_gets_lists(bench: Bench) -> None:
     assert 1 < max(map(len, batches)) <= 6
 
 
+async def test_events_that_trickle_in_make_one_batch(bench: Bench) -> None:
+    """Idle lanes do not share out what a batch waits for; a batch that is full does not wait for the rest of its time."""
+    batches: list[list[str]] = []
+
+    async def handler(events: list[Event]) -> None:
+        batches.append([event.id for event in events])
+
+    subscription = subscribe(handler, concurrency=8, batch_size=6, batch_wait=60)
+    consumer = await bench.start(subscription)
+    names = [f"n{number}" for number in range(6)]
+    for number, name in enumerate(names, 1):
+        await bench.publish(name)
+        await eventually(lambda number=number: consumer._executor.running in (number, 0))  # type: ignore[misc]
+    await bench.finished(subscription)
+    assert batches == [names]
+
+
 async def test_the_results_of_a_batch_are_each_events_own(bench: Bench) -> None:
     """A batch handler may say for each event what becomes of it; a failed one comes again alone."""
     calls: list[list[tuple[str, int]]] = []
