@@ -128,11 +128,19 @@ class Catalogue:
                 raise UnknownStream(f"no stream matches {glob!r}{self._advice(glob) or _suggestion(glob, streams)}")
         return tuple(stream for stream in streams if any(fnmatchcase(stream, glob) for glob in globs))
 
+    def no_publisher(self, name: str) -> str:
+        """Say that there is no such publisher, and which there are; of one that is off, how to switch it on."""
+        there_are = f"; there are {', '.join(self.publishers)}"
+        return f"no publisher {name!r}{self._advice(name) or there_are}"
+
     def _advice(self, glob: str) -> str:
         """Say how to switch a publisher on that is off; nothing where the glob is not over one."""
-        slug = glob.partition("/")[0].lower()
-        advice = f"publisher {slug} is off: set `publishers` to it, here ROUTER_PUBLISHERS={slug}, or give it a secret"
-        return f"; {advice}" if slug in self._off else ""
+        folded = fold_slug(glob.partition("/")[0])
+        for slug in self._off:
+            if fold_slug(slug) == folded:
+                wish = f"set `publishers` to it, here ROUTER_PUBLISHERS={slug}, or give it a secret"
+                return f"; publisher {slug} is off: {wish}"
+        return ""
 
     def _streams(self) -> Iterator[str]:
         for slug, publisher in self.publishers.items():

@@ -70,7 +70,7 @@ class Buffer:
         return taken
 
     async def gather(self, batch: list[Held], limit: int, seconds: float) -> None:
-        """Fill up a batch with what waits and, where that is not enough, with what comes within a time; at most `limit`.
+        """Fill up a batch, to `limit` at most, with what waits and with what comes within a time.
 
         The time ends early where the batch is full or the buffer is cleared. One taker at a time has a batch open.
         """

@@ -83,7 +83,8 @@ def _place_json(place: Place) -> dict[str, Any]:
 
 
 def _print(event: Mapping[str, Any], found: Life) -> None:
-    duplicates = "not known any more" if found.duplicates is None else str(found.duplicates)
+    unknown = "not known: the deduplication window is over or 0"
+    duplicates = unknown if found.duplicates is None else str(found.duplicates)
     entry = {"entry_id": found.entry_id, "stored_at": stamp(found.stored_at), "duplicates": duplicates}
     print_record({**event, **entry})
     if found.subscriptions:

@@ -54,7 +54,7 @@ def selector_of(
 
 
 def _check(slugs: Sequence[str]) -> None:
-    known = Catalogue.for_settings(load_settings()).publishers if slugs else ()
+    catalogue = Catalogue.for_settings(load_settings()) if slugs else None
     for slug in slugs:
-        if slug not in known:
-            raise ConfigError(f"no publisher {slug!r}; there are {', '.join(known)}")
+        if catalogue is not None and slug not in catalogue.publishers:
+            raise ConfigError(catalogue.no_publisher(slug))

@@ -106,7 +106,7 @@ def find_publisher(catalogue: Catalogue, name: str) -> str:
     for slug, publisher in catalogue.publishers.items():
         if fold(name) in (fold(slug), fold(publisher.name)):
             return slug
-    raise UnknownStream(f"no publisher {name!r}; there are {', '.join(catalogue.publishers)}")
+    raise UnknownStream(catalogue.no_publisher(name))
 
 
 def find_streams(catalogue: Catalogue, publisher: str, event: str | None) -> list[str]:

@@ -217,6 +217,17 @@ def test_hints_alone_do_not_switch_it_on() -> None:
     assert SLUG not in Catalogue.for_settings(Settings(hints={SLUG: "a"})).publishers
 
 
+@pytest.mark.parametrize("name", [SLUG, "Business_NXT"])
+def test_who_names_it_while_it_is_off_learns_how_to_switch_it_on(name: str) -> None:
+    """Not that there is no such publisher, whether it is named as one or in a glob."""
+    catalogue = Catalogue.for_settings(Settings())
+    switch = f"publisher {SLUG} is off: set `publishers` to it, here ROUTER_PUBLISHERS={SLUG}, or give it a secret"
+    assert catalogue.no_publisher(name) == f"no publisher {name!r}; {switch}"
+    with pytest.raises(UnknownStream, match=switch):
+        catalogue.select(f"{name}/*")
+    assert catalogue.no_publisher("acme") == f"no publisher 'acme'; there are {', '.join(catalogue.publishers)}"
+
+
 def test_publishers_that_are_none() -> None:
     """What `publishers` names must be there."""
     with pytest.raises(ConfigError, match=r"publishers: 'business-next' is no publisher; known are .*business-nxt"):

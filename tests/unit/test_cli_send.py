@@ -217,6 +217,7 @@ def test_secrets(cli: Cli, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, 
         ((FINANCIAL,), "name an EVENT"),
         ((FINANCIAL, "all", "--url", "localhost:80"), "http://HOST:PORT"),
         (("all", "all", "--file", "x"), "no publisher 'all'"),
+        (("business_nxt", "all"), "publisher business-nxt is off: set `publishers`"),
     ],
 )
 def test_usage(cli: Cli, arguments: tuple[str, ...], message: str) -> None:

@@ -269,7 +269,7 @@ async def test_a_batch_handler_gets_lists(bench: Bench) -> None:
 
 
 async def test_events_that_trickle_in_make_one_batch(bench: Bench) -> None:
-    """Idle lanes do not share out what a batch waits for; a batch that is full does not wait for the rest of its time."""
+    """Idle lanes do not share out what a batch waits for; one that is full waits no longer."""
     batches: list[list[str]] = []
 
     async def handler(events: list[Event]) -> None:

@@ -22,9 +22,9 @@ FIELDS = ("publisher", "text", "company", "since", "until", "id")
 
 def selector_of(page: Page, typed: Mapping[str, str]) -> QuarantineSelector:
     """Return the selector that the fields make; raises ConfigError or ValueError saying what is wrong."""
-    slug, known = typed.get("publisher"), page.console.catalogue.publishers
-    if slug is not None and slug not in known:
-        raise ConfigError(f"no publisher {slug!r}; there are {', '.join(known)}")
+    slug, catalogue = typed.get("publisher"), page.console.catalogue
+    if slug is not None and slug not in catalogue.publishers:
+        raise ConfigError(catalogue.no_publisher(slug))
     slugs = frozenset([slug] if slug else ())
     ids = Ids.of([typed["id"]] if "id" in typed else [])
     since, until = moment_in(typed, "since"), moment_in(typed, "until")
