@@ -179,6 +179,6 @@ def _told(name: str) -> Iterator[None]:
         yield
     except OutputFailed as error:
         error.is_said = True
-        raise Incomplete(f"{name} is incomplete: {error}") from error
+        raise Incomplete(f"{name} is incomplete: {error.why}") from error
     except OSError as error:
         raise Incomplete(f"{name} is incomplete: {error.strerror or error}") from error

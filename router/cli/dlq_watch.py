@@ -1,6 +1,6 @@
 """`dlq watch`: dead letters as they come."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 
 import typer
@@ -11,6 +11,7 @@ from router.cli.exits import ExitCode
 from router.cli.listing import first
 from router.cli.loop import run
 from router.cli.output import clean, json_line, print_line, stamp
+from router.cli.reader import while_read
 from router.cli.rows import dead_letter_json, event_cell
 from router.cli.runtime import opened, say_away
 from workers.dead_letters import DeadLetterEntry, DeadLetters
@@ -42,8 +43,12 @@ async def _watch(selector: Selector, limit: int | None, *, as_json: bool) -> Non
     async with opened() as session:
         letters = DeadLetters(session.store, session.catalogue)
         line_of = _json_line if as_json else _line_for(session.catalogue)
-        async for letter in first(watch(session.store, letters, selector, say_away), limit):
-            print_line(line_of(letter))
+        await while_read(_show(first(watch(session.store, letters, selector, say_away), limit), line_of))
+
+
+async def _show(letters: AsyncIterator[DeadLetterEntry], line_of: Callable[[DeadLetterEntry], str]) -> None:
+    async for letter in letters:
+        print_line(line_of(letter))
 
 
 def _json_line(letter: DeadLetterEntry) -> str:

@@ -15,6 +15,7 @@ from router.cli.listing import first
 from router.cli.loop import run
 from router.cli.options import Since, Until
 from router.cli.output import clean, json_line, print_line, stamp
+from router.cli.reader import while_read
 from router.cli.reveal import Reveal, check_reveal, counted, revealing
 from router.cli.rows import event_json
 from router.cli.runtime import Session, opened, say_away
@@ -50,7 +51,7 @@ def tail(
     """Show the last events, and those that come, until Ctrl-C or the time of --until; oldest first.
 
     In JSON the values of bodies are masked without --reveal. It goes on by itself when the store was away, and misses
-    nothing that is still in the streams.
+    nothing that is still in the streams. It ends when the reader of its pipe has gone.
     """
     check_reveal(reveal=reveal, as_json=as_json)
     wanted, streams = EventFilter(resource, company, since, until), wanted_streams(glob)
@@ -72,11 +73,11 @@ async def _tail(
         async for stored in _past(browser, after, wanted, lines):
             tell(stored)
         if wanted.until is None:
-            await _follow(session, browser, after, wanted, tell)
+            await while_read(_follow(session, browser, after, wanted, tell))
             return
         try:
             left = (wanted.until - datetime.now(UTC)).total_seconds()
-            await in_time(left, _follow(session, browser, after, wanted, tell))
+            await in_time(left, while_read(_follow(session, browser, after, wanted, tell)))
         except TimeoutError:
             return
 

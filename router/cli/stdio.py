@@ -31,10 +31,11 @@ _INSTEAD: Final = {
 
 
 class OutputFailed(RouterError):
-    """Standard output takes nothing more; `is_said` where the command says so in words of its own."""
+    """Standard output takes nothing more, and `why`; `is_said` where the command says so in words of its own."""
 
     def __init__(self, error: OSError) -> None:
-        super().__init__(f"standard output cannot be written ({error.strerror or error}): what it holds is incomplete")
+        self.why = f"standard output cannot be written ({error.strerror or error})"
+        super().__init__(f"{self.why}: what it holds is incomplete")
         self.reader_is_gone = error.errno == errno.EPIPE
         self.is_said = False
 

@@ -88,6 +88,39 @@ async def place(request: pytest.FixtureRequest) -> AsyncIterator[dict[str, Any]]
         yield {"url": url, "store": store}
 
 
+@pytest.mark.parametrize(
+    "arguments", [("events", "tail"), ("events", "tail", "--until", "2100-01-01"), ("dlq", "watch")]
+)
+async def test_it_ends_when_its_reader_has_gone(
+    arguments: tuple[str, ...], server_url: str, real_store: Store, tmp_path: Path
+) -> None:
+    """As in `| head -1`: at once and without an error, though nothing comes that could not be written."""
+    await real_store.client.xgroup_create(real_store.keys.events(CUSTOMERS), "sub", mkstream=True)
+    reading, writing = os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "router.cli.main", *arguments),
+        cwd=tmp_path,
+        env=environment(server_url, real_store.keys.prefix),
+        stdout=writing,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    os.close(writing)
+    try:
+        await eventually(lambda: _waits(real_store))
+        os.close(reading)
+        _, said = await asyncio.wait_for(process.communicate(), 30)
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert (process.returncode, said) == (0, b"")
+
+
+async def _waits(store: Store) -> bool:
+    """Return whether a client of the server waits for what comes."""
+    clients: Any = await store.client.client_list()
+    return any(client["cmd"] == "xread" and "b" in client["flags"] for client in clients)
+
+
 async def test_past_and_coming(place: dict[str, Any], tmp_path: Path) -> None:
     """The last few events come first, in their order; then what comes into any of the streams; Ctrl-C is no failure."""
     store = place["store"]

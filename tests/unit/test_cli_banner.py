@@ -90,6 +90,13 @@ def test_secrets_that_were_not_made(catalogue: Catalogue) -> None:
     assert "secrets/" not in _text(catalogue, Settings(redis=RedisSettings(url="redis://x")))
 
 
+def test_where_to_send_from(catalogue: Catalogue) -> None:
+    """The folder is enough to find an embedded server and its secrets; of another the variables tell."""
+    assert "in a second terminal, in this folder\n" in _text(catalogue, Settings())
+    other = _text(catalogue, Settings(redis=RedisSettings(url="redis://x")))
+    assert "in a second terminal, with the same ROUTER_… variables\n" in other
+
+
 def test_a_token_of_ones_own_needs_no_link(catalogue: Catalogue, tmp_path: Path) -> None:
     """Where the operations token is set, the console asks for it, and no secret is made or shown."""
     ops = OpsSettings(port=reserve(3), token=SecretStr("0123456789abcdef"))
