@@ -68,12 +68,16 @@ def _json(value: Any, indent: int | None = None) -> str:
 
 
 def print_record(fields: Mapping[str, object]) -> None:
-    """Print one thing, a line for each field that has a value; a text of several lines is indented under its name."""
+    """Print one thing, a line for each field that has a value; a text of several lines is indented under its name.
+
+    What has parts, as the fields without a name of their own, is JSON: it can be copied out.
+    """
     width = max(map(len, fields))
     for name, value in fields.items():
         if value in (None, "", (), [], {}):
             continue
-        lines = [clean(line) for line in str(value).splitlines()]
+        text = json_line(value) if isinstance(value, dict | list) else str(value)
+        lines = [clean(line) for line in text.splitlines()]
         if len(lines) > 1:
             sys.stdout.write(f"{name}\n" + "".join(f"    {line}\n" for line in lines))
         else:

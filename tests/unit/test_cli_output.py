@@ -29,6 +29,12 @@ def test_record(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "a      1\nfalse  False\nlong\n    x\n    y\n"
 
 
+def test_record_with_parts(capsys: pytest.CaptureFixture[str]) -> None:
+    """What has parts is shown as JSON, as bodies are, and not as Python writes it."""
+    print_record({"extra": {"lines": [None, True], "name": "x\ny"}})
+    assert capsys.readouterr().out == 'extra  {"lines": [null, true], "name": "x\\ny"}\n'
+
+
 HOSTILE = "a\x1b\x7f\x9b31m\u202e\u2066\u200b\u2028\u2029\ufeff\U000e0041\ud800 å\U0001f600"
 
 
