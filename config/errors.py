@@ -1,6 +1,8 @@
 """The root of every error this package raises on purpose, and how any error is told in a line."""
 
-__all__ = ["ConfigError", "RouterError", "told"]
+from collections.abc import Iterator
+
+__all__ = ["ConfigError", "RouterError", "causes", "told"]
 
 
 class RouterError(Exception):
@@ -14,3 +16,13 @@ class ConfigError(RouterError):
 def told(error: BaseException) -> str:
     """Return the class and the text of an error, for logs and messages."""
     return f"{type(error).__name__}: {error}"
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it came of, each once: `raise error from error` makes a circle of them."""
+    seen: list[BaseException] = []
+    found: BaseException | None = error
+    while found is not None and not any(found is one for one in seen):
+        seen.append(found)
+        yield found
+        found = found.__cause__ or found.__context__

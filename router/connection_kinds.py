@@ -75,13 +75,17 @@ class _Failing(AbstractConnection):
         try:
             await super().send_packed_command(*args, **options)
         except (*_CLOSED, RedisConnectionError) as error:
-            raise _lost(error) from error
+            if (lost := _lost(error)) is error:
+                raise  # as its own cause it would make a chain without an end
+            raise lost from error
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
         try:
             return await super().read_response(*args, **options)
         except (*_CLOSED, RedisConnectionError) as error:
-            raise _lost(error) from error
+            if (lost := _lost(error)) is error:
+                raise  # as its own cause it would make a chain without an end
+            raise lost from error
         except ResponseError as error:
             if _QUOTED not in str(error):
                 raise

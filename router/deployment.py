@@ -4,11 +4,12 @@ Where it does not, most of what is asked may be answered all the same, and yet n
 in cluster mode appends to each stream and refuses to read several of them at once.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from redis.exceptions import ClusterCrossSlotError, MovedError, NoPermissionError
 
+from config.errors import causes
 from config.urls import StoreUrl, parse_redis_url
 from router.connection_kinds import HandshakeRefused
 
@@ -47,7 +48,7 @@ def wrong_mode(mode: str, url: str) -> Fault | None:
 
 def fault_of(error: BaseException, url: str) -> Fault | None:
     """Return what an error says is wrong with the URL or its user, if waiting cannot mend it."""
-    for one in _chain(error):
+    for one in causes(error):
         if (fault := _fault_of(one, url)) is not None:
             return fault
     return None
@@ -82,12 +83,6 @@ def _refused_handshake(error: HandshakeRefused) -> Fault | None:
         return Fault(f"HELLO is refused, with which every connection begins ({text})", f"allow it to the user, {_ACL}")
     advice = f"name a database in redis.url that the server has and the user may use, or allow SELECT, {_ACL}"
     return Fault(f"the database cannot be selected ({text})", advice)
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _to_cluster(parsed: StoreUrl, url: str) -> str:

@@ -10,6 +10,8 @@ import os
 import traceback
 from typing import Any, NoReturn
 
+from config.errors import causes
+
 __all__ = ["end_at_once", "end_when_out_of_memory", "release"]
 
 _MESSAGE = b"event-router: out of memory: this worker ends at once, and what it had in hand is delivered again\n"
@@ -18,10 +20,8 @@ _MESSAGE = b"event-router: out of memory: this worker ends at once, and what it 
 def release(error: BaseException) -> None:
     """Let go of what the frames of a MemoryError hold; other errors keep theirs."""
     if isinstance(error, MemoryError):
-        seen: BaseException | None = error
-        while seen is not None:
-            traceback.clear_frames(seen.__traceback__)
-            seen = seen.__cause__ or seen.__context__
+        for cause in causes(error):
+            traceback.clear_frames(cause.__traceback__)
 
 
 def end_when_out_of_memory(loop: asyncio.AbstractEventLoop) -> None:

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 import uvloop
+from redis.exceptions import AuthenticationError, BusyLoadingError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from config.errors import causes
+from router.connection_kinds import Plain
 from router.keys import Keys
 from router.store import connect
 
@@ -63,3 +66,20 @@ def test_a_connection_to_a_node_that_broke_since_its_last_use(cluster_url: str) 
 def test_a_connection_that_another_command_closes(cluster_url: str) -> None:
     """A command that fails closes the idle connections to its node, one of which was just taken for another."""
     in_uvloop(use_while_closed(cluster_url))
+
+
+@pytest.mark.parametrize("kind", [BusyLoadingError, AuthenticationError])
+async def test_an_error_of_its_own_kind_is_passed_on_as_it_is(
+    kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a server refuses in its own words is not said to come of itself: who follows the causes would never end."""
+    error = kind("refused")
+
+    async def refuse(*_args: object, **_options: object) -> None:
+        raise error
+
+    monkeypatch.setattr("redis.asyncio.connection.AbstractConnection.read_response", refuse)
+    with pytest.raises(kind) as raised:
+        await Plain().read_response()
+    assert list(causes(raised.value)) == [error]
+    assert raised.value.__cause__ is not error

@@ -124,6 +124,13 @@ def test_a_refused_beginning(text: str, command: str, advice: str) -> None:
     assert "INFO" not in fault.advice
 
 
+def test_an_error_that_is_its_own_cause() -> None:
+    """`raise error from error` makes a chain without an end, which is followed once."""
+    error = RedisConnectionError("loading")
+    error.__cause__ = error
+    assert fault_of(error, "redis://h") is None
+
+
 def test_what_waiting_may_mend_is_no_fault() -> None:
     """A store that is away, loading or without a master is waited for."""
     for error in (

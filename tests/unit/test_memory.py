@@ -74,3 +74,17 @@ def test_any_other_error_of_a_callback_does_not() -> None:
 
 def _run(program: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30, check=False)
+
+
+async def test_an_error_that_a_handler_made_its_own_cause_ends_its_attempt() -> None:
+    """`raise error from error` makes a chain without an end: the worker does not follow it for ever."""
+
+    async def handle(event: Event) -> None:
+        error = MemoryError("none left")
+        raise error from error
+
+    subscription = Subscription("circular", events=["*"])
+    subscription.handler(handle)
+    delivery = Delivery(event=None, subscription="circular")  # type: ignore[arg-type]  # the handler does not look
+    [result] = await call(subscription.handled_by, [delivery])
+    assert isinstance(result, MemoryError)
