@@ -12,6 +12,7 @@ from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisClusterException
 from redis.maint_notifications import MaintNotificationsConfig
 
 from config.urls import Node, StoreUrl
@@ -97,6 +98,15 @@ class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
             await client.aclose()
 
 
+class _Cluster(RedisCluster):
+    async def initialize(self, *args: Any, **named: Any) -> RedisCluster:
+        """Find the nodes; raises RedisClusterException where none has a slot, for which redis-py has an IndexError."""
+        try:
+            return await super().initialize(*args, **named)
+        except IndexError as error:
+            raise RedisClusterException("no node of the Cluster has any slots yet: create the Cluster") from error
+
+
 class ClusterConnector:
     """Makes clients of a Cluster, and of single nodes of it."""
 
@@ -110,7 +120,7 @@ class ClusterConnector:
         options = {**self._common, **_OF_CLUSTER, **url.access._asdict(), "ssl": url.tls is not None}
         nodes = [ClusterNode(*node) for node in url.nodes]
         limits: dict[str, Any] = {"max_connections": connections * _SPARE, "socket_timeout": timeout}
-        client = RedisCluster(startup_nodes=nodes, **limits, **options)
+        client = _Cluster(startup_nodes=nodes, **limits, **options)
         # It takes no argument for this: the first nodes are made already, those found later are made of the options.
         client.connection_kwargs["connection_class"] = kind = Plain if url.tls is None else Encrypted
         for node in client.startup_nodes:

@@ -107,6 +107,27 @@ async def test_a_store_that_cannot_be_worked_with_is_refused_in_a_line(
     assert said in out
 
 
+@pytest.mark.parametrize(
+    ("options", "scheme", "said"),
+    [
+        (["--requirepass", "hidden"], "redis", "write user and password into redis.url"),
+        ([*NODES], "redis+cluster", "no node of the Cluster has any slots"),
+    ],
+    ids=["no password", "no slots"],
+)
+async def test_doctor_says_what_a_store_waits_for(
+    system: System, server: Server, options: list[str], scheme: str, said: str
+) -> None:
+    """A server that wants a password and a Cluster that nobody has made are failed checks: no hang, no traceback."""
+    server.options = [*options, *(["--cluster-port", str(reserve())] if options == [*NODES] else [])]
+    server.start()
+    url = server.url.replace("redis", scheme)
+    code, out, err = await asyncio.wait_for(system.run("doctor", ROUTER_REDIS__URL=url), 30)
+    assert code == 1, err
+    assert said in out
+    assert "Traceback" not in err
+
+
 async def test_wrong_catalogue_is_said_once(system: System) -> None:
     """What all of several processes would say, the one that starts them says."""
     for command in (["ingress", "--processes", "2"], ["up"]):
