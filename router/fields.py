@@ -61,6 +61,7 @@ class Layout:
     ) -> None:
         self.records = Records(paths)
         self.actions = dict(actions)
+        self.names_entities = bool(dialect.entity)
         self._absent = {field: frozenset(values) for field, values in absent}
         self._wire_names: dict[str, tuple[str, ...]] = dict(dialect)
         self._plans: dict[tuple[str, ...], Plan] = {}

@@ -52,7 +52,9 @@ def normalise(
         if _text(item[sent]) in nothing:
             item[sent] = None
     values, extra = _texts(item, plan)
-    entity = (_take(item, plan.entity, extra, _word) if plan.entity else None) or (row.entity if row else None)
+    said = _take(item, plan.entity, extra, _word) if plan.entity else None
+    entity = said or (row.entity if row else None)
+    kind = entity if said or not layout.names_entities else None  # else records of two kinds would have one name
     resource = _resource(layout, item, plan, values, extra)
     key = _take(item, plan.record_key, {}, key_of) if plan.record_key else None
     number = values["resource_id"] or (resource and resource.id) or key
@@ -67,7 +69,7 @@ def normalise(
     values["wire_event"] = name
     values["entity"] = entity
     values["action"] = action
-    values["resource"] = resource.name if resource else _name(entity, resource_id)
+    values["resource"] = resource.name if resource else _name(kind, resource_id)
     values["resource_path"] = resource.path if resource else None
     values["resource_id"] = resource_id
     values["occurred_at"], values["ticks"] = _take(item, times, extra, read_time) or (None, None)

@@ -12,6 +12,7 @@ has the number itself, and the path has it as the publisher's interface reads it
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote, unquote_to_bytes
@@ -112,8 +113,13 @@ class Records:
             return [*map(self.decoded, before), number]
         for shape in shapes:
             if found := shape.fullmatch(tail):
-                return [*map(self.decoded, found.groups())]
+                return [*map(self.decoded, self._without_end(found.groups()))]
         return [*map(self.decoded, tail.removesuffix("/").split("/"))]
+
+    def _without_end(self, parts: Sequence[str]) -> Sequence[str]:
+        """Return the parts without a slash at the end, where what is before it is written so that it holds none."""
+        last = parts[-1].removesuffix("/")
+        return (*parts[:-1], last) if self._b64 and _B64.fullmatch(_unquoted(last)) else parts
 
     def _before(self, tail: str, number: str) -> list[str] | None:
         """Return the parts before a number that the tail of a path ends with; None where it ends otherwise."""
@@ -214,4 +220,4 @@ def _shape(record: str) -> re.Pattern[str]:
     last = max(place for place, part in enumerate(parts) if part.startswith("{"))
     heads = ["([^/]+)" if part.startswith("{") else f"({re.escape(part)})" for part in parts[:last]]
     behind = "".join(f"/{re.escape(part)}" for part in parts[last + 1 :])
-    return re.compile("/".join([*heads, f"(.+?)(?:{behind})?"]), re.IGNORECASE)
+    return re.compile("/".join([*heads, f"(.+?)(?:{behind}/?)?" if behind else "(.+)"]), re.IGNORECASE)
