@@ -2,14 +2,17 @@
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from types import ModuleType
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MemberDescriptorType, ModuleType
 
 from workers.subscription import Subscription
 
 __all__ = ["held_by"]
 
 _COLLECTIONS = (list, tuple, set, frozenset, deque)
+_own: Callable[[object], Mapping[str, object]] = type.__dict__["__dict__"].__get__
+_bases: Callable[[object], tuple[type, ...]] = type.__dict__["__mro__"].__get__
+"""What a class has, and its bases, asked past its metaclass."""
 
 
 def held_by(module: ModuleType, is_users: Callable[[str], bool]) -> Iterator[Subscription]:
@@ -25,7 +28,7 @@ def held_by(module: ModuleType, is_users: Callable[[str], bool]) -> Iterator[Sub
             if id(value) in seen:
                 continue
             seen.add(id(value))
-            if isinstance(value, Subscription):
+            if issubclass(type(value), Subscription):  # `isinstance` would ask the value for its class
                 yield value
             else:
                 waiting.append(iter(tuple(_within(value, is_users))))
@@ -42,20 +45,21 @@ def _within(value: object, is_users: Callable[[str], bool]) -> Iterable[object]:
     for collection in _COLLECTIONS:
         if issubclass(kind, collection):
             return collection.__iter__(value)  # type: ignore[arg-type]
-    owner = value if isinstance(value, type) else kind
-    if isinstance(value, ModuleType) or not is_users(str(owner.__dict__.get("__module__"))):
+    owner = value if issubclass(kind, type) else kind
+    if issubclass(kind, ModuleType) or not is_users(str(_own(owner).get("__module__"))):
         return ()
     return _attributes(value)
 
 
 def _attributes(value: object) -> Iterator[object]:
-    with contextlib.suppress(TypeError):  # where it has slots alone
-        yield from tuple(vars(value).values())
-    if isinstance(value, type):
+    if issubclass(type(value), type):
+        yield from tuple(_own(value).values())
         return
-    for kind in type(value).__mro__:
-        for slot in kind.__dict__.values():
-            if type(slot).__name__ == "member_descriptor":
+    with contextlib.suppress(AttributeError):  # where it has slots alone
+        yield from tuple(dict.values(object.__getattribute__(value, "__dict__")))
+    for kind in _bases(type(value)):
+        for slot in _own(kind).values():
+            if type(slot) is MemberDescriptorType:
                 try:
                     yield slot.__get__(value)
                 except AttributeError:

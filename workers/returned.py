@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from config.errors import RouterError
@@ -28,16 +29,19 @@ def outcomes_of(result: Any, count: int, *, batch: bool) -> list[BaseException |
         return [None] * count
     try:
         if batch and isinstance(result, Sequence) and not isinstance(result, str | bytes | bytearray | memoryview):
-            return _each(list(result), count)
+            return _each(result, count)
         return [_outcome(result, batch=batch)] * count
     except BadReturn as error:
         return [error] * count
 
 
-def _each(results: list[Any], count: int) -> list[BaseException | None]:
+def _each(results: Sequence[Any], count: int) -> list[BaseException | None]:
     if len(results) != count:
         raise BadReturn(f"a batch of {count} got {len(results)} results")
-    return [_outcome(result, batch=True) for result in results]
+    taken = list(islice(results, count + 1))  # no more, whatever a class of its own yields
+    if len(taken) != count:
+        raise BadReturn(f"a batch of {count} got a sequence that says it has {count} results, and has not")
+    return [_outcome(result, batch=True) for result in taken]
 
 
 def _outcome(result: Any, *, batch: bool) -> BaseException | None:

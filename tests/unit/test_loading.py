@@ -322,3 +322,28 @@ def test_a_file_that_failed_is_tried_again(write: Write) -> None:
         names(path)
     write("calendar.py", ONE.replace("{name}", "one"))
     assert names(path) == ["one"]
+
+
+SHY = """
+from workers import Subscription
+class Meta(type):
+    def __getattribute__(kind, name): raise SystemExit(2)
+class Lazy:
+    def __getattribute__(self, name): raise SystemExit(2)
+class Classed:
+    @property
+    def __class__(self): raise RuntimeError("no request is handled now")
+class Closed(metaclass=Meta): ...
+class Slotted:
+    __slots__ = ("inner", "nothing")
+before = [Lazy(), Classed(), Closed, type.__call__(Closed)]
+holder = Slotted()
+holder.inner = Subscription("a", events=["*"])
+@holder.inner.handler
+def handle(event): ...
+"""
+
+
+def test_looking_for_subscriptions_runs_no_code_of_what_it_finds(write: Write) -> None:
+    """A lazy object, as frameworks have them, is neither asked for anything nor able to end the worker's start."""
+    assert names(write("shy.py", SHY)) == ["a"]

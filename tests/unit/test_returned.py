@@ -1,7 +1,7 @@
 """What a handler may return, and what comes of anything else."""
 
 from collections import UserList, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -61,6 +61,22 @@ def test_any_sequence_of_outcomes_is_the_result_of_a_batch(kind: Callable[[list[
 def test_a_batch_with_the_wrong_number_of_results_fails(results: Any) -> None:
     """Nobody can tell which outcome is whose, so all are tried again."""
     assert str(outcomes_of(results, 2, batch=True)[0]) == f"a batch of 2 got {len(results)} results"
+
+
+class Endless(Sequence[None]):
+    """Says that it has two, and yields for ever."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: Any) -> Any:
+        return None
+
+
+@pytest.mark.parametrize("results", [range(10**12), Endless()], ids=["range", "endless"])
+def test_no_sequence_is_read_further_than_the_batch_is_long(results: Any) -> None:
+    """What a handler returns by mistake can neither take all memory nor hold up the event loop."""
+    assert [type(result) for result in outcomes_of(results, 2, batch=True)] == [BadReturn] * 2
 
 
 @pytest.mark.parametrize("made", BAD.values(), ids=BAD.keys())
