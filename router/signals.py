@@ -1,10 +1,13 @@
 """What tells a process to stop or to reload: signals, and the end of the parent that supervises it."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from router import logs
 
 __all__ = [
     "HANDLED",
@@ -14,11 +17,14 @@ __all__ = [
     "install_last",
     "install_reload",
     "install_stop",
+    "keep",
     "watch_parent",
 ]
 
 PARENT_FD = "ROUTER_PARENT_FD"
 """The environment variable that holds the descriptor of a pipe which closes when the supervising parent is gone."""
+
+_log = logs.get("signals")
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 HANDLED = (*_STOP_SIGNALS, signal.SIGHUP)
@@ -41,6 +47,23 @@ def install_last(stop: asyncio.Event) -> None:
     for number in signal.valid_signals():
         if number not in _STOP_SIGNALS and _ends(number):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+
+async def keep(stop: asyncio.Event, seconds: float) -> None:
+    """Have the signals stay handled as they are now until `stop` is set, looking every so many seconds.
+
+    Code of users runs in this process, and may take a signal for itself: nothing could stop the process any more.
+    """
+    ours = {number: signal.getsignal(number) for number in HANDLED}
+    while True:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), seconds)
+        if stop.is_set():
+            return
+        taken = [number for number, handler in ours.items() if signal.getsignal(number) != handler]
+        for number in taken:
+            signal.signal(number, ours[number])
+            _log.warning("signal_taken_back", signal=number.name, advice="leave the worker's signals as they are")
 
 
 def watch_parent(on_gone: Callable[[], None]) -> bool:

@@ -7,6 +7,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from config.settings import Settings
+from router import signals
 from router.access import open_store
 from router.catalogue import Catalogue
 from router.ending import end
@@ -100,6 +101,7 @@ async def _run(
     say_started()
     running = [asyncio.create_task(_run_one(consumer)) for consumer in consumers]
     stopping = asyncio.create_task(stop.wait())
+    keeping = asyncio.create_task(signals.keep(stop, settings.workers.lease / 3))
     try:
         done, _ = await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
         for task in done:
@@ -111,7 +113,7 @@ async def _run(
     finally:
         log.info("worker_stopping")
         ops.not_ready("stopping")
-        await end([stopping, *running])
+        await end([stopping, keeping, *running])
         await asyncio.gather(*(consumer.stop() for consumer in consumers))
         await ops.stop()
     log.info("worker_stopped")

@@ -138,6 +138,15 @@ async def test_up_ends_in_time(system: System, case: str) -> None:
     assert said(system, "ended_with_what_is_alive")
 
 
+async def test_a_handler_cannot_keep_its_worker_from_being_stopped(system: System) -> None:
+    """A handler, or a library in it, that takes SIGTERM for itself has it taken back, and the log says so."""
+    deaf = "for number in (signal.SIGTERM, signal.SIGINT): signal.signal(number, signal.SIG_IGN)"
+    process = await at_work(system, f"{ASYNC}    {deaf}\n    say(here=1)\n")
+    await eventually(lambda: len(said(system, "signal_taken_back")) == 2, timeout=20)
+    code, _ = await ended(process)
+    assert code == 0, system.logs()
+
+
 async def test_children_that_are_left_are_ended(system: System) -> None:
     """What Python would have waited for does not stay behind as an orphan that does an event's work a second time."""
     process = await at_work(system, CASES["child"][0])
