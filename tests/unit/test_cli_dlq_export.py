@@ -184,6 +184,13 @@ def test_a_partial_file_of_somebody_else_is_left_alone(dlq: Cli) -> None:
     assert sorted(path.name for path in Path().iterdir()) == ["all.jsonl", "all.jsonl.partial"]
 
 
+def test_a_name_that_cannot_be_is_the_users(dlq: Cli) -> None:
+    """A name that is too long is said to be that; nothing is blamed on the store."""
+    said = dlq.fails(2, "dlq", "export", "x" * 300)
+    assert "File name too long" in said
+    assert "redis.url" not in said
+
+
 def test_a_link_is_not_followed(dlq: Cli) -> None:
     """A link of the name that leads nowhere is somebody's too: nothing is written through it."""
     Path("all.jsonl").symlink_to("elsewhere")

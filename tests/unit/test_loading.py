@@ -324,6 +324,12 @@ def test_a_file_that_failed_is_tried_again(write: Write) -> None:
     assert names(path) == ["one"]
 
 
+def test_a_name_that_cannot_be_is_a_mistake() -> None:
+    """A file name that is too long is none that is there."""
+    with pytest.raises(ConfigError, match="no such file"):
+        load_subscriptions([f"{'x' * 300}.py"])
+
+
 SHY = """
 from workers import Subscription
 class Meta(type):
