@@ -43,6 +43,7 @@ class LogOutlet:
         self._waiting: deque[bytes] = deque()
         self._size = 0
         self._dropped = 0
+        self._closed = False
         self._thread: threading.Thread | None = None
         _outlets.add(self)
 
@@ -68,9 +69,11 @@ class LogOutlet:
             self._changed.wait_for(lambda: not self._waiting, max(0.0, deadline - time.monotonic()))
 
     def close(self) -> None:
-        """Write what waits, as `flush` does, and let go of what was opened, unless it is being written to."""
+        """Write what waits, as `flush` does, and let go of the thread, and of what was opened if all is written."""
         self.flush()
         with self._changed:
+            self._closed = True
+            self._changed.notify_all()
             if self._at_once is not None and not self._waiting:
                 self._at_once.close()
                 self._at_once = None
@@ -108,10 +111,13 @@ class LogOutlet:
         self._changed.notify_all()
 
     def _write_all(self) -> None:
-        """Write what waits for as long as the process lives."""
+        """Write what waits, until the outlet is closed and nothing does."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: bool(self._waiting))
+                self._changed.wait_for(lambda: bool(self._waiting) or self._closed)
+                if not self._waiting:
+                    self._thread = None
+                    return
                 line, writer = self._waiting[0], self._at_once
             written = self._write_some(line, writer)
             with self._changed:

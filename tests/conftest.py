@@ -1,5 +1,6 @@
 """What all tests may ask for: the catalogue, and stores to keep things in."""
 
+import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
@@ -17,6 +18,10 @@ from support.topologies import running_cluster
 
 from router.catalogue import Catalogue
 from router.store import Store
+
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+    if signal.getsignal(number) == signal.SIG_IGN:  # under nohup, or in the background of a script
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 settings.register_profile("router", deadline=None)  # how long an example takes says how busy the machine is
 settings.load_profile("router")

@@ -143,6 +143,7 @@ WAITS_FOR_EVENTS_ALONE = {
     "router/ending.py": "explains why",
     "router/server_socket.py": "asks by a socket of its own",
     "router/supervisor.py": "waits for an event",
+    "router/signals.py": "waits for an event",
     "router/store_guard.py": "waits for an event",
     "router/drain.py": "waits for the spool's event",
     "router/spool_rescue.py": "waits for the spool's event",

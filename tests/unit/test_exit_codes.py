@@ -31,6 +31,7 @@ CASES: list[tuple[int, tuple[str, ...], str | None]] = [
     (0, ("quarantine", "show", "{readable}"), None),
     (0, ("quarantine", "retry", "{readable}"), None),
     (0, ("quarantine", "retry", "--dry-run"), None),
+    (0, ("quarantine", "capture", "{readable}"), None),
     (0, ("quarantine", "purge", FINANCIAL, "--yes"), None),
     (0, ("audit",), None),
     # 1: partly failed
@@ -53,6 +54,7 @@ CASES: list[tuple[int, tuple[str, ...], str | None]] = [
     (2, ("dlq", "watch", "--limit", "0"), None),
     (2, ("quarantine", "list", "nobody"), None),
     (2, ("quarantine", "show", "x", "--publisher", "nobody"), None),
+    (2, ("quarantine", "capture"), None),
     (2, ("quarantine", "retry"), None),
     (2, ("quarantine", "purge", "--yes"), None),
     (2, ("audit", "--since", "soon"), None),
@@ -63,6 +65,7 @@ CASES: list[tuple[int, tuple[str, ...], str | None]] = [
     (3, ("dlq", "export", "all.jsonl", "nothing"), None),
     (3, ("dlq", "import"), ""),
     (3, ("quarantine", "show", "nothing"), None),
+    (3, ("quarantine", "capture", "nothing"), None),
     (3, ("quarantine", "retry", "--text", "nothing"), None),
     (3, ("quarantine", "purge", "--text", "nothing"), None),
     # 5: over the threshold
@@ -80,6 +83,7 @@ AWAY = [
     ("dlq", "watch"),
     ("quarantine", "list"),
     ("quarantine", "show", "x"),
+    ("quarantine", "capture", "x"),
     ("quarantine", "retry", "--yes"),
     ("quarantine", "purge", "--text", "x"),
     ("audit",),

@@ -276,3 +276,17 @@ last.outlet, last.myself = outlet, last
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, check=False)
     assert (ended.returncode, ended.stderr.split()[-1]) == (0, b"last")
+
+
+def test_a_closed_outlet_leaves_no_thread(ends: Ends) -> None:
+    """Logging that is set up anew does not leave the thread of the one before behind."""
+    outlet = LogOutlet(ends.writer, notice)
+    outlet.write(LINE * (PIPE // len(LINE) + 1))  # more than there is room for: a thread writes the rest
+    read_until(ends.reader, lambda found: len(found) > PIPE)
+    outlet.flush()
+    thread = outlet._thread
+    outlet.close()
+    if thread is not None:
+        thread.join(30)
+        assert not thread.is_alive()
+    assert outlet._thread is None
