@@ -53,7 +53,7 @@ def check(catalogue: Catalogue, streams: frozenset[str], body: bytes) -> None:
         assert item.raw in body, "the raw bytes are not the sender's"
         if isinstance(item, identify.Unreadable):
             assert item.reason in REASONS, item.reason
-            row = quarantined_json(Quarantined("1-0", PUBLISHER, "sha256:0", NOW, item.reason, item.raw))
+            row = quarantined_json(Quarantined("1-0", PUBLISHER, "sha256:0", NOW, item.reason, item.raw), reveal=True)
             json.dumps(row, ensure_ascii=False).encode()
             continue
         assert item.stream in streams, item.stream
@@ -66,7 +66,7 @@ def check(catalogue: Catalogue, streams: frozenset[str], body: bytes) -> None:
 def _check_event(event: Event) -> None:
     assert Event.model_validate(event.model_dump()) == event, "the model refuses it"
     assert from_cloudevent(to_cloudevent_json(event)) == event, "as a CloudEvent it is another"
-    json.dumps(event_json(event), ensure_ascii=False).encode()
+    json.dumps(event_json(event, reveal=True), ensure_ascii=False).encode()
     path = event.resource_path
     if path is not None:
         joined = urlsplit(urljoin("https://api.example/base/", path))

@@ -9,6 +9,8 @@ __all__ = ["reserve"]
 
 _HOST = "127.0.0.1"
 _MOST_HELD = 200
+_HIGHEST = 55_535
+"""A node of a Cluster listens 10,000 above its port, too, unless it is told another."""
 _held: deque[socket.socket] = deque()
 
 
@@ -24,10 +26,13 @@ def reserve(row: int = 1) -> int:
         try:
             sockets[0].bind((_HOST, 0))
             first = int(sockets[0].getsockname()[1])
+            if first > _HIGHEST:
+                _close(sockets)
+                continue
             for port in range(first + 1, first + row):
                 sockets.append(socket.socket())
                 sockets[-1].bind((_HOST, port))
-        except (OSError, OverflowError):  # the next one is taken, or there is none
+        except (OSError, OverflowError):  # the next one is taken, or it is too high
             _close(sockets)
             continue
         _hold(sockets)

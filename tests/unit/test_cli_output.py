@@ -138,6 +138,7 @@ def test_exit_codes(error: Exception, code: int) -> None:
 def test_main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The command knows its version, and that it is not installed."""
     monkeypatch.setattr(sys, "argv", ["event-router", "--version"])
+    monkeypatch.setattr("router.cli.exits._own_process", False)  # restored: this process goes on after its command
     for distribution in ("pytest", "not-installed-at-all"):
         monkeypatch.setattr("router.cli.app._DISTRIBUTION", distribution)
         with pytest.raises(SystemExit, match="0"):
