@@ -33,13 +33,17 @@ class ReadConnection:
         self._server: Redis | None = None
         self._connection: Redis | None = None
         self._number: int | None = None
+        self.remade = False
+        """Whether the last command went over another connection than the one before, without an error that says so."""
         self._unblocking = asyncio.Lock()
 
     async def run(self, *command: Any) -> Any:
         """Run one command; raises what redis-py raises."""
+        self.remade = False
         try:
             if self._connection is not None and not is_fresh(self._connection):
                 await self.aclose()  # if it has to be made anew, then with its number
+                self.remade = True
             connection = self._connection or await self._connect()
             return await connection.execute_command(*command)  # type: ignore[no-untyped-call]
         except BaseException:

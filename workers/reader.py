@@ -83,6 +83,8 @@ class Reader:
             "XREADGROUP", "GROUP", context.group, context.consumer, "COUNT", count, *block, *self._tail
         )
         self.has_read.set()
+        if self._connection.remade:
+            self._stranded.connected_anew()
         items = self._held(reply or {})
         self._pace.was_read(self, len(reply or ()), len(items))
         self._take(items)

@@ -22,6 +22,7 @@ class Stranded:
         self._context = context
         self._sources = sources
         self._looks = [context.monotonic() + context.settings.sweep_interval]
+        self._looked = context.monotonic() - context.settings.lease
 
     @property
     def due(self) -> bool:
@@ -33,9 +34,18 @@ class Stranded:
         now = self._context.monotonic()
         self._looks = sorted({now, now + self._context.settings.lease, *self._looks[-1:]})
 
+    def connected_anew(self) -> None:
+        """Look at once, unless a lease has not passed since the last look: another master may answer from now on.
+
+        It may not know what the one before had acknowledged.
+        """
+        now = self._context.monotonic()
+        if now - self._looked >= self._context.settings.lease:
+            self._looks = sorted({now, *self._looks})
+
     async def find(self) -> list[Held]:
         """Return the stranded deliveries, which are ours to handle. No read may be under way meanwhile."""
-        now = self._context.monotonic()
+        now = self._looked = self._context.monotonic()
         # What is in hand now may be settled before the answer comes: it is pending in the answer, and not stranded.
         known = {(held.stream, held.inbox, held.entry_id) for held in self._context.held}
         found: list[Held] = []

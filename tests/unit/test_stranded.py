@@ -65,6 +65,22 @@ async def paused(running: Running) -> None:
     await eventually(lambda: len(running.consumer.context.held) == 2)
 
 
+@pytest.mark.real
+async def test_a_reader_that_connects_anew_looks_for_what_it_does_not_know(
+    real_store: Store, catalogue: Catalogue
+) -> None:
+    """Behind a new connection there may be another master, which does not know what the one before had acknowledged."""
+    running = Running(real_store, catalogue)
+    await paused(running)
+    await put_events(running.store, "e1", "e2")
+    await running.strand()
+    connection: Any = running.consumer._readers[0]._connection._connection
+    connection.connection._writer.transport.abort()
+    running.gate.set()
+    await eventually(lambda: sorted(running.handled) == ["e1", "e2", "x1", "x2"])
+    await running.consumer.stop()
+
+
 async def test_a_read_whose_reply_was_lost_is_found_after_the_error(running: Running) -> None:
     """What the server handed out in a reply that never came is handled once the reader has seen the error."""
     await paused(running)
