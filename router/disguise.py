@@ -40,6 +40,8 @@ _SCHEMES: Final = frozenset(("http", "https"))
 _TIMES: Final = {10: (10**9, 22 * 10**8), 13: (10**12, 22 * 10**11), 18: (6 * 10**17, 66 * 10**16)}
 """By how many digits: numbers that can be times, in seconds or milliseconds since 1970 or in ticks."""
 
+_LEADING: Final = 4  # digits of a time that are always drawn anew
+
 _PARTS_OF_DATES: Final = {1: _DIGITS[1:], 2: ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12")}
 """Days that are months too: which of them comes first is not known."""
 
@@ -187,8 +189,8 @@ class Disguise:
         return "." + "".join(self._random.choices(_DIGITS, k=len(text) - 1))
 
     def _time(self, text: str, first: int, end: int) -> str:
-        """Return another time; the zeros at its end tell how exact it is, and stay."""
-        step = 10 ** (len(text) - len(text.rstrip("0")))
+        """Return another time; the zeros at its end say how exact it is, and stay where they leave a choice."""
+        step = 10 ** min(len(text) - len(text.rstrip("0")), len(text) - _LEADING)
         return str(self._random.randrange(first // step, end // step) * step)
 
     def _guid(self, text: str) -> str:

@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 
 from config.errors import RouterError
 
-__all__ = ["CutShort", "end", "ended_in", "in_time", "whole"]
+__all__ = ["AGAIN", "CutShort", "end", "ended_in", "in_time", "whole"]
 
 T = TypeVar("T")
 
-_AGAIN = 0.2
+AGAIN = 0.2
 """Seconds until a task that has not ended is cancelled again."""
 
 
@@ -35,7 +35,7 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
     while pending := {task for task in pending if not task.done()}:
         for task in pending:
             task.cancel()
-        await asyncio.wait(pending, timeout=_AGAIN)
+        await asyncio.wait(pending, timeout=AGAIN)
     for task in all_of_them:
         if not task.cancelled():
             task.exception()  # looked at, lest asyncio report what nobody waits for any more

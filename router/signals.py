@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from router import logs
+from router.ending import AGAIN
 
 __all__ = [
     "HANDLED",
@@ -111,18 +112,30 @@ def install_stop(stop: asyncio.Event, *, force: Callable[[], None] | None = None
 
 @contextmanager
 def cancelling(task: "asyncio.Task[object]") -> Iterator[None]:
-    """Let every signal that would end this process cancel a task instead, however often it comes.
+    """Let every signal that would end this process cancel a task instead, until the block has ended.
 
     A closed terminal sends SIGHUP, a keyboard SIGQUIT, and others may send what they like. A signal that is ignored
-    stays so, as SIGHUP under nohup is.
+    stays so, as SIGHUP under nohup is. The task is cancelled again and again, because a cancellation can be lost
+    inside redis-py (`ending.in_time` says how): what must not be ended half-way runs in `ending.whole`.
     """
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in signal.valid_signals() if _ends(number)}
+    again: asyncio.TimerHandle | None = None
+
+    def cancel() -> None:
+        nonlocal again
+        task.cancel()
+        if again is not None:
+            again.cancel()
+        again = loop.call_later(AGAIN, cancel)
+
     for number in before:
-        loop.add_signal_handler(number, task.cancel)
+        loop.add_signal_handler(number, cancel)
     try:
         yield
     finally:
+        if again is not None:
+            again.cancel()
         for number, handler in before.items():
             loop.remove_signal_handler(number)
             signal.signal(number, handler)
