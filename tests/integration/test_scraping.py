@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -113,9 +114,10 @@ async def test_nobody_scrapes_and_the_store_is_not_asked(system: System, server:
     await system.start("worker", system.module(HANDLERS))
     await system.ready()
     prometheus = Prometheus(*[("event-router-worker", system.ops)] * 5)
-    before = await commands(server)
+    began, before = time.monotonic(), await commands(server)
     await prometheus.scrape()
     once = await commands(server) - before
     await asyncio.gather(prometheus.scrape(), prometheus.scrape())
-    assert await commands(server) - before < once + 50  # a second look would be some hundreds
+    looks = 1 + int((time.monotonic() - began) / 5)  # on a machine that takes so long, another one is due
+    assert await commands(server) - before < (once + 50) * looks  # one look more would be some hundreds
     assert once > 60
