@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -66,9 +67,12 @@ class System:
         }
 
     def module(self, source: str, name: str = "handlers") -> str:
-        """Write a worker module; return its path."""
+        """Write a worker module, or write it anew; return its path."""
         path = self.folder / f"{name}.py"
+        before = path.stat().st_mtime if path.exists() else 0.0
         path.write_text(WORKER + source)
+        if before:  # Python takes a file of the same second and size for the one whose bytecode it has
+            os.utime(path, (time.time(), before + 1))
         return str(path)
 
     async def start(self, *arguments: str, **environment: str) -> asyncio.subprocess.Process:
