@@ -59,9 +59,9 @@ async def fake_store(keys: Keys | None = None, server: fakeredis.FakeServer | No
 
 
 @asynccontextmanager
-async def real_store(url: str, keys: Keys | None = None) -> AsyncIterator[Store]:
-    """Yield a store on a real server, and delete its keys afterwards."""
-    store = connect(url, keys or fresh_keys())
+async def real_store(url: str, keys: Keys | None = None, **timeouts: float) -> AsyncIterator[Store]:
+    """Yield a store on a real server, with the time-outs of `connect`, and delete its keys afterwards."""
+    store = connect(url, keys or fresh_keys(), **timeouts)
     try:
         yield store
         async for key in store.client.scan_iter(match=f"{store.keys.prefix}:*", count=1000):
