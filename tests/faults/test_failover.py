@@ -109,7 +109,8 @@ async def test_what_is_only_written_can_be_lost(tmp_path: Path, sentinels: Senti
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize("fault", [lose_master, pytest.param(hang_master, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("fault", [lose_master, hang_master])
 async def test_a_cluster_fails_over(tmp_path: Path, cluster: Cluster, fault: Fault) -> None:
     """With `replicated:1` nothing that was answered 2xx is lost with a node."""
     async with loaded(tmp_path, cluster.url, ROUTER_INGRESS__DURABILITY="replicated:1") as work:
@@ -119,7 +120,13 @@ async def test_a_cluster_fails_over(tmp_path: Path, cluster: Cluster, fault: Fau
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize("way", [Cluster.move_slots, Cluster.move_slots_at_once], ids=["key-by-key", "at-once"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param(Cluster.move_slots, id="key-by-key"),
+        pytest.param(Cluster.move_slots_at_once, id="at-once", marks=pytest.mark.long),
+    ],
+)
 async def test_slots_move(tmp_path: Path, cluster: Cluster, way: Callable[[Cluster, Sequence[str]], Server]) -> None:
     """Slots that move to another node under load take everything with them, markers and deliveries in hand too."""
     async with loaded(tmp_path, cluster.url) as work:

@@ -29,21 +29,25 @@ async def test_random_faults(tmp_path: Path) -> None:
     check(await random_faults(tmp_path, seed=SEED, faults=len(FAULTS)))
 
 
-async def test_redis_away(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [3, pytest.param(10, marks=pytest.mark.long)])
+async def test_redis_away(tmp_path: Path, seconds: int) -> None:
     """While the server is away every request is answered 2xx, and everything is handled after, in order."""
-    check(await SCENARIOS["redis-away"](tmp_path, seed=SEED, length=10))
+    check(await SCENARIOS["redis-away"](tmp_path, seed=SEED, length=seconds))
 
 
+@pytest.mark.long
 async def test_flushed(tmp_path: Path) -> None:
     """After FLUSHALL new events are handled again within two seconds, with nobody's help."""
     check(await SCENARIOS["flushed"](tmp_path, seed=SEED, length=2))
 
 
-async def test_worker_restarts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", [2, pytest.param(5, marks=pytest.mark.long)])
+async def test_worker_restarts(tmp_path: Path, times: int) -> None:
     """A worker asked to stop under load loses nothing and makes nothing come twice."""
-    check(await SCENARIOS["worker-restarts"](tmp_path, seed=SEED, length=5))
+    check(await SCENARIOS["worker-restarts"](tmp_path, seed=SEED, length=times))
 
 
+@pytest.mark.long
 async def test_wrong_clocks(tmp_path: Path) -> None:
     """Clocks that are wrong by minutes make no difference."""
     check(await SCENARIOS["wrong-clocks"](tmp_path, seed=SEED, length=4))
@@ -55,6 +59,7 @@ async def test_lost_replies(tmp_path: Path) -> None:
     check(await SCENARIOS["lost-replies"](tmp_path, seed=SEED, length=8))
 
 
+@pytest.mark.long
 async def test_spool_full(tmp_path: Path) -> None:
     """When the spool is full the answer is 503 with Retry-After, and what was answered 2xx is not lost."""
     check(await SCENARIOS["spool-full"](tmp_path, seed=SEED, length=4))

@@ -125,6 +125,7 @@ TIDY = {
 """Settings of a janitor that has something to do."""
 
 
+@pytest.mark.parametrize("server", ["server", pytest.param("cluster", marks=pytest.mark.long)], indirect=True)
 async def test_worker(server: GuardedServer, system: System, store: Store) -> None:
     """A worker reads, retries, gives up, takes over, gives back and tidies up with its own user, and nothing more."""
     await put_events(store, "one", "again", "dead", "kills")
@@ -233,6 +234,7 @@ def test_operator(
     assert server.unused("er-operator") == {"xinfo|stream"}  # which the console needs
 
 
+@pytest.mark.parametrize("server", ["server", pytest.param("cluster", marks=pytest.mark.long)], indirect=True)
 async def test_console(server: GuardedServer, system: System, quarantined: str) -> None:
     """The console shows every page, and changes what it can, with an operator's user."""
     token = "token-of-the-console"

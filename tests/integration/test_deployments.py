@@ -101,8 +101,8 @@ async def by_tls_and_cluster(folder: Path) -> AsyncIterator[str]:
 
 
 DEPLOYMENTS = [
-    by_tcp,
-    by_socket,
+    pytest.param(by_tcp, marks=pytest.mark.long),
+    pytest.param(by_socket, marks=pytest.mark.long),
     pytest.param(by_tls, marks=pytest.mark.long),
     by_tls_with_a_client_certificate,
     by_tls_and_sentinel,
@@ -211,7 +211,9 @@ async def test_a_process_without_trust_says_why_and_waits(system: System, tmp_pa
         assert server.ask("INFO", "clients")["connected_clients"] == 1
 
 
-@pytest.mark.parametrize("command", ["ingress", "worker", "streams", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["ingress", "doctor", *(pytest.param(name, marks=pytest.mark.long) for name in ("worker", "streams"))]
+)
 async def test_certificates_that_cannot_be_used(system: System, tmp_path: Path, command: str) -> None:
     """A file that is not there is named at start, without a traceback."""
     arguments = [command, system.module(HANDLERS)] if command == "worker" else [command]

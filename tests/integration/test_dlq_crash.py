@@ -18,6 +18,8 @@ pytestmark = pytest.mark.real
 
 NUMBER = 3000
 ENOUGH = 300
+SLOWLY = "500"
+"""So many a second leave time to strike before the end on a busy machine too."""
 
 _FILL = """
 for i = 1, tonumber(ARGV[1]) do
@@ -56,7 +58,7 @@ async def test_replay(system: System, real_store: Store) -> None:
     """A replay that is killed and repeated moves each dead letter once."""
     dead, inbox = real_store.keys.dead(CUSTOMERS, "sync"), real_store.keys.inbox(CUSTOMERS, "sync")
     expected = await _ids(real_store, dead)
-    await _killed(system, real_store, inbox, "dlq", "replay", "--yes", "--rate", "3000")
+    await _killed(system, real_store, inbox, "dlq", "replay", "--yes", "--rate", SLOWLY)
     left = await real_store.client.xlen(dead)
     assert 0 < left < NUMBER
     code, out, err = await system.run("dlq", "replay", "--yes")
@@ -114,10 +116,15 @@ async def _signalled(system: System, store: Store, sent: signal.Signals, *comman
     return await process.wait()
 
 
-@pytest.mark.parametrize("sent", [signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGALRM])
+OTHER_SIGNALS = (signal.SIGQUIT, signal.SIGUSR1, signal.SIGALRM)
+
+
+@pytest.mark.parametrize(
+    "sent", [signal.SIGHUP, *(pytest.param(sent, marks=pytest.mark.long) for sent in OTHER_SIGNALS)]
+)
 async def test_a_signal_leaves_a_line(system: System, real_store: Store, sent: signal.Signals) -> None:
     """Whatever signal ends a change, but for SIGKILL: its batch is finished, and the audit says how far it came."""
-    code = await _signalled(system, real_store, sent, "dlq", "replay", "*", "--yes", "--rate", "3000")
+    code = await _signalled(system, real_store, sent, "dlq", "replay", "*", "--yes", "--rate", SLOWLY)
     assert code == 130
     left = await real_store.client.xlen(real_store.keys.dead(CUSTOMERS, "sync"))
     (line,) = await system.json("audit")
@@ -126,7 +133,7 @@ async def test_a_signal_leaves_a_line(system: System, real_store: Store, sent: s
 
 async def test_a_change_that_is_killed_leaves_a_line(system: System, real_store: Store) -> None:
     """A change that is killed outright is in the audit: who began it, what was meant, and that it did not finish."""
-    command = ("dlq", "replay", "*", "--yes", "--rate", "3000", "--reason", "junk")
+    command = ("dlq", "replay", "*", "--yes", "--rate", SLOWLY, "--reason", "junk")
     assert await _signalled(system, real_store, signal.SIGKILL, *command) == -signal.SIGKILL
     (line,) = await system.json("audit")
     assert (line["verb"], line["matched"], line["reason"], line["finished"]) == ("dlq replay", NUMBER, "junk", False)
@@ -170,7 +177,7 @@ async def test_a_closed_terminal(system: System, real_store: Store) -> None:
     main, side = os.openpty()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", _ON_TERMINAL),
-        *(sys.executable, "-m", "router.cli.main", "dlq", "replay", "*", "--yes", "--rate", "3000"),
+        *(sys.executable, "-m", "router.cli.main", "dlq", "replay", "*", "--yes", "--rate", SLOWLY),
         cwd=system.folder,
         env=system.environment,
         stdin=side,

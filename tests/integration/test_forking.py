@@ -88,10 +88,13 @@ async def forking(tmp_path: Path) -> AsyncIterator[Forking]:
             continue
 
 
-every_kind = pytest.mark.parametrize("kind", sorted(KINDS))
+def every_kind(quick: str) -> pytest.MarkDecorator:
+    """Try every kind of handler; all but one of them take long."""
+    others = [pytest.param(kind, marks=pytest.mark.long) for kind in sorted(KINDS.keys() - {quick})]
+    return pytest.mark.parametrize("kind", [quick, *others])
 
 
-@every_kind
+@every_kind("plain")
 async def test_a_child_ends_by_its_own_signals_and_the_worker_goes_on(forking: Forking, kind: str) -> None:
     """A child that is terminated ends by that signal; its parent is not asked to stop, and handles what comes next."""
     worker = await forking.start(
@@ -115,7 +118,7 @@ for number in (signal.SIGTERM, signal.SIGHUP):
     assert "worker_stopping" not in forking.system.logs()
 
 
-@every_kind
+@every_kind("pool")
 async def test_a_child_that_ends_well_has_exit_code_0(forking: Forking, kind: str) -> None:
     """Whatever thread starts it, a child's exit code is that of its work: 0, its own, or 1 where it raised."""
     await forking.start(
@@ -135,7 +138,7 @@ for target in (job, lambda: sys.exit(7), lambda: 1 / 0, lambda: asyncio.run(asyn
     assert forking.said("code") == [0, 7, 1, 0, 0, 0]
 
 
-@every_kind
+@every_kind("async")
 async def test_a_broken_pool_fails_its_event_alone(forking: Forking, kind: str) -> None:
     """A pool whose process is killed terminates the others of it, and neither the worker nor itself for good."""
     worker = await forking.start(
@@ -161,7 +164,7 @@ with ProcessPoolExecutor(2, mp_context=fork) as pool:
     assert "worker_stopping" not in forking.system.logs()
 
 
-@every_kind
+@every_kind("plain")
 async def test_a_child_keeps_nothing_of_a_killed_worker(forking: Forking, kind: str) -> None:
     """A child that outlives its worker holds neither the port, nor connections to the store; its own it keeps."""
     worker = await forking.start(
@@ -226,7 +229,7 @@ async def test_a_child_does_not_own_the_embedded_server(forking: Forking) -> Non
     await system.ready()
 
 
-@every_kind
+@every_kind("async")
 async def test_other_ways_to_start_a_process_work(forking: Forking, kind: str) -> None:
     """Plain commands, those with a `preexec_fn`, spawned processes and those of a fork server end with their codes."""
     await forking.start(
@@ -249,43 +252,39 @@ say(masks=Path("/proc/thread-self/status").read_text().split("SigBlk:")[1].split
     assert int(forking.said("masks")[0], 16) == 0
 
 
-@pytest.mark.parametrize(
-    "kind", sorted(KINDS.keys() - {"pool"})
-)  # one in thirty of a pool's thread hung: an open fault
-@pytest.mark.parametrize(
-    ("ending", "code"),
-    [
-        ("return", 0),
-        ("sys.exit(7)", 7),
-        ("sys.exit('no')", 1),
-        ("raise ValueError('mine')", 1),
-        ("os._exit(5)", 5),
-    ],
-)
-async def test_a_forked_process_never_goes_on_as_a_second_worker(
-    forking: Forking, kind: str, ending: str, code: int
-) -> None:
+ENDINGS = {"return": 0, "sys.exit(7)": 7, "sys.exit('no')": 1, "raise ValueError('mine')": 1, "os._exit(5)": 5}
+"""How the code of a process may end, and the exit code that Python gives it."""
+
+
+# Without a pool's thread: one in thirty hung there, an open fault.
+@pytest.mark.parametrize("kind", ["async", pytest.param("plain", marks=pytest.mark.long)])
+async def test_a_forked_process_never_goes_on_as_a_second_worker(forking: Forking, kind: str) -> None:
     """However its code ends, a process that `os.fork` made ends where the handler does, as Python would end it."""
+    ways = "\n".join(f"    if event.id[0] == '{number}': {ending}" for number, ending in enumerate(ENDINGS))
     await forking.start(
         kind,
         f"""
 if not (pid := os.fork()):
     say(child=os.getpid())
-    {ending}
-say(code=os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), pid=os.getpid())
+{ways}
+say(code=os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), pid=os.getpid(), event=event.id)
 """,
     )
-    for id_ in ("one", "two"):
+    codes = {f"{number}-{time}": code for time in "ab" for number, code in enumerate(ENDINGS.values())}
+    for id_ in codes:
         await forking.send(id_)
-    await eventually(lambda: len(forking.said("code")) == 2, timeout=20)
-    assert forking.said("code") == [code, code]
+    await eventually(lambda: len(forking.said("code")) == len(codes), timeout=40)
+    assert dict(zip(forking.said("event"), forking.said("code"), strict=True)) == codes
     assert len(set(forking.said("pid"))) == 1
-    assert len(set(forking.said("child"))) == 2
+    assert len(set(forking.said("child"))) == len(codes)
 
 
 @pytest.mark.parametrize(
     ("way", "why"),
-    [("await asyncio.sleep(0)", "use asyncio.run"), ("await asyncio.sleep(600)", "no running event loop")],
+    [
+        ("await asyncio.sleep(0)", "use asyncio.run"),
+        pytest.param("await asyncio.sleep(600)", "no running event loop", marks=pytest.mark.long),
+    ],
 )
 async def test_a_forked_process_does_not_await_in_the_workers_loop(forking: Forking, way: str, why: str) -> None:
     """A child that awaits would run what waits in the loop a second time; it ends with 1 instead, and says why."""

@@ -24,6 +24,8 @@ POST = b"POST /login HTTP/1.1\r\nHost: x\r\n"
 TOKEN = "an-operations-token-of-the-tests"
 FILES = 1024
 CROWD = 1100
+QUICK_CROWDS = {("webhooks", "half a head"), ("worker", "silent")}
+"""One at the port for webhooks and one at an operations port: the others take long."""
 
 BEARER = b"Authorization: Bearer " + NEEDLE
 CLIENT_HELLO = bytes.fromhex("16030100c8010000c40303") + NEEDLE * 8
@@ -165,8 +167,16 @@ async def crowd(port: int, said: bytes = b"") -> AsyncIterator[list[socket.socke
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-@pytest.mark.parametrize("said", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n"], ids=["silent", "half a head"])
-@pytest.mark.parametrize("where", ["ingress", "webhooks", "worker", "console"])
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        pytest.param(
+            where, said, id=f"{where}-{what}", marks=[] if (where, what) in QUICK_CROWDS else [pytest.mark.long]
+        )
+        for where in ("ingress", "webhooks", "worker", "console")
+        for what, said in (("silent", b""), ("half a head", b"GET /healthz HTTP/1.1\r\nHost: x\r\n"))
+    ],
+)
 async def test_a_crowd_takes_nothing_from_others(tmp_path: Path, where: str, said: bytes) -> None:
     """Connections that ask for nothing end for those that do: all ports go on to answer, and one line says so."""
     role = "ingress" if where == "webhooks" else where

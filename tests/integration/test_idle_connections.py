@@ -23,7 +23,7 @@ def closed(server: Server) -> int:
     return server.log_file.read_text().count("Closing idle client")
 
 
-@pytest.mark.parametrize("spool", ["0", "1000000000"])
+@pytest.mark.parametrize("spool", [pytest.param("0", marks=pytest.mark.long), "1000000000"])
 async def test_nobody_notices_that_idle_connections_are_closed(tmp_path: Path, spool: str) -> None:
     """Each webhook is answered 202 and handled, with a spool or without, and no log speaks of an outage."""
     with starting("--timeout", "1", "--loglevel", "verbose") as server:

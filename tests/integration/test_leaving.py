@@ -62,6 +62,8 @@ CASES = {
     "command": (f"{PLAIN}    say(here=1)\n    subprocess.run(['sleep', '5'])\n", r'"children": ?\[\d+'),
     "atexit": (f"atexit.register(time.sleep, 600)\n{IDLE}", r"ended_with_what_is_alive"),
 }
+QUICK = {"thread", "deaf_handler", "child", "atexit"}
+"""One of each kind: a thread, a handler, a child, and the end of Python itself."""
 
 
 @pytest.fixture
@@ -114,7 +116,9 @@ def said(system: System, event: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in re.findall(rf'^{{.*"event": ?"{event}".*}}$', system.logs(), re.MULTILINE)]
 
 
-@pytest.mark.parametrize("case", sorted(CASES))
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[] if case in QUICK else [pytest.mark.long]) for case in sorted(CASES)]
+)
 async def test_a_worker_ends_in_time_and_says_what_is_alive(system: System, case: str) -> None:
     """A worker ends within its shutdown time-out, with 0, and names the threads and children that still run."""
     source, expected = CASES[case]
@@ -127,7 +131,10 @@ async def test_a_worker_ends_in_time_and_says_what_is_alive(system: System, case
     assert "Traceback" not in system.logs()
 
 
-@pytest.mark.parametrize("case", ["thread", "child", "plain_handler", "deaf_handler"])
+@pytest.mark.parametrize(
+    "case",
+    ["thread", *(pytest.param(case, marks=pytest.mark.long) for case in ("child", "plain_handler", "deaf_handler"))],
+)
 async def test_up_ends_in_time(system: System, case: str) -> None:
     """`up` ends with 0 when its worker does, which it need not kill."""
     process = await at_work(system, CASES[case][0], "up")

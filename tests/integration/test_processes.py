@@ -152,7 +152,7 @@ async def handle(event: Event) -> None:
     assert {attempt["error"] for attempt in letter["history"]} == {"WorkerLost"}
 
 
-@pytest.mark.parametrize("code", [0, 2, 3, 4])
+@pytest.mark.parametrize("code", [2, *(pytest.param(code, marks=pytest.mark.long) for code in (0, 3, 4))])
 async def test_a_handlers_exit_code_is_never_ours(system: System, code: int) -> None:
     """Whatever code a handler ends its worker with, `up` restarts that worker and nothing else; the event ends dead."""
     module = system.module(f"""
@@ -179,7 +179,9 @@ async def handle(event: Event) -> None:
     assert len(re.findall(r'"event": ?"ingress_started"', system.logs())) == 1
 
 
-@pytest.mark.parametrize("text", ["raise SystemExit(2)", "1 / 0", "os._exit(2)"])
+@pytest.mark.parametrize(
+    "text", ["os._exit(2)", *(pytest.param(text, marks=pytest.mark.long) for text in ("raise SystemExit(2)", "1 / 0"))]
+)
 async def test_a_module_that_breaks_later_takes_no_ingress_along(system: System, text: str) -> None:
     """A worker that ran and cannot be imported at its restart is tried again; its module mended, it goes on."""
     source = """
@@ -235,7 +237,11 @@ async def test_several_ingress_processes_share_the_port_and_the_memory(system: S
     assert await asyncio.wait_for(parent.wait(), 30) == 0
 
 
-@pytest.mark.parametrize("command", [["ingress", "--processes", "2"], ["up", "workers.log_events"]])
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(["ingress", "--processes", "2"], marks=pytest.mark.long), ["up", "workers.log_events"]],
+    ids=["ingress", "up"],
+)
 async def test_several_ingress_processes_share_any_free_port(system: System, command: list[str]) -> None:
     """With port 0 the processes are on one port all the same, which the system chose, and the log says which."""
     await system.start(*command, ROUTER_INGRESS__PORT="0", ROUTER_OPS__PORT="0", ROUTER_INGRESS__PROCESSES="2")

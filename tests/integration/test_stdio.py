@@ -198,7 +198,20 @@ WAYS = [
 ]
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: "-".join(f"{name}-{how}" for name, how in way.items()))
+QUICK_WAYS = ({"stdout": "full"}, {"stdout": "broken"}, {"stdin": "closed", "stdout": "closed", "stderr": "closed"})
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param(
+            way,
+            id="-".join(f"{name}-{how}" for name, how in way.items()),
+            marks=[] if way in QUICK_WAYS else [pytest.mark.long],
+        )
+        for way in WAYS
+    ],
+)
 async def test_every_command(real_store: Store, forks: Forks, way: dict[str, str]) -> None:
     """No command ends with a traceback or a signal, blames the store or ends well where its output was not written."""
     names = await _fill(real_store)
@@ -218,7 +231,7 @@ async def test_every_command(real_store: Store, forks: Forks, way: dict[str, str
             assert "standard output" not in said, seen
 
 
-@pytest.mark.parametrize("how", ["full", "closed", "broken"])
+@pytest.mark.parametrize("how", ["full", *(pytest.param(how, marks=pytest.mark.long) for how in ("closed", "broken"))])
 def test_help(forks: Forks, how: str) -> None:
     """The help, which another library prints, ends as all other output does."""
     for name in ("", *_leaves()):
@@ -239,22 +252,13 @@ async def test_json(real_store: Store, forks: Forks) -> None:
         assert (code, said) == (0, "") or name == "doctor", name
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("dlq", "replay", "-"),
-        ("dlq", "import", "-"),
-        ("quarantine", "purge", "-"),
-        ("send", "visma-net-financial", "--file", "-"),
-    ],
-    ids=" ".join,
-)
-def test_closed_input(forks: Forks, arguments: tuple[str, ...]) -> None:
+def test_closed_input(forks: Forks) -> None:
     """A command that reads its standard input says that there is none, and how to give it one."""
-    code, said = forks.run(*arguments, stdin="closed")
-    assert code == 2
-    assert said.count("\n") == 1
-    assert "standard input cannot be read" in said
+    for line in ("dlq replay -", "dlq import -", "quarantine purge -", "send visma-net-financial --file -"):
+        code, said = forks.run(*line.split(), stdin="closed")
+        assert code == 2, line
+        assert said.count("\n") == 1, said
+        assert "standard input cannot be read" in said
 
 
 def test_question_without_input(forks: Forks) -> None:
@@ -264,7 +268,14 @@ def test_question_without_input(forks: Forks) -> None:
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("line", ["--help | head -1", "catalogue --json | head -1", "events list --json | head -1"])
+INTERPRETED = [
+    pytest.param("--help | head -1", marks=pytest.mark.long),
+    pytest.param("catalogue --json | head -1", marks=pytest.mark.long),
+    "events list --json | head -1",
+]
+
+
+@pytest.mark.parametrize("line", INTERPRETED)
 def test_interpreter(environment: dict[str, str], tmp_path: Path, line: str) -> None:
     """Also the end of the interpreter, which writes what is left, is quiet."""
     done = subprocess.run(
@@ -278,7 +289,7 @@ def test_interpreter(environment: dict[str, str], tmp_path: Path, line: str) -> 
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-@pytest.mark.parametrize("closed", ["<&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", [pytest.param("<&-", marks=pytest.mark.long), "<&- >&- 2>&-"])
 async def test_everything_runs_with_closed_descriptors(tmp_path: Path, closed: str) -> None:
     """`up` and all its processes start, work and end well whichever of the three descriptors are closed."""
     system = System(tmp_path, {"ROUTER_REDIS__URL": "embedded"})

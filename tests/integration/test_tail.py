@@ -80,7 +80,7 @@ async def tailing(*arguments: str, url: str, store: Store, folder: Path) -> Asyn
         await process.communicate()
 
 
-@pytest.fixture(params=["real", pytest.param("cluster", marks=pytest.mark.cluster)])
+@pytest.fixture(params=["real", pytest.param("cluster", marks=[pytest.mark.cluster, pytest.mark.long])])
 async def place(request: pytest.FixtureRequest) -> AsyncIterator[dict[str, Any]]:
     """Yield the URL of a server or a Cluster and a store on it."""
     url = request.getfixturevalue("server_url" if request.param == "real" else "cluster_url")

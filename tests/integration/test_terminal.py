@@ -33,7 +33,7 @@ async def environment(real_store: Store, server_url: str) -> Mapping[str, str]:
     }
 
 
-@pytest.mark.parametrize("columns", [80, 100, 120])
+@pytest.mark.parametrize("columns", [80, *(pytest.param(wide, marks=pytest.mark.long) for wide in (100, 120))])
 @pytest.mark.parametrize(
     ("command", "headers"),
     [

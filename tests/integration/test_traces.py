@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from support.ports import reserve
@@ -86,6 +87,7 @@ async def test_the_spans_of_two_processes_are_one_trace(server: Server, tmp_path
     assert "Traceback" not in logs
 
 
+@pytest.mark.long
 async def test_the_environment_names_the_service(server: Server, tmp_path: Path) -> None:
     """OTEL_SERVICE_NAME comes before our names."""
     async with collecting() as collector:

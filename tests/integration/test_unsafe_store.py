@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -21,6 +22,11 @@ everything = Subscription("everything", events=["*"])
 async def handle(event: Event) -> None:
     note("everything", event)
 """
+
+
+def long(*values: object) -> Any:
+    """Leave this one of many cases to the tests that take long."""
+    return pytest.param(*values, marks=pytest.mark.long)
 
 
 @pytest.fixture
@@ -46,7 +52,9 @@ async def read(system: System, path: str) -> str:
         return await response.text()
 
 
-@pytest.mark.parametrize("command", [["ingress"], ["ingress", "--processes", "2"], ["worker", "handlers.py"], ["up"]])
+@pytest.mark.parametrize(
+    "command", [long(["ingress"]), ["ingress", "--processes", "2"], ["worker", "handlers.py"], long(["up"])]
+)
 async def test_an_evicting_store_is_refused(system: System, server: Server, command: list[str]) -> None:
     """Whatever is started on it ends with exit code 2, the fault and what to do, said once, and no traceback."""
     server.start()
@@ -62,7 +70,7 @@ NODES = ("--cluster-enabled", "yes")
 WORKER, INGRESS = ["worker", "handlers.py"], ["ingress"]
 
 
-@pytest.mark.parametrize("command", [INGRESS, ["ingress", "--processes", "2"], WORKER, ["up"]])
+@pytest.mark.parametrize("command", [INGRESS, long(["ingress", "--processes", "2"]), WORKER, long(["up"])])
 async def test_a_server_in_cluster_mode_is_refused_behind_another_url(
     system: System, server: Server, command: list[str]
 ) -> None:
@@ -82,12 +90,12 @@ async def test_a_server_in_cluster_mode_is_refused_behind_another_url(
     ("command", "options", "scheme", "said"),
     [
         (INGRESS, [], "redis+cluster", "write redis:// in place of redis+cluster://"),
-        (WORKER, [], "redis+cluster", "write redis:// in place of redis+cluster://"),
+        long(WORKER, [], "redis+cluster", "write redis:// in place of redis+cluster://"),
         (INGRESS, ["--rename-command", "HELLO", ""], "redis", "it does not know HELLO"),
-        (WORKER, ["--rename-command", "EVALSHA", ""], "redis", "may not run EVALSHA"),
-        (INGRESS, [*ALL, "-eval", "-evalsha"], "redis", "may not run EVALSHA"),
+        long(WORKER, ["--rename-command", "EVALSHA", ""], "redis", "may not run EVALSHA"),
+        long(INGRESS, [*ALL, "-eval", "-evalsha"], "redis", "may not run EVALSHA"),
         (WORKER, [*ALL, "-xreadgroup"], "redis", "may not run XREADGROUP"),
-        (WORKER, [*ALL, "-xgroup"], "redis", "may not run XGROUP"),
+        long(WORKER, [*ALL, "-xgroup"], "redis", "may not run XGROUP"),
     ],
 )
 async def test_a_store_that_cannot_be_worked_with_is_refused_in_a_line(
@@ -146,7 +154,7 @@ async def test_fsynced_is_refused_where_it_is_impossible(system: System, server:
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("command", [["ingress"], ["worker", "handlers.py"]])
+@pytest.mark.parametrize("command", [["ingress"], long(["worker", "handlers.py"])])
 async def test_a_store_that_comes_back_evicting_stops_what_waits_for_it(
     system: System, server: Server, command: list[str]
 ) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_group
@@ -38,6 +39,11 @@ def _completed(*words: str) -> list[str]:
     return result.stdout.split()
 
 
+def long(*values: object) -> Any:
+    """Leave this one of many commands to the tests that take long."""
+    return pytest.param(*values, marks=pytest.mark.long)
+
+
 def test_event_types() -> None:
     """An event type is completed by its name alone, or after its publisher; in any case."""
     assert completing.event_types("Customer_ch") == ["customer_changed"]
@@ -51,13 +57,13 @@ def test_event_types() -> None:
     ("words", "offered"),
     [
         (("event-router", "dlq", "li"), ["list"]),
-        (("event-router", "dlq", "list", "customer_ch"), ["customer_changed"]),
+        long(("event-router", "dlq", "list", "customer_ch"), ["customer_changed"]),
         (("event-router", "dlq", "purge", "--event", "customer_ch"), ["customer_changed"]),
-        (("event-router", "quarantine", "retry", "visma-net-f"), [FINANCIAL]),
+        long(("event-router", "quarantine", "retry", "visma-net-f"), [FINANCIAL]),
         (("event-router", "send", "visma-net-f"), [FINANCIAL]),
-        (("event-router", "send", FINANCIAL, "customer_ch"), ["customer_changed"]),
-        (("event-router", "events", "list", "customer_ch"), ["customer_changed"]),
-        (("event-router", "events", "replay", "customer_ch"), ["customer_changed"]),
+        long(("event-router", "send", FINANCIAL, "customer_ch"), ["customer_changed"]),
+        long(("event-router", "events", "list", "customer_ch"), ["customer_changed"]),
+        long(("event-router", "events", "replay", "customer_ch"), ["customer_changed"]),
         (("event-router", "catalogue", "customer_ch"), ["customer_changed"]),
     ],
 )
