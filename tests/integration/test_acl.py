@@ -69,6 +69,7 @@ async def ended(process: asyncio.subprocess.Process) -> int:
     return await asyncio.wait_for(process.wait(), 30)
 
 
+@pytest.mark.parametrize("server", ["server", pytest.param("cluster", marks=pytest.mark.long)], indirect=True)
 async def test_ingress(server: GuardedServer, system: System) -> None:
     """Ingress stores, recognises, confirms and quarantines with its own user, which may do nothing more."""
     async with server.replica() if not server.cluster else nullcontext():

@@ -81,6 +81,7 @@ async def test_it_ends_when_its_output_is_full(system: System) -> None:
     assert await undone(system) == 20
 
 
+@pytest.mark.long
 async def test_up_goes_on_without_a_reader(system: System) -> None:
     """Under `up` the worker is started again, later each time; ingress is not ended and no event becomes a retry."""
     reading, writing = os.pipe()

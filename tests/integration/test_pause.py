@@ -78,6 +78,7 @@ async def test_pause_under_load(system: System) -> None:
     assert "sync" not in await _warnings(system)
 
 
+@pytest.mark.long
 async def test_top_and_list_show_it(system: System) -> None:
     """What is paused is seen wherever one looks, with the events that gather meanwhile."""
     await system.run("subscriptions", "pause", "sync", "--for", "1h")

@@ -202,6 +202,7 @@ async def _settled(system: System) -> bool:
     return not any(way["lag"] + way["pending"] + way["scheduled"] for way in ways)
 
 
+@pytest.mark.long
 async def test_an_event_that_freezes_the_only_worker_is_handled_once(system: System) -> None:
     """With nobody to take over there is nobody to judge: the handler returns, late, and its event is done."""
     good = [f"good-{number}" for number in range(20)]

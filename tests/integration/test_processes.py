@@ -99,6 +99,7 @@ async def test_two_workers_share_and_a_killed_one_loses_nothing(system: System) 
     assert all(not any(group["dead"] for group in stream["subscriptions"]) for stream in streams)
 
 
+@pytest.mark.long
 async def test_every_subscription_gets_every_event(system: System) -> None:
     """Two subscriptions over the same streams each get all events, whichever workers they run in."""
     second = RECORDING.replace("everything", "second")
@@ -109,6 +110,7 @@ async def test_every_subscription_gets_every_event(system: System) -> None:
     await eventually(lambda: len(system.handled("everything")) == len(system.handled("second")) == 100)
 
 
+@pytest.mark.long
 async def test_sigterm_gives_unfinished_work_back(system: System) -> None:
     """A worker asked to stop ends what runs, gives the rest back at once and exits 0: nothing is lost or doubled."""
     module = system.module(RECORDING)
@@ -252,6 +254,7 @@ async def test_several_ingress_processes_share_any_free_port(system: System, com
         assert (await system.post({"notificationId": f"n{number}", "event": "customer_changed"}))[0] == 202
 
 
+@pytest.mark.long
 async def test_a_forged_signature_stores_nothing(system: System) -> None:
     """A forged, missing or wrongly keyed signature leaves no key at all in the store."""
     await system.start("ingress")

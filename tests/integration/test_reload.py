@@ -205,7 +205,7 @@ async def test_a_worker_survives_the_signal(system: System) -> None:
     assert process.returncode is None
 
 
-@pytest.mark.parametrize("command", ["ingress", "up"])
+@pytest.mark.parametrize("command", [pytest.param("ingress", marks=pytest.mark.long), "up"])
 async def test_closing_the_terminal_stops_in_good_order(tmp_path: Path, command: str) -> None:
     """Where SIGHUP says that the terminal is gone it is no wish to reload: all is finished, and the process ends."""
     ours, theirs = pty.openpty()

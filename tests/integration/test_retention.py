@@ -20,6 +20,7 @@ async def sync(event: Event) -> None:
 EVENTS = ["customer_changed", "supplier_changed"]
 
 
+@pytest.mark.long
 async def test_a_running_system_tidies_up(tmp_path: Path) -> None:
     """Handled events go once they are old enough, those that nobody subscribes to as well; a stop does not wait."""
     settings = {"ROUTER_RETENTION__INTERVAL": "0.2", "ROUTER_RETENTION__EVENTS": "0.5"}

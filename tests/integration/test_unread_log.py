@@ -100,6 +100,7 @@ async def test_ingress(system: System) -> None:
         assert said[-1] == "ingress_stopped"
 
 
+@pytest.mark.long
 async def test_worker(system: System) -> None:
     """A worker whose handlers log more than anybody reads handles all events, and ends within its bound."""
     await system.start("ingress")
