@@ -1,5 +1,6 @@
 """All commands under one root, each imported when it is asked for: what it needs takes long to import."""
 
+import gc
 import importlib
 import importlib.metadata
 import os
@@ -61,9 +62,10 @@ class _Root(Guarded):
         return TyperCommand(cmd_name, help=_COMMANDS[cmd_name][1]) if cmd_name in _COMMANDS else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the command to run; with that all is imported, and Ctrl-C is its own affair."""
+        """Find the command to run; with that all is imported: there may be garbage, and Ctrl-C is its own affair."""
         name, _, rest = super().resolve_command(ctx, args)
         command = load(name) if name else None
+        gc.enable()
         as_usual()
         return name, command, rest
 

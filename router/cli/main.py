@@ -1,5 +1,7 @@
 """The command `event-router`: no more than what has to be in order while all the rest is imported."""
 
+import gc
+
 from router.cli.interrupt import quietly
 from router.cli.stdio import adopt, open_closed
 
@@ -8,6 +10,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line."""
+    gc.disable()  # what is imported stays: to look through it for garbage, again and again, is a seventh of the start
     adopt(open_closed())
     quietly()
     from router.cli.app import app  # noqa: PLC0415 - it takes long, and Ctrl-C must be seen to before

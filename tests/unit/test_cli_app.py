@@ -35,6 +35,21 @@ finally:
     print(*sys.modules, file=sys.stderr)
 """
 
+COLLECTING = """
+import atexit, gc, sys
+
+class Watching:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("router.cli.app", "router.cli.catalogue"):
+            print(name, gc.isenabled(), file=sys.stderr)
+
+sys.meta_path.insert(0, Watching())
+sys.argv = ["event-router", "catalogue"]
+atexit.register(lambda: print("at the end", gc.isenabled(), file=sys.stderr))
+from router.cli.main import main
+main()
+"""
+
 
 def _python(code: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
@@ -87,6 +102,12 @@ def test_interrupted_while_importing(tmp_path: Path, name: str, arguments: str) 
     """Ctrl-C in the first second ends with what shells know, and without a word about where in an import it was."""
     done = _python(INTERRUPTED.format(name=name, arguments=arguments), tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_garbage_is_collected_once_all_is_imported(tmp_path: Path) -> None:
+    """Nothing looks for garbage in what is just being imported; a command that runs has its garbage collected."""
+    done = _python(COLLECTING, tmp_path)
+    assert done.stderr.splitlines() == ["router.cli.app False", "router.cli.catalogue False", "at the end True"]
 
 
 def test_interrupt_is_given_back() -> None:
