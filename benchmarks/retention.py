@@ -26,15 +26,15 @@ import uvloop
 from prometheus_client import CollectorRegistry
 
 from config.settings import RetentionSettings, Settings, WorkerSettings
-from router import scripts
-from router.access import open_store
-from router.catalogue import Catalogue
-from router.samples import body, sample
-from router.store import Store
+from router.embedded.access import open_store
+from router.events.catalogue import Catalogue
+from router.events.samples import body, sample
+from router.store import scripts
+from router.store.client import Store
 from workers import Event, Subscription
-from workers.consumer import Consumer
-from workers.janitor import Janitor
+from workers.consuming.consumer import Consumer
 from workers.metrics import WorkerMetrics
+from workers.retention.janitor import Janitor
 
 STREAM = "visma-net-financial/customer_changed"
 MIB = 1024 * 1024

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from config.errors import RouterError
-from router.event import Event
+from router.events.event import Event
 
 __all__ = ["InvalidCloudEvent", "from_cloudevent", "to_cloudevent", "to_cloudevent_json"]
 

@@ -9,17 +9,17 @@ from contextlib import contextmanager
 import structlog
 
 from config.settings import Settings
-from router.access import open_store
-from router.catalogue import Catalogue
-from router.ending import end
-from router.process_name import process_name
-from router.reload import Reload
-from router.secrets import make_secrets
-from router.service import bind
-from router.signals import PARENT_FD, install_reload, install_stop
-from router.store_guard import refuse_unsafe
-from router.store_rights import Role
-from router.supervisor import ChildSpec, Supervisor
+from router.embedded.access import open_store
+from router.events.catalogue import Catalogue
+from router.ingress.service import bind
+from router.ingress.signing_secrets import make_secrets
+from router.process.reload import Reload
+from router.process.signals import PARENT_FD, install_reload, install_stop
+from router.process.supervisor import ChildSpec, Supervisor
+from router.store.health.guard import refuse_unsafe
+from router.store.health.rights import Role
+from router.tasks.ending import end
+from router.telemetry.identity import process_name
 from router.up_reload import INGRESS, UpReload
 
 __all__ = ["run_ingress_processes", "run_up", "supervised"]

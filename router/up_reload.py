@@ -3,10 +3,10 @@
 import signal
 
 from config.settings import Settings
-from router import logs
-from router.catalogue import Catalogue
-from router.secrets import make_secrets
-from router.supervisor import Supervisor
+from router.events.catalogue import Catalogue
+from router.ingress.signing_secrets import make_secrets
+from router.process.supervisor import Supervisor
+from router.telemetry import logs
 
 __all__ = ["INGRESS", "UpReload"]
 

@@ -16,8 +16,8 @@ from support.stores import fake_store, running_server
 from support.stores import real_store as on_real_server
 from support.topologies import running_cluster
 
-from router.catalogue import Catalogue
-from router.store import Store
+from router.events.catalogue import Catalogue
+from router.store.client import Store
 
 for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
     if signal.getsignal(number) == signal.SIG_IGN:  # under nohup, or in the background of a script

@@ -1,6 +1,6 @@
 """From stream to handler: what a user imports to write a worker."""
 
-from router.event import Event
+from router.events.event import Event
 from workers.delivery import AttemptError, Delivery
 from workers.outcomes import DeadLetter, HandlerTimeout, RetryLater, WorkerLost
 from workers.retry import Retry

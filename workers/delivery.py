@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from router.catalogue import Catalogue
-from router.event import Event
-from router.hints import read_hints
-from router.normalise import UnreadableEvent, normalise
-from router.scripts import Field
+from router.events.catalogue import Catalogue
+from router.events.event import Event
+from router.events.hints import read_hints
+from router.events.normalise import UnreadableEvent, normalise
+from router.store.scripts import Field
 from workers.failure import described, trace_of
 
 __all__ = ["AttemptError", "Delivery", "Held", "error_line", "read_history"]

@@ -2,8 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from router.fast_counter import FastCounter
-from router.fast_histogram import FastHistogram
+from router.telemetry.fast_counter import FastCounter
+from router.telemetry.fast_histogram import FastHistogram
 
 __all__ = ["WorkerMetrics"]
 

@@ -7,25 +7,25 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from config.settings import Settings
-from router import signals
-from router.access import open_store
-from router.catalogue import Catalogue
-from router.ending import end
-from router.ops import OpsServer
-from router.process_metrics import new_registry
-from router.process_name import process_name
-from router.service import store_check
-from router.signals import watch_parent
-from router.started import say_started
-from router.store import Store
-from router.store_guard import StoreGuard, guarded
-from router.tracing import open_tracing
-from workers.consumer import Consumer
-from workers.janitor import Janitor
-from workers.memory import end_at_once, end_when_out_of_memory
+from router.embedded.access import open_store
+from router.events.catalogue import Catalogue
+from router.ingress.service import store_check
+from router.process import signals
+from router.process.ops import OpsServer
+from router.process.signals import watch_parent
+from router.process.started import say_started
+from router.store.client import Store
+from router.store.health.guard import StoreGuard, guarded
+from router.tasks.ending import end
+from router.telemetry.identity import process_name
+from router.telemetry.process_metrics import new_registry
+from router.telemetry.tracing import open_tracing
+from workers.consuming.consumer import Consumer
+from workers.handlers.memory import end_at_once, end_when_out_of_memory
 from workers.metrics import WorkerMetrics
+from workers.operations.store_metrics import StoreMetrics
 from workers.outcomes import WorkerMustEnd
-from workers.store_metrics import StoreMetrics
+from workers.retention.janitor import Janitor
 from workers.subscription import Subscription
 
 __all__ = ["serve_workers"]

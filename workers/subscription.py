@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from config.errors import ConfigError
-from router.event import Event
+from router.events.event import Event
 from workers.delivery import Delivery
 from workers.made import note
 from workers.retry import Retry

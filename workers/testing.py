@@ -19,17 +19,17 @@ from random import Random
 from typing import Any
 
 from config.errors import RouterError
-from router.catalogue import Catalogue
-from router.event import Event
-from router.identify import Identified, identify
-from router.normalise import normalise
-from router.samples import body, sample
-from workers import loop
+from router.events.catalogue import Catalogue
+from router.events.event import Event
+from router.events.identify import Identified, identify
+from router.events.normalise import normalise
+from router.events.samples import body, sample
 from workers.delivery import AttemptError, Delivery
-from workers.handling import call
+from workers.handlers import loop
+from workers.handlers.handling import call
+from workers.handlers.scope import Scope
 from workers.outcomes import Dead, Done, HandlerTimeout, Outcome, RetryIn
 from workers.retry import decide
-from workers.scope import Scope
 from workers.subscription import Subscription
 
 __all__ = ["Dead", "Done", "NotSubscribed", "Outcome", "RetryIn", "deliver", "run", "sample_event"]

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
-from router.catalogue import Catalogue
-from router.samples import body, sample
+from router.events.catalogue import Catalogue
+from router.events.samples import body, sample
 
 __all__ = [
     "EVENT",

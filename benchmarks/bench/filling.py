@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.bodies import STREAM, event_id, notification
-from router import scripts
-from router.keys import Keys
+from router.store import scripts
+from router.store.keys import Keys
 
 __all__ = ["GROUP", "KEYS", "dead_letters", "events", "finished", "retries", "stream"]
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 from redis import Redis
 
 from bench.processes import Process, free_port, listening
-from router.server_process import server_binary
+from router.embedded.process import server_binary
 
 __all__ = ["OPTIONS", "PROGRAM", "Server", "server_program"]
 

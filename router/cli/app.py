@@ -11,39 +11,45 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from router.cli.exits import Guarded
-from router.cli.interrupt import as_usual
-from router.cli.output import print_line
+from router.cli.command.exits import Guarded
+from router.cli.command.interrupt import as_usual
+from router.cli.output.results import print_line
 
 __all__ = ["app", "load"]
 
 _DISTRIBUTION = "visma-event-router"
 
 _COMMANDS = {
-    "up": ("serve:up", "Run everything: the embedded server if that is the store, ingress, and workers."),
-    "ingress": ("serve:ingress", "Receive webhooks."),
-    "worker": ("serve:worker", "Run all subscriptions found in modules."),
+    "up": ("cli.running.serve:up", "Run everything: the embedded server if that is the store, ingress, and workers."),
+    "ingress": ("cli.running.serve:ingress", "Receive webhooks."),
+    "worker": ("cli.running.serve:worker", "Run all subscriptions found in modules."),
     "console": ("console.command:console", "Serve the web console on the operations port."),
-    "send": ("send:send", "Send signed samples of an event to an ingress."),
-    "catalogue": ("catalogue:catalogue", "List the event types: what a worker can subscribe to."),
-    "streams": ("streams:streams", "Show how full the streams are, and how far each subscription is."),
+    "send": ("cli.send.command:send", "Send signed samples of an event to an ingress."),
+    "catalogue": ("cli.catalogue:catalogue", "List the event types: what a worker can subscribe to."),
+    "streams": ("cli.streams:streams", "Show how full the streams are, and how far each subscription is."),
     "top": (
-        "top:top",
+        "cli.top.command:top",
         "Watch the figures of the running system, live: rates, lags, retries, dead letters; q or Ctrl-C ends it.",
     ),
-    "doctor": ("doctor:doctor", "Check settings, catalogue, secrets and server; exit with 1 where something is wrong."),
+    "doctor": (
+        "cli.doctor.command:doctor",
+        "Check settings, catalogue, secrets and server; exit with 1 where something is wrong.",
+    ),
     "demo": (
-        "demo:demo",
+        "cli.demo.command:demo",
         "Run the whole system by itself, feed it everything a sender may send, and count where all of it went.",
     ),
-    "events": ("events_commands:COMMANDS", "The events that were received."),
-    "dlq": ("dlq_commands:COMMANDS", "The dead letters: events that a subscription gave up."),
+    "events": ("cli.events.commands:COMMANDS", "The events that were received."),
+    "dlq": ("cli.dead_letters.commands:COMMANDS", "The dead letters: events that a subscription gave up."),
     "audit": (
-        "audit:audit",
+        "cli.audit:audit",
         "List who changed what in the store, or looked at what is hidden otherwise; newest first.",
     ),
-    "quarantine": ("quarantine_commands:COMMANDS", "The quarantine: signed bodies that could not be read."),
-    "subscriptions": ("subscriptions_commands:COMMANDS", "The subscriptions: which there are, and how far each is."),
+    "quarantine": ("cli.quarantine.commands:COMMANDS", "The quarantine: signed bodies that could not be read."),
+    "subscriptions": (
+        "cli.subscriptions.commands:COMMANDS",
+        "The subscriptions: which there are, and how far each is.",
+    ),
 }
 """Where each command is, or a group of them by their names, and what the help says of it."""
 
@@ -73,7 +79,7 @@ class _Root(Guarded):
 def load(name: str) -> Any:
     """Import a command."""
     module, _, attribute = _COMMANDS[name][0].partition(":")
-    value = getattr(importlib.import_module(f"router.cli.{module}"), attribute)
+    value = getattr(importlib.import_module(f"router.{module}"), attribute)
     command = typer.main.get_command(_group(name, value) if isinstance(value, Mapping) else _alone(value))
     command.name = name
     return command

@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
-from router.audit import AuditLine, lines
-from router.cli.listing import Limit, print_list
-from router.cli.loop import run
-from router.cli.options import Since, Until
-from router.cli.output import JsonFlag, age, stamp
-from router.cli.runtime import opened
-from router.cli.table import Column, Told, rest
+from router.cli.command.loop import run
+from router.cli.command.runtime import opened
+from router.cli.options.common import Since, Until
+from router.cli.output.listing import Limit, print_list
+from router.cli.output.results import JsonFlag, age, stamp
+from router.cli.output.table import Column, Told, rest
+from workers.operations.audit import AuditLine, lines
 
 __all__ = ["audit"]
 

@@ -9,17 +9,17 @@ from typing import Annotated, Any
 
 import typer
 
-from router import audit
-from router.capture import Sample, sample_of
-from router.cli.dlq_file import STANDARD, writing
-from router.cli.events import find
-from router.cli.exits import NothingMatched, complain
-from router.cli.loop import run
-from router.cli.quarantine import found_by
-from router.cli.quarantine_options import Publisher
-from router.cli.runtime import Session, opened
-from router.hints import read_hints
-from router.vocabulary import Vocabulary
+from router.cli.command.exits import NothingMatched, complain
+from router.cli.command.loop import run
+from router.cli.command.runtime import Session, opened
+from router.cli.dead_letters.file import STANDARD, writing
+from router.cli.events.listing import find
+from router.cli.quarantine.options import Publisher
+from router.cli.quarantine.reading import found_by
+from router.events.capture import Sample, sample_of
+from router.events.hints import read_hints
+from router.events.vocabulary import Vocabulary
+from workers.operations import audit
 
 __all__ = ["capture_event", "capture_quarantined"]
 

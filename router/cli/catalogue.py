@@ -8,11 +8,11 @@ import typer
 
 from config.publishers import EventType
 from config.sources import load_settings
-from router.catalogue import Catalogue
-from router.cli.completing import event_types
-from router.cli.output import JsonFlag, print_json, print_line
-from router.cli.table import print_table, rest
-from router.globs import select
+from router.cli.options.completing import event_types
+from router.cli.output.results import JsonFlag, print_json, print_line
+from router.cli.output.table import print_table, rest
+from router.events.catalogue import Catalogue
+from router.events.globs import select
 
 __all__ = ["Glob", "catalogue"]
 

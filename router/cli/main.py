@@ -2,8 +2,8 @@
 
 import gc
 
-from router.cli.interrupt import quietly
-from router.cli.stdio import adopt, open_closed
+from router.cli.command.interrupt import quietly
+from router.cli.command.stdio import adopt, open_closed
 
 __all__ = ["main"]
 
@@ -14,7 +14,7 @@ def main() -> None:
     adopt(open_closed())
     quietly()
     from router.cli.app import app  # noqa: PLC0415 - it takes long, and Ctrl-C must be seen to before
-    from router.cli.exits import own_process  # noqa: PLC0415 - likewise
+    from router.cli.command.exits import own_process  # noqa: PLC0415 - likewise
 
     own_process()
     app(prog_name="event-router")

@@ -7,20 +7,20 @@ from typing import Annotated, Any
 import typer
 
 from config.sources import load_settings
-from router.catalogue import Catalogue
 from router.cli.catalogue import Glob
-from router.cli.exits import complain
-from router.cli.loop import run
-from router.cli.output import JsonFlag, number_of, print_json, span_told
-from router.cli.rows import event_cell
-from router.cli.runtime import Session, opened
-from router.cli.subscriptions import pause_json
-from router.cli.table import EVENT, SUBSCRIPTION, Column, Told, print_table
-from router.globs import fits, select
-from workers.former import former_streams
-from workers.oldest import Way, oldest_waiting
-from workers.overview import StreamOverview, overview
-from workers.pauses import Pause, paused
+from router.cli.command.exits import complain
+from router.cli.command.loop import run
+from router.cli.command.runtime import Session, opened
+from router.cli.output.results import JsonFlag, number_of, print_json, span_told
+from router.cli.output.rows import event_cell
+from router.cli.output.table import EVENT, SUBSCRIPTION, Column, Told, print_table
+from router.cli.subscriptions.listing import pause_json
+from router.events.catalogue import Catalogue
+from router.events.globs import fits, select
+from workers.operations.pauses import Pause, paused
+from workers.state.former import former_streams
+from workers.state.oldest import Way, oldest_waiting
+from workers.state.overview import StreamOverview, overview
 
 __all__ = ["streams"]
 

@@ -9,9 +9,9 @@ from support.browsing import Site, chromium
 from support.console import TOKEN, serving
 
 from config.settings import Settings
-from router.catalogue import Catalogue
-from router.cli.console.console import Console
-from router.store import Store
+from router.console.console import Console
+from router.events.catalogue import Catalogue
+from router.store.client import Store
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from support.browsing import NARROW, WIDE, Site
 from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_events, put_group, put_quarantined
 from support.waiting import eventually
 
-from router import audit, scripts
-from router.store import Store
-from workers import pauses
+from router.store import scripts
+from router.store.client import Store
+from workers.operations import audit, pauses
 
 INVOICES = f"{FINANCIAL}/ar_invoice_changed"
 STOCK = f"{FINANCIAL}/inventory_item_changed"

@@ -15,7 +15,7 @@ from faults.happening import Happening
 from faults.load import STREAMS
 from faults.member import Member
 
-from router.keys import Keys
+from router.store.keys import Keys
 
 __all__ = ["FAULTS", "Fault"]
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import aiohttp
 
-from router.catalogue import Catalogue
-from router.samples import body, sample
-from router.signature import sign
+from router.events.catalogue import Catalogue
+from router.events.samples import body, sample
+from router.ingress.signature import sign
 
 __all__ = ["SECRET", "STREAMS", "Journal", "Load", "Notification"]
 

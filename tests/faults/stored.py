@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from router.keys import Keys
-from router.store import Store, connect
+from router.store.client import Store, connect
+from router.store.keys import Keys
 
 __all__ = ["Stored", "look"]
 

@@ -13,7 +13,7 @@ from support.servers import Server
 from support.topologies import Cluster, SentinelSet, Topology, running_cluster, running_sentinels
 from support.waiting import eventually
 
-from router.keys import Keys
+from router.store.keys import Keys
 
 pytestmark = [pytest.mark.real, pytest.mark.faults]
 

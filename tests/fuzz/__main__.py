@@ -16,7 +16,7 @@ from random import SystemRandom
 import uvloop
 from fuzz import failure, normaliser, wire
 
-from router.catalogue import Catalogue
+from router.events.catalogue import Catalogue
 
 TARGETS = ("normaliser", "wire")
 

@@ -4,10 +4,10 @@ from hashlib import blake2b
 
 from fuzz.requests import Answer, Exchange
 
-from router.catalogue import Catalogue
-from router.identify import Identified, Unreadable, identify
-from router.pages import Span, forward
-from router.store import Store
+from router.events.catalogue import Catalogue
+from router.events.identify import Identified, Unreadable, identify
+from router.store.client import Store
+from router.store.reading import Span, forward
 
 __all__ = ["Audit"]
 

@@ -11,12 +11,12 @@ from fuzz.mutate import Mutator, small
 from fuzz.trail import Trail
 from support.corpus import load_corpus
 
-from router import fields, identify, normalise, resource, ticks
-from router.catalogue import Catalogue
-from router.cli.rows import event_json, quarantined_json
+from router.cli.output.rows import event_json, quarantined_json
 from router.cloudevents import from_cloudevent, to_cloudevent_json
-from router.event import Event
-from router.quarantined import Quarantined
+from router.events import fields, identify, normalise, resource, ticks
+from router.events.catalogue import Catalogue
+from router.events.event import Event
+from workers.operations.quarantined import Quarantined
 
 __all__ = ["check", "fuzz"]
 

@@ -15,9 +15,9 @@ from fuzz.trail import Trail
 from support.corpus import load_corpus
 from support.stores import fake_store
 
-from router import identify
-from router.catalogue import Catalogue
-from router.store import Store
+from router.events import identify
+from router.events.catalogue import Catalogue
+from router.store.client import Store
 
 SEED = 1
 BODY = b'{"event":"customer_changed","notificationId":"a"}'

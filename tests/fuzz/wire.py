@@ -19,7 +19,7 @@ from support.memory import resident
 from support.processes import SECRET, running_system
 from support.stores import fresh_keys, running_server
 
-from router.store import connect
+from router.store.client import connect
 
 __all__ = ["fuzz", "replay"]
 

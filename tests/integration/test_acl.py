@@ -19,11 +19,11 @@ from support.servers import starting
 from support.waiting import eventually
 
 from router.cli.app import app, load
-from router.cli.console.token import make_code
-from router.keys import Keys
-from router.scripts import append
-from router.store import Store, connect
-from workers.pauses import pause, resume
+from router.console.access.token import make_code
+from router.store.client import Store, connect
+from router.store.keys import Keys
+from router.store.scripts import append
+from workers.operations.pauses import pause, resume
 
 pytestmark = pytest.mark.real
 

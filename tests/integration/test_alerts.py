@@ -19,8 +19,8 @@ from support.servers import Server
 from support.waiting import eventually
 
 from config.settings import Settings
-from router.access import open_store
-from router.store_guard import guarded
+from router.embedded.access import open_store
+from router.store.health.guard import guarded
 
 FINANCIAL = "visma-net-financial"
 CUSTOMERS, SUPPLIERS = f"er:{{{FINANCIAL}/customer_changed}}", f"er:{{{FINANCIAL}/supplier_changed}}"

@@ -12,7 +12,7 @@ import pytest
 from support.filling import CUSTOMERS, put_dead, put_events, put_group, put_quarantined
 
 import router
-from router.store import Store
+from router.store.client import Store
 
 pytestmark = pytest.mark.real
 

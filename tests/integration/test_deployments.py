@@ -15,9 +15,9 @@ from support.servers import starting
 from support.tls import Certificates, encrypting
 from support.waiting import eventually
 
-from router.cli.advice import advice_on
-from router.keys import Keys
-from router.store import connect
+from router.cli.command.advice import advice_on
+from router.store.client import connect
+from router.store.keys import Keys
 
 pytestmark = pytest.mark.real
 

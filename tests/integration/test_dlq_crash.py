@@ -12,7 +12,7 @@ from support.filling import CUSTOMERS, FINANCIAL, put_group, put_quarantined, ra
 from support.processes import System, running_system
 from support.waiting import eventually
 
-from router.store import Store
+from router.store.client import Store
 
 pytestmark = pytest.mark.real
 

@@ -8,10 +8,10 @@ from support.servers import Server, starting
 from support.stores import fresh_keys
 
 from config.durability import Durability
-from router.batch import Batch
-from router.durability import Confirmation, NotDurable
-from router.entry import Entry
-from router.store import Store, connect
+from router.intake.confirmation import Confirmation, NotDurable
+from router.intake.entry import Entry
+from router.intake.writer import Batch
+from router.store.client import Store, connect
 
 STREAM = "p/type"
 WINDOW = 60_000

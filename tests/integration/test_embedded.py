@@ -20,10 +20,10 @@ import redis.asyncio
 import uvloop
 from structlog.testing import capture_logs
 
-import router.server_process
+import router.embedded.process
 from config.errors import RouterError
-from router.embedded import EmbeddedServer, embedded
-from router.server_process import server_binary
+from router.embedded.process import server_binary
+from router.embedded.server import EmbeddedServer, embedded
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.real
@@ -31,8 +31,8 @@ pytestmark = pytest.mark.real
 ROOT = Path(__file__).parents[2]
 USER = """
 import asyncio, sys, pathlib
-from router import logs
-from router.embedded import EmbeddedServer
+from router.telemetry import logs
+from router.embedded.server import EmbeddedServer
 
 async def main():
     logs.configure()
@@ -361,7 +361,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
         file = tmp_path / "server"
         file.write_text(f"#!/bin/sh\n{script}\n")
         file.chmod(0o700)
-        monkeypatch.setattr(router.server_process, "server_binary", lambda: str(file))
+        monkeypatch.setattr(router.embedded.process, "server_binary", lambda: str(file))
 
     return program
 
@@ -437,7 +437,7 @@ async def test_owner_keeps_trying(make: Make, program: Callable[[str], None], mo
     with capture_logs() as logged:
         os.kill(await pid_of(url), signal.SIGKILL)
         await eventually(lambda: "embedded_server_not_back" in [line["event"] for line in logged])
-    monkeypatch.setattr(router.server_process, "server_binary", lambda: found)
+    monkeypatch.setattr(router.embedded.process, "server_binary", lambda: found)
     await eventually(lambda: answers(url))
 
 

@@ -22,7 +22,7 @@ from support.processes import SECRET, System, running_system
 from support.stores import fresh_keys
 from support.waiting import eventually
 
-from router.store import Store, connect
+from router.store.client import Store, connect
 
 pytestmark = [pytest.mark.real, pytest.mark.asyncio(loop_scope="module")]
 

@@ -12,8 +12,8 @@ from support.filling import CUSTOMERS, FINANCIAL, put_group
 from support.processes import System, running_system
 from support.servers import Server
 
-from router.keys import Keys
-from router.store import Store, connect
+from router.store.client import Store, connect
+from router.store.keys import Keys
 
 pytestmark = pytest.mark.real
 

@@ -16,7 +16,7 @@ from support.processes import System
 
 import router
 from router.cli.app import _COMMANDS, load
-from router.store import Store
+from router.store.client import Store
 
 pytestmark = pytest.mark.real
 

@@ -12,9 +12,9 @@ import pytest
 import uvloop
 from structlog.testing import capture_logs
 
-from router.restart_delay import RestartDelay
-from router.signals import PARENT_FD, install_stop, watch_parent
-from router.supervisor import ChildSpec, Supervisor
+from router.process.signals import PARENT_FD, install_stop, watch_parent
+from router.process.supervisor import ChildSpec, Supervisor
+from router.tasks.restart_delay import RestartDelay
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +22,7 @@ QUICK = RestartDelay(first=0.01, maximum=0.02)
 # A well-behaved child: writes its pid when it is ready, and stops when it is told to or when its parent is gone.
 CHILD = """
 import asyncio, os, sys
-from router.signals import install_stop, watch_parent
+from router.process.signals import install_stop, watch_parent
 
 async def main():
     stop = asyncio.Event()
@@ -43,8 +43,8 @@ time.sleep(60)
 """
 PARENT = """
 import asyncio, sys
-from router.signals import install_stop
-from router.supervisor import ChildSpec, Supervisor
+from router.process.signals import install_stop
+from router.process.supervisor import ChildSpec, Supervisor
 
 async def main():
     stop = asyncio.Event()
@@ -57,7 +57,7 @@ sys.exit(asyncio.run(main()))
 """
 WAITER = """
 import asyncio, sys
-from router.signals import install_stop
+from router.process.signals import install_stop
 
 async def main():
     stop = asyncio.Event()
@@ -215,7 +215,7 @@ async def test_a_child_that_has_started_once_is_restarted_whatever_its_code(tmp_
     been = tmp_path / "been"
     script = f"""
 from pathlib import Path
-from router.started import say_started
+from router.process.started import say_started
 been = Path({str(been)!r})
 if not been.exists():
     say_started()
@@ -237,7 +237,7 @@ async def test_started_is_said_to_the_supervisor_alone(pids: Pids, tmp_path: Pat
     seen = tmp_path / "seen"
     script = f"""
 import os, sys
-from router.started import STARTED_FD, say_started
+from router.process.started import STARTED_FD, say_started
 if os.fork() == 0:
     import time
     with open({str(pids.file)!r}, "a") as file:

@@ -17,7 +17,7 @@ from support.stores import real_store as on_real_server
 from support.waiting import eventually
 
 import router
-from router.store import Store
+from router.store.client import Store
 
 pytestmark = pytest.mark.real
 

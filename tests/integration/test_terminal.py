@@ -11,7 +11,7 @@ from support.processes import System
 from support.terminal import on_terminal
 
 import router
-from router.store import Store
+from router.store.client import Store
 
 pytestmark = pytest.mark.real
 

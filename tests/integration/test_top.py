@@ -18,8 +18,8 @@ from support.servers import Server, starting
 from support.stores import real_store as on_real_server
 
 import router
-from router.keys import Keys
-from router.store import connect
+from router.store.client import connect
+from router.store.keys import Keys
 
 pytestmark = pytest.mark.real
 

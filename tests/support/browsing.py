@@ -11,7 +11,7 @@ from typing import Any
 from playwright.async_api import Browser, Page
 from support.console import TOKEN
 
-from router.store import Store
+from router.store.client import Store
 
 __all__ = ["NARROW", "WIDE", "Site", "chromium"]
 

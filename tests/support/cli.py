@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from config.settings import Settings
 from router.cli.app import app
-from router.store import Store
+from router.store.client import Store
 
 __all__ = ["Cli", "Terminal", "cli_on_fake_store"]
 
@@ -85,7 +85,7 @@ def cli_on_fake_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterato
     cli = Cli()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ROUTER_LOG__FORMAT", "json")
-    monkeypatch.setattr("router.cli.runtime.open_store", cli.open_store)
+    monkeypatch.setattr("router.cli.command.runtime.open_store", cli.open_store)
     level = logging.getLogger().level
     try:
         yield cli

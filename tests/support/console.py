@@ -13,11 +13,11 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from config.settings import Settings
-from router.catalogue import Catalogue
-from router.cli.console.console import Console
-from router.cli.console.routes import mount
-from router.ops import OpsServer
-from router.store import Store
+from router.console.console import Console
+from router.console.routes import mount
+from router.events.catalogue import Catalogue
+from router.process.ops import OpsServer
+from router.store.client import Store
 
 __all__ = ["TOKEN", "Visitor", "picks", "serving", "visiting"]
 

@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from router import scripts
-from router.store import Store
+from router.store import scripts
+from router.store.client import Store
 
 __all__ = [
     "CUSTOMERS",

@@ -12,18 +12,18 @@ from support.stores import fake_store
 
 import config
 from config.settings import Settings
-from router.append import Appender
-from router.batch import Batch
-from router.catalogue import Catalogue
-from router.ingress import Ingress
-from router.ingress_reload import IngressReload
-from router.metrics import IngressMetrics
-from router.ops import OpsServer
-from router.process_metrics import new_registry
-from router.spool import Spool
-from router.store_guard import StoreGuard
+from router.events.catalogue import Catalogue
+from router.ingress.app import Ingress
+from router.ingress.metrics import IngressMetrics
+from router.ingress.reload import IngressReload
+from router.intake.group_commit import Appender
+from router.intake.spool import Spool
+from router.intake.writer import Batch
+from router.process.ops import OpsServer
+from router.store.health.guard import StoreGuard
+from router.telemetry.process_metrics import new_registry
 from workers.metrics import WorkerMetrics
-from workers.store_metrics import StoreMetrics
+from workers.operations.store_metrics import StoreMetrics
 
 __all__ = ["DOCUMENT", "Row", "all_rows", "written"]
 

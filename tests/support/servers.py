@@ -14,7 +14,7 @@ from typing import Any
 from redis import Redis
 from support.ports import reserve
 
-from router.server_process import server_binary
+from router.embedded.process import server_binary
 
 __all__ = ["SERVER_PROGRAM", "Server", "server_program", "starting"]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from router.append import Appender
-from router.entry import Entry, Waiting
-from router.scripts import Call
+from router.intake.entry import Entry, Waiting
+from router.intake.group_commit import Appender
+from router.store.scripts import Call
 
 __all__ = ["MemoryStore", "append", "entry", "waiting"]
 

@@ -11,8 +11,8 @@ from typing import Any
 import fakeredis
 from support.servers import starting
 
-from router.keys import Keys
-from router.store import Client, Store, connect
+from router.store.client import Client, Store, connect
+from router.store.keys import Keys
 
 __all__ = ["SERVER_URL", "fake_store", "fresh_keys", "real_store", "running_server"]
 

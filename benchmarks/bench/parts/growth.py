@@ -10,7 +10,7 @@ from bench import filling
 from bench.bodies import STREAM, event_id, sample_requests, write_requests
 from bench.ours_rates import Load, intake_rate, large_intake_rate, work_rate
 from bench.plan import Plan, Samples, WorkNotDone
-from router.catalogue import Catalogue
+from router.events.catalogue import Catalogue
 
 __all__ = ["NOTES", "REFERENCE", "TITLE", "run"]
 

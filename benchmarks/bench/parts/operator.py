@@ -16,11 +16,11 @@ from bench.bodies import STREAM
 from bench.ours import Router
 from bench.plan import Plan, Samples, WorkNotDone
 from bench.servers import Server
-from router.catalogue import Catalogue
-from router.keys import Keys
-from router.store import connect
-from workers.dead_letters import DeadLetters
-from workers.dead_selector import Selector
+from router.events.catalogue import Catalogue
+from router.store.client import connect
+from router.store.keys import Keys
+from workers.operations.dead_letters.letters import DeadLetters
+from workers.operations.dead_letters.selector import Selector
 
 __all__ = ["NOTES", "REFERENCE", "TITLE", "run"]
 

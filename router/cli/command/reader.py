@@ -1,0 +1,68 @@
+"""Commands that show what comes, for as long as somebody reads it: they end when the reader of a pipe has gone.
+
+The next line would tell, but that may be hours away.
+"""
+
+import asyncio
+import contextlib
+import errno
+import os
+import stat
+import sys
+from collections.abc import Awaitable, Iterator
+from typing import Any, TypeVar
+
+from router.cli.command.stdio import OutputFailed
+from router.tasks.ending import end
+
+__all__ = ["while_read"]
+
+T = TypeVar("T")
+
+
+async def while_read(work: Awaitable[T]) -> T:
+    """Return what work comes to; raises OutputFailed, once it has ended, when nobody reads the output any more."""
+    task = asyncio.create_task(_awaited(work))
+    with _reader_gone() as gone:
+        either: tuple[asyncio.Future[Any], ...] = (task, gone)
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await end([task])
+    if task.cancelled():
+        raise OutputFailed(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
+    return task.result()
+
+
+async def _awaited(work: Awaitable[T]) -> T:
+    return await work
+
+
+@contextlib.contextmanager
+def _reader_gone() -> Iterator[asyncio.Future[None]]:
+    """Yield what is done when standard output is a pipe whose last reader has gone."""
+    loop = asyncio.get_running_loop()
+    gone: asyncio.Future[None] = loop.create_future()
+    descriptor = _pipe()
+    if descriptor is None:
+        yield gone
+        return
+    # The end of a pipe that is written to has nothing to read: what wakes its reader is an error alone.
+    loop.add_reader(descriptor, _done, gone)
+    try:
+        yield gone
+    finally:
+        loop.remove_reader(descriptor)
+
+
+def _done(gone: asyncio.Future[None]) -> None:
+    if not gone.done():
+        gone.set_result(None)
+
+
+def _pipe() -> int | None:
+    try:
+        descriptor = sys.stdout.fileno()
+    except (AttributeError, OSError, ValueError):  # no file of the system, as that of a test
+        return None
+    return descriptor if stat.S_ISFIFO(os.fstat(descriptor).st_mode) else None

@@ -1,0 +1,71 @@
+"""What the commands have in common that work with a store: logging and the store itself."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import NamedTuple
+
+from config.errors import ConfigError, RouterError, told
+from config.settings import Settings
+from config.sources import load_settings
+from config.urls import redact_url
+from router.cli.command.advice import advice_on
+from router.cli.command.exits import complain
+from router.cli.command.stdio import discard_if_closed
+from router.embedded.access import open_store
+from router.events.catalogue import Catalogue
+from router.process.signals import expect_reload
+from router.store.client import STORE_ERRORS, Store, StoreUnavailable
+from router.store.health.deployment import fault_of
+from router.telemetry import logs
+
+__all__ = ["Session", "for_service", "opened", "say_away"]
+
+
+class Session(NamedTuple):
+    """What a command that looks into the store works with."""
+
+    store: Store
+    catalogue: Catalogue
+    settings: Settings
+
+
+def for_service() -> Settings:
+    """Return the settings for a process that stays, and log as they say."""
+    expect_reload()
+    discard_if_closed()
+    settings = load_settings()
+    logs.configure(settings.log.level, settings.log.format)
+    return settings
+
+
+def say_away(error: BaseException | None) -> None:
+    """Tell whoever follows something that the store is waited for, because of an error, or answers again."""
+    text = "answers again" if error is None else f"does not answer, waiting for it: {told(error)}"
+    complain(f"the store {text}")
+
+
+@asynccontextmanager
+async def opened(settings: Settings | None = None) -> AsyncIterator[Session]:
+    """Open the store to look into it, and log nothing but what is wrong.
+
+    Whatever is wrong with the store, then or later, becomes a StoreUnavailable that says what to do. An embedded one
+    without data is left alone: there is nothing to see, and the wrong folder is no place to make one.
+    """
+    settings = settings or load_settings()
+    quiet = settings.log.level in ("debug", "info", "warning")
+    logs.configure("warning" if quiet else settings.log.level, settings.log.format)
+    catalogue = Catalogue.for_settings(settings)
+    async with AsyncExitStack() as stack:
+        try:
+            store = await stack.enter_async_context(open_store(settings, create=False))
+        except (ConfigError, StoreUnavailable):
+            raise
+        except (RouterError, OSError) as error:
+            raise StoreUnavailable(f"the embedded server in {settings.data_dir} cannot be used: {error}") from error
+        try:
+            yield Session(store, catalogue, settings)
+        except (StoreUnavailable, *STORE_ERRORS) as error:
+            text = str(error) if isinstance(error, StoreUnavailable) else told(error)
+            fault = fault_of(error, settings.redis.url) or (text.rstrip("."), advice_on(text))
+            where = redact_url(settings.redis.url)
+            raise StoreUnavailable(f"the store ({where}) cannot be used: {'; '.join(fault)}") from error

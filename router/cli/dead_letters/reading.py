@@ -1,0 +1,164 @@
+"""`dlq stats|list|show`: reading the dead letters."""
+
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+
+from router.cli.command.exits import ExitCode, NothingMatched, complain
+from router.cli.command.loop import run
+from router.cli.command.runtime import opened
+from router.cli.dead_letters.options import What, narrowed, selecting
+from router.cli.output.listing import Limit, first, print_list
+from router.cli.output.results import JsonFlag, age, number_of, print_json, print_line, print_record, stamp
+from router.cli.output.reveal import Reveal, revealed
+from router.cli.output.rows import (
+    DEAD_LETTER_COLUMNS,
+    attempt_json,
+    body_of,
+    dead_letter_json,
+    dead_letter_row,
+    error_group_json,
+    event_cell,
+    event_json,
+    unsigned,
+)
+from router.cli.output.table import EVENT, SUBSCRIPTION, Column, Told, ident, print_table
+from router.cli.subscriptions.words import none_named
+from router.events.catalogue import Catalogue
+from workers.operations.dead_letters.error_groups import ErrorGroup
+from workers.operations.dead_letters.letters import DeadLetterEntry, DeadLetters
+from workers.operations.dead_letters.selector import Selector
+
+__all__ = ["list_", "show", "stats"]
+
+_STATS_COLUMNS = (
+    Column("COUNT", right=True),
+    Column("FINGERPRINT", drawn="PRINT", drop=13),
+    SUBSCRIPTION,
+    EVENT,
+    Column("ERROR", shrink=((3, 20), (6, 16)), rest=True),
+    Column("FIRST", right=True, drop=3),
+    Column("LAST", right=True, drop=4),
+    ident("SAMPLE", drop=12),
+)
+
+
+@selecting
+def list_(selector: Selector, what: What = None, *, limit: Limit = None, as_json: JsonFlag = False) -> None:
+    """List dead letters, newest first."""
+    run(_list(narrowed(selector, what), limit, as_json=as_json))
+
+
+async def _list(selector: Selector, limit: int | None, *, as_json: bool) -> None:
+    async with opened() as session:
+        letters = DeadLetters(session.store, session.catalogue).newest(selector)
+        row_of = partial(dead_letter_row, session.catalogue)
+        found = await print_list(letters, DEAD_LETTER_COLUMNS, row_of, dead_letter_json, limit=limit, as_json=as_json)
+        if not found and (words := await none_named(session, selector.subscription)):
+            complain(words)
+
+
+@selecting
+def stats(
+    selector: Selector,
+    what: What = None,
+    *,
+    fail_over: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Exit with 5 if there are more than N dead letters.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Count dead letters by what went wrong; details such as numbers and ids are folded."""
+    catalogue, groups = run(_stats(narrowed(selector, what)))
+    if as_json:
+        print_json([error_group_json(group) for group in groups])
+    else:
+        print_table(_STATS_COLUMNS, [_stats_row(catalogue, group) for group in groups])
+    total = sum(group.count for group in groups)
+    if fail_over is not None and total > fail_over:
+        complain(f"{number_of(total, 'dead letter')} {'is' if total == 1 else 'are'} more than {fail_over}")
+        raise typer.Exit(ExitCode.OVER_THRESHOLD)
+
+
+async def _stats(selector: Selector) -> tuple[Catalogue, list[ErrorGroup]]:
+    async with opened() as session:
+        groups = await DeadLetters(session.store, session.catalogue).stats(selector)
+        if not groups and (words := await none_named(session, selector.subscription)):
+            complain(words)
+        return session.catalogue, groups
+
+
+def _stats_row(catalogue: Catalogue, group: ErrorGroup) -> tuple[object, ...]:
+    error = f"{group.error}: {group.message}" if group.error else group.message
+    times = [Told(f"{age(moment)} ago", age(moment)) for moment in (group.first_seen, group.last_seen)]
+    return (
+        group.count,
+        group.fingerprint,
+        group.subscription,
+        event_cell(catalogue, group.stream),
+        error,
+        *times,
+        group.sample,
+    )
+
+
+@selecting
+def show(
+    selector: Selector,
+    id_: Annotated[str, typer.Argument(metavar="ID", help="Of the event, or of the entry.")],
+    *,
+    reveal: Reveal = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show a dead letter: its event, its bytes and every attempt. Of several the newest, unless options say which.
+
+    The values of the body are masked without --reveal.
+    """
+    letter, others = run(_find(selector, id_, reveal=reveal))
+    if as_json:
+        print_json(_whole(letter, reveal=reveal))
+    else:
+        _print(letter, reveal=reveal)
+    if others:
+        complain("there are older ones of this id; see dlq list, and --subscription or --event")
+
+
+async def _find(selector: Selector, id_: str, *, reveal: bool) -> tuple[DeadLetterEntry, bool]:
+    async with opened() as session:
+        letters = DeadLetters(session.store, session.catalogue).newest(selector.narrowed(id_))
+        found = [letter async for letter in first(letters, 2)]
+        if not found:
+            raise NothingMatched(f"no dead letter has the id {id_}; `event-router dlq list` shows them")
+        letter = found[0]
+        if reveal:
+            subject = f"dead letter {letter.event_id} of {letter.subscription} on {letter.stream}"
+            await revealed(session.store, letter.raw, subject=subject)
+    return letter, len(found) > 1
+
+
+def _whole(letter: DeadLetterEntry, *, reveal: bool) -> dict[str, Any]:
+    return {
+        **dead_letter_json(letter),
+        "event": event_json(letter.event, reveal=reveal) if letter.event else None,
+        "raw": body_of(letter.raw, reveal=reveal),
+        "history": [attempt_json(attempt) for attempt in letter.attempts],
+    }
+
+
+def _print(letter: DeadLetterEntry, *, reveal: bool) -> None:
+    shown = dead_letter_json(letter)
+    event = event_json(letter.event, reveal=reveal) if letter.event else {}
+    event["raw"] = body_of(letter.raw, reveal=reveal)
+    print_record(unsigned({**shown, **{name: value for name, value in event.items() if name not in shown}}))
+    for attempt in letter.attempts:
+        heading = f"\nattempt {attempt.attempt}" if attempt.attempt else "\nlost worker"
+        print_line(heading)
+        print_record(
+            {
+                "at": stamp(attempt.at),
+                "error": attempt.error,
+                "message": attempt.message,
+                "traceback": attempt.traceback,
+            }
+        )

@@ -1,0 +1,164 @@
+"""`doctor`: looks whether this installation can keep its promises, and says what to do where it can't."""
+
+import asyncio
+import sys
+from collections.abc import Iterator, Sequence
+
+import typer
+
+from config.errors import ConfigError, told
+from config.settings import Settings
+from config.sources import load_settings, secret_files
+from config.urls import redact_url
+from router.cli.command.exits import ExitCode, complain
+from router.cli.command.loop import run
+from router.cli.command.runtime import opened
+from router.cli.doctor.checks import (
+    Spooling,
+    judge_conversation,
+    judge_publishers,
+    judge_spool,
+    judge_spooling,
+    judge_warned,
+)
+from router.cli.doctor.probe import ask_ingresses, ask_workers, look_at_spool, talk_to
+from router.cli.doctor.security_checks import (
+    Knowing,
+    TokenRefused,
+    judge_knowing,
+    judge_ops,
+    judge_secret_files,
+    judge_secrets,
+)
+from router.cli.doctor.trial import try_out
+from router.cli.output.results import JsonFlag, print_json
+from router.cli.output.table import print_table, rest
+from router.embedded.access import NoData
+from router.events.catalogue import Catalogue
+from router.store.client import STORE_ERRORS, Store, StoreUnavailable
+from router.store.health.deployment import fault_of
+from router.store.health.judgement import Check, judge_server
+from router.store.health.survey import Ask, ask_server, masters
+
+__all__ = ["doctor"]
+
+
+def doctor(*, as_json: JsonFlag = False) -> None:
+    """Check settings, catalogue, secrets and server; exit with 1 where something is wrong."""
+    checks = list(_examine())
+    failed = [check for check in checks if check.state == "failed"]
+    if as_json:
+        print_json({"ok": not failed, "checks": [_row(check) for check in checks]})
+    else:
+        _print(checks)
+    if failed:
+        complain(f"{len(failed)} of {len(checks)} checks failed")
+        raise typer.Exit(ExitCode.PARTLY_FAILED)
+
+
+def _print(checks: Sequence[Check]) -> None:
+    if not sys.stdout.isatty():
+        rows = [(check.state.upper(), check.name, check.detail, check.advice) for check in checks]
+        print_table(("STATE", "CHECK", "FOUND", "WHAT TO DO"), rows)
+        return
+    found = [(check.state.upper(), f"{check.name}: {check.detail}{_arrow(check)}") for check in checks]
+    print_table(("STATE", rest("FOUND", "wrap")), found)
+
+
+def _row(check: Check) -> dict[str, str]:
+    return {"name": check.name, "state": check.state, "detail": check.detail, "advice": check.advice}
+
+
+def _arrow(check: Check) -> str:
+    return f" → {check.advice}" if check.advice else ""
+
+
+def _examine() -> Iterator[Check]:
+    """Check one thing after the other, as far as what was found allows."""
+    try:
+        settings = load_settings()
+    except ConfigError as error:
+        yield Check("settings", "failed", str(error), "correct that setting")
+        return
+    yield Check("settings", "ok", f"store {redact_url(settings.redis.url)}, data in {settings.data_dir.absolute()}")
+    try:
+        catalogue = Catalogue.for_settings(settings)
+    except ConfigError as error:
+        yield Check("catalogue", "failed", str(error), "correct that file")
+        return
+    events = sum(len(publisher.events) for publisher in catalogue.publishers.values())
+    yield Check("catalogue", "ok", f"{len(catalogue.publishers)} publishers, {events} events")
+    yield from judge_publishers(settings, catalogue)
+    answers = run(ask_ingresses(settings))
+    yield from judge_ops(settings.ops, [answer for answer in answers if isinstance(answer, TokenRefused)])
+    yield from _examine_secrets(settings, catalogue, [answer for answer in answers if isinstance(answer, Knowing)])
+    spool = look_at_spool(settings.data_dir / "spool")
+    yield from judge_spool(spool, settings.ingress.spool_max_bytes)
+    yield from judge_spooling(spool.held, [answer for answer in answers if isinstance(answer, Spooling)])
+    yield from judge_warned(run(ask_workers(settings)))
+    yield from _examine_store(settings)
+
+
+def _examine_secrets(settings: Settings, catalogue: Catalogue, running: Sequence[Knowing]) -> Iterator[Check]:
+    """Judge the secrets, the files they are in, and whether running ingresses have the same."""
+    files = secret_files()
+    yield from judge_secrets(settings, catalogue)
+    yield from judge_secret_files(files)
+    publishers = settings.publishers_dir.glob("*.toml") if settings.publishers_dir else ()
+    yield from judge_knowing(settings, catalogue, running, [*files, *publishers])
+
+
+def _examine_store(settings: Settings) -> Iterator[Check]:
+    try:
+        found = run(_ask(settings))
+    except NoData as error:
+        yield Check("store", "failed", error.what, error.advice)
+        return
+    except (StoreUnavailable, ConfigError) as error:
+        yield Check(
+            "store",
+            "failed",
+            str(error),
+            "start the server if it does not run; docs/redis.md has the forms of redis.url",
+        )
+        return
+    yield Check("store", "ok", "it answers")
+    yield from found
+
+
+async def _ask(settings: Settings) -> list[Check]:
+    """Ask each server of the store: a Cluster has several, and those that answer are judged without the others."""
+    async with opened(settings) as session:
+        try:
+            asked = await masters(session.store)
+            parts = await asyncio.gather(*(_judge(name, ask, settings) for name, ask in asked.items()))
+            checks = [check for part in parts for check in part]
+            if not any(check.name.startswith("deployment") for check in checks):
+                checks += await _try_out(session.store, settings.redis.url)
+        except STORE_ERRORS as error:
+            if (fault := fault_of(error, settings.redis.url)) is None:
+                raise
+            return [Check("deployment", "failed", *fault)]
+    return checks
+
+
+async def _try_out(store: Store, url: str) -> list[Check]:
+    try:
+        return await try_out(store, url)
+    except STORE_ERRORS as error:
+        if not store.cluster:
+            raise
+        advice = "start the server that has its slot, or wait until the Cluster has replaced it"
+        return [Check("script", "failed", told(error), advice)]
+
+
+async def _judge(name: str, ask: Ask, settings: Settings) -> list[Check]:
+    try:
+        server = await ask_server(name, ask, fsync=settings.ingress.durability.level == "fsynced")
+        conversation = await talk_to(name, ask)
+    except STORE_ERRORS as error:
+        if not name:
+            raise
+        detail = told(error)
+        return [Check(f"server {name}", "failed", detail, "start it, or wait until the Cluster has replaced it")]
+    return [*judge_server(server, settings), *judge_conversation(conversation)]

@@ -1,0 +1,171 @@
+"""What `doctor` finds out by trying: how it is to talk to each server, and what is in the folder of the spool.
+
+What a running ingress has spooled is in a file that it has locked, so it is asked itself, on its operations port.
+"""
+
+import asyncio
+import os
+import re
+import shutil
+import sqlite3
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import unquote
+
+import aiohttp
+from redis.exceptions import ResponseError
+
+from config.settings import Settings
+from router.cli.doctor.checks import Conversation, LeftFile, SpoolFolder, Spooling, UsedFile, Warned
+from router.cli.doctor.security_checks import Knowing, TokenRefused
+from router.process.ops import PROCESS_HEADER
+from router.process.ops_ports import TIMEOUT, ops_ports
+from router.process.ops_token import bearer
+from router.store.health.survey import Ask, is_denied
+
+__all__ = ["ask_ingresses", "ask_workers", "look_at_spool", "talk_to"]
+
+_PINGS = 5
+_READ_METRIC = re.compile(r"^event_router_settings_read_timestamp_seconds (\S+)$", re.MULTILINE)
+_SECRETS_METRIC = re.compile(r'^event_router_secrets\{publisher="([^"]+)"\} (\S+)$', re.MULTILINE)
+_SPOOL_METRIC = re.compile(r"^event_router_spool_(\w+) (\S+)$", re.MULTILINE)
+
+
+async def talk_to(name: str, ask: Ask) -> Conversation:
+    """Talk to a server for a moment; raises what redis-py raises when it does not answer."""
+    ahead = await _ahead(ask)  # first, so that connecting is not measured
+    return Conversation(name, await _round_trip(ask), ahead, await _user(ask))
+
+
+def look_at_spool(folder: Path) -> SpoolFolder:
+    """Look at a folder that need not be there, and make nothing."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    writable = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    files = sorted(folder.glob("*.db"))
+    found = [_look_at(file) for file in files]
+    return SpoolFolder(
+        folder,
+        writable,
+        shutil.disk_usage(there).free,
+        sum(map(_size, files)),
+        tuple(file for file in found if isinstance(file, LeftFile)),
+        tuple(file for file in found if isinstance(file, UsedFile)),
+    )
+
+
+async def ask_ingresses(settings: Settings) -> list[Spooling | Knowing | TokenRefused]:
+    """Return what the ingresses say that answer on the operations ports of the settings: of their spools and secrets.
+
+    The token goes only to who says that he is an ingress: another program may have the port.
+    """
+    async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
+        urls = [port.url for port in ops_ports(settings)]
+        found = await asyncio.gather(*(_ask_ingress(session, url, bearer(settings.ops)) for url in urls))
+    return [answer for answers in found for answer in answers]
+
+
+async def ask_workers(settings: Settings) -> list[Warned]:
+    """Return what the workers warn of about their subscriptions that answer on the operations ports of the settings."""
+    async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
+        urls = [port.url for port in ops_ports(settings)]
+        found = await asyncio.gather(*(_ask_worker(session, url, bearer(settings.ops)) for url in urls))
+    return [answer for answers in found for answer in answers]
+
+
+async def _ask_worker(session: aiohttp.ClientSession, url: str, token: dict[str, str]) -> list[Warned]:
+    try:
+        async with session.get(f"{url}/healthz", allow_redirects=False) as response:
+            if _process(response)[0] != "worker":
+                return []
+        async with session.get(f"{url}/readyz", headers=token, allow_redirects=False) as response:
+            _, name = _process(response)
+            report = await response.json()
+            checks, warnings = report.get("checks", {}), report.get("warnings", {})
+            return [Warned(name, key, str(text)) for key, text in warnings.items() if key in checks]
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError, AttributeError):  # whoever else may listen there
+        return []
+
+
+async def _ask_ingress(
+    session: aiohttp.ClientSession, url: str, token: dict[str, str]
+) -> list[Spooling | Knowing | TokenRefused]:
+    try:
+        async with session.get(f"{url}/healthz", allow_redirects=False) as response:
+            if _process(response)[0] != "ingress":
+                return []
+        async with session.get(f"{url}/metrics", headers=token, allow_redirects=False) as response:
+            role, name = _process(response)
+            if response.status == HTTPStatus.UNAUTHORIZED:
+                return [TokenRefused(role, url)]
+            return [*_told(name, await response.text())]
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError):  # whoever else may listen there
+        return []
+
+
+def _told(name: str, metrics: str) -> Iterator[Spooling | Knowing]:
+    """Read what an ingress tells of itself; one without a spool tells nothing of that."""
+    spool = {figure: float(value) for figure, value in _SPOOL_METRIC.findall(metrics)}
+    if {"entries", "bytes", "age_seconds"} <= spool.keys():
+        yield Spooling(name, int(spool["entries"]), int(spool["bytes"]), spool["age_seconds"])
+    if read_at := _READ_METRIC.search(metrics):
+        secrets = {slug: int(float(number)) for slug, number in _SECRETS_METRIC.findall(metrics)}
+        yield Knowing(name, float(read_at[1]), secrets)
+
+
+def _process(response: aiohttp.ClientResponse) -> tuple[str, str]:
+    """Return role and name of the process that answered; both are empty for a stranger's."""
+    role, _, name = response.headers.get(PROCESS_HEADER, "").partition(" ")
+    return role, unquote(name)
+
+
+def _look_at(file: Path) -> LeftFile | UsedFile | None:
+    """Return what waits in a file, or that the ingress it belongs to runs; None when nothing waits."""
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True, timeout=0)) as database:
+            (events,) = database.execute("SELECT COUNT(*) FROM waiting").fetchone()
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return UsedFile(file, _size(file))
+        return None if "no such table" in str(error) else LeftFile(file, _size(file), None)
+    return LeftFile(file, _size(file), events) if events else None
+
+
+def _size(file: Path) -> int:
+    """Return the bytes of a file and of the log beside it."""
+    parts = (file, Path(f"{file}-wal"))
+    return sum(part.stat().st_size for part in parts if part.exists())
+
+
+async def _round_trip(ask: Ask) -> float:
+    times = []
+    for _ in range(_PINGS):
+        started = time.perf_counter()
+        await ask("PING")
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+async def _ahead(ask: Ask) -> float | None:
+    """Return how many seconds the server's clock is ahead of ours."""
+    before = time.time()
+    try:
+        seconds, microseconds = await ask("TIME")
+    except ResponseError as error:
+        if is_denied(error):
+            return None
+        raise
+    return float(seconds) + float(microseconds) / 1e6 - (before + time.time()) / 2
+
+
+async def _user(ask: Ask) -> str | None:
+    try:
+        reply = await ask("ACL WHOAMI")
+    except ResponseError as error:
+        if is_denied(error):
+            return None
+        raise
+    return reply.decode(errors="replace") if isinstance(reply, bytes) else str(reply)

@@ -1,0 +1,135 @@
+"""`events show`: one event with its whole life."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from router.cli.command.exits import NothingMatched
+from router.cli.command.loop import run
+from router.cli.command.runtime import opened
+from router.cli.events.listing import find
+from router.cli.output.results import JsonFlag, age, number_of, print_json, print_line, print_record, stamp
+from router.cli.output.reveal import Reveal, revealed
+from router.cli.output.rows import attempt_json, event_json, unsigned
+from router.cli.output.table import SUBSCRIPTION, Column, print_table, rest
+from router.events.event import Event
+from workers.operations.life import Life, Place, life
+
+__all__ = ["life_json", "place_told", "show"]
+
+_COLUMNS = (SUBSCRIPTION, Column("STATE"), Column("ATTEMPTS", right=True), rest("WHAT IS KNOWN", "wrap"))
+
+
+def show(
+    id_: Annotated[str, typer.Argument(metavar="ID", help="Of the event.")],
+    *,
+    attempts: Annotated[bool, typer.Option("--attempts", help="Show how each attempt failed so far.")] = False,
+    reveal: Reveal = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show one event: what it says, when it came, and where it is for each subscription.
+
+    The values of the body are masked without --reveal. What a subscription has finished leaves nothing behind: it is
+    done, and how many attempts that took is not known.
+    """
+    event, found = run(_found(id_, reveal=reveal))
+    if as_json:
+        print_json(life_json(event, found, reveal=reveal))
+        return
+    _print(unsigned({"stream": event.stream, **event_json(event, reveal=reveal)}), found)
+    if attempts:
+        _print_attempts(found)
+
+
+async def _found(id_: str, *, reveal: bool) -> tuple[Event, Life]:
+    """Return an event and its life, once the audit has who sees its values; raises NothingMatched."""
+    async with opened() as session:
+        stored = await find(session, id_)
+        if stored is None or stored.event is None:
+            raise NothingMatched(f"no event {id_!r} was found; `event-router events list` shows the newest")
+        event = stored.event
+        found = await life(session.store, stored)
+        if reveal:
+            await revealed(session.store, event.raw, subject=event.id)
+        return event, found
+
+
+def life_json(event: Event, found: Life, *, reveal: bool) -> dict[str, Any]:
+    """Return an event under the names of its fields, with what became of it."""
+    return {
+        **event_json(event, reveal=reveal),
+        "entry_id": found.entry_id,
+        "stored_at": stamp(found.stored_at),
+        "duplicates": found.duplicates,
+        "subscriptions": [_place_json(place) for place in found.subscriptions],
+    }
+
+
+def _place_json(place: Place) -> dict[str, Any]:
+    return {
+        "subscription": place.subscription,
+        "state": place.state,
+        "attempts": place.attempts,
+        "since": stamp(place.since),
+        "due_at": stamp(place.due_at),
+        "consumer": place.consumer,
+        "renewed_at": stamp(place.renewed_at),
+        "deliveries": place.deliveries,
+        "dead_entry_id": place.dead_entry_id,
+        "reason": place.reason,
+        "errors": [attempt_json(error) for error in place.errors],
+    }
+
+
+def _print(event: Mapping[str, Any], found: Life) -> None:
+    unknown = "not known: the deduplication window is over or 0"
+    duplicates = unknown if found.duplicates is None else str(found.duplicates)
+    entry = {"entry_id": found.entry_id, "stored_at": stamp(found.stored_at), "duplicates": duplicates}
+    print_record({**event, **entry})
+    if found.subscriptions:
+        print_line("")
+        print_table(_COLUMNS, [_row(place) for place in found.subscriptions])
+
+
+def _row(place: Place) -> tuple[object, ...]:
+    return (place.subscription, place.state, place.attempts, place_told(place))
+
+
+def place_told(place: Place) -> str:
+    """Return in a few words what is known of an event where it is."""
+    if place.state == "pending":
+        times = f", handed out {number_of(place.deliveries, 'time')}" if place.deliveries else ""
+        held = f", its hold renewed {age(place.renewed_at)} ago" if place.renewed_at else ""
+        return f"in the hands of {place.consumer}{held}{times}"
+    if place.state == "scheduled":
+        return f"the next attempt is due {stamp(place.due_at)}{_last_error(place)}"
+    if place.state == "dead":
+        return f"{place.reason or 'given up'}{_last_error(place)}; dead letter {place.dead_entry_id}"
+    return _TOLD[place.state] + _last_error(place)
+
+
+_TOLD = {
+    "undelivered": "waits to be handed to a worker",
+    "inbox": "waits to be handed to a worker once more",
+    "done": "nothing is left to do",
+    "unknown": "its places hold too much to look through",
+}
+
+
+def _last_error(place: Place) -> str:
+    if not place.errors:
+        return ""
+    last = place.errors[-1]
+    return f"; {last.error}: {last.message}".partition("\n")[0]
+
+
+def _print_attempts(found: Life) -> None:
+    for place in found.subscriptions:
+        for error in place.errors:
+            print_line(f"\n{place.subscription}, {f'attempt {error.attempt}' if error.attempt else 'lost worker'}")
+            told = {"at": stamp(error.at), "error": error.error, "message": error.message}
+            print_record({**told, "traceback": error.traceback})
+        if not place.errors:
+            why = "no attempt has failed" if place.attempts == 0 else "nothing is kept of its attempts"
+            print_line(f"\n{place.subscription}: {why}")

@@ -1,0 +1,141 @@
+"""`events tail`: events as they come."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+
+from router.cli.command.loop import run
+from router.cli.command.reader import while_read
+from router.cli.command.runtime import Session, opened, say_away
+from router.cli.events.listing import complain_of
+from router.cli.options.common import Since, Until
+from router.cli.options.events import Company, EventGlob, Resource, wanted_streams
+from router.cli.output.listing import first
+from router.cli.output.results import clean, json_line, print_line, stamp
+from router.cli.output.reveal import Reveal, check_reveal, counted, revealing
+from router.cli.output.rows import event_json
+from router.events.catalogue import Catalogue
+from router.events.event import Event
+from router.events.globs import short
+from router.store.following import Following
+from router.store.reading import Span, moment_of, order_of
+from router.tasks.ending import in_time
+from workers.operations.criteria import within
+from workers.operations.events import Browser, EventFilter, StoredEvent
+
+__all__ = ["event_line", "tail"]
+
+_LINES = 10
+
+Lines = Annotated[
+    int | None,
+    typer.Option("--lines", "-n", min=0, help=f"Begin with so many past ones; {_LINES}, or with --since all."),
+]
+AsLines = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each event.")]
+
+
+def tail(
+    glob: EventGlob = "*",
+    *,
+    resource: Resource = None,
+    company: Company = None,
+    since: Since = None,
+    until: Until = None,
+    lines: Lines = None,
+    reveal: Reveal = False,
+    as_json: AsLines = False,
+) -> None:
+    """Show the last events, and those that come, until Ctrl-C or the time of --until; oldest first.
+
+    In JSON the values of bodies are masked without --reveal. It goes on by itself when the store was away, and misses
+    nothing that is still in the streams. It ends when the reader of its pipe has gone.
+    """
+    check_reveal(reveal=reveal, as_json=as_json)
+    wanted, streams = EventFilter(resource, company, since, until), wanted_streams(glob)
+    try:
+        run(_tail(glob, streams, wanted, lines, reveal=reveal, as_json=as_json))
+    except KeyboardInterrupt:
+        raise typer.Exit from None
+
+
+async def _tail(
+    glob: str, streams: Sequence[str], wanted: EventFilter, lines: int | None, *, reveal: bool, as_json: bool
+) -> None:
+    selector = {"glob": glob, **wanted.describe()}
+    async with opened() as session, revealing(session.store, "events tail", selector, reveal=reveal) as counts:
+        json_of = counted(counts, partial(event_json, reveal=reveal)) if as_json else None
+        tell = partial(_print, session.catalogue, json_of)
+        browser = Browser(session.store, session.catalogue)
+        after = await browser.last_entries(streams)
+        async for stored in _past(browser, after, wanted, lines):
+            tell(stored)
+        if wanted.until is None:
+            await while_read(_follow(session, browser, after, wanted, tell))
+            return
+        try:
+            left = (wanted.until - datetime.now(UTC)).total_seconds()
+            await in_time(left, while_read(_follow(session, browser, after, wanted, tell)))
+        except TimeoutError:
+            return
+
+
+async def _past(
+    browser: Browser, after: dict[str, str], wanted: EventFilter, lines: int | None
+) -> AsyncIterator[StoredEvent]:
+    """Yield what is there already, oldest first: the last few, or all from a time on."""
+    if lines is None and wanted.since is not None:
+        begin = wanted.span()
+        spans = {stream: Span(begin.first, last) for stream, last in after.items() if last != "0-0"}
+        async for stored in browser.oldest(spans, wanted):
+            if _in_time(wanted, stored):
+                yield stored
+        return
+    if (number := _LINES if lines is None else lines) == 0:
+        return
+    newest = (stored async for stored in browser.newest(list(after), wanted) if _is_past(after, stored))
+    for stored in reversed([stored async for stored in first(newest, number)]):
+        yield stored
+
+
+def _is_past(after: dict[str, str], stored: StoredEvent) -> bool:
+    return order_of(stored.entry_id) <= order_of(after[stored.stream])
+
+
+async def _follow(
+    session: Session,
+    browser: Browser,
+    after: dict[str, str],
+    wanted: EventFilter,
+    tell: Callable[[StoredEvent], None],
+) -> None:
+    streams = {session.store.keys.events(stream): stream for stream in after}
+    following = Following(session.store, say_away)
+    try:
+        following.add({key: after[stream] for key, stream in streams.items()})
+        async for key, (entry_id, fields) in following.entries():
+            stored = browser.read(streams[key], entry_id, fields)
+            if wanted.matches(stored.event) and _in_time(wanted, stored):
+                tell(stored)
+    finally:
+        await following.aclose()
+
+
+def _in_time(wanted: EventFilter, stored: StoredEvent) -> bool:
+    return within(moment_of(stored.entry_id), wanted.since, wanted.until)
+
+
+def _print(catalogue: Catalogue, json_of: Callable[[Event], Any] | None, stored: StoredEvent) -> None:
+    if stored.event is None:
+        complain_of(stored)
+        return
+    print_line(json_line(json_of(stored.event)) if json_of else event_line(catalogue, stored.event))
+
+
+def event_line(catalogue: Catalogue, event: Event) -> str:
+    """Return an event in a line for people."""
+    cells = (short(catalogue, event.stream), event.resource, event.company_id, event.action)
+    name, resource, company, action = map(clean, cells)
+    return f"{stamp(event.received_at)}  {name:<28}  {resource:<24}  {company:<10}  {action:<10}  {clean(event.id)}"

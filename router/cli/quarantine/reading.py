@@ -1,0 +1,96 @@
+"""`quarantine list|show`: what was signed, but not understood."""
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from router.cli.command.exits import NothingMatched
+from router.cli.command.loop import run
+from router.cli.command.runtime import Session, opened
+from router.cli.options.common import Since, Until
+from router.cli.options.events import Company
+from router.cli.output.listing import Limit, first, print_list
+from router.cli.output.results import JsonFlag, age, print_json, print_record, stamp
+from router.cli.output.reveal import Reveal, check_reveal, counted, revealed, revealing
+from router.cli.output.rows import quarantined_json, unsigned
+from router.cli.output.table import Column, Told, rest
+from router.cli.quarantine.options import Publisher, Text, What, selector_of
+from workers.operations.quarantine import Quarantine
+from workers.operations.quarantined import Quarantined, QuarantineSelector
+
+__all__ = ["QUARANTINE_COLUMNS", "found_by", "list_", "quarantine_row", "show"]
+
+QUARANTINE_COLUMNS = (
+    Column("TIME", drawn="AGE", right=True),
+    Column("PUBLISHER", shrink=((2, 19),), cut="middle"),
+    Column("BYTES", right=True),
+    rest("REASON"),
+    Column("ID"),
+)
+
+
+def list_(
+    what: What = None,
+    *,
+    publisher: Publisher = None,
+    text: Text = None,
+    company: Company = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = None,
+    reveal: Reveal = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """List what was quarantined, newest first. In JSON the values of bodies are masked without --reveal."""
+    check_reveal(reveal=reveal, as_json=as_json)
+    selector = selector_of(what, publisher, text, since, until, company)
+
+    async def work() -> None:
+        async with opened() as session:
+            found = Quarantine(session.store, session.catalogue).newest(selector)
+            async with revealing(session.store, "quarantine list", selector.describe(), reveal=reveal) as counts:
+                json_of = counted(counts, partial(quarantined_json, reveal=reveal))
+                await print_list(found, QUARANTINE_COLUMNS, quarantine_row, json_of, limit=limit, as_json=as_json)
+
+    run(work())
+
+
+def quarantine_row(found: Quarantined) -> tuple[object, ...]:
+    """Return the cells of QUARANTINE_COLUMNS."""
+    time = Told(stamp(found.received_at), age(found.received_at))
+    return (time, found.publisher, len(found.raw), found.reason, found.entry_id)
+
+
+def show(
+    id_: Annotated[str, typer.Argument(metavar="ID", help="Of the entry, or of the body.")],
+    *,
+    publisher: Publisher = None,
+    reveal: Reveal = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show one body that was quarantined; its values are masked without --reveal."""
+    found = run(_find(id_, publisher, reveal=reveal))
+    shown = quarantined_json(found, reveal=reveal)
+    if as_json:
+        print_json(shown)
+    else:
+        print_record(unsigned(shown))
+
+
+async def _find(id_: str, publisher: str | None, *, reveal: bool) -> Quarantined:
+    async with opened() as session:
+        found = await found_by(session, id_, publisher)
+        if reveal:
+            await revealed(session.store, found.raw, subject=f"quarantined {found.entry_id} of {found.publisher}")
+    return found
+
+
+async def found_by(session: Session, id_: str, publisher: str | None) -> Quarantined:
+    """Return the newest body of an id; raises NothingMatched."""
+    selector = selector_of((), publisher)
+    wanted = QuarantineSelector(selector.publishers, ids=selector.ids.of([id_.strip()]))
+    newest = Quarantine(session.store, session.catalogue).newest(wanted)
+    async for item in first(newest, 1):
+        return item
+    raise NothingMatched(f"nothing is quarantined as {id_!r}; `event-router quarantine list` shows what is")

@@ -1,0 +1,1 @@
+"""The commands `up`, `ingress` and `worker`."""

@@ -1,0 +1,115 @@
+"""`up`, `ingress` and `worker`: the processes that stay."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated
+
+import typer
+
+from config.settings import Settings
+from router.cli.command.leaving import Leaving
+from router.cli.command.runtime import for_service
+from router.cli.output.results import print_line
+from router.cli.running.banner import Banner
+from router.events.catalogue import Catalogue
+from router.ingress.service import serve_ingress
+from router.process import forking
+from router.process.signals import install_reload, install_stop
+from router.telemetry import logs
+from router.up import run_ingress_processes, run_up, supervised
+from workers.handlers import loop
+from workers.modules.loading import BrokenModule, load_subscriptions
+from workers.service import serve_workers
+from workers.subscription import Subscription
+
+__all__ = ["ingress", "up", "worker"]
+
+_DEFAULT = "workers.log_events"
+
+Modules = Annotated[list[str], typer.Argument(metavar="MODULE...", help="A dotted module or a Python file.")]
+
+
+def up(
+    modules: Annotated[
+        list[str] | None, typer.Argument(metavar="[MODULE]...", help=f"As of `worker`; {_DEFAULT} if none is named.")
+    ] = None,
+) -> None:
+    """Run everything: the embedded server if that is the store, ingress, and workers."""
+    settings = for_service()
+    raise typer.Exit(Leaving("up").run(_up(settings, modules or [_DEFAULT])))
+
+
+async def _up(settings: Settings, modules: Sequence[str]) -> int:
+    if not sys.stdout.isatty():
+        return await run_up(settings, modules, asyncio.Event())
+    banner = asyncio.create_task(Banner(settings, Catalogue.for_settings(settings)).show(print_line))
+    try:
+        return await run_up(settings, modules, asyncio.Event())
+    finally:
+        banner.cancel()
+        await asyncio.wait([banner])
+
+
+def ingress(
+    *,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="How many share the port, instead of ingress.processes.")
+    ] = None,
+) -> None:
+    """Receive webhooks."""
+    settings = for_service()
+    number = processes or settings.ingress.processes
+    if number > 1 and not supervised():
+        raise typer.Exit(Leaving("up").run(run_ingress_processes(settings, number, asyncio.Event())))
+    reload = asyncio.Event()
+    leaving = Leaving("ingress", settings.ingress.shutdown_timeout)
+    _serve(leaving, lambda stop: serve_ingress(settings, stop, reload, reuse_port=number > 1), reload.set)
+
+
+def worker(
+    modules: Modules,
+    *,
+    name: Annotated[
+        str | None, typer.Option(help="The consumer's name, which no other process may have; a new one by default.")
+    ] = None,
+) -> None:
+    """Run all subscriptions found in modules."""
+    settings = for_service()
+    forking.install()
+    leaving = Leaving("worker", settings.workers.shutdown_timeout, loop.run)
+    with leaving.after_failure():
+        subscriptions = _load(modules)
+    _serve(leaving, lambda stop: _work(settings, subscriptions, stop, name), _nothing_to_reload)
+
+
+async def _work(
+    settings: Settings, subscriptions: Sequence[Subscription], stop: asyncio.Event, name: str | None
+) -> None:
+    if stuck := await serve_workers(settings, subscriptions, stop, name=name):
+        logs.get("worker").warning("handlers_abandoned", handlers=stuck)
+
+
+def _load(modules: Sequence[str]) -> list[Subscription]:
+    try:
+        return load_subscriptions(modules)
+    except BrokenModule as error:
+        sys.stderr.write(error.traceback)
+        raise
+
+
+def _serve(leaving: Leaving, serve: Callable[[asyncio.Event], Awaitable[None]], reload: Callable[[], None]) -> None:
+    """Serve until a signal comes."""
+    leaving.run(_until_stopped(leaving.stop_event(), serve, reload))
+
+
+async def _until_stopped(
+    stop: asyncio.Event, serve: Callable[[asyncio.Event], Awaitable[None]], reload: Callable[[], None]
+) -> None:
+    install_stop(stop, supervised=supervised())
+    install_reload(reload, stop)
+    await serve(stop)
+
+
+def _nothing_to_reload() -> None:
+    logs.get("worker").warning("reload_ignored", advice="start the worker again: it reads publishers at start alone")

@@ -1,0 +1,199 @@
+"""Sending signed webhooks to an ingress, several at once, and counting what became of their items."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from itertools import cycle, islice
+from random import Random
+from typing import Any, NamedTuple
+
+import aiohttp
+
+from config.errors import ConfigError
+from config.settings import Settings
+from router.cli.changes.pacer import Pacer
+from router.events.catalogue import Catalogue
+from router.events.samples import body, sample
+from router.ingress.signature import sign
+from router.ingress.signing_secrets import secrets_of
+
+__all__ = ["Answer", "Parcel", "Signer", "Summary", "parcels", "send_all"]
+
+_ACCEPTED = 202
+_NO_ANSWER = "no answer"
+_TIMEOUT = aiohttp.ClientTimeout(total=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One request to be: its publisher, its body, and how many items that holds."""
+
+    publisher: str
+    body: bytes
+    items: int
+
+
+@dataclass(slots=True)
+class Summary:
+    """What became of all items; those sent are accepted, duplicates, quarantined or refused."""
+
+    requests: int = 0
+    sent: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
+    refused: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    unanswered_items: int = 0
+    refusal: str | None = None
+    """The first status but 202, and why it was that, as far as the answer says."""
+
+    def count(self, parcel: Parcel, answer: "Answer") -> None:
+        """Take note of an answer."""
+        self.requests += 1
+        self.sent += parcel.items
+        self.statuses[answer.status] += 1
+        figures = answer.figures
+        if figures is None:
+            self.refused += parcel.items
+            self._note(parcel, answer)
+            return
+        self.accepted += figures["accepted"]
+        self.duplicates += figures["duplicates"]
+        self.quarantined += figures["quarantined"]
+
+    def _note(self, parcel: Parcel, answer: "Answer") -> None:
+        if answer.status == _NO_ANSWER:
+            self.unanswered_items += parcel.items
+        elif self.refusal is None:
+            self.refusal = f"{answer.status}: {answer.detail}"
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether nothing answered at all."""
+        return self.requests > 0 and self.statuses[_NO_ANSWER] == self.requests
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures; what nobody answered counts as refused."""
+        figures = asdict(self) | {"statuses": dict(sorted(self.statuses.items()))}
+        return {name: value for name, value in figures.items() if name not in ("unanswered_items", "refusal")}
+
+    def as_text(self) -> dict[str, str]:
+        """Return the figures for people, who are told apart what was refused and what nobody answered."""
+        figures = {name: f"{number}" for name, number in self.as_json().items()}
+        figures["refused"] = f"{self.refused - self.unanswered_items}"
+        if self.unanswered_items:
+            figures["unanswered"] = f"{self.unanswered_items}"
+        statuses = ", ".join(f"{status}: {number}" for status, number in sorted(self.statuses.items()))
+        return {**figures, "statuses": statuses}
+
+
+class Answer(NamedTuple):
+    """What an ingress said: the figures of a 202, or else why it was none."""
+
+    status: str
+    figures: Mapping[str, int] | None = None
+    detail: str = ""
+
+
+class Signer:
+    """Makes the headers of a request."""
+
+    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
+        self._settings = settings
+        self._catalogue = catalogue
+        self._secrets: dict[str, bytes | None] = {}
+
+    def check(self, slugs: Iterable[str]) -> None:
+        """Raise ConfigError, before anything is sent, if one of these publishers has no secret to sign with."""
+        for slug in slugs:
+            self.secret(slug)
+
+    def headers(self, parcel: Parcel) -> dict[str, str]:
+        """Return the signature under its publisher's first secret; raises ConfigError where there is none to use."""
+        headers = {"Content-Type": "application/json"}
+        secret = self.secret(parcel.publisher)
+        if secret is not None:
+            scheme = self._catalogue.publishers[parcel.publisher].signature
+            headers[scheme.header] = sign(scheme, secret, parcel.body)
+        return headers
+
+    def secret(self, slug: str) -> bytes | None:
+        """Return the secret to sign with; None where the publisher may send unsigned."""
+        if slug not in self._secrets:
+            found = secrets_of(self._settings, slug)
+            if not found and not self._settings.allows_unsigned(slug):
+                variable = f"ROUTER_SECRETS__{slug.upper().replace('-', '_')}"
+                raise ConfigError(f"no secret to sign with as {slug}: set {variable}, or start `event-router up` first")
+            self._secrets[slug] = found[0] if found else None
+        return self._secrets[slug]
+
+
+def parcels(catalogue: Catalogue, streams: Sequence[str], count: int, batch: int) -> Iterator[Parcel]:
+    """Yield requests of samples: `count` items in all, of these streams in turn, `batch` of one publisher in each."""
+    random = Random()  # noqa: S311 - samples are no secrets
+    waiting: dict[str, list[dict[str, Any]]] = {}
+    for stream in islice(cycle(streams), count):
+        publisher = stream.partition("/")[0]
+        items = waiting.setdefault(publisher, [])
+        items.append(sample(catalogue, stream, random, datetime.now(UTC)))
+        if len(items) == batch:
+            yield Parcel(publisher, body(waiting.pop(publisher)), batch)
+    for publisher, items in waiting.items():
+        yield Parcel(publisher, body(items), len(items))
+
+
+async def send_all(
+    requests: Iterable[Parcel],
+    url: str,
+    signer: Signer,
+    *,
+    rate: float | None,
+    concurrency: int,
+    advance: Callable[[int], None],
+) -> Summary:
+    """Send requests to the ingress at `url`, `rate` items a second, `concurrency` at once; tell `advance` of items."""
+    summary, pacer, waiting = Summary(), Pacer(rate), iter(requests)
+
+    async def lane(session: aiohttp.ClientSession) -> None:
+        for parcel in waiting:
+            await pacer.take(parcel.items)
+            answer = await _post(session, f"{url}/webhooks/{parcel.publisher}", parcel, signer.headers(parcel))
+            summary.count(parcel, answer)
+            advance(parcel.items)
+
+    connector = aiohttp.TCPConnector(limit=concurrency)
+    async with aiohttp.ClientSession(timeout=_TIMEOUT, connector=connector) as session:
+        await asyncio.gather(*(lane(session) for _ in range(concurrency)))
+    return summary
+
+
+async def _post(session: aiohttp.ClientSession, url: str, parcel: Parcel, headers: Mapping[str, str]) -> Answer:
+    try:
+        async with session.post(url, data=parcel.body, headers=headers) as response:
+            text = await response.read()
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        return Answer(_NO_ANSWER)
+    figures = _figures(text) if response.status == _ACCEPTED else None
+    return Answer(str(response.status), figures, "" if figures else _detail(text))
+
+
+def _detail(text: bytes) -> str:
+    """Return what a problem document says was wrong."""
+    try:
+        detail = json.loads(text)["detail"]
+    except (ValueError, KeyError, TypeError):
+        return "the answer does not say why; it may be none of an ingress"
+    return str(detail)
+
+
+def _figures(text: bytes) -> dict[str, int] | None:
+    """Return what became of the items of a 202; None where it was not an ingress that answered so."""
+    try:
+        answer = json.loads(text)
+        return {name: int(answer[name]) for name in ("accepted", "duplicates", "quarantined")}
+    except (ValueError, KeyError, TypeError):
+        return None

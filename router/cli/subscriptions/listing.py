@@ -1,0 +1,62 @@
+"""`subscriptions list`: which subscriptions there are, how far each is, and whether somebody works for it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from router.cli.command.exits import complain
+from router.cli.command.loop import run
+from router.cli.command.runtime import opened
+from router.cli.output.results import JsonFlag, print_json, stamp
+from router.cli.output.table import SUBSCRIPTION, Column, print_table, rest
+from workers.operations.figures import Row, figures
+from workers.operations.pauses import Pause
+from workers.state.overview import FIGURES
+
+__all__ = ["list_", "pause_json"]
+
+_COLUMNS = (SUBSCRIPTION, *(Column(name, right=True) for name in ("STREAMS", *map(str.upper, FIGURES), "WORKERS")))
+_PAUSED = rest("PAUSED")
+
+
+def list_(*, as_json: JsonFlag = False) -> None:
+    """List the subscriptions, with the sums over their streams; `streams` tells how far each is with which.
+
+    LAG waits to be handed to a worker, PENDING is in the hands of one, SCHEDULED waits for its next attempt, DEAD was
+    given up. WORKERS is how many gave a sign of life within the lease. A pause is shown where there is one.
+    """
+    rows = run(_rows())
+    if as_json:
+        print_json([_json(row) for row in rows])
+        return
+    print_table(*_table(rows))
+    if not rows:
+        complain("there is no subscription: no worker has run yet")
+
+
+async def _rows() -> Sequence[Row]:
+    async with opened() as session:
+        return (await figures(session.store, session.catalogue, session.settings.workers.lease)).rows
+
+
+def _table(rows: Sequence[Row]) -> tuple[tuple[Column, ...], list[tuple[object, ...]]]:
+    """Return the columns and the cells; without a pause there is no column for it."""
+    cells = [(row.name, len(row.ways), *map(row.total, FIGURES), len(row.workers)) for row in rows]
+    if not any(row.pause for row in rows):
+        return _COLUMNS, list(cells)
+    pauses = [row.pause.told() if row.pause else None for row in rows]
+    return (*_COLUMNS, _PAUSED), [(*known, told) for known, told in zip(cells, pauses, strict=True)]
+
+
+def _json(row: Row) -> dict[str, Any]:
+    ways = row.ways.items()
+    streams = [{"stream": stream, **{figure: getattr(way, figure) for figure in FIGURES}} for stream, way in ways]
+    sums = {figure: row.total(figure) for figure in FIGURES}
+    told = {"consumers": row.workers, "paused": pause_json(row.pause), "streams": streams}
+    return {"name": row.name, **sums, **told}
+
+
+def pause_json(found: Pause | None) -> dict[str, Any] | None:
+    """Return a pause as JSON has it; None for none."""
+    if found is None:
+        return None
+    return {"since": stamp(found.since), "until": stamp(found.until), "by": found.by, "reason": found.reason}

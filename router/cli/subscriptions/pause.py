@@ -1,0 +1,108 @@
+"""`subscriptions pause|resume`: keeping the workers of a subscription from taking events, for a while."""
+
+import asyncio
+import re
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from router.cli.changes.audited import in_order
+from router.cli.command.exits import NothingMatched, complain
+from router.cli.command.loop import run
+from router.cli.command.runtime import Session, opened
+from router.cli.options.completing import subscriptions
+from router.cli.output.results import JsonFlag, clean, number_of, print_json, print_line
+from router.cli.subscriptions.listing import pause_json
+from router.cli.subscriptions.words import none_named
+from workers.operations import audit, pauses
+from workers.operations.pauses import Pause
+from workers.state.liveness import live_consumers
+
+__all__ = ["pause", "resume"]
+
+_PATIENCE = 5.0  # seconds to wait for the workers' word
+_AGAIN = 0.05
+_DURATION = re.compile(r"(\d{1,5})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def _duration(text: str) -> timedelta:
+    found = _DURATION.fullmatch(text.strip())
+    if found is None or not int(found[1]):
+        raise typer.BadParameter(f"{text!r} is no time: write 90s, 30m, 2h or 1d")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The subscription.", autocompletion=subscriptions)]
+For = Annotated[
+    timedelta | None,
+    typer.Option("--for", parser=_duration, metavar="TIME", help="Resume by itself after 90s, 30m, 2h or 1d."),
+]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; shown wherever the pause is.")]
+
+
+def pause(name: Name, *, for_: For = None, reason: Reason = "", as_json: JsonFlag = False) -> None:
+    """Keep the workers of a subscription from taking events, until it is resumed; what runs finishes.
+
+    Nothing is lost: what comes waits in its stream, retries wait where they are. Workers that are started meanwhile
+    wait too, and a restart of anything changes nothing. A pause takes the place of one that is there already.
+    """
+    made, at_work, halted = run(_pause(name, for_, reason))
+    if as_json:
+        print_json({"subscription": name, "paused": pause_json(made), "workers": at_work, "halted": halted})
+    else:
+        print_line(f"{name} is {made.told()}; {_workers_told(at_work, halted)}")
+    if late := sorted(set(at_work) - set(halted)):
+        complain(f"{', '.join(late)} did not confirm within {_PATIENCE:g} s: busy, without the store, or gone just now")
+
+
+async def _pause(name: str, for_: timedelta | None, reason: str) -> tuple[Pause, list[str], list[str]]:
+    async with opened() as session:
+        await _check(session, name)
+        seconds = for_.total_seconds() if for_ else None
+        with in_order():
+            made = await pauses.pause(session.store, name, seconds, by=audit.whoami(), reason=reason)
+        return made, *await _halted(session, name, made)
+
+
+async def _halted(session: Session, name: str, made: Pause) -> tuple[list[str], list[str]]:
+    """Return the workers there are, and those that have said so far that they take no more."""
+    deadline = asyncio.get_running_loop().time() + _PATIENCE
+    while True:
+        at_work = (await live_consumers(session.store, [name], session.settings.workers.lease))[name]
+        halted = await pauses.confirmed(session.store, name, made)
+        if halted.issuperset(at_work) or asyncio.get_running_loop().time() > deadline:
+            return sorted(at_work), sorted(halted)
+        await asyncio.sleep(_AGAIN)
+
+
+async def _check(session: Session, name: str) -> None:
+    if words := await none_named(session, name):
+        raise NothingMatched(words)
+
+
+def _workers_told(at_work: list[str], halted: list[str]) -> str:
+    if not at_work:
+        return "no worker runs for it now"
+    done = len(set(at_work) & set(halted))
+    return f"{done} of {number_of(len(at_work), 'worker')} {'has' if done == 1 else 'have'} stopped taking events"
+
+
+def resume(name: Name, *, reason: Reason = "", as_json: JsonFlag = False) -> None:
+    """Let the workers of a paused subscription go on, at once; exit code 3 where it is not paused."""
+    was = run(_resume(name, reason))
+    if as_json:
+        print_json({"subscription": name, "was_paused": pause_json(was)})
+    else:
+        print_line(f"resumed {name}, which was {clean(was.told())}")
+
+
+async def _resume(name: str, reason: str) -> Pause:
+    async with opened() as session:
+        was = (await pauses.paused(session.store, [name])).get(name)
+        if was is None:
+            raise NothingMatched(await none_named(session, name) or f"{name} is not paused")
+        with in_order():
+            await pauses.resume(session.store, name, by=audit.whoami(), reason=reason)
+        return was

@@ -1,0 +1,157 @@
+"""`top`: the figures of the running system, live."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from config.errors import told
+from router.cli.command.loop import run
+from router.cli.command.runtime import Session, opened
+from router.cli.output.results import json_line, print_json, print_line, stamp
+from router.cli.subscriptions.listing import pause_json
+from router.cli.top.keys import ending_by_key
+from router.cli.top.view import Frame, render
+from router.store.client import STORE_ERRORS, StoreUnavailable
+from router.tasks.ending import end
+from workers.operations.figures import Figures, Rates, Row, figures, rates
+from workers.state.overview import StreamOverview
+
+__all__ = ["frame_json", "top"]
+
+_SIZE = (80, 24)  # of what is no terminal
+
+Show = Callable[[Frame], None]
+
+
+def top(
+    *,
+    interval: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Between two looks.")] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="Print one frame, measured over the interval, and end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, a line for each frame.")] = False,
+) -> None:
+    """Watch the figures of the running system, live: rates, lags, retries, dead letters; q or Ctrl-C ends it.
+
+    IN/S and OUT/S are events a second: into the subscription's streams, and done or dead. LAG waits to be handed to a
+    worker, HAND is in the hands of one, OLDEST is how long the oldest of both has been there, RETRY waits for its next
+    attempt, DEAD was given up. The store may go away and come back meanwhile.
+    """
+    run(_once(interval, as_json=as_json) if once else _watch(interval, as_json=as_json))
+
+
+async def _once(interval: float, *, as_json: bool) -> None:
+    async with opened() as session:
+        first = await _look(session)
+        await asyncio.sleep(interval)
+        found = await _look(session)
+    frame = Frame(datetime.now(UTC), interval, found, rates(first, found))
+    if as_json:
+        print_json(frame_json(frame))
+    else:
+        _print(Console(file=sys.stdout))(frame)
+
+
+async def _watch(interval: float, *, as_json: bool) -> None:
+    quit_ = asyncio.Event()
+    async with opened() as session:
+        with ending_by_key(quit_), ExitStack() as stack:
+            show = _print_json if as_json else _shown(stack)
+            watching = asyncio.create_task(_show_all(session, interval, show))
+            quitting = asyncio.create_task(quit_.wait())
+            try:
+                await asyncio.wait([watching, quitting], return_when=asyncio.FIRST_COMPLETED)
+                if watching.done():
+                    watching.result()
+            finally:
+                await end([watching, quitting])
+
+
+async def _show_all(session: Session, interval: float, show: Show) -> None:
+    async for frame in _frames(session, interval):
+        show(frame)
+
+
+async def _frames(session: Session, interval: float) -> AsyncIterator[Frame]:
+    """Yield a frame at every interval; one with an error and the last figures while the store is away."""
+    clock = asyncio.get_running_loop().time
+    frame = Frame(datetime.now(UTC), interval, None, None)
+    while True:
+        begun = clock()
+        try:
+            found = await _look(session)
+            speed = rates(frame.figures, found) if frame.figures else None
+            frame = Frame(datetime.now(UTC), interval, found, speed)
+        except (StoreUnavailable, *STORE_ERRORS) as error:
+            frame = replace(frame, at=datetime.now(UTC), rates=None, error=told(error))
+        yield frame
+        await asyncio.sleep(max(0.0, interval - (clock() - begun)))
+
+
+async def _look(session: Session) -> Figures:
+    return await figures(session.store, session.catalogue, session.settings.workers.lease)
+
+
+def _shown(stack: ExitStack) -> Show:
+    """Return what shows frames: on all of the terminal, or one below the other where that cannot be."""
+    console = Console(file=sys.stdout)
+    if not console.is_terminal or console.is_dumb_terminal:
+        return _print(console)
+    live = stack.enter_context(Live(console=console, screen=True, auto_refresh=False))
+    return lambda frame: live.update(render(frame, console.width, console.height), refresh=True)
+
+
+def _print(console: Console) -> Show:
+    if not console.is_terminal:
+        console = Console(file=sys.stdout, width=console.width, no_color=True, highlight=False)
+
+    def show(frame: Frame) -> None:
+        console.print(render(frame, console.width, console.height if console.is_terminal else _SIZE[1]))
+        sys.stdout.flush()
+
+    return show
+
+
+def _print_json(frame: Frame) -> None:
+    print_line(json_line(frame_json(frame)))
+
+
+def frame_json(frame: Frame) -> dict[str, Any]:
+    """Return a frame as JSON; rates are None until two looks have told them."""
+    found = frame.figures
+    return {
+        "at": stamp(frame.at),
+        "error": frame.error,
+        "subscriptions": [_row_json(row, frame.rates) for row in found.rows] if found else [],
+        "streams": [_stream_json(stream, frame.rates) for stream in found.streams if stream.length] if found else [],
+    }
+
+
+def _stream_json(stream: StreamOverview, speed: Rates | None) -> dict[str, Any]:
+    return {"stream": stream.stream, "length": stream.length, "in_rate": _rounded(speed, "streams", stream.stream)}
+
+
+def _row_json(row: Row, speed: Rates | None) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "in_rate": _rounded(speed, "into", row.name),
+        "out_rate": _rounded(speed, "out", row.name),
+        "lag": row.total("lag"),
+        "oldest_seconds": None if row.oldest is None else round(row.oldest, 3),
+        "pending": row.total("pending"),
+        "scheduled": row.total("scheduled"),
+        "dead": row.total("dead"),
+        "workers": len(row.workers),
+        "paused": pause_json(row.pause),
+    }
+
+
+def _rounded(speed: Rates | None, kind: str, name: str) -> float | None:
+    found = getattr(speed, kind).get(name) if speed else None
+    return None if found is None else round(found, 2)

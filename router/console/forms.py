@@ -1,0 +1,34 @@
+"""What is typed into the fields of forms: texts, times, streams."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from router.events.catalogue import Catalogue
+from router.events.globs import select
+from workers.operations.criteria import parse_moment
+
+__all__ = ["line_in", "moment_in", "streams_in", "typed_in"]
+
+
+def typed_in(sent: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
+    """Return those of the fields, of a URL or a form, into which something was typed."""
+    texts = {name: str(sent.get(name, "")).strip() for name in names}
+    return {name: text for name, text in texts.items() if text}
+
+
+def line_in(sent: Mapping[str, Any], name: str, longest: int) -> str:
+    """Return what was typed as one line of so many characters at the most."""
+    return " ".join(str(sent.get(name, "")).split())[:longest]
+
+
+def streams_in(text: str, catalogue: Catalogue) -> tuple[str, ...]:
+    """Return the streams that names and globs, separated by commas, mean; raises UnknownStream."""
+    found = (stream for part in text.split(",") for stream in select(catalogue, part.strip()))
+    return tuple(dict.fromkeys(found))
+
+
+def moment_in(typed: Mapping[str, str], name: str) -> datetime | None:
+    """Return the time in a field, None for an empty one; raises ValueError saying what is allowed."""
+    text = typed.get(name, "").strip()
+    return parse_moment(text, datetime.now(UTC)) if text else None

@@ -1,0 +1,130 @@
+"""The dead letters: what went wrong how often, a list to choose from, and one letter with its story."""
+
+from collections.abc import Mapping
+from functools import partial
+from urllib.parse import urlencode
+
+from router.cli.output.listing import first
+from router.cli.output.reveal import revealed
+from router.console.dlq_change import key_of
+from router.console.dlq_form import Selection
+from router.console.paging import Cursor, Listed, list_page, taken
+from router.console.site import Page
+from router.events.globs import short
+from router.events.redact import redacted
+from router.http.response import Response
+from router.tasks.ending import in_time
+from workers.operations.dead_letters.error_groups import ErrorGroup, grouped
+from workers.operations.dead_letters.letters import DeadLetterEntry, DeadLetters
+from workers.operations.dead_letters.selector import Selector
+
+__all__ = ["letter_url", "list_", "reveal", "show"]
+
+_GROUPED = 2000
+"""How many of the newest are grouped by what went wrong: all would take too long for a page."""
+
+_GROUPS = 12
+_PATIENCE = 5.0  # seconds for them
+
+
+async def list_(page: Page) -> Response:
+    """List those that the form selects, and what they have in common."""
+    query, catalogue = page.request.query, page.console.catalogue
+    selection = Selection.of(query, catalogue)
+    letters = DeadLetters(page.console.store, catalogue)
+    cursor = Cursor.of(query)
+    listed = await taken(letters.newest(selector_of(selection)), cursor, lambda letter: letter.entry_id)
+    groups = await _groups(letters, selection) if cursor == Cursor() and listed.items and not listed.given_up else []
+    if selection.problem:
+        listed = Listed()
+    return list_page(
+        page,
+        "dead_letters.html",
+        selection.typed,
+        cursor,
+        listed,
+        selection.problem,
+        groups=groups,
+        grouped=sum(group.count for group in groups),
+        most_grouped=_GROUPED,
+        most_groups=_GROUPS,
+        group_url=_group_url,
+        letter_url=letter_url,
+        pick_of=pick_of,
+        type_of=partial(short, catalogue),
+    )
+
+
+async def show(page: Page) -> Response:
+    """Show one letter, its values masked."""
+    letter = await find(page)
+    return _whole(page, letter, raw=None) if letter else _not_there(page)
+
+
+async def reveal(page: Page) -> Response:
+    """Show one letter with all that is in it, and write down who saw it."""
+    letter = await find(page)
+    if letter is None:
+        return _not_there(page)
+    subject = f"dead letter {letter.entry_id} of {letter.subscription} on {letter.stream}"
+    raw = await revealed(page.console.store, letter.raw, subject=subject, actor=page.session.actor)
+    return _whole(page, letter, raw=raw)
+
+
+async def find(page: Page) -> DeadLetterEntry | None:
+    """Return the letter that the URL names; None if it is not there."""
+    query = page.request.query
+    wanted = tuple(query.get(name, "") for name in ("id", "stream", "subscription"))
+    selector = Selector(events=wanted[1], subscription=wanted[2]).narrowed(wanted[0])
+    letters = DeadLetters(page.console.store, page.console.catalogue)
+    if not all(wanted) or wanted[1] not in page.console.catalogue.streams():
+        return None
+    found = [letter async for letter in first(letters.newest(selector), 2)]
+    return next((letter for letter in found if key_of(letter) == wanted), None)
+
+
+def selector_of(selection: Selection) -> Selector:
+    """Return the selector of a page; one that selects nothing where the form makes no sense."""
+    return Selector(subscription="") if selection.problem else selection.selector
+
+
+def letter_url(letter: DeadLetterEntry) -> str:
+    """Return the page of a letter."""
+    named = dict(zip(("id", "stream", "subscription"), key_of(letter), strict=True))
+    return f"/dead-letter?{urlencode(named)}"
+
+
+def pick_of(letter: DeadLetterEntry) -> str:
+    """Return what a form sends to pick a letter; a name of a subscription may have blanks, the others have none."""
+    return " ".join(key_of(letter))
+
+
+async def _groups(letters: DeadLetters, selection: Selection) -> list[ErrorGroup]:
+    """Return the commonest errors; none where the store takes too long: the page is there for its list."""
+    try:
+        return (await in_time(_PATIENCE, grouped(first(letters.newest(selection.selector), _GROUPED))))[:_GROUPS]
+    except TimeoutError:
+        return []
+
+
+def _group_url(typed: Mapping[str, str], group: ErrorGroup) -> str:
+    which = {"subscription": group.subscription, "event": group.stream, "fingerprint": group.fingerprint}
+    return f"/dead-letters?{urlencode({**typed, **which})}"
+
+
+def _whole(page: Page, letter: DeadLetterEntry, *, raw: str | None) -> Response:
+    return page.answer(
+        "dead_letter.html",
+        letter=letter,
+        event=letter.event,
+        url=letter_url(letter),
+        pick=pick_of(letter),
+        type_name=short(page.console.catalogue, letter.stream),
+        raw=raw,
+        masked=redacted(letter.raw),
+    )
+
+
+def _not_there(page: Page) -> Response:
+    text = "This dead letter is not there any more: it was replayed, purged, or kept for too long."
+    return page.problem("Gone", text, status=404)

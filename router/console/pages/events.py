@@ -1,0 +1,101 @@
+"""The events: what was received, and what became of one."""
+
+from functools import partial
+from urllib.parse import urlencode
+
+from config.errors import RouterError
+from router.cli.output.reveal import revealed
+from router.console.forms import moment_in, streams_in, typed_in
+from router.console.paging import Cursor, Listed, list_page, taken
+from router.console.site import Page, go
+from router.events.catalogue import UnknownStream
+from router.events.globs import short
+from router.events.redact import redacted, redacted_hints
+from router.http.response import Response
+from router.tasks.ending import in_time
+from workers.operations.events import Browser, EventFilter, StoredEvent
+from workers.operations.life import life
+
+__all__ = ["FIELDS", "list_", "reveal", "show"]
+
+FIELDS = ("event", "resource", "company", "since", "until")
+"""The names of the fields of the form."""
+
+_PATIENCE = 5.0  # seconds for the search of an event
+
+_HIDDEN = ("id", "publisher", "type", "extra", "hints", "raw", "received_at")
+"""What is shown in a place of its own, or only with the body."""
+
+
+async def list_(page: Page) -> Response:
+    """List events, newest first; or go to the one whose id was asked for."""
+    query, catalogue = page.request.query, page.console.catalogue
+    if id_ := query.get("id", "").strip():
+        return go("/event", id=id_)
+    typed, cursor = typed_in(query, FIELDS), Cursor.of(query)
+    problem, listed = None, Listed[StoredEvent]()
+    try:
+        streams = streams_in(typed.get("event", "*"), catalogue)
+        until = cursor.within(moment_in(typed, "until"))
+        wanted = EventFilter(typed.get("resource"), typed.get("company"), moment_in(typed, "since"), until)
+    except (ValueError, OverflowError, UnknownStream) as error:
+        problem = str(error)
+    else:
+        found = Browser(page.console.store, catalogue).newest(streams, wanted)
+        listed = await taken(found, cursor, lambda stored: stored.entry_id)
+    type_of = partial(short, catalogue)
+    return list_page(page, "events.html", typed, cursor, listed, problem, type_of=type_of)
+
+
+async def show(page: Page) -> Response:
+    """Show one event and where it is for each subscription, the body masked."""
+    stored = await _find(page)
+    return await _whole(page, stored) if stored else _not_there(page)
+
+
+async def reveal(page: Page) -> Response:
+    """Show one event with its body, and write down who saw it."""
+    stored = await _find(page)
+    if stored is None or stored.event is None:
+        return _not_there(page)
+    subject = f"event {stored.event.id} of {stored.stream}"
+    raw = await revealed(page.console.store, stored.event.raw, subject=subject, actor=page.session.actor)
+    return await _whole(page, stored, raw=raw)
+
+
+async def _find(page: Page) -> StoredEvent | None:
+    id_ = page.request.query.get("id", "")
+    if not id_:
+        return None
+    try:
+        found = await in_time(_PATIENCE, Browser(page.console.store, page.console.catalogue).find(id_))
+    except TimeoutError:
+        raise RouterError("the search for this event took too long and was ended") from None
+    return found if found and found.event else None
+
+
+async def _whole(page: Page, stored: StoredEvent, *, raw: str | None = None) -> Response:
+    assert stored.event is not None
+    event, console = stored.event, page.console
+    facts = [(name, getattr(event, name)) for name in type(event).model_fields if name not in _HIDDEN]
+    return page.answer(
+        "event.html",
+        event=event,
+        stream=stored.stream,
+        type_name=short(console.catalogue, stored.stream),
+        life=await life(console.store, stored),
+        facts=[(name.replace("_", " "), value) for name, value in facts if value is not None],
+        extra=sorted(event.extra),
+        hints=event.hints if raw else redacted_hints(event.hints),
+        url=f"/event?{urlencode({'id': event.id})}",
+        letter_query=lambda place: urlencode(
+            {"id": place.dead_entry_id, "stream": stored.stream, "subscription": place.subscription}
+        ),
+        raw=raw,
+        masked=redacted(event.raw),
+    )
+
+
+def _not_there(page: Page) -> Response:
+    text = "No event has this id, or it was trimmed: events are kept until they are done and old enough."
+    return page.problem("Not found", text, status=404)

@@ -1,0 +1,53 @@
+"""The first page: what flows, what waits, and who works."""
+
+from collections.abc import Sequence
+
+from router.console.plot import Plot, plotted
+from router.console.site import Page
+from router.console.watch import INTERVAL, SPAN, Rates
+from router.events.globs import short
+from router.http.response import Response
+
+__all__ = ["fragment", "show"]
+
+_PLOTS = (
+    ("arrived", "In", "events stored"),
+    ("done", "Done", "deliveries finished"),
+    ("retried", "Retried", "attempts tried again"),
+    ("died", "Dead", "deliveries given up"),
+)
+
+
+async def show(page: Page) -> Response:
+    """Show the page."""
+    return await _answer(page, "overview.html")
+
+
+async def fragment(page: Page) -> Response:
+    """Show the part of the page that changes."""
+    return await _answer(page, "overview_now.html")
+
+
+async def _answer(page: Page, template: str) -> Response:
+    watch, catalogue = page.console.watch, page.console.catalogue
+    snapshot = await watch.look()
+    history = watch.history()
+    found = snapshot.figures
+    streams = [stream for stream in found.streams if not stream.is_idle]
+    return page.answer(
+        template,
+        now=snapshot.moment,
+        plots=[(name, title, text, _plot(history, name, snapshot.at)) for name, title, text in _PLOTS],
+        lag=_plot(history, "lag", snapshot.at),
+        waiting=found.total("lag"),
+        subscriptions=found.rows,
+        rates=watch.by_subscription(),
+        streams=[(short(catalogue, stream.stream), stream) for stream in streams],
+        idle=len(found.streams) - len(streams),
+        interval=int(INTERVAL),
+        minutes=int(SPAN / 60),
+    )
+
+
+def _plot(history: Sequence[Rates], name: str, now: float) -> Plot:
+    return plotted([(rates.at, getattr(rates, name)) for rates in history], now, SPAN)

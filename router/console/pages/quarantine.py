@@ -1,0 +1,93 @@
+"""The quarantine: what was signed, but could not be understood."""
+
+from collections.abc import Mapping
+from urllib.parse import urlencode
+
+from config.errors import ConfigError
+from router.cli.output.reveal import revealed
+from router.console.forms import moment_in, typed_in
+from router.console.paging import Cursor, Listed, list_page, taken
+from router.console.site import Page
+from router.events.redact import redacted
+from router.http.response import Response
+from workers.operations.criteria import Ids
+from workers.operations.quarantine import Quarantine
+from workers.operations.quarantined import Quarantined, QuarantineSelector
+
+__all__ = ["FIELDS", "entry_url", "list_", "reveal", "selector_of", "show"]
+
+FIELDS = ("publisher", "text", "company", "since", "until", "id")
+"""The names of the fields of the form; an id is of one entry."""
+
+
+def selector_of(page: Page, typed: Mapping[str, str]) -> QuarantineSelector:
+    """Return the selector that the fields make; raises ConfigError or ValueError saying what is wrong."""
+    slug, catalogue = typed.get("publisher"), page.console.catalogue
+    if slug is not None and slug not in catalogue.publishers:
+        raise ConfigError(catalogue.no_publisher(slug))
+    slugs = frozenset([slug] if slug else ())
+    ids = Ids.of([typed["id"]] if "id" in typed else [])
+    since, until = moment_in(typed, "since"), moment_in(typed, "until")
+    return QuarantineSelector(slugs, typed.get("text"), ids, since, until, typed.get("company"))
+
+
+async def list_(page: Page) -> Response:
+    """List what was quarantined, newest first."""
+    query, catalogue = page.request.query, page.console.catalogue
+    typed, cursor = typed_in(query, FIELDS), Cursor.of(query)
+    problem, listed = None, Listed[Quarantined]()
+    try:
+        selector = selector_of(page, typed)
+    except (ValueError, OverflowError, ConfigError) as error:
+        problem = str(error)
+    else:
+        found = Quarantine(page.console.store, catalogue).newest(selector)
+        listed = await taken(found, cursor, lambda entry: entry.entry_id)
+    publishers = list(catalogue.publishers)
+    return list_page(
+        page, "quarantine.html", typed, cursor, listed, problem, publishers=publishers, entry_url=entry_url
+    )
+
+
+async def show(page: Page) -> Response:
+    """Show one body, its values masked."""
+    found = await _find(page)
+    return _whole(page, found, raw=None) if found else _not_there(page)
+
+
+async def reveal(page: Page) -> Response:
+    """Show one body as it came, and write down who saw it."""
+    found = await _find(page)
+    if found is None:
+        return _not_there(page)
+    subject = f"quarantined {found.entry_id} of {found.publisher}"
+    raw = await revealed(page.console.store, found.raw, subject=subject, actor=page.session.actor)
+    return _whole(page, found, raw=raw)
+
+
+def entry_url(found: Quarantined) -> str:
+    """Return the page of an entry."""
+    return f"/quarantined?{urlencode({'publisher': found.publisher, 'id': found.entry_id})}"
+
+
+async def _find(page: Page) -> Quarantined | None:
+    typed = typed_in(page.request.query, FIELDS)
+    if not {"publisher", "id"} <= typed.keys() or typed["publisher"] not in page.console.catalogue.publishers:
+        return None
+    selector = QuarantineSelector(frozenset([typed["publisher"]]), ids=Ids.of([typed["id"]]))
+    listed = await taken(Quarantine(page.console.store, page.console.catalogue).newest(selector), Cursor(), _id_of)
+    return listed.items[0] if listed.items else None
+
+
+def _id_of(found: Quarantined) -> str:
+    return found.entry_id
+
+
+def _whole(page: Page, found: Quarantined, *, raw: str | None) -> Response:
+    return page.answer(
+        "quarantined.html", found=found, size=len(found.raw), url=entry_url(found), raw=raw, masked=redacted(found.raw)
+    )
+
+
+def _not_there(page: Page) -> Response:
+    return page.problem("Gone", "Nothing is quarantined there any more.", status=404)

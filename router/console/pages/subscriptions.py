@@ -1,0 +1,55 @@
+"""The subscriptions: how far each is, who works for it, and whether it is held."""
+
+from functools import partial
+from urllib.parse import quote
+
+from router.console.forms import line_in
+from router.console.site import Page, go
+from router.events.globs import short
+from router.http.response import Response
+from workers.operations import pauses
+
+__all__ = ["LASTING", "list_", "pause", "resume"]
+
+LASTING = {"": "until resumed", "900": "15 minutes", "3600": "1 hour", "14400": "4 hours", "86400": "1 day"}
+"""For how long a subscription can be paused: seconds, and how they are told."""
+
+_REASON = 200  # characters
+
+
+async def list_(page: Page) -> Response:
+    """List the subscriptions with each of their streams."""
+    catalogue, found = page.console.catalogue, (await page.console.watch.look()).figures
+    return page.answer(
+        "subscriptions.html",
+        subscriptions=found.rows,
+        waiting=found.oldest,
+        lasting=LASTING,
+        type_of=partial(short, catalogue),
+    )
+
+
+async def pause(page: Page) -> Response:
+    """Keep the workers of a subscription from taking events."""
+    sent = {name: str(value) for name, value in page.request.form.items()}
+    name, lasting, store = sent.get("name", ""), sent.get("lasting", ""), page.console.store
+    if lasting not in LASTING or not await _is_known(page, name):
+        return page.problem("That is not clear", "There is no such subscription, or no such time.", status=400)
+    reason = line_in(sent, "reason", _REASON)
+    await pauses.pause(store, name, float(lasting) if lasting else None, by=page.session.actor, reason=reason)
+    page.console.watch.forget()
+    return go(f"/subscriptions#{quote(name)}")
+
+
+async def resume(page: Page) -> Response:
+    """Let the workers of a subscription go on."""
+    name = str(page.request.form.get("name", ""))
+    if name not in await pauses.paused(page.console.store, [name]):
+        return page.problem("Not paused", "The subscription is not paused any more.", status=400)
+    await pauses.resume(page.console.store, name, by=page.session.actor)
+    page.console.watch.forget()
+    return go(f"/subscriptions#{quote(name)}")
+
+
+async def _is_known(page: Page, name: str) -> bool:
+    return any(row.name == name for row in (await page.console.watch.look()).figures.rows)

@@ -1,0 +1,120 @@
+"""Long lists in pages, newest first: where one ends the next begins, however many have come meanwhile."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlencode
+
+from router.console.site import Page
+from router.http.response import Response
+from router.store.reading import moment_of, order_of
+from router.tasks.ending import in_time
+
+__all__ = ["PAGE_SIZE", "Cursor", "Listed", "list_page", "taken", "unhurried"]
+
+T = TypeVar("T")
+
+PAGE_SIZE = 50
+_PATIENCE = 5.0  # seconds for one page: a filter may fit nothing among millions
+_COUNT = re.compile(r"\d{1,6}")
+_ENTRY_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a page begins: after so many entries of this id, which several streams may have; None for the newest."""
+
+    entry_id: str | None = None
+    skip: int = 0
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> "Cursor":
+        """Read it from a URL; what makes no sense is the first page."""
+        older, skip = query.get("older", ""), query.get("skip", "")
+        if not _ENTRY_ID.fullmatch(older):
+            return cls()
+        return cls(older, int(skip) if _COUNT.fullmatch(skip) else 0)
+
+    def within(self, until: datetime | None) -> datetime | None:
+        """Return the end of a span of time, as far as this page goes."""
+        own = moment_of(self.entry_id) if self.entry_id else None
+        return min((end for end in (until, own) if end is not None), default=None)
+
+
+@dataclass(slots=True)
+class Listed(Generic[T]):
+    """One page of a list: what is on it, the query of the next one, and whether the search was given up."""
+
+    items: list[T] = field(default_factory=list)
+    following: dict[str, str] | None = None
+    given_up: bool = False
+
+
+async def taken(
+    items: AsyncGenerator[T, None] | AsyncIterator[T], cursor: Cursor, id_of: Callable[[T], str]
+) -> Listed[T]:
+    """Take a page of what is listed newest first, by the ids of its entries."""
+    page: Listed[T] = Listed()
+    try:
+        await in_time(_PATIENCE, _fill(page, unhurried(items, _PATIENCE), cursor, id_of))
+    except TimeoutError:
+        page.given_up = True
+    return page
+
+
+async def unhurried(items: AsyncIterator[T], patience: float) -> AsyncGenerator[T, None]:
+    """Yield items; raises TimeoutError after so many seconds, also where they come without the loop having a turn."""
+    clock = asyncio.get_running_loop().time
+    until = clock() + patience
+    async with aclosing(items) as kept:  # type: ignore[type-var]
+        async for item in kept:
+            yield item
+            if clock() > until:
+                raise TimeoutError
+
+
+async def _fill(page: Listed[T], items: AsyncGenerator[T, None], cursor: Cursor, id_of: Callable[[T], str]) -> None:
+    async with aclosing(_after(items, cursor, id_of)) as rest:
+        async for item in rest:
+            if len(page.items) == PAGE_SIZE:
+                page.following = _following([id_of(shown) for shown in page.items], cursor)
+                return
+            page.items.append(item)
+
+
+def list_page(
+    page: Page,
+    template: str,
+    typed: Mapping[str, str],
+    cursor: Cursor,
+    listed: Listed[Any],
+    problem: str | None,
+    **values: Any,
+) -> Response:
+    """Return a page of a list by what was `typed` into its form; `problem` says what is wrong with that."""
+    following = listed.following and f"{page.request.path}?{urlencode({**typed, **listed.following})}"
+    common = {"typed": typed, "problem": problem, "entries": listed.items, "following": following}
+    more = {"is_first": cursor == Cursor(), "given_up": listed.given_up}
+    return page.answer(template, status=400 if problem else 200, **common, **more, **values)
+
+
+async def _after(items: AsyncGenerator[T, None], cursor: Cursor, id_of: Callable[[T], str]) -> AsyncGenerator[T, None]:
+    first, left = order_of(cursor.entry_id) if cursor.entry_id else None, cursor.skip
+    async with aclosing(items):
+        async for item in items:
+            place = order_of(id_of(item))
+            if first is not None and place > first:
+                continue
+            if place == first and left:
+                left -= 1
+                continue
+            yield item
+
+
+def _following(ids: list[str], cursor: Cursor) -> dict[str, str]:
+    last = ids[-1]
+    return {"older": last, "skip": str(ids.count(last) + (cursor.skip if last == cursor.entry_id else 0))}

@@ -1,0 +1,102 @@
+"""Which page answers which path."""
+
+import mimetypes
+from functools import partial
+
+from router.console.console import Console
+from router.console.pages import (
+    audit,
+    dead_letter_changes,
+    dead_letters,
+    events,
+    jobs,
+    login,
+    overview,
+    quarantine,
+    quarantine_changes,
+    subscriptions,
+)
+from router.console.rendering import asset
+from router.console.site import Page, PageAnswering, guarded, open_to_all
+from router.http.response import Response
+from router.http.site import Route, Site
+
+__all__ = ["mount"]
+
+_ASSETS = ("console.css", "console.js", "icon.svg")
+
+_GET = {
+    "/": overview.show,
+    "/fragment/overview": overview.fragment,
+    "/dead-letters": dead_letters.list_,
+    "/dead-letter": dead_letters.show,
+    "/job": jobs.show,
+    "/quarantine": quarantine.list_,
+    "/quarantined": quarantine.show,
+    "/events": events.list_,
+    "/event": events.show,
+    "/subscriptions": subscriptions.list_,
+    "/audit": audit.list_,
+}
+_POST = {
+    "/dead-letter": dead_letters.reveal,
+    "/dead-letters/preview": dead_letter_changes.preview,
+    "/dead-letters/change": dead_letter_changes.carry,
+    "/job/stop": jobs.stop,
+    "/quarantined": quarantine.reveal,
+    "/quarantine/preview": quarantine_changes.preview,
+    "/quarantine/change": quarantine_changes.carry,
+    "/event": events.reveal,
+    "/subscriptions/pause": subscriptions.pause,
+    "/subscriptions/resume": subscriptions.resume,
+    "/sign-out": login.sign_out,
+}
+_SEARCHES = (
+    dead_letters.list_,
+    dead_letter_changes.preview,
+    quarantine.list_,
+    quarantine_changes.preview,
+    events.list_,
+    events.show,
+    audit.list_,
+)
+"""What may go through much of the store."""
+_LOOKS = (dead_letter_changes.preview, quarantine_changes.preview)
+"""What is posted and yet only looked at."""
+
+
+def mount(console: Console, site: Site) -> None:
+    """Add the console's pages to an operations port."""
+    for path, answering in _GET.items():
+        site.add("GET", path, guarded(console, _paced(answering)), reads=True)
+    for path, answering in _POST.items():
+        site.add("POST", path, guarded(console, _paced(answering)), reads=answering in _LOOKS)
+    site.add("GET", "/login", open_to_all(console, login.form), reads=True)
+    site.add("POST", "/login", open_to_all(console, login.sign_in))
+    site.add("POST", "/theme", open_to_all(console, login.choose_theme))
+    for name in _ASSETS:
+        site.add("GET", f"/static/{name}", open_to_all(console, partial(_static, name)))
+    site.otherwise = Route(guarded(console, _unknown))
+
+
+def _paced(answering: PageAnswering) -> PageAnswering:
+    """Have searches wait for their turn."""
+    if answering not in _SEARCHES:
+        return answering
+
+    async def in_turn(page: Page) -> Response:
+        async with page.console.turns.one():
+            return await answering(page)
+
+    return in_turn
+
+
+async def _static(name: str, page: Page) -> Response:
+    del page
+    # The digest is in the URL: a file that changed has another one.
+    headers = {"Cache-Control": "private, max-age=31536000, immutable"}
+    return Response(200, asset(name)[0], mimetypes.guess_type(name)[0] or "text/plain", headers)
+
+
+async def _unknown(page: Page) -> Response:
+    return page.problem("Not found", "There is no such page.", status=404)

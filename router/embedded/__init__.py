@@ -1,0 +1,1 @@
+"""The embedded server, and opening the store that the settings name."""

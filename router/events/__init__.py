@@ -1,0 +1,1 @@
+"""What a notification means: pure functions and values, no I/O."""

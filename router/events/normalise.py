@@ -1,0 +1,183 @@
+"""Derives the event from an item's own bytes and the hints beside them; a pure function, so only those need storing.
+
+It is total over what `identify` accepts. A value that its field cannot hold, an object where an id was expected, does
+not make an event unreadable: it stays in `extra`, by the name it was sent with, and the field is None.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final, TypeVar
+from urllib.parse import unquote
+
+from config.publishers import EventType, fold
+from router.events.catalogue import Catalogue
+from router.events.event import Event
+from router.events.fields import Layout, Plan, UnreadableEvent, event_name, id_text, read_object
+from router.events.resource import Resource, is_safe, key_of
+from router.events.ticks import read_time
+
+__all__ = ["UnreadableEvent", "normalise"]
+
+T = TypeVar("T")
+
+_NOTHING: Final[dict[str, Any]] = dict.fromkeys(Event.model_fields)
+_LINKS: Final = frozenset({"relative_path", "resource_uri"})
+_PLAIN_ACTIONS: Final = frozenset({"created", "updated", "deleted", "changed"})
+_WORD: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
+
+
+def normalise(
+    catalogue: Catalogue,
+    stream: str,
+    id: str,  # noqa: A002
+    raw: bytes,
+    received_at: datetime,
+    hints: Mapping[str, str] | None = None,
+) -> Event:
+    """Derive the event that `identify` found in `raw` and put into `stream` with this id.
+
+    `received_at` is aware and in UTC; the event owns the `hints`. Raises UnreadableEvent, with the reason, for bytes
+    that are no event.
+    """
+    publisher, _, type_ = stream.partition("/")
+    row = catalogue.event_type(publisher, type_)
+    item = read_object(raw)
+    layout = catalogue.layout(publisher)
+    plan = layout.plan(item, len(raw))
+    only = event_name(item[plan.event[0]]) if len(plan.event) == 1 else None
+    name = only or catalogue.recognise(publisher, item, plan)[0]
+    for sent, nothing in plan.absent:
+        if _text(item[sent]) in nothing:
+            item[sent] = None
+    values, extra = _texts(item, plan)
+    said = _take(item, plan.entity, extra, _word) if plan.entity else None
+    entity = said or (row.entity if row else None)
+    kind = entity if said or not layout.names_entities else None  # else records of two kinds would have one name
+    resource = _resource(layout, item, plan, values, extra)
+    key = _take(item, plan.record_key, {}, key_of) if plan.record_key else None
+    number = values["resource_id"] or (resource and resource.id) or key
+    resource_id = number or _take(item, plan.entity_id, {}, _text)
+    action = _action(values["action"], name, row, layout.actions)
+    times = plan.timestamp
+    if plan.deleted_at:
+        times = plan.deleted_at + times if action == "deleted" else times + plan.deleted_at
+    values["id"] = id
+    values["publisher"] = publisher
+    values["type"] = type_
+    values["wire_event"] = name
+    values["entity"] = entity
+    values["action"] = action
+    values["resource"] = resource.name if resource else _name(kind, resource_id)
+    values["resource_path"] = resource.path if resource else None
+    values["resource_id"] = resource_id
+    values["occurred_at"], values["ticks"] = _take(item, times, extra, read_time) or (None, None)
+    values["received_at"] = received_at
+    values["scheduled"] = _take(item, plan.scheduled, extra, _flag)
+    values["extra"] = extra
+    values["hints"] = {} if hints is None else hints
+    values["raw"] = raw
+    _take(item, plan.notification_id, extra, id_text)
+    if len(plan.event) > 1:
+        extra |= {key: item[key] for key in plan.event if item[key] not in (None, "", name)}
+    return Event.trusted(values)
+
+
+def _resource(
+    layout: Layout, item: Mapping[str, Any], plan: Plan, values: dict[str, Any], extra: dict[str, Any]
+) -> Resource | None:
+    """Read the record that an item is about, and make its number and company that of the event.
+
+    A path that is refused is not replaced by another the same sender offers: both stay in `extra`.
+    """
+    links = (values.pop("relative_path", None), values.pop("resource_uri", None))
+    number = values["resource_id"]
+    if number and number[-1] == ")":
+        values["resource_id"] = number = layout.records.decoded_id(number)
+    link = links[0] or links[1]
+    if link is None:
+        return None
+    resource = layout.records.read(link, number)
+    if resource is None:
+        extra |= {key: item[key] for field, key in plan.texts if field in _LINKS and item[key] not in (None, "")}
+        return None
+    if number and number != resource.id and unquote(number) == resource.id:
+        values["resource_id"] = resource.id
+    if values["company_id"] is None:
+        other = layout.records.read(links[1], number) if links[0] and links[1] else None
+        values["company_id"] = resource.company or (other and other.company)
+    return resource
+
+
+def _texts(item: Mapping[str, Any], plan: Plan) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read the fields of plain text, as `_take` reads one; return a value for every field, and what goes to `extra`.
+
+    A loop of its own, for they are most of an item.
+    """
+    values = _NOTHING.copy()
+    extra = {key: item[key] for key in plan.kept}
+    for field, key in plan.texts:
+        value = item[key]
+        if value is None or value == "":
+            continue
+        text = value if type(value) is str and not value.isspace() else _text(value)
+        if text is None or values.get(field) is not None:
+            extra[key] = value
+        else:
+            values[field] = text
+    return values, extra
+
+
+def _take(
+    item: Mapping[str, Any], keys: tuple[str, ...], extra: dict[str, Any], read: Callable[[Any], T | None]
+) -> T | None:
+    """Return the first of these keys' values that can be read; the others go to `extra`, but for null and empty."""
+    taken = None
+    for key in keys:
+        value = item[key]
+        if value is None or value == "":
+            continue
+        found = read(value) if taken is None else None
+        if found is None:
+            extra[key] = value
+        else:
+            taken = found
+    return taken
+
+
+def _text(value: Any) -> str | None:
+    if type(value) is str:
+        return None if value.isspace() else value
+    if type(value) is bool:
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else None
+
+
+def _flag(value: Any) -> bool | None:
+    if type(value) is bool:
+        return value
+    text = _text(value)
+    return _BOOLEANS.get(text.lower()) if text else None
+
+
+def _word(value: Any) -> str | None:
+    """Return the name of a kind of thing, in lower case; None for what could not stand in the name of a record."""
+    return value.lower() if type(value) is str and _WORD.fullmatch(value) else None
+
+
+def _action(sent: str | None, name: str, row: EventType | None, words: Mapping[str, str]) -> str | None:
+    if words and (word := words.get(fold(sent or name))):
+        return word
+    if sent is None:
+        return row.action if row else None
+    lower = sent.lower()
+    if lower in _PLAIN_ACTIONS:
+        return lower
+    folded = fold(sent)
+    return folded if folded in _PLAIN_ACTIONS else sent
+
+
+def _name(entity: str | None, resource_id: str | None) -> str | None:
+    """Return the name of a record that only its number is known of."""
+    return f"{entity}/{resource_id}" if entity and resource_id and is_safe(resource_id) else None

@@ -1,0 +1,201 @@
+"""Makes notifications as they are really sent, one of any listed event, for demonstrations, tests and `send`.
+
+Financial speaks two dialects: that of Changed, Status Changed and Action Triggered, and that of Created, Updated and
+Deleted. What the bodies of the other publishers hold is not public; theirs are plausible, and read by the same rules.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from random import Random
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from config.publishers import Dialect, EventType, Publisher, fold
+from router.events.catalogue import UNLISTED, Catalogue, UnknownStream
+from router.events.ticks import to_ticks
+
+__all__ = ["body", "sample"]
+
+Item = dict[str, Any]
+
+_PRODUCTION: Final = "https://api.finance.visma.net/"
+_STANDARD: Final = Dialect()
+_STATUSES: Final = ("Hold", "Balanced", "Open", "Closed")
+_BUTTONS: Final = ("Release", "Print", "Cancel")
+_COMPANIES: Final = ("5100001", "5100002")
+_COLLECTIONS: Final = {  # where the collection is not the entity without its separators
+    "ap_invoice": "supplierInvoice",
+    "ar_invoice": "customerInvoice",
+    "ep_employee": "employee",
+    "inventory_item": "inventory",
+    "pm_project": "project",
+    "pm_project_pmtask": "projecttask",
+}
+
+
+def sample(catalogue: Catalogue, stream: str, random: Random, now: datetime) -> Item:
+    """Return one item of a body, as its publisher sends the event of this stream.
+
+    Ids come from `random`, the time from `now` (aware), so that the same seed makes the same item. For `unlisted` the
+    event has a name that is not in the catalogue. Raises UnknownStream for a stream that the catalogue does not have.
+    """
+    slug, _, type_ = stream.partition("/")
+    publisher = catalogue.publishers.get(slug)
+    event = catalogue.event_type(slug, type_)
+    if publisher is None or (event is None and type_ != UNLISTED):
+        raise UnknownStream(f"no such stream: {stream!r}; `event-router catalogue` lists them")
+    if event is None:
+        event = EventType(type="not_yet_listed", entity="sample", action="updated", description="Unlisted.")
+    if slug == "business-nxt":
+        return _table(event, random, now)
+    return _named(publisher, _maker(slug, event)(event, random, now))
+
+
+def body(items: list[Item]) -> bytes:
+    """Return the body that carries these items: one is sent as it is, several as an array."""
+    return msgspec.json.encode(items[0] if len(items) == 1 else items)
+
+
+def _maker(slug: str, event: EventType) -> Callable[[EventType, Random, datetime], Item]:
+    if slug == "visma-net-financial":
+        if event.entity == "background_api_operation":
+            return _background
+        return _written if event.action in {"created", "updated", "deleted"} else _changed
+    return _voucher if slug == "visma-net-journal-transaction" else _service
+
+
+def _named(publisher: Publisher, item: Item) -> Item:
+    """Give each field the key that a publisher with a dialect of its own reads it from."""
+    return {_key(publisher.dialect, key): value for key, value in item.items()}
+
+
+def _key(dialect: Dialect, key: str) -> str:
+    """Return the name that a dialect prefers for a field, unless it knows this one, or none at all."""
+    field = next((field for field, names in _STANDARD if fold(key) in names), None)
+    names = getattr(dialect, field) if field is not None else ()
+    return key if not names or fold(key) in names else str(names[0])
+
+
+def _wire_name(event: EventType, spelling: str) -> str:
+    """Return the alias if there is one, else this spelling, unless an operator's file names the event otherwise."""
+    if event.aliases:
+        return event.aliases[0]
+    return spelling if fold(spelling) == fold(event.type) else event.type
+
+
+def _guid(random: Random) -> str:
+    return str(UUID(int=random.getrandbits(128), version=4))
+
+
+def _path(event: EventType, number: str) -> str:
+    return f"v1/{_COLLECTIONS.get(event.entity, fold(event.entity))}/{number}"
+
+
+def _number(random: Random) -> str:
+    return str(random.randrange(10_000, 100_000))
+
+
+def _changed(event: EventType, random: Random, now: datetime) -> Item:
+    """Make an item of the dialect of Changed; its names are in lower case, the entity's words run together."""
+    number = _number(random)
+    path = _path(event, number)
+    item = {
+        "NotificationId": _guid(random).upper(),
+        "contextId": random.choice(_COMPANIES),
+        "event": _wire_name(event, f"{fold(event.entity)}_{event.action}"),
+        "action": random.choice(("CREATED", "UPDATED")),
+        "resourceId": number,
+        "resourceUri": _PRODUCTION + path,
+        "relativeResourceUri": path,
+        "timeStamp": to_ticks(now),
+        "ApiClientId": None,
+        "TenantId": _guid(random),
+        "IsScheduler": False,
+        "ConnectId": _guid(random),
+    }
+    if event.action == "status_changed":
+        item |= {"documentStatus": random.choice(_STATUSES)}
+    elif event.action == "action_triggered":
+        item |= {"action": random.choice(_BUTTONS), "actionParameter": None}
+    elif event.action != "changed":
+        item |= {"action": "UPDATED"}
+    return item
+
+
+def _written(event: EventType, random: Random, now: datetime) -> Item:
+    """Make an item of the dialect of Created, Updated and Deleted; its names are in mixed case."""
+    entity = "".join(map(str.capitalize, event.entity.split("_")))
+    return {
+        "event": _wire_name(event, f"{entity}_{event.action.capitalize()}"),
+        "companyId": random.choice(_COMPANIES),
+        "entityId": _guid(random),
+        "notificationId": _guid(random),
+        "entityLocation": f"api/{_path(event, _number(random))}",
+        "erpEvent": {"created": "0", "updated": "1"}.get(event.action, "2"),
+        "erpDocumentStatus": None,
+        "documentStatus": None,
+        "UserId": str(random.randrange(1_000_000, 9_999_999)),
+        "timeStamp": str(to_ticks(now)),
+        "apiClientId": None,
+        "TenantId": _guid(random),
+        "ConnectId": _guid(random),
+        "ischeduler": False,
+    }
+
+
+def _service(event: EventType, random: Random, now: datetime) -> Item:
+    """Make an item of the sales order service, or of a publisher that nothing is known of."""
+    return {
+        "event": _wire_name(event, event.type.upper()),
+        "notificationId": _guid(random),
+        "companyId": random.choice(_COMPANIES),
+        "entityId": _guid(random),
+        "entityLocation": f"api/{_path(event, _number(random))}",
+        "timeStamp": str(to_ticks(now)),
+        "TenantId": _guid(random),
+    }
+
+
+def _voucher(event: EventType, random: Random, now: datetime) -> Item:
+    """Make an item of journal transactions: one document has a refNumber, and what failed says why."""
+    item = _service(event, random, now) | {"entityLocation": f"api/v1/voucher/{_number(random)}"}
+    if event.entity == "voucher_document":
+        item |= {"refNumber": f"{random.randrange(1, 1_000_000):06}"}
+    if event.action.endswith("failed"):
+        item |= {"errorMessage": "The financial period is closed."}
+    return item
+
+
+def _table(event: EventType, random: Random, now: datetime) -> Item:
+    """Make an item of Business NXT: a row of a table that was changed."""
+    table, key = random.choice((("Product", "ProductNo"), ("Associate", "AssociateNo"), ("Order", "OrderNo")))
+    time = now.isoformat(timespec="microseconds").replace("+00:00", "0Z")
+    return {
+        "tableIdentifier": table,
+        "customerNo": random.choice(_COMPANIES),
+        "companyNo": random.choice((0, 1)),
+        "event": random.choice(event.aliases or (event.type,)),
+        "primaryKeys": [{key: _number(random)}],
+        "changedColumns": ["Name"],
+        "timestamp": time,
+        "changedTimestamp": time,
+        "changedByUser": str(random.randrange(1, 100)),
+    }
+
+
+def _background(event: EventType, random: Random, now: datetime) -> Item:
+    """Make an item of the Background API: where the answer is to be fetched, and the status code it came with."""
+    location = f"{_PRODUCTION}v1/background/{_guid(random)}"
+    return {
+        "event": _wire_name(event, event.type.upper()),
+        "notificationId": _guid(random),
+        "contextId": random.choice(_COMPANIES),
+        "reference": _guid(random),
+        "statusCode": 200,
+        "stateLocation": location,
+        "contentLocation": f"{location}/content",
+        "timeStamp": to_ticks(now),
+        "TenantId": _guid(random),
+    }

@@ -1,0 +1,1 @@
+"""The webhook route, and the process that serves it."""

@@ -1,0 +1,275 @@
+"""The one hot route: verify a webhook, identify its notifications, have them stored, answer 202.
+
+The order of the checks is the order of their cost and of what a stranger may learn: path, address, method, size, and
+only then the signature. Nothing is stored before the signature was found right.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from uuid import uuid4
+
+import structlog
+
+from config.publishers import Publisher
+from config.settings import IngressSettings, Settings
+from router.events.catalogue import Catalogue
+from router.events.hints import HintList, share
+from router.events.identify import NOTIFICATION_HEADER, Identified, Unreadable, identify
+from router.http.body import BadBody
+from router.http.connection import Connection, Malformed
+from router.http.head import is_encoded, publisher_named_by
+from router.http.parser import RawRequestMessage
+from router.http.rate_limit import RateLimit, Sparing, retry_after
+from router.http.refusal import problem
+from router.http.response import Response
+from router.ingress.allow_list import AllowList
+from router.ingress.metrics import IngressMetrics
+from router.ingress.signature import verify
+from router.ingress.signing_secrets import secrets_of
+from router.intake.entry import Entry, entry_of
+from router.intake.group_commit import Appender
+from router.store.client import StoreUnavailable
+from router.store.keys import Keys
+from router.store.windows import Windows
+from router.telemetry.fast_counter import CounterChild
+
+__all__ = ["Ingress"]
+
+_STORE = "store"
+_INTERNAL = "internal"
+_TOLD = (10.0, 100)  # refusals that are logged a second, and at once
+_NAMES = 50  # of headers that are logged
+_FORGERIES = (500.0, 1000)  # that are answered at once a second, and after a pause
+_HELD = 1.0  # seconds for which one beyond them waits for its answer
+
+log = structlog.get_logger("ingress")
+
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """What ingress needs of one publisher, as it was when the request began."""
+
+    catalogue: Catalogue
+    publisher: Publisher
+    secrets: tuple[bytes, ...]
+    unsigned: bool
+    hints: HintList
+    repeats: bool
+    limit: RateLimit | None
+    answered: CounterChild
+    accepted: CounterChild
+    duplicates: CounterChild
+    quarantined: CounterChild
+
+
+class _Refused(Exception):
+    """The request is answered with a problem document; `reason` is what is counted."""
+
+    def __init__(
+        self, status: int, reason: str, detail: str, *, headers: Mapping[str, str] | None = None, close: bool = False
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+        self.close = close
+
+
+class Ingress:
+    """Answers `POST /webhooks/{publisher}`; `clock` returns the time in epoch seconds, `name` one for a webhook."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        appender: Appender,
+        metrics: IngressMetrics,
+        clock: Callable[[], float] = time.time,
+        name: Callable[[], str] = lambda: uuid4().hex,
+    ) -> None:
+        self._settings = settings.ingress
+        self._appender = appender
+        self._metrics = metrics
+        self._clock = clock
+        self._name = name
+        self._keys = Keys(settings.redis.prefix)
+        self._told, self._told_signature = Sparing(RateLimit(*_TOLD)), Sparing(RateLimit(*_TOLD))
+        self._forgeries = RateLimit(*_FORGERIES)
+        self._doors: dict[str, _Door] = {}
+        self.reload(settings, catalogue)
+
+    def reload(self, settings: Settings, catalogue: Catalogue) -> None:
+        """Judge from now on by these publishers, secrets, networks and rates; what is under way is not disturbed."""
+        doors = {slug: self._door(settings, catalogue, slug) for slug in catalogue.publishers}
+        self._addresses = AllowList(settings.ingress.allow, settings.ingress.trusted_proxies)
+        self._doors = doors
+
+    def find(self, head: RawRequestMessage, connection: Connection) -> _Door:
+        """Return the door of the publisher that a request is for; raises _Refused."""
+        name = publisher_named_by(head.path)
+        if name is None:
+            raise _Refused(404, "path", "webhooks are received at /webhooks/{publisher}")
+        if not self._addresses.open:
+            self._check_address(connection)
+        if (door := self._doors.get(name)) is None:
+            raise _Refused(404, "publisher", f"no such publisher; the known ones are {', '.join(self._doors)}")
+        return door
+
+    def admit(self, head: RawRequestMessage) -> None:
+        """Refuse, by raising, a request whose body is not even wanted."""
+        if head.method != "POST":
+            raise _Refused(405, "method", f"{head.method} is not allowed here", headers={"Allow": "POST"}, close=True)
+        if "Content-Encoding" in head.headers and is_encoded(head.headers.getall("Content-Encoding")):
+            # What is signed is not documented for a compressed body, and inflating before the check invites bombs.
+            raise _Refused(415, "encoding", "send the body without Content-Encoding", close=True)
+
+    def accept(self, door: _Door, head: RawRequestMessage, body: bytes, connection: Connection) -> None:
+        """Verify a request, have its items stored, and answer it then; raises _Refused."""
+        started = time.perf_counter()
+        if not door.unsigned and not self._is_signed(head, door, body):
+            self._refuse_forgery(head, door, connection)
+            return
+        if door.limit is not None and (wait := door.limit.take()):
+            raise _Refused(429, "rate_limit", "too many requests", headers={"Retry-After": retry_after(wait)})
+        self._receive(door, head, body, connection, started)
+
+    def _receive(
+        self, door: _Door, head: RawRequestMessage, body: bytes, connection: Connection, started: float
+    ) -> None:
+        """Have the items of a request that may come in stored, and answer it then."""
+        publisher = door.publisher.slug
+        items = identify(door.catalogue, publisher, body, head.headers.get(NOTIFICATION_HEADER))
+        if not items:
+            connection.answer(self._accepted(door, items, [], started))
+            return
+        now = int(self._clock() * 1000)
+        hints = share(door.hints.of(head.raw_headers), len(items))
+        webhook = self._name() if door.repeats else ""
+        entries = [self._entry(publisher, item, now, hints, webhook) for item in items]
+        self._appender.append(entries, partial(self._answer, door, items, started, connection))
+
+    def refuse(self, error: Exception, door: _Door | None, connection: Connection) -> Response:
+        """Return the answer to a request that failed, as a problem document; counts and logs it."""
+        publisher = door.publisher.slug if door is not None else ""
+        refused = error if isinstance(error, _Refused) else self._refusal(error)
+        self._metrics.refused(publisher, refused.status, refused.reason)
+        if refused.reason == _INTERNAL:
+            log.error("request_failed", publisher=publisher, exc_info=error)
+        else:
+            self._tell(refused, publisher, connection)
+        return problem(refused.status, str(refused), headers=refused.headers, close=refused.close)
+
+    def _tell(self, refused: _Refused, publisher: str, connection: Connection) -> None:
+        """Log a refusal, but not each of a flood; what keeps the store from it is logged once, elsewhere."""
+        more = {} if refused.reason == _STORE else self._told.next()
+        if more is not None:
+            say = log.debug if refused.reason == _STORE else log.info
+            peer = connection.peer
+            client = str(self._addresses.client(peer, connection.forwarded) or peer)
+            what = {"publisher": publisher, "status": refused.status, "reason": refused.reason, "client": client}
+            say("request_refused", **what, **more)
+
+    def _refusal(self, error: Exception) -> _Refused:
+        """Return how an error that was not meant for the sender is told."""
+        if isinstance(error, BadBody):
+            return _Refused(error.status, type(error).__name__, str(error), close=True)
+        if isinstance(error, Malformed):
+            return _Refused(400, "malformed", str(error), close=True)
+        if isinstance(error, StoreUnavailable):
+            detail = "the event store is unavailable; nothing is lost if you send this again"
+            return _Refused(503, _STORE, detail, headers=self._retry_after())
+        detail = "the request could not be handled; try again later"
+        return _Refused(503, _INTERNAL, detail, headers=self._retry_after(), close=True)
+
+    def _answer(
+        self,
+        door: _Door,
+        items: list[Identified | Unreadable],
+        started: float,
+        connection: Connection,
+        outcome: Sequence[bool] | Exception,
+    ) -> None:
+        if isinstance(outcome, Exception):
+            connection.fail(outcome)
+            return
+        try:
+            response = self._accepted(door, items, outcome, started)
+        except Exception as error:  # noqa: BLE001 - nobody may wait for ever; what is stored is found when it comes again
+            connection.fail(error)
+        else:
+            connection.answer(response)
+
+    def _accepted(
+        self, door: _Door, items: list[Identified | Unreadable], appended: Sequence[bool], started: float
+    ) -> Response:
+        """Return the answer to a request whose items are stored, or were before; counts them."""
+        new = sum(appended)
+        door.answered.inc()
+        door.duplicates.inc(len(items) - new)
+        reasons = [
+            item.reason for item, fresh in zip(items, appended, strict=True) if fresh and type(item) is Unreadable
+        ]
+        if reasons:
+            door.quarantined.inc(len(reasons))
+            what = {"items": len(reasons), "reasons": sorted(set(reasons))}
+            log.warning("items_quarantined", publisher=door.publisher.slug, **what)
+        door.accepted.inc(new - len(reasons))
+        self._metrics.seconds.observe(time.perf_counter() - started)
+        return _accepted(new - len(reasons), len(items) - new, len(reasons))
+
+    def _door(self, settings: Settings, catalogue: Catalogue, slug: str) -> _Door:
+        publisher, items = catalogue.publishers[slug], self._metrics.items
+        outcomes = (items.labels(slug, outcome) for outcome in ("accepted", "duplicate", "quarantined"))
+        counters = (self._metrics.open_door(slug), *outcomes)
+        limit = self._limit(slug, settings.ingress)
+        secrets, unsigned = secrets_of(settings, slug), settings.allows_unsigned(slug)
+        hints = HintList((*publisher.hints, *settings.hints_for(slug)), publisher.signature.header)
+        repeats = Windows.for_settings(settings).repeats(slug)
+        return _Door(catalogue, publisher, secrets, unsigned, hints, repeats, limit, *counters)
+
+    def _limit(self, slug: str, settings: IngressSettings) -> RateLimit | None:
+        """Return the publisher's rate limit, the one that is there already if it is still the same."""
+        if not settings.rate_limit:
+            return None
+        before = self._doors[slug].limit if slug in self._doors else None
+        if before is not None and (before.rate, before.burst) == (settings.rate_limit, settings.rate_burst):
+            return before
+        return RateLimit(settings.rate_limit, settings.rate_burst)
+
+    def _check_address(self, connection: Connection) -> None:
+        if not self._addresses.allows(connection.peer, connection.forwarded):
+            raise _Refused(403, "address", "requests from this address are not allowed", close=True)
+
+    def _is_signed(self, head: RawRequestMessage, door: _Door, body: bytes) -> bool:
+        signatures = head.headers.getall(door.publisher.signature.header, ())
+        return bool(signatures) and verify(door.publisher.signature, door.secrets, body, signatures)
+
+    def _refuse_forgery(self, head: RawRequestMessage, door: _Door, connection: Connection) -> None:
+        """Refuse a request that is not signed rightly: by raising, or in a flood of them some time later."""
+        header = door.publisher.signature.header
+        there = any(value.strip(", \t") for value in head.headers.getall(header, ()))
+        reason = "unsigned" if not there else "signature" if door.secrets else "no_secret"
+        lacking = f"header {header} is {'empty' if header in head.headers else 'missing'}"
+        refused = _Refused(401, reason, "the signature does not match the body" if there else lacking)
+        if (more := self._told_signature.next()) is not None:
+            names = sorted({name[:_NAMES] for name in head.headers})[:_NAMES]
+            log.warning("signature_refused", publisher=door.publisher.slug, reason=reason, header_names=names, **more)
+        if not self._forgeries.take():
+            raise refused
+        # Who waits sends no more on its connection: a flood gets no further than it has connections.
+        asyncio.get_running_loop().call_later(_HELD, connection.fail, refused)
+
+    def _entry(self, publisher: str, item: Identified | Unreadable, now: int, hints: bytes, webhook: str = "") -> Entry:
+        return entry_of(self._keys, publisher, item, now, hints, webhook)
+
+    def _retry_after(self) -> dict[str, str]:
+        return {"Retry-After": str(max(1, round(self._settings.retry_after)))}
+
+
+@lru_cache(maxsize=256)
+def _accepted(accepted: int, duplicates: int, quarantined: int) -> Response:
+    text = f'{{"accepted": {accepted}, "duplicates": {duplicates}, "quarantined": {quarantined}}}'
+    return Response(202, text.encode())

@@ -1,0 +1,1 @@
+"""From verified items to durable ones: group commit, spool and drain."""

@@ -1,0 +1,120 @@
+"""Draining the spool: what waits there goes to the store in the order in which it came, by the same script as ever."""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+
+from config.errors import told
+from router.intake.spool import Spool
+from router.intake.spool_file import Row
+from router.intake.writer import Batch
+from router.store.scripts import BATCH
+from router.tasks.backoff import Backoff
+from router.telemetry import logs
+
+__all__ = ["Drain"]
+
+_LIMIT = 1000
+_MAX_BYTES = 1024 * 1024
+"""Entries to read from the disk at once, and bytes to send at once: on a slow line they must arrive in time."""
+_ADOPT = 60.0
+"""Seconds between two looks for what other processes left over: the disk is looked at, not the store."""
+_SAY_AGAIN = 60.0
+"""Seconds until the log says again that something waits."""
+
+_log = logs.get("spool")
+
+
+class Drain:
+    """Moves entries from a spool to the store, as long as it is given to run."""
+
+    def __init__(
+        self, spool: Spool, batch: Batch, random: Random, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._spool = spool
+        self._batch = batch
+        self._backoff = Backoff(random)
+        self._monotonic = monotonic
+        self._say_again_at = 0.0
+        self._moved = 0
+
+    async def run(self) -> None:
+        """Drain whenever there is something to drain, until cancelled."""
+        adopt_at = self._monotonic() + _ADOPT
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, adopt_at - self._monotonic())):
+                    await self._spool.work()
+            if self._monotonic() >= adopt_at:
+                await self._spool.adopt()
+                adopt_at = self._monotonic() + _ADOPT
+            if await self.once():
+                self._backoff.reset()
+            else:
+                await asyncio.sleep(self._backoff.next())
+
+    async def once(self) -> bool:
+        """Move what can be moved; return whether that was everything."""
+        try:
+            done = await self._move_all()
+            await self._spool.rest()
+        except Exception as error:  # noqa: BLE001 - what waits must not wait for a restart, whatever it is
+            if self._is_time_to_say():
+                _log.exception("spool_failed", error=str(error))
+            return False
+        if self._moved and not self._spool.entries:
+            _log.info("spool_drained", entries=self._moved)
+            self._moved = 0
+        return done
+
+    async def _move_all(self) -> bool:
+        refused: dict[str, BaseException] = {}
+        while rows := _first(await self._spool.oldest(_LIMIT, without=refused)):
+            outcomes = await self._batch.append([row.entry for row in rows])
+            stored = [row for row, outcome in zip(rows, outcomes, strict=True) if isinstance(outcome, bool)]
+            failed = {row.entry.stream: o for row, o in zip(rows, outcomes, strict=True) if not isinstance(o, bool)}
+            refused |= failed
+            if stored:
+                self._spool.answered()
+            self._moved += len(stored)
+            await self._spool.remove(stored)
+            if not stored and self._batch.is_hopeless(failed.values()):
+                break
+        else:
+            await self._spool.remove([])
+        self._report(refused)
+        return not refused
+
+    def _report(self, refused: Mapping[str, BaseException]) -> None:
+        """Say how the store took it; what it refuses is logged once a minute."""
+        if not refused:
+            self._spool.succeeded()
+            self._say_again_at = 0.0
+            return
+        stream, error = next(iter(refused.items()))
+        self._spool.refused(error)
+        if self._is_time_to_say():
+            waiting = {"entries": self._spool.entries, "bytes": self._spool.bytes, "age": round(self._spool.age)}
+            _log.warning("spool_waiting", **waiting, stream=stream, error=told(error))
+
+    def _is_time_to_say(self) -> bool:
+        now = self._monotonic()
+        if now < self._say_again_at:
+            return False
+        self._say_again_at = now + _SAY_AGAIN
+        return True
+
+
+def _first(rows: Sequence[Row]) -> Sequence[Row]:
+    """Return as many of the first rows as one round trip should carry, at least one."""
+    seen: Counter[str] = Counter()
+    size = 0
+    for index, row in enumerate(rows):
+        seen[row.entry.stream] += 1
+        size += row.entry.size
+        if seen[row.entry.stream] > BATCH or (index and size > _MAX_BYTES):
+            return rows[:index]
+    return rows

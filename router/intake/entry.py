@@ -1,0 +1,57 @@
+"""What ingress wants stored, and who waits for it."""
+
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import NamedTuple
+
+from router.events.identify import Identified, Unreadable
+from router.store.keys import Keys
+from router.store.scripts import Field
+from router.telemetry import logs
+
+__all__ = ["Answer", "Entry", "Waiting", "entry_of"]
+
+Answer = Callable[[Sequence[bool] | Exception], None]
+"""Is told once: for each entry of a request whether it is new, or why not all of them are stored."""
+
+_log = logs.get("ingress")
+
+
+class Entry(NamedTuple):
+    """One item to append: where to, under which deduplication marker, and the fields of its entry."""
+
+    stream: str
+    marker: str
+    fields: tuple[Field, ...]
+    size: int
+
+
+def entry_of(
+    keys: Keys, publisher: str, item: Identified | Unreadable, at: int, hints: bytes = b"", webhook: str = ""
+) -> Entry:
+    """Return the entry of an item received at `at`, epoch milliseconds, with hints as `events.hints` writes them.
+
+    `webhook` names what brought the item, where that alone is never to be stored twice (see `router.store.windows`).
+    """
+    raw, more = item.raw, ("hints", hints) if hints else ()
+    if isinstance(item, Identified):
+        fields = ("id", item.id, "at", at, "raw", raw, *more)
+        id_ = f"{item.id}#{webhook}" if webhook else item.id
+        return Entry(keys.events(item.stream), keys.seen(item.stream, id_), fields, len(raw) + len(hints))
+    digest = f"sha256:{sha256(raw).hexdigest()}"
+    fields = ("id", digest, "at", at, "reason", item.reason, "raw", raw, *more)
+    return Entry(keys.quarantine(publisher), keys.seen(publisher, digest), fields, len(raw) + len(hints))
+
+
+class Waiting(NamedTuple):
+    """A request: its entries, and who is told what became of them."""
+
+    entries: Sequence[Entry]
+    answer: Answer
+
+    def tell(self, outcome: Sequence[bool] | Exception) -> None:
+        """Tell it; if answering breaks, the others of a batch are told all the same."""
+        try:
+            self.answer(outcome)
+        except Exception:  # noqa: BLE001 - a fault of ours, which is one request's
+            _log.exception("answer_failed")

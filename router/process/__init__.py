@@ -1,0 +1,1 @@
+"""What every process of ours has: signals, supervised children, reload, the operations port."""

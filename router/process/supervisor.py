@@ -1,0 +1,176 @@
+"""Child processes that are kept running, and that never outlive the process that runs them.
+
+Every child inherits the reading end of a pipe of which the parent alone holds the writing end. When the parent is gone,
+however it went, the pipe closes and the child's `signals.watch_parent` tells it to stop.
+
+A child that ends with 2 before it called `started.say_started` refused its arguments or settings. One that has started
+once is restarted whatever its exit code: a handler may have ended it, and what it needs may only be away for a while.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from router.process.signals import PARENT_FD
+from router.process.started import STARTED_FD, StartedPipe
+from router.tasks.restart_delay import RestartDelay
+from router.telemetry import logs
+
+__all__ = ["ChildSpec", "Supervisor"]
+
+_log = logs.get(__name__)
+
+_USAGE = 2  # our exit code where arguments or settings are wrong: starting again cannot help
+
+
+@dataclass(frozen=True)
+class ChildSpec:
+    """A program to keep running: its name in the log, its arguments, and what its environment has beside ours."""
+
+    name: str
+    argv: Sequence[str]
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How a run of a child ended: its exit code, negative for a signal, None when it could not be started."""
+
+    code: int | None
+    had_started: bool = False
+
+
+class Supervisor:
+    """Runs children and restarts those that die; on stop it ends them, by force after `stop_timeout` seconds."""
+
+    def __init__(
+        self,
+        children: Sequence[ChildSpec],
+        *,
+        backoff: RestartDelay | None = None,
+        stop_timeout: float = 30.0,
+    ) -> None:
+        self._children = children
+        self._backoff = backoff or RestartDelay()
+        self._stop_timeout = stop_timeout
+        self._running: dict[asyncio.subprocess.Process, str] = {}
+        self._ending = asyncio.Event()
+        self._code = 0
+        self._parent_fd = -1
+
+    async def run(self, stop: asyncio.Event) -> int:
+        """Keep the children running until `stop` is set; return 0, or 2 when one refused its arguments or settings."""
+        self._parent_fd, held_open = os.pipe()
+        try:
+            async with asyncio.TaskGroup() as group:
+                keepers = [group.create_task(self._keep(child)) for child in self._children]
+                await self._until(stop)
+                await self._end(keepers)
+        finally:
+            os.close(self._parent_fd)
+            os.close(held_open)
+        return self._code
+
+    def send(self, number: signal.Signals, wanted: Callable[[str], bool]) -> None:
+        """Send a signal to the running children whose names are wanted; one that ends by it is started again."""
+        for process, name in self._running.items():
+            if wanted(name):
+                with contextlib.suppress(ProcessLookupError):
+                    process.send_signal(number)
+
+    def kill(self) -> None:
+        """End every child at once."""
+        for process in self._running:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+
+    async def _until(self, stop: asyncio.Event) -> None:
+        waiting = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self._ending.wait())]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+        self._ending.set()
+
+    async def _end(self, keepers: Sequence[asyncio.Task[None]]) -> None:
+        for process in self._running:
+            _terminate(process)
+        await asyncio.wait(keepers, timeout=self._stop_timeout)
+        for name in self._running.values():
+            _log.warning("child_killed", child=name, after=self._stop_timeout)
+        self.kill()
+
+    async def _keep(self, child: ChildSpec) -> None:
+        """Run one child again and again, until everything ends."""
+        clock, delay, has_started = asyncio.get_running_loop().time, None, False
+        while not self._ending.is_set():
+            since = clock()
+            end = await self._run_once(child)
+            if self._ending.is_set():
+                return
+            has_started = has_started or end.had_started
+            if end.code == _USAGE and not has_started:
+                _log.error("child_refused_to_start", child=child.name, exit_code=end.code)
+                self._code = end.code
+                self._ending.set()
+                return
+            delay = self._backoff.following(delay, clock() - since)
+            _log.warning("child_exited", child=child.name, restart_in=delay, **_cause(end.code))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), delay)
+
+    async def _run_once(self, child: ChildSpec) -> _End:
+        """Run a child to its end."""
+        pipe = StartedPipe()
+        try:
+            code = await self._run_to_end(child, pipe)
+        finally:
+            had_started = pipe.close()
+        return _End(code, had_started)
+
+    async def _run_to_end(self, child: ChildSpec, pipe: StartedPipe) -> int | None:
+        try:
+            process = await self._start(child, pipe)
+        except OSError as error:
+            _log.exception("child_not_started", child=child.name, program=child.argv[0], reason=error.strerror)
+            return None
+        _log.info("child_started", child=child.name, pid=process.pid)
+        self._running[process] = child.name
+        try:
+            if self._ending.is_set():  # asked to stop while it was starting
+                _terminate(process)
+            return await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+            del self._running[process]
+
+    async def _start(self, child: ChildSpec, pipe: StartedPipe) -> asyncio.subprocess.Process:
+        ours = {PARENT_FD: str(self._parent_fd), STARTED_FD: str(pipe.writing)}
+        try:
+            return await asyncio.create_subprocess_exec(
+                *child.argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                env={**os.environ, **child.env, **ours},
+                pass_fds=(self._parent_fd, pipe.writing),
+                # A session of its own: Ctrl-C in the terminal reaches only us, and we pass it on once.
+                start_new_session=True,
+            )
+        finally:
+            pipe.handed_over()
+
+
+def _terminate(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+
+
+def _cause(code: int | None) -> dict[str, int | str]:
+    if code is None:
+        return {}
+    return {"exit_code": code} if code >= 0 else {"signal": signal.strsignal(-code) or -code}

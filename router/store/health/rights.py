@@ -1,0 +1,95 @@
+"""Whether the user of redis.url may do what a role does with the store: tried, and nothing is changed by that.
+
+What is tried names keys of the form that the role uses, of a stream that there is none of, and comes to nothing there.
+A server looks at the rights, and at the slots of a Cluster, before it looks whether there is anything to do.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from router.store import scripts
+from router.store.client import Store
+from router.store.health.deployment import fault_of
+from router.store.health.judgement import Check
+from router.store.health.survey import is_denied
+from router.store.keys import Keys
+
+__all__ = ["Role", "Trial", "judge_rights", "scratch_stream", "try_rights"]
+
+Role = Literal["ingress", "worker"]
+
+Trial = tuple[str, BaseException]
+"""What was tried, by the name of its command, and the error that it ended in."""
+
+Command = tuple[Any, ...]
+
+_GONE = (RedisConnectionError, RedisTimeoutError, OSError)
+
+
+def scratch_stream(name: object) -> str:
+    """Return a name of a stream, by whose keys something is tried; no publisher can have it."""
+    return f"doctor:{name}"
+
+
+async def try_rights(store: Store, roles: Sequence[Role]) -> list[Trial]:
+    """Try what the roles need; return what ended in an error. Raises what redis-py raises when the store is away."""
+    if not roles:
+        return []
+    names, commands = zip(*(pair for role in roles for pair in _COMMANDS[role](store.keys, store.cluster)), strict=True)
+    stream = store.keys.events(scratch_stream(1))
+    script = (await store.run([scripts.append(stream, [], [], 0)]))[0]
+    replies: list[Any] = [script, *await store.commands(commands)]
+    for reply in replies:
+        if isinstance(reply, _GONE):
+            raise reply
+    return [
+        (name, reply)
+        for name, reply in zip(("EVALSHA", *names), replies, strict=True)
+        if isinstance(reply, BaseException)
+    ]
+
+
+def _of_ingress(keys: Keys, cluster: bool) -> list[tuple[str, Command]]:  # noqa: FBT001
+    tag = scratch_stream(1)
+    events, seen = keys.events(tag), keys.seen(tag, "x")
+    more = () if cluster else (keys.seen(scratch_stream(2), "x"),)
+    return [
+        ("EXISTS", ("EXISTS", seen, *more)),
+        ("XADD", ("XADD", events, "NOMKSTREAM", "*", "id", "x")),
+        ("SET", ("SET", seen, "x", "XX", "PX", 1)),
+    ]
+
+
+def _of_worker(keys: Keys, cluster: bool) -> list[tuple[str, Command]]:  # noqa: FBT001
+    tag, group = scratch_stream(1), "x"
+    sources = [keys.events(tag), keys.inbox(tag, group)]
+    if not cluster:
+        sources.append(keys.events(scratch_stream(2)))
+    above = [">"] * len(sources)
+    return [
+        ("XGROUP CREATE", ("XGROUP", "CREATE", sources[0], group, "0")),
+        ("XREADGROUP", ("XREADGROUP", "GROUP", group, "x", "COUNT", 1, "STREAMS", *sources, *above)),
+        ("XACK", ("XACK", sources[0], group, "0-1")),
+    ]
+
+
+_COMMANDS: Mapping[Role, Callable[[Keys, bool], list[tuple[str, Command]]]] = {
+    "ingress": _of_ingress,
+    "worker": _of_worker,
+}
+
+
+def judge_rights(trials: Sequence[Trial], url: str) -> Iterator[Check]:
+    """Judge what ended in an error: what is refused for good, and not what only this moment forbids."""
+    faults = {fault: None for _, error in trials if (fault := fault_of(error, url)) is not None}
+    for fault in faults:
+        yield Check("deployment", "failed", fault.found, fault.advice, refused=True)
+    denied = {name: error for name, error in trials if isinstance(error, ResponseError) and is_denied(error)}
+    if denied and not faults:
+        found = f"the user of redis.url may not run {', '.join(denied)} ({next(iter(denied.values()))})"
+        advice = "allow it what docs/redis.md says under ACL, and rename no command on the server"
+        yield Check("commands", "failed", found, advice, refused=True)

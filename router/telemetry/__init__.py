@@ -1,0 +1,1 @@
+"""Logs, metrics that cost little, traces, and the name of a process."""

@@ -1,0 +1,39 @@
+"""Tracing, where it is switched on: one trace of each event from its request to its handlers, by OpenTelemetry.
+
+OpenTelemetry is an extra of the package, so it is imported here and nowhere before. Where tracing is off there is None
+in its place, and nothing else to pay for.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from config.errors import ConfigError
+from config.settings import TracingSettings
+
+if TYPE_CHECKING:
+    from router.telemetry.spans import Tracing
+
+__all__ = ["open_tracing"]
+
+
+@asynccontextmanager
+async def open_tracing(settings: TracingSettings, role: str) -> AsyncIterator["Tracing | None"]:
+    """Yield what makes spans, None where that is off; what was not sent yet is sent at the end, within seconds.
+
+    `role` is ingress or worker. Raises ConfigError where the extra is not installed.
+    """
+    if not settings.enabled:
+        yield None
+        return
+    try:
+        spans = import_module("router.telemetry.spans")
+    except ImportError as error:
+        advice = "pip install 'visma-event-router[otel]', or set ROUTER_TRACING__ENABLED=false"
+        raise ConfigError(f"tracing.enabled needs OpenTelemetry, which is not installed ({error}): {advice}") from error
+    provider = spans.Provider(settings.sample_ratio, f"event-router-{role}")
+    try:
+        yield spans.Tracing(provider.tracer_provider)
+    finally:
+        await provider.close()

@@ -1,0 +1,96 @@
+"""The documentation says what is so."""
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from config.publishers import load_publishers
+from config.settings import Settings
+from router.cli.app import load
+
+ROOT = Path(__file__).parents[3]
+DOCS = ROOT / "docs"
+LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(#[^)\s]*)?\)")
+
+
+def _generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+GENERATOR = _generator()
+
+
+@pytest.mark.parametrize("name", GENERATOR.PAGES)
+def test_generated_pages_are_those_of_the_code(name: str) -> None:
+    """A page that follows from the code is not stale: `make docs` writes it anew."""
+    assert (DOCS / name).read_text(encoding="utf-8") == GENERATOR.PAGES[name](), "run `make docs`"
+
+
+def test_every_setting_is_in_the_reference() -> None:
+    """No setting is left out."""
+    page = GENERATOR.settings_page()
+    for section, field in Settings.model_fields.items():
+        names = getattr(field.annotation, "model_fields", None)
+        for name in names or ():
+            assert f"`ROUTER_{section}__{name}`".upper() in page.upper(), f"{section}.{name}"
+        if not names and section not in ("hints", "dedup_windows", "secrets"):
+            assert f"`ROUTER_{section}`".upper() in page.upper(), section
+    assert "ROUTER_SECRETS__VISMA_NET_FINANCIAL" in page
+    assert "ROUTER_HINTS__VISMA_NET_FINANCIAL" in page
+
+
+def test_every_command_is_in_the_reference() -> None:
+    """No command and no option is left out."""
+    page = GENERATOR.cli_page()
+    for name in ("dlq", "events", "quarantine", "subscriptions"):
+        for below, command in load(name).commands.items():
+            assert f"### event-router {name} {below}\n" in page
+            for parameter in command.params:
+                if parameter.name != "help" and parameter.param_type_name == "option":
+                    assert f"`{parameter.opts[0]}`" in page
+
+
+def test_every_event_is_in_the_reference() -> None:
+    """No event type is left out."""
+    page = GENERATOR.catalogue_page()
+    for publisher in load_publishers():
+        for event in publisher.events:
+            assert f"| `{event.type}` |" in page
+
+
+@pytest.mark.parametrize("page", sorted([ROOT / "README.md", *DOCS.glob("*.md")]), ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """A link to a file or to a heading of one finds it."""
+    text = page.read_text(encoding="utf-8")
+    for target, anchor in LINK.findall(text):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        found = (page.parent / target).resolve()
+        assert found.exists(), f"{page.name}: {target}"
+        if anchor and found.suffix == ".md":
+            assert anchor[1:] in _anchors(found.read_text(encoding="utf-8")), f"{page.name}: {target}{anchor}"
+    for anchor in re.findall(r"\]\(#([^)]+)\)", text):
+        assert anchor in _anchors(text), f"{page.name}: #{anchor}"
+
+
+def test_events_that_are_sent_exist() -> None:
+    """What a reader is told to send is in the catalogue, or in the file that the same page has him write."""
+    known = {(publisher.slug, event.type) for publisher in load_publishers() for event in publisher.events}
+    for page in (ROOT / "README.md", *DOCS.glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        for publisher, event in re.findall(r"\bsend ([a-z]+-[a-z-]+) ([a-z_]+)", text):
+            written = f'slug = "{publisher}"' in text and f'type = "{event}"' in text
+            assert written or (publisher, event) in known, f"{page.name}: send {publisher} {event}"
+
+
+def _anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}

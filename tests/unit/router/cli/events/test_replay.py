@@ -1,0 +1,168 @@
+"""`events replay`: giving one subscription past events once more."""
+
+import asyncio
+import os
+import signal
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from support.cli import Cli
+from support.filling import CUSTOMERS, FINANCIAL, put_events, put_group
+from support.waiting import eventually
+
+from router.store.client import Store
+from workers.operations import audit
+from workers.operations.handover import Handover
+
+SUPPLIERS = f"{FINANCIAL}/supplier_changed"
+
+
+@pytest.fixture
+def filled(cli: Cli) -> Cli:
+    """Return a command line on a store with seven customers that `sync` has finished, and a supplier for nobody."""
+
+    async def fill(store: Store) -> None:
+        await put_group(store, "sync")
+        await put_events(store, *(f"e{number}" for number in range(7)))
+        await put_events(store, "s1", stream=SUPPLIERS)
+        key = store.keys.events(CUSTOMERS)
+        await store.client.execute_command("XREADGROUP", "GROUP", "sync", "w1", "STREAMS", key, ">")
+        for entry_id, _ in await store.client.xrange(key):
+            await store.client.execute_command("XACK", key, "sync", entry_id)
+
+    cli.fill(fill)
+    return cli
+
+
+def inbox(cli: Cli) -> list[str]:
+    """Return the ids of what was given."""
+
+    async def read(store: Store) -> list[str]:
+        found = await store.client.xrange(store.keys.inbox(CUSTOMERS, "sync"))
+        return [fields[b"id"].decode() for _, fields in found]
+
+    return cli.fill(read)
+
+
+async def _audited(store: Store) -> list[audit.AuditLine]:
+    return [line async for line in audit.lines(store)]
+
+
+def test_replay(filled: Cli) -> None:
+    """All that matches is given, in its order, and an audit line says what and why."""
+    done = filled.json("events", "replay", "--to", "sync", "--since", "1h", "--yes", "--reason", "wrong price")
+    assert (done["subscription"], done["matched"], done["replayed"], done["failed"]) == ("sync", 7, 7, 0)
+    assert done["after"].endswith(f"/{CUSTOMERS}")
+    assert inbox(filled) == [f"e{number}" for number in range(7)]
+    (line,) = filled.fill(_audited)
+    assert (line.verb, line.subject, line.reason, line.changed) == ("events replay", "sync", "wrong price", 7)
+
+
+def test_in_parts(filled: Cli) -> None:
+    """A replay in parts, each going on where the one before ended, gives each event once."""
+    given = ("events", "replay", "--to", "sync", "--max", "3", "--yes")
+    done = filled.json(*given, "--since", "1h")
+    assert "there may be more" not in filled.run(*given, "--since", "1h", "--dry-run").stdout
+    assert inbox(filled) == ["e0", "e1", "e2"]
+    result = filled.run(*given, "--after", done["after"])
+    assert result.stdout == "replayed 3 of 3 to sync\n"
+    assert "there may be more: add --after" in result.stderr
+    assert inbox(filled) == [f"e{number}" for number in range(6)]
+
+
+def test_it_is_shown_first(filled: Cli) -> None:
+    """Without a yes and without a terminal it says what is meant, shows some of it, and changes nothing."""
+    said = filled.fails(2, "events", "replay", "customer_*", "--to", "sync", "--since", "1h")
+    assert "replay 7 events to sync, such as:" in said
+    assert "add --yes to replay these 7" in said
+    assert "no worker runs for sync now" in said
+    assert sum(CUSTOMERS in line for line in said.splitlines()) == 5
+    assert filled.ok("events", "replay", "--to", "sync", "--since", "1h", "--dry-run") == ""
+    assert inbox(filled) == []
+    assert filled.fill(_audited) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "options"),
+    [
+        (2, "say from when on", ("--to", "sync")),
+        (3, "no subscription 'nobody' exists; there is sync", ("--to", "nobody", "--since", "1h")),
+        (2, f"sync subscribes to none of {SUPPLIERS}", ("supplier_changed", "--to", "sync", "--since", "1h")),
+        (3, "nothing to replay", ("--to", "sync", "--since", "1h", "--company", "99")),
+        (2, "is no entry", ("--to", "sync", "--after", "yesterday")),
+        (2, "did you mean", ("custmer_changed", "--to", "sync", "--since", "1h")),
+    ],
+)
+def test_what_is_refused(filled: Cli, code: int, words: str, options: tuple[str, ...]) -> None:
+    """What cannot be meant is said in one line, and nothing is given."""
+    assert words in filled.fails(code, "events", "replay", *options, "--yes")
+    assert inbox(filled) == []
+
+
+def test_streams_that_it_does_not_have_are_named(filled: Cli) -> None:
+    """A glob over streams of which the subscription has some gives those, and says which were left out."""
+    result = filled.run("events", "replay", "*er_changed", "--to", "sync", "--since", "1h", "--yes")
+    assert f"{SUPPLIERS}" in result.stderr
+    assert "replayed 7 of 7 to sync" in result.stdout
+    assert "left out" not in filled.run("events", "replay", "--to", "sync", "--since", "1h", "--yes").stderr
+
+
+def test_a_store_that_is_lost_on_the_way(filled: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says how far it came and how to go on; going on so gives the rest, and nothing twice."""
+    run, calls = Store.run, 0
+
+    async def breaking(self: Store, wanted: Any) -> list[Any]:
+        nonlocal calls
+        if wanted[0].script.name == "hand_over":
+            calls += 1
+            if calls == 3:
+                return [RedisConnectionError("gone")] * len(wanted)
+        return await run(self, wanted)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "run", breaking)
+        given = ("events", "replay", "--to", "sync", "--since", "1h", "--yes", "--rate", "20")
+        said = filled.fails(4, *given)
+    assert "it ended when 4 of 7 were replayed: add --after " in said
+    assert "up to 2 more may have been given" in said
+    after = said.partition("--after ")[2].split()[0]
+    filled.ok("events", "replay", "--to", "sync", "--after", after, "--yes")
+    assert inbox(filled) == [f"e{number}" for number in range(7)]
+    assert [line.changed for line in filled.fill(_audited)] == [3, 4]
+
+
+def test_one_that_is_interrupted(filled: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batch under way is finished and counted: going on gives the rest, and nothing twice."""
+    give, calls = Handover.give, list[int]()
+
+    async def interrupted(self: Handover, *given: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            await eventually(lambda: any(task.cancelling() for task in asyncio.all_tasks()))
+        return await give(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Handover, "give", interrupted)
+        said = filled.fails(130, "events", "replay", "--to", "sync", "--since", "1h", "--yes", "--rate", "20")
+    assert "interrupted: it ended when 4 of 7 were replayed: add --after " in said
+    assert "more may have been given" not in said
+    (line,) = filled.fill(_audited)
+    assert (line.matched, line.changed, line.error) == (7, 4, "interrupted")
+    filled.ok("events", "replay", "--to", "sync", "--after", said.partition("--after ")[2].split()[0], "--yes")
+    assert inbox(filled) == [f"e{number}" for number in range(7)]
+
+
+def test_what_the_server_refuses(filled: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be given is counted, and the exit code is 1."""
+    monkeypatch.setattr("router.cli.events.replay.Handover.give", _refused)
+    result = filled.run("events", "replay", "--to", "sync", "--since", "1h", "--yes")
+    assert result.exit_code == 1
+    assert "7 could not be replayed: the server refused it" in result.stderr
+
+
+async def _refused(_self: object, batch: list[object], _reason: str) -> Any:
+    from workers.operations.handover import Given  # noqa: PLC0415 - next to its only use
+
+    return Given(0, len(batch))

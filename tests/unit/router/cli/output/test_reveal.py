@@ -1,0 +1,113 @@
+"""What people see of raw bodies, and what is kept of those who saw more."""
+
+import pytest
+from support.cli import Cli
+from support.filling import CUSTOMERS, FINANCIAL
+
+from router.store.client import Store
+from workers.operations import audit
+
+CANARY = "canary-55ab"
+RAW = f'{{"event": "customer_changed", "notificationId": "n1", "contextId": "51", "name": "{CANARY}"}}'.encode()
+
+COMMANDS = [("events", "show", "n1"), ("dlq", "show", "n1"), ("quarantine", "show", "q1")]
+
+
+@pytest.fixture
+def filled(cli: Cli) -> Cli:
+    """Return the command line over a store with an event, a dead letter and a quarantined body that say the same."""
+
+    async def put(store: Store) -> None:
+        keys = store.keys
+        event = {"id": "n1", "at": 1_700_000_000_000, "raw": RAW}
+        await store.client.xadd(keys.events(CUSTOMERS), event, id="1700000000000-0")
+        for key in (keys.events(CUSTOMERS), keys.inbox(CUSTOMERS, "sync")):
+            await store.client.xgroup_create(key, "sync", "$", mkstream=True)
+        await store.client.xadd(keys.dead(CUSTOMERS, "sync"), {**event, "reason": "r"})
+        await store.client.xadd(keys.quarantine(FINANCIAL), {**event, "id": "q1", "reason": "r"})
+
+    cli.fill(put)
+    return cli
+
+
+async def _reveals(store: Store) -> list[str]:
+    return [line.subject async for line in audit.lines(store, verb="reveal")]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_bodies_are_masked_until_revealed(filled: Cli, command: tuple[str, ...]) -> None:
+    """Without --reveal the keys are there and the values are not, and nothing is kept; with it the audit has a line."""
+    masked = filled.ok(*command)
+    assert CANARY not in masked
+    assert '"name": "***"' in masked
+    assert filled.fill(_reveals) == []
+    assert CANARY in filled.ok(*command, "--reveal")
+    (subject,) = filled.fill(_reveals)
+    assert command[2] in subject or "quarantined" in subject
+
+
+LISTS = [("events", "list"), ("events", "tail", "--until", "2024-01-01", "--lines", "5"), ("quarantine", "list")]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_json_is_masked_until_revealed(filled: Cli, command: tuple[str, ...]) -> None:
+    """JSON has no value that the table has not; with --reveal it is what was sent, and the audit has a line."""
+    masked = filled.ok(*command, "--json")
+    assert CANARY not in masked
+    assert "***" in masked
+    assert filled.fill(_reveals) == []
+    assert filled.json(*command, "--reveal")["raw"] == RAW.decode()
+    assert len(filled.fill(_reveals)) == 1
+
+
+def test_fields_of_the_senders_own_are_masked(filled: Cli) -> None:
+    """What is not a field of the event is shown by its name alone."""
+    assert filled.json("events", "show", "n1")["extra"] == {"name": "***"}
+    assert filled.json("dlq", "show", "n1")["event"]["extra"] == {"name": "***"}
+    assert filled.json("events", "show", "n1", "--reveal")["extra"] == {"name": CANARY}
+    assert filled.json("events", "show", "n1")["company_id"] == "51"
+
+
+@pytest.mark.parametrize("command", LISTS)
+def test_lists_are_masked_until_revealed(filled: Cli, command: tuple[str, ...]) -> None:
+    """A list in JSON is masked too; with --reveal the audit says which list it was, by which filter, and how many."""
+    assert CANARY not in filled.ok(*command, "--json")
+    assert filled.fill(_reveals) == []
+    assert CANARY in filled.ok(*command, "--json", "--reveal")
+    (line,) = filled.json("audit", "--verb", "reveal")
+    assert (line["subject"], line["matched"], line["finished"]) == (" ".join(command[:2]), 1, True)
+
+
+def test_every_reading_command_masks(filled: Cli) -> None:
+    """Nothing that reads shows a value of a body, as a table or in JSON, unless it is asked to reveal it."""
+    lists = [("events", "list"), ("quarantine", "list"), ("dlq", "list"), ("dlq", "stats"), ("streams",)]
+    for command in (*COMMANDS, *lists):
+        assert CANARY not in filled.ok(*command)
+        assert CANARY not in filled.ok(*command, "--json")
+
+
+@pytest.mark.parametrize("command", [("events", "list"), ("quarantine", "list"), ("events", "tail")])
+def test_a_table_has_nothing_to_reveal(filled: Cli, command: tuple[str, ...]) -> None:
+    """A list for people has no bodies: to reveal them there is a mistake, and no line says that somebody saw them."""
+    assert "add --json" in filled.fails(2, *command, "--reveal")
+    assert filled.fill(_reveals) == []
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, ("events", "list"), ("quarantine", "list")])
+def test_nothing_is_revealed_without_a_line(filled: Cli, command: tuple[str, ...]) -> None:
+    """Where the audit takes no line, nothing is shown."""
+
+    async def spoil(store: Store) -> None:
+        await store.client.set(store.keys.audit(), "no stream")
+
+    filled.fill(spoil)
+    result = filled.run(*command, "--reveal", "--json")
+    assert (result.exit_code, CANARY in result.output) == (1, False)
+    assert "the audit does not take a line" in result.stderr
+
+
+def test_an_export_is_whole_and_audited(filled: Cli) -> None:
+    """What is exported is for an import, to the byte: nothing of it is masked, and the audit says who took it."""
+    assert CANARY in filled.ok("dlq", "export")
+    (line,) = filled.json("audit")
+    assert (line["verb"], line["matched"]) == ("dlq export", 1)

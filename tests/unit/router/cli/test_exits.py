@@ -1,0 +1,136 @@
+"""The exit codes of the commands on dead letters, the quarantine and the audit: what a script can rely on."""
+
+from typing import Any
+
+import pytest
+from support.cli import Cli
+from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_group, put_quarantined, raw_of
+
+from router.store.client import Store
+
+LINE = '{{"stream": "{}", "subscription": "{}", "entry_id": "7-0", "fields": {{"id": "e7", "raw": "x"}}}}'
+GOOD, NOWHERE = LINE.format(CUSTOMERS, "sync"), LINE.format(CUSTOMERS, "nobody")
+
+CASES: list[tuple[int, tuple[str, ...], str | None]] = [
+    # 0: done
+    (0, ("dlq", "list"), None),
+    (0, ("dlq", "list", "nothing"), None),
+    (0, ("dlq", "stats"), None),
+    (0, ("dlq", "stats", "--fail-over", "2"), None),
+    (0, ("dlq", "show", "e1"), None),
+    (0, ("dlq", "show", "e1", "--reveal"), None),
+    (0, ("dlq", "replay", "e1"), None),
+    (0, ("dlq", "replay", "--yes"), None),
+    (0, ("dlq", "replay", "--dry-run"), None),
+    (0, ("dlq", "purge", "e1"), None),
+    (0, ("dlq", "export", "all.jsonl"), None),
+    (0, ("dlq", "import"), GOOD),
+    (0, ("dlq", "import", "--dry-run"), GOOD),
+    (0, ("dlq", "watch", "--since", "2020-01-01", "--limit", "1"), None),
+    (0, ("quarantine", "list"), None),
+    (0, ("quarantine", "show", "{readable}"), None),
+    (0, ("quarantine", "retry", "{readable}"), None),
+    (0, ("quarantine", "retry", "--dry-run"), None),
+    (0, ("quarantine", "capture", "{readable}"), None),
+    (0, ("quarantine", "purge", FINANCIAL, "--yes"), None),
+    (0, ("audit",), None),
+    # 1: partly failed
+    (1, ("dlq", "import", "--yes"), f"{GOOD}\n{NOWHERE}"),
+    (1, ("dlq", "import", "--dry-run"), f"{GOOD}\n{{"),
+    (1, ("dlq", "import"), "{"),
+    (1, ("dlq", "export", "/dev/full"), None),
+    (1, ("quarantine", "retry", "--yes"), None),
+    # 2: usage
+    (2, ("dlq", "list", "--since", "soon"), None),
+    (2, ("dlq", "stats", "--fail-over", "many"), None),
+    (2, ("dlq", "show"), None),
+    (2, ("dlq", "replay"), None),
+    (2, ("dlq", "replay", "--rate", "0"), None),
+    (2, ("dlq", "purge", "--yes"), None),
+    (2, ("dlq", "export", "all.jsonl", "--fingerprint", "x"), None),
+    (2, ("dlq", "export", "missing/all.jsonl"), None),
+    (2, ("dlq", "import", "missing.jsonl"), None),
+    (2, ("dlq", "import"), f"{GOOD}\n{GOOD}"),
+    (2, ("dlq", "watch", "--limit", "0"), None),
+    (2, ("quarantine", "list", "nobody"), None),
+    (2, ("quarantine", "show", "x", "--publisher", "nobody"), None),
+    (2, ("quarantine", "capture"), None),
+    (2, ("quarantine", "retry"), None),
+    (2, ("quarantine", "purge", "--yes"), None),
+    (2, ("audit", "--since", "soon"), None),
+    # 3: nothing matched
+    (3, ("dlq", "show", "nothing"), None),
+    (3, ("dlq", "replay", "--fingerprint", "00000000"), None),
+    (3, ("dlq", "purge", "nothing"), None),
+    (3, ("dlq", "export", "all.jsonl", "nothing"), None),
+    (3, ("dlq", "import"), ""),
+    (3, ("quarantine", "show", "nothing"), None),
+    (3, ("quarantine", "capture", "nothing"), None),
+    (3, ("quarantine", "retry", "--text", "nothing"), None),
+    (3, ("quarantine", "purge", "--text", "nothing"), None),
+    # 5: over the threshold
+    (5, ("dlq", "stats", "--fail-over", "1"), None),
+]
+
+AWAY = [
+    ("dlq", "list"),
+    ("dlq", "stats", "--fail-over", "0"),
+    ("dlq", "show", "x"),
+    ("dlq", "replay", "x"),
+    ("dlq", "purge", "x"),
+    ("dlq", "export", "all.jsonl"),
+    ("dlq", "import"),
+    ("dlq", "watch"),
+    ("quarantine", "list"),
+    ("quarantine", "show", "x"),
+    ("quarantine", "capture", "x"),
+    ("quarantine", "retry", "--yes"),
+    ("quarantine", "purge", "--text", "x"),
+    ("audit",),
+]
+
+
+@pytest.fixture
+def filled(cli: Cli) -> tuple[Cli, dict[str, Any]]:
+    """Return a command line with two dead letters and two quarantined bodies, one of which can be read."""
+
+    async def fill(store: Store) -> dict[str, Any]:
+        await put_group(store, "sync")
+        await put_dead(store, "e1", entry_id="1750000000000-0")
+        await put_dead(store, "e2", entry_id="1750000001000-0")
+        await put_quarantined(store, b"{")
+        return {"readable": await put_quarantined(store, raw_of("e3"))}
+
+    return cli, cli.fill(fill)
+
+
+@pytest.mark.parametrize(("code", "arguments", "stdin"), CASES, ids=lambda case: str(case)[:60])
+def test_exit_code(
+    filled: tuple[Cli, dict[str, Any]], code: int, arguments: tuple[str, ...], stdin: str | None
+) -> None:
+    """Every command ends with the code that says how it went; an error is one line, and none is a traceback."""
+    cli, names = filled
+    given = [argument.format(**names) if argument.startswith("{") else argument for argument in arguments]
+    result = cli.run(*given, stdin=stdin)
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("arguments", AWAY, ids=" ".join)
+def test_unreachable(cli: Cli, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]) -> None:
+    """4: the store cannot be reached, whatever was to be done with it."""
+    monkeypatch.undo()
+    monkeypatch.setenv("ROUTER_REDIS__URL", "redis://127.0.0.1:1/0")
+    said = cli.fails(4, *arguments, stdin=GOOD)
+    assert "cannot be used: ConnectionError" in said
+    assert said.count("\n") == 1
+
+
+def test_every_command_is_here() -> None:
+    """There is no command of these groups without its codes."""
+    from router.cli.app import load  # noqa: PLC0415
+
+    groups = {name: getattr(load(name), "commands", None) or [""] for name in ("dlq", "quarantine", "audit")}
+    known = {(name, verb) for name, verbs in groups.items() for verb in verbs}
+    assert {(case[0], case[1] if case[0] != "audit" else "") for _, case, _ in CASES} == known
+    assert {(case[0], case[1] if case[0] != "audit" else "") for case in AWAY} == known

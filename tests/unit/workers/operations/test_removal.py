@@ -1,0 +1,127 @@
+"""Removing a subscription: everything of its own goes, stream by stream, and nothing of anybody else's."""
+
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_events, put_group
+
+from router.store import scripts
+from router.store.client import Store, StoreUnavailable
+from workers.operations.removal import Holding, holdings, remove_subscription
+from workers.state.liveness import live_consumers
+from workers.state.overview import overview
+
+SUPPLIERS = f"{FINANCIAL}/supplier_changed"
+STREAMS = (CUSTOMERS, SUPPLIERS)
+
+
+async def fill(store: Store, name: str = "sync") -> None:
+    """Let a subscription have something everywhere: on one stream 1 in hand, 1 scheduled, 2 in its inbox, 3 waiting."""
+    keys = store.keys
+    await put_group(store, name, *STREAMS)
+    events, inbox = keys.events(CUSTOMERS), keys.inbox(CUSTOMERS, name)
+    [reply] = await store.commands([("XREADGROUP", "GROUP", name, "c", "COUNT", 2, "STREAMS", events, ">")])
+    (first, _), _ = reply[events.encode()]
+    target = (keys.parked(CUSTOMERS, name), keys.due(CUSTOMERS, name), name, "c")
+    await store.call(scripts.schedule(events, *target, first, 60_000, ["id", "x", "raw", "x"], inbox=False))
+    for _ in range(2):
+        await store.client.xadd(inbox, {"id": "x"})
+    await store.commands([("XREADGROUP", "GROUP", name, "c", "COUNT", 1, "STREAMS", inbox, ">")])
+    await store.client.zadd(keys.consumers(name), {"c": 1})
+    await store.client.hset(keys.restored(CUSTOMERS, name), "1-0 x", "2-0")
+
+
+@pytest.fixture
+async def filled(store: Store) -> Store:
+    """Return a store with five events, and the subscriptions `sync` and `audit` at work on them."""
+    await put_events(store, *(f"e{number}" for number in range(5)))
+    await fill(store, "sync")
+    await fill(store, "audit")
+    return store
+
+
+def own_keys(store: Store, name: str) -> list[str]:
+    """Return every key that a subscription may have to itself."""
+    keys = store.keys
+    each = (keys.inbox, keys.due, keys.parked, keys.dead, keys.restored)
+    return [*(key(stream, name) for stream in STREAMS for key in each), keys.consumers(name)]
+
+
+async def existing(store: Store, name: str) -> int:
+    """Return how many keys a subscription has to itself."""
+    return sum([await store.client.exists(key) for key in own_keys(store, name)])
+
+
+async def test_what_goes_is_counted(filled: Store) -> None:
+    """What is waiting in the stream, in the inbox, scheduled and dead is told apart, for each stream."""
+    await put_dead(filled, "gone")
+    assert await holdings(filled, STREAMS, "sync") == [Holding(CUSTOMERS, 4, 2, 1, 1), Holding(SUPPLIERS, 0, 0, 0, 0)]
+    assert await holdings(filled, STREAMS, "nobody") == []
+
+
+async def test_everything_of_its_own_goes(filled: Store) -> None:
+    """No group and no key is left of it; events and other subscriptions are as they were."""
+    others = await existing(filled, "audit")
+    before = await overview(filled, STREAMS)
+    removed = await remove_subscription(filled, STREAMS, "sync", dead_letters=False)
+    assert (removed.dead_letters, removed.kept, removed.refused) == (0, (), {})
+    assert await existing(filled, "sync") == 0
+    assert await existing(filled, "audit") == others > 0
+    left = await overview(filled, STREAMS)
+    assert [stream.length for stream in left] == [5, 0]
+    assert [stream.subscriptions for stream in left] == [
+        tuple(way for way in stream.subscriptions if way.name == "audit") for stream in before
+    ]
+
+
+async def test_repeating_is_safe(filled: Store) -> None:
+    """The second removal finds nothing, on streams that do not exist either, and makes nothing."""
+    missing = f"{FINANCIAL}/unlisted"
+    for _ in range(2):
+        removed = await remove_subscription(filled, [*STREAMS, missing], "sync", dead_letters=True)
+        assert (removed.kept, removed.refused) == ((), {})
+    assert not await filled.client.exists(filled.keys.events(missing))
+
+
+async def test_dead_letters_forbid_it(filled: Store) -> None:
+    """Where there are dead letters everything stays, unless they are to go too; then their number is told."""
+    await put_dead(filled, "gone")
+    await put_dead(filled, "too")
+    removed = await remove_subscription(filled, STREAMS, "sync", dead_letters=False)
+    assert (removed.dead_letters, removed.kept) == (0, (CUSTOMERS,))
+    assert await holdings(filled, STREAMS, "sync") == [Holding(CUSTOMERS, 4, 2, 1, 2)]
+    removed = await remove_subscription(filled, STREAMS, "sync", dead_letters=True)
+    assert (removed.dead_letters, removed.kept) == (2, ())
+    assert await existing(filled, "sync") == 0
+
+
+async def test_one_stream_that_is_refused(filled: Store) -> None:
+    """A stream of the wrong type does not keep the subscription on the others."""
+    await filled.client.set(filled.keys.dead(SUPPLIERS, "sync"), "no stream")
+    removed = await remove_subscription(filled, STREAMS, "sync", dead_letters=True)
+    assert list(removed.refused) == [SUPPLIERS]
+    assert "WRONGTYPE" in removed.refused[SUPPLIERS]
+    assert [holding.stream for holding in await holdings(filled, [CUSTOMERS], "sync")] == []
+
+
+async def test_the_store_is_away(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be reached is an error, never a removal."""
+
+    async def away(calls: Any) -> list[Any]:
+        return [RedisConnectionError("away")] * len(calls)
+
+    monkeypatch.setattr(filled, "run", away)
+    with pytest.raises(StoreUnavailable):
+        await remove_subscription(filled, STREAMS, "sync", dead_letters=False)
+    with pytest.raises(StoreUnavailable):
+        await live_consumers(filled, ["sync"], 15)
+
+
+async def test_who_lives(store: Store) -> None:
+    """A consumer lives that was heard of within the lease, by the server's clock; of any number of subscriptions."""
+    for name in ("x", "y"):
+        await store.call(scripts.beat(store.keys.consumers(name), f"{name}1", 1000, judge=False))
+    await store.client.zadd(store.keys.consumers("x"), {"signed off": 0, "dead": 1_700_000_000_000})
+    assert await live_consumers(store, ["x", "y", "z"], 15) == {"x": ["x1"], "y": ["y1"], "z": []}
+    assert await live_consumers(store, [], 15) == {}

@@ -1,0 +1,1 @@
+"""One subscription at work: reading, handling and settling its events."""

@@ -1,0 +1,166 @@
+"""One attempt: make sure the deliveries are still ours, call the handler, settle what came of it."""
+
+import asyncio
+import time
+from typing import Any
+
+from router.store import scripts
+from router.store.client import STORE_ERRORS
+from router.tasks.backoff import Backoff
+from router.telemetry import logs
+from workers.consuming.context import Context
+from workers.consuming.lane import Lane, Watchdog
+from workers.consuming.settler import Settler
+from workers.consuming.traced import TracedAttempts
+from workers.consuming.waited import Waited
+from workers.delivery import Delivery, Held
+from workers.failure import described, text_of
+from workers.handlers.handling import call
+from workers.handlers.scope import Scope
+from workers.outcomes import Dead, Done, HandlerTimeout, RetryIn, WorkerMustEnd
+from workers.retry import decide
+from workers.state.groups import is_no_group
+
+__all__ = ["Attempts"]
+
+
+class Attempts:
+    """Runs attempts of one subscription in lanes."""
+
+    def __init__(self, context: Context, settler: Settler, watchdog: Watchdog) -> None:
+        self._context = context
+        self._settler = settler
+        self._watchdog = watchdog
+        self._handler = context.subscription.handled_by
+        self._seconds = context.metrics.seconds.labels(context.group)
+        self._waited = Waited(context.metrics.waited.labels(context.group), context.clock)
+        self._traced = TracedAttempts(context.tracing, context.group, context.consumer) if context.tracing else None
+        self._stale_after = context.settings.lease / 2
+
+    async def run(self, lane: Lane) -> None:
+        """Attempt what the lane holds, and leave the lane empty; when cancelled, it stays with the lane."""
+        stale = self._context.monotonic() - self._stale_after
+        ready = [
+            (held, delivery)
+            for held in lane.holding
+            if (held.surely_ours(stale) or await self._owned(held)) and (delivery := self._prepare(held))
+        ]
+        if ready:
+            lane.holding = [held for held, _ in ready]
+            self._waited.starting(lane.holding)
+            _bind(ready[0][0])
+            call = self._call(lane, [delivery for _, delivery in ready])
+            results = await (call if self._traced is None else self._traced.attempt(lane.holding, call))
+            if isinstance(results[0], WorkerMustEnd):
+                raise results[0]  # the lane keeps what it holds, to be given back
+            for (held, _), result in zip(ready, results, strict=True):
+                self._settle(held, result)
+                lane.holding.pop(0)  # one by one: if settling breaks, those before it are settled
+        lane.holding = []
+
+    async def _call(self, lane: Lane, deliveries: list[Delivery]) -> list[BaseException | None]:
+        handler = self._handler
+        lane.scope = scope = Scope(lane)
+        started = time.monotonic()
+        self._watchdog.started(lane, started)
+        try:
+            results = await call(handler, deliveries, None if handler.is_async else lane.thread(), scope)
+            return results if scope.error is None else [scope.error] * len(deliveries)
+        except asyncio.CancelledError as cancelled:
+            return [self._cancelled(lane, scope, cancelled)] * len(deliveries)
+        finally:
+            lane.scope = scope.owner = None
+            self._watchdog.finished(lane)
+            self._seconds.observe(time.monotonic() - started)
+
+    def _cancelled(self, lane: Lane, scope: Scope, cancelled: asyncio.CancelledError) -> BaseException:
+        """Return the error that a cancelled handler ended in; raises when it was the lane that was cancelled."""
+        if scope.error is not None:
+            return scope.error
+        if lane.timed_out:
+            if lane.abandon_thread():
+                self._context.log.warning("thread_abandoned", reason="a thread that is over its time cannot be stopped")
+            return HandlerTimeout(f"the handler took longer than {self._context.subscription.timeout:g} seconds")
+        if lane.asked_to_end:
+            raise cancelled
+        return cancelled
+
+    def failed(self, lane: Lane, error: BaseException) -> None:
+        """Settle what a lane holds as failed: something broke that was not the handler."""
+        self._context.log.error("attempt_broken", exc_info=error)
+        for held in lane.holding:
+            self._settle(held, error)
+        lane.holding = []
+
+    def _prepare(self, held: Held) -> Delivery | None:
+        """Return what the handler gets, or None where the delivery is settled without it."""
+        context = self._context
+        limit = context.subscription.retry.max_attempts
+        if held.poisonous(limit):
+            self._bury(held, Dead(f"its worker died {held.crashes} times; {limit} attempts are allowed"), None)
+            return None
+        try:
+            event = held.event(context.catalogue)
+            errors = held.errors() if b"history" in held.fields else ()
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever is in an entry, it must not end the lane
+            self._bury(held, Dead(f"the entry cannot be read: {text_of(error)}"), error)
+            return None
+        return Delivery(event, context.group, held.used + 1, errors)
+
+    def _settle(self, held: Held, result: BaseException | None) -> None:
+        outcome = decide(self._context.subscription.retry, held.spent + 1, result, self._context.random)
+        if isinstance(outcome, Done):
+            self._settler.settle(held, outcome)
+        elif isinstance(outcome, RetryIn):
+            log = self._context.log
+            log.info("retry_scheduled", attempt=held.used + 1, delay=round(outcome.seconds, 3), **_about(held, result))
+            self._settler.settle(held, outcome, result)
+        else:
+            self._bury(held, outcome, result)
+
+    def _bury(self, held: Held, outcome: Dead, error: BaseException | None) -> None:
+        self._context.log.warning("dead_lettered", reason=outcome.reason, **_about(held, error))
+        self._settler.settle(held, outcome, error)
+
+    async def _owned(self, held: Held) -> bool:
+        """Return whether a delivery is still this consumer's, asking the store where that may be in doubt."""
+        context = self._context
+        if held.crashes and not held.poisonous(context.subscription.retry.max_attempts):
+            owned = await self._ask(scripts.mark(context.source(held), context.group, context.consumer, held.entry_id))
+            lost = owned != 1
+        elif context.monotonic() - held.touched > self._stale_after:
+            ids = [held.entry_id]
+            lost = bool(await self._ask(scripts.extend(context.source(held), context.group, context.consumer, ids)))
+        else:
+            lost = held.lost
+        if lost:
+            self._settler.let_go(held)
+        return not lost
+
+    async def _ask(self, question: scripts.Call) -> Any:
+        """Run a script, waiting for the store if it is away; a group that is gone owns nothing."""
+        backoff = Backoff(self._context.random)
+        while True:
+            try:
+                return await self._context.store.call(question)
+            except STORE_ERRORS as error:
+                if is_no_group(error):
+                    return None
+                await asyncio.sleep(backoff.next())
+
+
+def _bind(held: Held) -> None:
+    """Have what is logged in an attempt say which one it is."""
+    logs.bind({"stream": held.stream, "event_id": held.event_id, "attempt": held.used + 1})
+
+
+def _about(held: Held, error: BaseException | None) -> dict[str, Any]:
+    name, text = (None, None) if error is None else described(error)
+    return {
+        "stream": held.stream,
+        "event_id": held.event_id,
+        "error": name,
+        "message": None if text is None else text[:500],
+    }

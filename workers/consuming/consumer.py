@@ -1,0 +1,196 @@
+"""One subscription at work in this process: its parts, started and stopped together."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from config.errors import told
+from config.settings import WorkerSettings
+from router.events.catalogue import Catalogue
+from router.store.client import STORE_ERRORS, Store, StoreUnavailable
+from router.tasks.backoff import Backoff
+from router.tasks.ending import CutShort, end, ended_in, in_time
+from workers.consuming.context import Context
+from workers.consuming.executor import Executor
+from workers.consuming.heartbeat import Heartbeat
+from workers.consuming.left_out import LeftOut
+from workers.consuming.pace import Pace
+from workers.consuming.pause_watch import PauseWatch
+from workers.consuming.reader import Reader, readers_of
+from workers.consuming.schedule import Schedule
+from workers.consuming.settler import Settler
+from workers.consuming.sweeper import Sweeper, forget
+from workers.metrics import WorkerMetrics
+from workers.operations.pauses import Pause
+from workers.state.groups import ensure_groups
+from workers.subscription import Subscription
+
+if TYPE_CHECKING:
+    from router.telemetry.spans import Tracing
+
+__all__ = ["Consumer"]
+
+_LEAVING = 5.0  # seconds, at the most
+_SOON = 0.02
+"""Seconds until it is seen whether all reads have ended."""
+
+
+class Consumer:
+    """Reads, handles and settles the events of one subscription under one consumer name.
+
+    `returning`: the name was used before, by a process that is gone for sure; what it held is taken over at once.
+    """
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        name: str,
+        store: Store,
+        catalogue: Catalogue,
+        settings: WorkerSettings,
+        metrics: WorkerMetrics,
+        *,
+        returning: bool = False,
+        tracing: "Tracing | None" = None,
+    ) -> None:
+        self._returning = returning
+        streams = catalogue.select(*subscription.events)
+        self.context = Context(subscription, streams, name, store, catalogue, settings, metrics, tracing=tracing)
+        self._schedule = Schedule(self.context)
+        self._settler = Settler(self.context, self._schedule.scheduled, self._settled)
+        self._executor = Executor(self.context, self._settler)
+        self._pace = Pace(self.context, max(1, self._executor.capacity))
+        self._sweeper = Sweeper(self.context, self._schedule.look_everywhere)
+        self._heartbeat = Heartbeat(self.context, self._sweeper.recover)
+        self._pause_watch = PauseWatch(self.context, self._hold, self._go_on)
+        self._left_out = LeftOut(self.context)
+        self._readers: list[Reader] = []
+        self._reading: list[asyncio.Task[None]] = []
+        self._keeping: list[asyncio.Task[None]] = []
+        self._held = asyncio.Event()
+        self.ready = False
+        metrics.subscribe(subscription.name)
+        metrics.in_hand.labels(subscription.name).set_function(lambda: len(self.context.held))
+        metrics.in_flight.labels(subscription.name).set_function(lambda: self._executor.running)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether a handler still runs after the stop, having swallowed its cancellation."""
+        return self._executor.stuck
+
+    @property
+    def pause(self) -> Pause | None:
+        """The pause that this consumer keeps to now."""
+        return self._pause_watch.pause
+
+    @property
+    def warning(self) -> str:
+        """What an operator should know of this consumer; empty where there is nothing."""
+        lost = self._executor.lanes_lost
+        lanes = f"{lost} lanes ended unasked and were opened again: see lane_lost in the log" if lost else ""
+        return "; ".join(
+            text for text in (self.pause.told() if self.pause else "", lanes, self._left_out.warning) if text
+        )
+
+    async def start(self) -> None:
+        """Begin: make the groups, say that this consumer lives, open the lanes, read; waits for the store.
+
+        Returns once every stream has been read, and `ready` is set then: to have groups is not to get anything.
+        """
+        await self._join()
+        self._executor.start()
+        context = self.context
+        self._readers = readers_of(context, self._pace, self._executor.put)
+        self._reading = [asyncio.create_task(reader.run()) for reader in self._readers]
+        keepers = (self._heartbeat, self._schedule, self._sweeper, self._pause_watch, self._left_out)
+        self._keeping = [asyncio.create_task(part.run()) for part in keepers]
+        await self._first_reads()
+        self.ready = True
+        context.log.info("subscription_started", consumer=context.consumer, streams=len(context.streams))
+
+    async def _first_reads(self) -> None:
+        """Return once each reader has read; or a pause keeps them from it, or one has ended, which `failed` says."""
+        waiting = [asyncio.create_task(self._all_have_read()), asyncio.create_task(self._held.wait())]
+        try:
+            await asyncio.wait([*waiting, *self._reading], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await end(waiting)
+
+    async def _all_have_read(self) -> None:
+        for reader in self._readers:
+            await reader.has_read.wait()
+
+    async def stop(self) -> None:
+        """End: read no more, finish what runs within `shutdown_timeout`, give the rest back, and leave the group."""
+        self.ready = False
+        grace = self.context.settings.shutdown_timeout
+        reading = asyncio.gather(*self._reading, return_exceptions=True)
+        while not reading.done():
+            await asyncio.gather(*(reader.stop() for reader in self._readers))
+            await asyncio.wait([reading], timeout=0.2)
+        await self._executor.stop(grace)
+        await end(self._keeping)
+        await self._leave()
+
+    async def failed(self) -> None:
+        """Return, by raising, only if one of the loops ended, in an error it should have survived or otherwise."""
+        parts = [*self._reading, *self._keeping, self._executor.broken, self._settler.broken]
+        done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+        for part in done:
+            raise ended_in(part) or CutShort(f"{part} ended, and nobody had stopped it")
+
+    async def _join(self) -> None:
+        backoff = Backoff(self.context.random)
+        while True:
+            try:
+                await ensure_groups(self.context, self.context.subscription.start)
+                if self._returning:
+                    await self._sweeper.recover(self.context.consumer)
+                await self._heartbeat.beat()
+                await self._pause_watch.begin()
+            except (StoreUnavailable, *STORE_ERRORS) as error:
+                delay = backoff.next()
+                self.context.outage.failed("joining", error)
+                await asyncio.sleep(delay)
+            else:
+                self.context.outage.over("joining")
+                return
+
+    async def _hold(self) -> None:
+        """Take on nothing more, and give back what was not started; what runs goes on."""
+        self._schedule.pause()
+        self._pace.pause()
+        while self._pace.waiting < len(self._readers):
+            # again and again, since a read may just be about to begin; one that ends otherwise comes to wait as well
+            await asyncio.gather(*(reader.interrupt() for reader in self._readers))
+            await asyncio.sleep(_SOON)
+        self._executor.give_back()
+        self._held.set()
+
+    def _go_on(self) -> None:
+        self._schedule.resume()
+        self._pace.resume()
+
+    async def _leave(self) -> None:
+        """Settle what is left and take this consumer out of the groups; the lease does it if the store is away."""
+        context = self.context
+        try:
+            await in_time(min(_LEAVING, context.settings.shutdown_timeout), self._settle_and_sign_off())
+        except STORE_ERRORS as error:
+            context.log.warning("leave_failed", error=told(error))
+        context.log.info("subscription_stopped", unsettled=len(context.held))
+
+    async def _settle_and_sign_off(self) -> None:
+        await self._settler.drain()
+        if not self.context.held and await forget(self.context, self.context.consumer):
+            await self._sign_off()
+
+    async def _sign_off(self) -> None:
+        """Take this consumer off the list; or, with retries to watch over, declare it dead for another to take over."""
+        client, key = self.context.store.client, self.context.keys.consumers(self.context.group)
+        if self._schedule.watching:
+            await client.zadd(key, {self.context.consumer: 0})
+        else:
+            await client.zrem(key, self.context.consumer)
+
+    def _settled(self) -> None:
+        self._pace.settled()

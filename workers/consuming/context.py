@@ -1,0 +1,71 @@
+"""What the parts of one running subscription share."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from config.settings import WorkerSettings
+from router.events.catalogue import Catalogue
+from router.store.client import Store
+from router.store.keys import Keys
+from router.tasks.outage import Outage
+from workers.delivery import Held
+from workers.metrics import WorkerMetrics
+from workers.subscription import Subscription
+
+if TYPE_CHECKING:
+    from router.telemetry.spans import Tracing
+
+__all__ = ["Context"]
+
+
+@dataclass(slots=True)
+class Context:
+    """One subscription as one consumer runs it; `clock` in epoch seconds, `monotonic` in seconds."""
+
+    subscription: Subscription
+    streams: tuple[str, ...]
+    consumer: str
+    store: Store
+    catalogue: Catalogue
+    settings: WorkerSettings
+    metrics: WorkerMetrics
+    random: Random = field(default_factory=Random)
+    clock: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+    held: dict[Held, None] = field(default_factory=dict)
+    spoilt: set[str] = field(default_factory=set)
+    log: Any = None
+    outage: Outage = field(init=False)
+    tracing: "Tracing | None" = None
+
+    def __post_init__(self) -> None:
+        self.log = structlog.get_logger("worker").bind(subscription=self.group)
+        self.outage = Outage(self.log, self.monotonic)
+
+    @property
+    def group(self) -> str:
+        """The consumer group: the subscription's name."""
+        return self.subscription.name
+
+    @property
+    def keys(self) -> Keys:
+        """The key names."""
+        return self.store.keys
+
+    def source(self, held: Held) -> str:
+        """Return the key of the stream a delivery is pending in."""
+        return self.source_of(held.stream, inbox=held.inbox)
+
+    def source_of(self, stream: str, *, inbox: bool) -> str:
+        """Return the key of a stream's inbox, or of the stream itself."""
+        return self.keys.inbox(stream, self.group) if inbox else self.keys.events(stream)
+
+    def sources(self) -> list[tuple[str, bool, str]]:
+        """Return every (stream, inbox?, key) this subscription reads."""
+        pairs = [(stream, inbox) for stream in self.streams for inbox in (False, True)]
+        return [(stream, inbox, self.source_of(stream, inbox=inbox)) for stream, inbox in pairs]

@@ -1,0 +1,48 @@
+"""Attempts with tracing: each has a span, within that of the event's request and linked to the attempt before it."""
+
+from collections.abc import Awaitable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from router.telemetry import logs
+from workers.delivery import Held
+
+if TYPE_CHECKING:
+    from router.telemetry.spans import Carried, Tracing
+
+__all__ = ["TracedAttempts"]
+
+
+class TracedAttempts:
+    """Makes the span `deliver SUBSCRIPTION` of each attempt, and notes it in what a retry will carry."""
+
+    def __init__(self, tracing: "Tracing", group: str, consumer: str) -> None:
+        from opentelemetry.trace import use_span  # noqa: PLC0415 - an extra, and tracing is on
+
+        from router.telemetry import spans  # noqa: PLC0415 - as above
+
+        self._use, self._spans = use_span, spans
+        self._tracing = tracing
+        self._group = group
+        self._consumer = consumer
+
+    async def attempt(self, deliveries: Sequence[Held], call: Awaitable[list[Any]]) -> list[Any]:
+        """Await the call of a handler within a span; return what became of each delivery."""
+        spans = self._spans
+        span = self._tracing.delivering(self._group, self._consumer, [self._carried(held) for held in deliveries])
+        logs.also({"trace_id": spans.trace_id_of(span)})
+        try:
+            with self._use(span, record_exception=False, set_status_on_exception=False):
+                results = await call
+        except BaseException as error:
+            spans.finish(span, {}, error)
+            raise
+        failures = [result for result in results if isinstance(result, BaseException)]
+        spans.finish(span, {"event_router.failed": len(failures)}, failures[0] if failures else None)
+        tried = spans.carried_by(span).encode()
+        for held in deliveries:
+            held.fields = {**held.fields, b"tried": tried}
+        return results
+
+    def _carried(self, held: Held) -> "Carried":
+        trace, tried = (held.fields.get(name, b"").decode(errors="replace") for name in (b"trace", b"tried"))
+        return self._spans.Carried(held.stream, held.event_id, held.used + 1, trace, tried)

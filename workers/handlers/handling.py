@@ -1,0 +1,77 @@
+"""Calling a handler as it wants to be called, and making one result for each delivery of what it does."""
+
+import asyncio
+import contextvars
+import inspect
+from collections.abc import Awaitable, Sequence
+from concurrent.futures import Executor
+from typing import Any
+
+from router.process.forking import contained
+from workers.delivery import Delivery
+from workers.handlers.memory import release
+from workers.handlers.returned import BadReturn, outcomes_of
+from workers.handlers.scope import Scope, own_context, run_in
+from workers.subscription import Handler
+
+__all__ = ["BadReturn", "call"]
+
+
+async def call(
+    handler: Handler, deliveries: Sequence[Delivery], threads: Executor | None = None, scope: Scope | None = None
+) -> list[BaseException | None]:
+    """Run the handler once, in a context of its own; return for each delivery None, or the error that it ended in.
+
+    A batch handler may return a sequence with one result for each event: None, `RetryLater`, `DeadLetter` or another
+    exception. Raises only the cancellation of this call. SystemExit and KeyboardInterrupt count as failures: an event
+    must not be able to stop the worker, and a real Ctrl-C arrives as a signal, not in a handler.
+    """
+    try:
+        argument = _argument(handler, deliveries)
+        if handler.is_async:
+            result = await run_in(contextvars.copy_context(), scope, handler.function, argument)
+        else:
+            result = await _in_thread(handler, argument, threads, scope)
+        return [None] * len(deliveries) if result is None else outcomes_of(result, len(deliveries), batch=handler.batch)
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever the user's code raises is the outcome of the attempt
+        release(error)
+        return [error] * len(deliveries)
+
+
+def _argument(handler: Handler, deliveries: Sequence[Delivery]) -> Any:
+    if not handler.batch:
+        return deliveries[0] if handler.wants_delivery else deliveries[0].event
+    return list(deliveries) if handler.wants_delivery else [delivery.event for delivery in deliveries]
+
+
+async def _in_thread(handler: Handler, argument: Any, threads: Executor | None, scope: Scope | None) -> Any:
+    context, loop = own_context(scope), asyncio.get_running_loop()
+    result = _unwrapped(await loop.run_in_executor(threads, context.run, _guarded, handler.function, argument))
+    return await run_in(context, scope, _itself, result) if inspect.isawaitable(result) else result
+
+
+def _itself(result: Awaitable[Any]) -> Awaitable[Any]:
+    return result
+
+
+class _Raised:
+    """An exception that must not pass through a future as itself (StopIteration cannot, SystemExit should not)."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+def _guarded(function: Any, argument: Any) -> Any:
+    try:
+        return contained(function, argument)
+    except BaseException as error:  # noqa: BLE001 - as above
+        release(error)
+        return _Raised(error)
+
+
+def _unwrapped(result: Any) -> Any:
+    if isinstance(result, _Raised):
+        raise result.error
+    return result

@@ -1,0 +1,1 @@
+"""Users' modules: loaded once each, and the subscriptions that they hold."""

@@ -1,0 +1,66 @@
+"""The parts that selectors are made of: ids, whole or as a narrow table shows them, and times."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from router.store.reading import Span, order_of
+from workers.operations.shortened import is_short_for, is_shortened
+
+__all__ = ["Ids", "parse_moment", "within"]
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_AGO = re.compile(r"(\d{1,5})([smhdw])")
+_ENTRY_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """The ids that are wanted, in lower case: whole, and shortened by an ellipsis; none at all wants everything."""
+
+    whole: frozenset[str] = frozenset()
+    shortened: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, ids: Iterable[str]) -> "Ids":
+        """Return these, in whatever case they are written."""
+        lower = frozenset(id_.lower() for id_ in ids)
+        shortened = frozenset(id_ for id_ in lower if is_shortened(id_))
+        return cls(lower - shortened, shortened)
+
+    def __bool__(self) -> bool:
+        return bool(self.whole or self.shortened)
+
+    def want(self, *ids: str) -> bool:
+        """Return whether something that goes by these ids is wanted."""
+        if not self:
+            return True
+        return any(id_ in self.whole for id_ in ids) or any(is_short_for(s, id_) for s in self.shortened for id_ in ids)
+
+    def span(self) -> Span | None:
+        """Return the entries to read where only ids of entries are given; None where others may be meant."""
+        if not self.whole or self.shortened or not all(map(_ENTRY_ID.fullmatch, self.whole)):
+            return None
+        ordered = sorted(self.whole, key=order_of)
+        return Span(ordered[0], ordered[-1])
+
+
+def within(moment: datetime, since: datetime | None, until: datetime | None) -> bool:
+    """Return whether a time is between two others, both included; None is no bound."""
+    return (since is None or since <= moment) and (until is None or moment <= until)
+
+
+def parse_moment(text: str, now: datetime) -> datetime:
+    """Return the time meant by `15m`, `2h`, `3d` (so long before `now`) or an ISO date or time, UTC unless it says.
+
+    Raises ValueError saying what is allowed.
+    """
+    text = text.strip()
+    if ago := _AGO.fullmatch(text):
+        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no time: write 15m, 2h, 3d, or 2025-10-30T15:05:57Z") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

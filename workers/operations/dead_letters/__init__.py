@@ -1,0 +1,1 @@
+"""Dead letters: reading, selecting, grouping, watching and restoring them."""

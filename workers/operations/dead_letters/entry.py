@@ -1,0 +1,142 @@
+"""A dead letter as its stream holds it: the event, why it was given up, and the story of its attempts.
+
+A command may look at a million of them, and most need no more than the id: so everything is read when it is asked for.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cached_property
+
+from router.events.catalogue import Catalogue
+from router.events.event import Event
+from router.events.normalise import UnreadableEvent
+from router.store.reading import moment_of
+from workers.delivery import AttemptError, Held, read_history
+from workers.fingerprint import fingerprint_of
+
+__all__ = ["ORIGIN", "DeadLetterEntry"]
+
+ORIGIN = b"origin"
+"""The field of an imported dead letter that holds the entry id it was exported with."""
+
+_ENTRY_ID = re.compile(rb"[0-9]{1,19}-[0-9]{1,19}")
+
+
+class DeadLetterEntry:
+    """An event that one subscription gave up; whatever somebody may have written there, nothing of it raises.
+
+    `fields` are those of the entry, in their order.
+    """
+
+    def __init__(
+        self, catalogue: Catalogue, stream: str, subscription: str, entry_id: bytes, fields: Mapping[bytes, bytes]
+    ) -> None:
+        self.stream = stream
+        self.subscription = subscription
+        self.entry_id = entry_id.decode()
+        self.fields = fields
+        self._catalogue = catalogue
+        self._held = Held(stream, entry_id, fields, inbox=False, touched=0.0)
+
+    @property
+    def event_id(self) -> str:
+        """The event's id as the entry has it."""
+        return self._held.event_id
+
+    @cached_property
+    def event(self) -> Event | None:
+        """The event; None where it cannot be read."""
+        try:
+            return self._held.event(self._catalogue)
+        except (UnreadableEvent, ValueError, OverflowError):  # the latter for a time that no calendar has
+            return None
+
+    @property
+    def raw(self) -> bytes:
+        """The notification's own bytes."""
+        return self.fields.get(b"raw", b"")
+
+    @property
+    def reason(self) -> str:
+        """Why it was given up."""
+        return self.fields.get(b"reason", b"").decode(errors="replace")
+
+    @property
+    def origin(self) -> str:
+        """The id of the entry in which it died: its own, or for an imported one that of the entry it was once."""
+        origin = self.fields.get(ORIGIN, b"")
+        return origin.decode() if _ENTRY_ID.fullmatch(origin) else self.entry_id
+
+    @cached_property
+    def died_at(self) -> datetime:
+        """When it was given up."""
+        return moment_of(self.origin)
+
+    @cached_property
+    def attempts(self) -> tuple[AttemptError, ...]:
+        """The failures of its whole story, replays included, oldest first."""
+        return self._held.errors()
+
+    @property
+    def first_failed_at(self) -> datetime:
+        """When it failed for the first time."""
+        return self.attempts[0].at if self.attempts else self.died_at
+
+    @property
+    def last_failed_at(self) -> datetime:
+        """When it failed for the last time."""
+        return self._last.at if self._last else self.died_at
+
+    @property
+    def used(self) -> int:
+        """How many failures there were since the last replay, crashes among them."""
+        return self._held.used
+
+    @property
+    def crashes(self) -> int:
+        """How many workers died with it since the last replay."""
+        return self._held.crashes
+
+    @property
+    def publisher(self) -> str:
+        """The first part of the stream's name."""
+        return self.stream.partition("/")[0]
+
+    @property
+    def type(self) -> str:
+        """The second part of the stream's name."""
+        return self.stream.partition("/")[2]
+
+    @property
+    def resource(self) -> str | None:
+        """What the event was about."""
+        return self.event.resource if self.event else None
+
+    @property
+    def company_id(self) -> str | None:
+        """The company in the ERP that the event is of."""
+        return self.event.company_id if self.event else None
+
+    @property
+    def error(self) -> str:
+        """The class of the last failure; empty where none was written down."""
+        return self._last.error if self._last else ""
+
+    @property
+    def message(self) -> str:
+        """The message of the last failure, or else the reason."""
+        return self._last.message if self._last else self.reason
+
+    @property
+    def fingerprint(self) -> str:
+        """The name of what went wrong last, the same for all that failed alike."""
+        return fingerprint_of(self.error, self.message)
+
+    @cached_property
+    def _last(self) -> AttemptError | None:
+        """The last failure: read alone, for a history may hold two dozen tracebacks."""
+        for line in reversed(self.fields.get(b"history", b"").splitlines()):
+            if found := read_history(line):
+                return found[0]
+        return None

@@ -1,0 +1,153 @@
+"""Looking into what was received: the events in their streams."""
+
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from router.events.catalogue import Catalogue
+from router.events.event import Event
+from router.events.globs import is_resource
+from router.events.hints import read_hints
+from router.events.normalise import UnreadableEvent, normalise
+from router.store.client import Store
+from router.store.merging import newest_first, oldest_first
+from router.store.reading import Span, checked, order_of
+from router.store.spoilt import forgiven
+
+__all__ = ["SEARCHED", "Browser", "EventFilter", "Marker", "StoredEvent", "read_marker", "received_at"]
+
+SEARCHED = 20_000
+"""How many of the newest events are searched for an id whose deduplication marker is gone."""
+
+_MOST_DIGITS = 15
+_ENTRY_ID = re.compile(rb"\d{1,20}-\d{1,20}")
+_COUNTED_AT = 48  # where append.lua counts duplicates in a marker
+
+
+class Marker(NamedTuple):
+    """What a deduplication marker holds: the entry of the event, and how often that was refused as a duplicate."""
+
+    entry_id: str
+    duplicates: int
+
+
+def read_marker(value: bytes | None) -> Marker | None:
+    """Read a marker, one without a count too; None for none, and for what somebody else wrote there."""
+    entry_id, count = (value or b"")[:_COUNTED_AT].rstrip(b"\0"), (value or b"")[_COUNTED_AT:]
+    return Marker(entry_id.decode(), int.from_bytes(count[:4])) if _ENTRY_ID.fullmatch(entry_id) else None
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events to show: a glob over the resource, the exact company, and when they were stored."""
+
+    resource: str | None = None
+    company: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def span(self) -> Span:
+        """Return the entries that were stored when it wants them to be."""
+        return Span.between(self.since, self.until)
+
+    def describe(self) -> dict[str, str]:
+        """Return what is given, for the audit."""
+        return {name: str(value) for name, value in asdict(self).items() if value is not None}
+
+    def matches(self, event: Event | None) -> bool:
+        """Return whether an event, or an entry that is none, is to be shown."""
+        if self.resource is None and self.company is None:
+            return True
+        if event is None or self.company not in (None, event.company_id):
+            return False
+        return self.resource is None or is_resource(event.resource, self.resource)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An entry of a stream; `event` is None where it cannot be read: somebody else wrote it."""
+
+    entry_id: str
+    stream: str
+    event: Event | None
+
+
+class Browser:
+    """Reads what one store holds; every method raises StoreUnavailable when it is away."""
+
+    def __init__(self, store: Store, catalogue: Catalogue) -> None:
+        self._store = store
+        self._catalogue = catalogue
+
+    async def newest(self, streams: Sequence[str], wanted: EventFilter) -> AsyncIterator[StoredEvent]:
+        """Yield the events of these streams, newest first."""
+        names = {self._store.keys.events(stream): stream for stream in streams}
+        async for key, (entry_id, fields) in newest_first(self._store, list(names), wanted.span()):
+            found = self.read(names[key], entry_id, fields)
+            if wanted.matches(found.event):
+                yield found
+
+    async def oldest(self, spans: Mapping[str, Span], wanted: EventFilter) -> AsyncIterator[StoredEvent]:
+        """Yield the events of these spans of streams (by name) that are wanted, whenever stored, oldest first."""
+        names = {self._store.keys.events(stream): stream for stream in spans}
+        by_key = {key: spans[stream] for key, stream in names.items()}
+        async for key, (entry_id, fields) in oldest_first(self._store, by_key):
+            found = self.read(names[key], entry_id, fields)
+            if wanted.matches(found.event):
+                yield found
+
+    async def last_entries(self, streams: Sequence[str]) -> dict[str, str]:
+        """Return the id of the last entry of each stream; `0-0` of an empty one."""
+        keys = [self._store.keys.events(stream) for stream in streams]
+        replies = await self._store.commands([("XREVRANGE", key, "+", "-", "COUNT", 1) for key in keys])
+        found = zip(streams, checked(forgiven(replies, keys, [])), strict=True)
+        return {stream: entries[0][0].decode() if entries else "0-0" for stream, entries in found}
+
+    async def find(self, event_id: str) -> StoredEvent | None:
+        """Return the newest event of this id: by its deduplication marker, or else among the newest events of all."""
+        event_id = event_id.strip().lower().encode(errors="backslashreplace").decode()  # an argument may be any bytes
+        return await self._marked(event_id) or await self._search(event_id)
+
+    async def _marked(self, event_id: str) -> StoredEvent | None:
+        streams, keys = self._catalogue.streams(), self._store.keys
+        seen = [keys.seen(stream, event_id) for stream in streams]
+        values = forgiven(await self._store.commands([("GET", key) for key in seen]), seen, None)
+        markers = zip(streams, map(read_marker, checked(values)), strict=True)
+        places = [(stream, marker.entry_id) for stream, marker in markers if marker]
+        ranges = [("XRANGE", keys.events(stream), marker, marker) for stream, marker in places]
+        replies = checked(forgiven(await self._store.commands(ranges), [key for _, key, *_ in ranges], []))
+        rows = ((stream, *reply[0]) for (stream, _), reply in zip(places, replies, strict=True) if reply)
+        found = [self.read(*row) for row in rows]
+        return max(found, key=lambda stored: order_of(stored.entry_id), default=None)
+
+    async def _search(self, event_id: str) -> StoredEvent | None:
+        names = {self._store.keys.events(stream): stream for stream in self._catalogue.streams()}
+        searched = 0
+        async for key, (entry_id, fields) in newest_first(self._store, list(names), Span()):
+            if fields.get(b"id") == event_id.encode():
+                return self.read(names[key], entry_id, fields)
+            searched += 1
+            if searched == SEARCHED:
+                break
+        return None
+
+    def read(self, stream: str, entry_id: bytes, fields: Mapping[bytes, bytes]) -> StoredEvent:
+        """Return what an entry of a stream is."""
+        return StoredEvent(entry_id.decode(), stream, _event(self._catalogue, stream, fields))
+
+
+def _event(catalogue: Catalogue, stream: str, fields: Mapping[bytes, bytes]) -> Event | None:
+    try:
+        event_id = fields[b"id"].decode()
+        hints = read_hints(fields.get(b"hints"))
+        return normalise(catalogue, stream, event_id, fields[b"raw"], received_at(fields), hints)
+    except (KeyError, ValueError, UnreadableEvent):
+        return None
+
+
+def received_at(fields: Mapping[bytes, bytes]) -> datetime:
+    """Return the time of an entry; one that somebody wrote by hand may have none, or an impossible one."""
+    at = fields.get(b"at", b"0")
+    return datetime.fromtimestamp(int(at) / 1000 if at.isdigit() and len(at) < _MOST_DIGITS else 0, UTC)

@@ -1,0 +1,111 @@
+"""All figures of a running system at one moment, and how fast it goes, told by two such moments.
+
+Nothing is stored for this: what a subscription has finished is what its streams ever got, less what it has still to do.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from router.events.catalogue import Catalogue
+from router.store.client import Store
+from workers.operations.pauses import Pause, paused
+from workers.state.former import all_streams
+from workers.state.liveness import live_consumers
+from workers.state.oldest import Way, oldest_waiting
+from workers.state.overview import StreamOverview, SubscriptionOverview, overview
+
+__all__ = ["Figures", "Rates", "Row", "figures", "rates"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One subscription: how far it is with each of its streams, by their names, and the `workers` that live.
+
+    `oldest` is for how long the oldest event has waited or is in hand, seconds; None where there is none.
+    """
+
+    name: str
+    ways: Mapping[str, SubscriptionOverview]
+    oldest: float | None = None
+    workers: tuple[str, ...] = ()
+    pause: Pause | None = None
+
+    def total(self, figure: str) -> int:
+        """Return the sum of one of FIGURES over the streams."""
+        return sum(getattr(way, figure) for way in self.ways.values())
+
+    @property
+    def unfinished(self) -> int:
+        """How many events are on their way to it."""
+        return self.total("lag") + self.total("pending") + self.total("scheduled")
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What there was at a moment (monotonic seconds), the subscriptions in order of name."""
+
+    moment: float
+    streams: tuple[StreamOverview, ...]
+    rows: tuple[Row, ...]
+    oldest: Mapping[Way, float] = field(default_factory=dict)
+
+    def total(self, figure: str) -> int:
+        """Return the sum of a figure over the subscriptions."""
+        return sum(row.total(figure) for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Events a second between two moments: into each stream, into and out of each subscription; out is done or dead."""
+
+    streams: Mapping[str, float]
+    into: Mapping[str, float]
+    out: Mapping[str, float]
+
+
+async def figures(store: Store, catalogue: Catalogue, lease: float) -> Figures:
+    """Look at everything, in a handful of round trips; raises StoreUnavailable, or what redis-py raises."""
+    moment = time.monotonic()
+    found = await overview(store, await all_streams(store, catalogue))
+    ways = _by_name(found)
+    oldest = await oldest_waiting(store, found)
+    workers = await live_consumers(store, list(ways), lease)
+    pauses = await paused(store, list(ways))
+    rows = (Row(name, ways[name], _longest(oldest, name), tuple(workers[name]), pauses.get(name)) for name in ways)
+    return Figures(moment, tuple(found), tuple(rows), oldest)
+
+
+def _by_name(streams: Sequence[StreamOverview]) -> dict[str, dict[str, SubscriptionOverview]]:
+    ways: dict[str, dict[str, SubscriptionOverview]] = {}
+    for stream in streams:
+        for way in stream.subscriptions:
+            ways.setdefault(way.name, {})[stream.stream] = way
+    return dict(sorted(ways.items()))
+
+
+def _longest(oldest: Mapping[Way, float], name: str) -> float | None:
+    return max((seconds for (_, subscription), seconds in oldest.items() if subscription == name), default=None)
+
+
+def rates(before: Figures, now: Figures) -> Rates:
+    """Return how fast it went from one moment to a later one; what went backwards, as after a flush, counts as 0."""
+    seconds = max(now.moment - before.moment, 1e-6)
+    added = _added(before, now)
+    into = {row.name: sum(added.get(stream, 0) for stream in row.ways) for row in now.rows}
+    unfinished = {row.name: row.unfinished for row in before.rows}
+    out = {
+        row.name: into[row.name] + unfinished[row.name] - row.unfinished for row in now.rows if row.name in unfinished
+    }
+    return Rates(*({name: max(0, number) / seconds for name, number in found.items()} for found in (added, into, out)))
+
+
+def _added(before: Figures, now: Figures) -> dict[str, int]:
+    """Return how many events came to each stream: by what it ever got, or else by how it has grown."""
+    then = {stream.stream: stream for stream in before.streams}
+    found: dict[str, int] = {}
+    for stream in now.streams:
+        if (old := then.get(stream.stream)) is not None:
+            known = stream.added is not None and old.added is not None
+            found[stream.stream] = (stream.added or 0) - (old.added or 0) if known else stream.length - old.length
+    return found

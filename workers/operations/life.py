@@ -1,0 +1,185 @@
+"""The life of one event: when it came, how often it was refused as a duplicate, and where it is for each subscription.
+
+Nothing is stored for this. An event that a subscription has been given, and that is in none of its places any more, is
+done; so nothing but that is known of it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from router.store.client import Store
+from router.store.reading import Entry, Span, checked, forward, moment_of, order_of
+from router.store.spoilt import forgiven
+from workers.delivery import AttemptError, Held
+from workers.operations.events import SEARCHED, StoredEvent, read_marker
+from workers.state.existing import Group, existing_groups
+from workers.state.groups import is_no_group, name_of
+
+__all__ = ["Life", "Place", "State", "life"]
+
+State = Literal["undelivered", "pending", "scheduled", "inbox", "dead", "done", "unknown"]
+"""Where an event is for a subscription; `unknown` where its places hold too much to look through all of it."""
+
+_MARGIN = timedelta(hours=1)
+"""How much earlier than the event its copies are looked for: a server that takes over may have a slower clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an event is for one subscription; None stands for what does not apply, or is not known.
+
+    attempts: how many were used up before (0 for none), crashes of workers among them. errors: how they failed, oldest
+    first. since: when it came to this place. due_at: when a scheduled one is tried again. consumer: the worker that has
+    a pending one in hand, renewed_at: when that worker last said so, deliveries: how often it was handed out from where
+    it is. dead_entry_id, reason: of a dead letter.
+
+    `done` is also said of what was in the stream before a subscription that starts at `latest`.
+    """
+
+    subscription: str
+    state: State
+    attempts: int | None = None
+    errors: tuple[AttemptError, ...] = ()
+    since: datetime | None = None
+    due_at: datetime | None = None
+    consumer: str | None = None
+    renewed_at: datetime | None = None
+    deliveries: int | None = None
+    dead_entry_id: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What is known of an event beside what it says.
+
+    stored_at: when it was written to its stream, by the server's clock; later than it was received if it waited in a
+    spool. duplicates: how often it was refused as one that is there already, by whomever it was sent again; None once
+    the deduplication window is over. subscriptions: a place for each subscription in order of name, and further ones
+    where it has the event several times, as a replay can make it.
+    """
+
+    entry_id: str
+    stored_at: datetime
+    duplicates: int | None
+    subscriptions: tuple[Place, ...]
+
+
+async def life(store: Store, stored: StoredEvent) -> Life:
+    """Return what became of an event; raises StoreUnavailable, or what redis-py raises."""
+    groups = (await existing_groups(store, [stored.stream]))[stored.stream]
+    look = _Look(store, stored)
+    places = await asyncio.gather(*(look.places(group) for group in groups))
+    return Life(
+        entry_id=stored.entry_id,
+        stored_at=moment_of(stored.entry_id),
+        duplicates=await _duplicates(store, stored),
+        subscriptions=tuple(place for found in places for place in found),
+    )
+
+
+async def _duplicates(store: Store, stored: StoredEvent) -> int | None:
+    if stored.event is None:
+        return None
+    key = store.keys.seen(stored.stream, stored.event.id)
+    (value,) = checked(forgiven(await store.commands([("GET", key)]), [key], None))
+    marker = read_marker(value)
+    return marker.duplicates if marker is not None and marker.entry_id == stored.entry_id else None
+
+
+class _Look:
+    """Looks for one event in all places of its stream's subscriptions."""
+
+    def __init__(self, store: Store, stored: StoredEvent) -> None:
+        self._store = store
+        self._stream, self._entry_id = stored.stream, stored.entry_id
+        self._id = stored.event.id.encode() if stored.event else None
+        self._span = Span.between(moment_of(stored.entry_id) - _MARGIN, None)
+
+    async def places(self, group: Group) -> list[Place]:
+        """Return where the event is for a subscription, one place at the least."""
+        ahead = order_of(self._entry_id) > order_of(group.last_delivered)
+        first = [Place(group.name, "undelivered", 0)] if ahead else []
+        found, complete = await self._copies(group.name)
+        if not (first or found):  # it may have gone from a place not looked at yet to one that was
+            found, complete = await self._copies(group.name)
+        places = [*first, *found]
+        return places or [Place(group.name, "done" if complete else "unknown")]
+
+    async def _copies(self, name: str) -> tuple[list[Place], bool]:
+        """Return the places but that of what is not delivered, in the order in which an event passes through them."""
+        found = await self._pending(name, self._store.keys.events(self._stream), self._entry_id)
+        complete = True
+        for key, read in (("parked", self._scheduled), ("inbox", self._waiting), ("dead", self._dead)):
+            entries, all_of_it = await self._entries(getattr(self._store.keys, key)(self._stream, name))
+            found += [place for entry in entries for place in await read(name, entry)]
+            complete = complete and all_of_it
+        return found, complete
+
+    async def _entries(self, key: str) -> tuple[list[Entry], bool]:
+        """Return the event's entries in one of the subscription's streams, and whether all of it was looked through."""
+        found: list[Entry] = []
+        searched = 0
+        async for entry in forward(self._store, key, self._span):
+            if self._id is not None and entry[1].get(b"id") == self._id:
+                found.append(entry)
+            searched += 1
+            if searched == SEARCHED:
+                return found, False
+        return found, True
+
+    async def _pending(self, name: str, key: str, entry_id: str, held: Held | None = None) -> list[Place]:
+        try:
+            rows: list[Any] = await self._store.client.xpending_range(key, name, entry_id, entry_id, 1)
+        except Exception as error:
+            if is_no_group(error):
+                return []
+            raise
+        used, errors = (held.used, held.errors()) if held else (0, ())
+        return [
+            Place(
+                name,
+                "pending",
+                used,
+                errors,
+                consumer=name_of(row["consumer"]).encode(errors="backslashreplace").decode(),
+                renewed_at=datetime.now(UTC) - timedelta(milliseconds=row["time_since_delivered"]),
+                deliveries=row["times_delivered"],
+            )
+            for row in rows
+        ]
+
+    async def _waiting(self, name: str, entry: Entry) -> Sequence[Place]:
+        held, key = self._held(entry), self._store.keys.inbox(self._stream, name)
+        since = moment_of(entry[0])
+        waiting = Place(name, "inbox", held.used, held.errors(), since=since)
+        return await self._pending(name, key, entry[0].decode(), held) or [waiting]
+
+    async def _scheduled(self, name: str, entry: Entry) -> Sequence[Place]:
+        held = self._held(entry)
+        key = self._store.keys.due(self._stream, name)
+        (due,) = checked(forgiven(await self._store.commands([("ZSCORE", key, entry[0])]), [key], None))
+        if due is None:  # a body that was just moved on, or belongs to nothing
+            return []
+        due_at = moment_of(f"{max(0, int(float(due)))}-0")
+        return [Place(name, "scheduled", held.used, held.errors(), since=moment_of(entry[0]), due_at=due_at)]
+
+    async def _dead(self, name: str, entry: Entry) -> Sequence[Place]:
+        held, reason = self._held(entry), entry[1].get(b"reason", b"").decode(errors="replace")
+        return [
+            Place(
+                name,
+                "dead",
+                held.used,
+                held.errors(),
+                since=moment_of(entry[0]),
+                dead_entry_id=entry[0].decode(),
+                reason=reason,
+            )
+        ]
+
+    def _held(self, entry: Entry) -> Held:
+        return Held(self._stream, entry[0], entry[1], inbox=True, touched=0.0)

@@ -1,0 +1,138 @@
+"""What the store holds, as metrics: how full the streams are, and how far each subscription is with them.
+
+Looked up when somebody scrapes, and then kept for a few seconds, so that an idle system stays quiet. Every worker and
+the console tell the same figures, and any of them may be the last that runs: take the largest over all, never the sum.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from config.errors import told
+from router.events.catalogue import Catalogue
+from router.store.client import Store
+from router.store.reading import checked
+from router.store.spoilt import forgiven
+from router.tasks.ending import in_time
+from router.telemetry import logs
+from workers.operations.figures import Figures, figures
+from workers.operations.pauses import Pause
+
+__all__ = ["StoreMetrics"]
+
+_KEPT = 5.0
+"""Seconds for which an answer is good enough."""
+_PATIENCE = 2.5
+"""Seconds that the store may take for it: who scrapes gives up after some, and then has nothing at all."""
+_FIGURES = {
+    "lag": "Events that wait to be handed to a worker, in the stream or in the subscription's inbox.",
+    "pending": "Events in the hands of a worker.",
+    "scheduled": "Events that wait for their next attempt.",
+    "dead": "Dead letters.",
+}
+
+_Found = tuple[Figures, Mapping[str, int]]
+"""The figures, and how much is quarantined by publisher."""
+
+_log = logs.get("store")
+
+
+class StoreMetrics(Collector):
+    """The figures as of the last `refresh`; `lease` in seconds, `monotonic` in seconds."""
+
+    def __init__(
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        lease: float,
+        registry: CollectorRegistry,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._catalogue = catalogue
+        self._lease = lease
+        self._monotonic = monotonic
+        self._looking = asyncio.Lock()
+        self._looked_at = float("-inf")
+        self._found: _Found | None = None
+        self._failing = False
+        registry.register(self)
+
+    async def refresh(self) -> None:
+        """Look at the store unless somebody just did; never raises: a store that is away is a figure, too."""
+        async with self._looking:
+            if self._monotonic() - self._looked_at < _KEPT:
+                return
+            self._found = await self._look()
+            self._looked_at = self._monotonic()
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield what was found; nothing but `event_router_store_up` where the store did not answer."""
+        up = GaugeMetricFamily("event_router_store_up", "1 where the store answered all questions, 0 where it did not.")
+        up.add_metric([], self._found is not None)
+        yield up
+        found, quarantined = self._found or (Figures(0.0, (), ()), {})
+        yield from _of_streams(found)
+        text = "Bodies in quarantine: signed, but not understood."
+        yield _family("quarantine_entries", text, "publisher", quarantined)
+        yield from _of_ways(found)
+        text = "Workers of a subscription that gave a sign of life within the lease."
+        yield _family("subscription_workers", text, "subscription", {row.name: len(row.workers) for row in found.rows})
+        text = "Seconds for which a subscription has been paused; 0 where it is not."
+        pauses = {row.name: _lasting(row.pause) for row in found.rows}
+        yield _family("subscription_paused_seconds", text, "subscription", pauses)
+
+    async def _look(self) -> _Found | None:
+        try:
+            found = await in_time(_PATIENCE, self._ask())
+        except Exception as error:  # noqa: BLE001 - whatever the store holds, the process has metrics of its own to tell
+            if not self._failing:
+                _log.warning("store_figures_missing", error=told(error))
+            self._failing = True
+            return None
+        self._failing = False
+        return found
+
+    async def _ask(self) -> _Found:
+        found = await figures(self._store, self._catalogue, self._lease)
+        slugs = list(dict.fromkeys(seen.stream.partition("/")[0] for seen in found.streams))
+        keys = [self._store.keys.quarantine(slug) for slug in slugs]
+        lengths = checked(forgiven(await self._store.commands([("XLEN", key) for key in keys]), keys, 0))
+        return found, dict(zip(slugs, lengths, strict=True))
+
+
+def _lasting(pause: Pause | None) -> float:
+    return max(0.0, (datetime.now(UTC) - pause.since).total_seconds()) if pause else 0.0
+
+
+def _of_streams(found: Figures) -> Iterator[GaugeMetricFamily]:
+    lengths = {seen.stream: seen.length for seen in found.streams}
+    yield _family("stream_events", "Events that a stream holds, finished or not.", "stream", lengths)
+
+
+def _of_ways(found: Figures) -> Iterator[GaugeMetricFamily]:
+    labels = ["stream", "subscription"]
+    for name, text in _FIGURES.items():
+        family = GaugeMetricFamily(f"event_router_subscription_{name}_events", text, labels=labels)
+        for seen in found.streams:
+            for way in seen.subscriptions:
+                family.add_metric([seen.stream, way.name], getattr(way, name))
+        yield family
+    text = "Seconds since the oldest event that waits or is in hand came to its stream or inbox; 0 for none."
+    oldest = GaugeMetricFamily("event_router_subscription_oldest_seconds", text, labels=labels)
+    for seen in found.streams:
+        for way in seen.subscriptions:
+            oldest.add_metric([seen.stream, way.name], found.oldest.get((seen.stream, way.name), 0.0))
+    yield oldest
+
+
+def _family(name: str, text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(f"event_router_{name}", text, labels=[label])
+    for value, figure in values.items():
+        family.add_metric([value], figure)
+    return family

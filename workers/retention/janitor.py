@@ -1,0 +1,91 @@
+"""The janitor: sees to it that once in an interval one worker of all does a round of retention.
+
+Every worker asks, and the first one does it for all streams, whoever subscribes to them. That two do
+it at once, when a round takes longer than the interval, does no harm: every script decides for itself.
+"""
+
+import asyncio
+from random import Random
+from typing import Self
+
+import structlog
+from redis.exceptions import ResponseError
+
+from config.errors import told
+from config.settings import RetentionSettings
+from router.events.catalogue import Catalogue
+from router.store.client import STORE_ERRORS, Store
+from workers.metrics import WorkerMetrics
+from workers.retention.round import Retention
+
+__all__ = ["Janitor"]
+
+_SOON = 5.0
+"""Seconds after the start within which the first round is asked for."""
+
+log = structlog.get_logger("retention")
+
+
+class Janitor:
+    """Does a round in every interval in which no other worker was faster, as long as the context is open.
+
+    `name` tells workers apart.
+    """
+
+    def __init__(
+        self, name: str, store: Store, catalogue: Catalogue, settings: RetentionSettings, metrics: WorkerMetrics
+    ) -> None:
+        self._name = name
+        self._store = store
+        self._interval = settings.interval
+        self._stopping = asyncio.Event()
+        self._metrics = metrics
+        self._retention = Retention(store, catalogue, settings, metrics, self._stopping)
+        self._random = Random()  # noqa: S311 - keeps workers from asking all at once
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Begin, in the background."""
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End as soon as the round trip under way, if any, is done."""
+        self._stopping.set()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def ask(self) -> None:
+        """Do a round if nobody has done that of this interval."""
+        try:
+            if await self._claim():
+                await self._retention.round()
+        except STORE_ERRORS as error:
+            self._metrics.rounds_failed.inc()
+            log.warning("retention_failed", error=told(error))
+        except Exception:  # events are handled, whether old ones are removed or not
+            self._metrics.rounds_failed.inc()
+            log.exception("retention_broken")
+
+    async def _run(self) -> None:
+        await self._sleep(self._random.uniform(0, min(_SOON, self._interval)))
+        while not self._stopping.is_set():
+            await self.ask()
+            # never less than the interval, or the claim for our last round would refuse us the next
+            await self._sleep(self._interval * self._random.uniform(1.0, 1.1))
+
+    async def _claim(self) -> bool:
+        """Return whether the round of this interval is ours to do."""
+        milliseconds = max(1, int(self._interval * 1000))
+        try:
+            return bool(await self._store.client.set(self._store.keys.janitor(), self._name, nx=True, px=milliseconds))
+        except ResponseError as error:  # such as out of memory, when a round is needed most
+            log.warning("claim_refused", error=str(error))
+            return True
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            pass

@@ -1,0 +1,1 @@
+"""What the store says of subscriptions: their groups, pauses and consumers."""

@@ -1,0 +1,124 @@
+"""How full the streams are, and how far each subscription is with them.
+
+An event is, for a subscription, in one place at a time, and each place is counted in one figure: `lag` waits to be
+handed to a worker (in the stream, or in the subscription's inbox), `pending` is in the hands of one, `scheduled` waits
+for its next attempt, and `dead` was given up.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from router.store.client import Store
+from router.store.keys import Keys
+from router.store.reading import checked
+from router.store.spoilt import forgiven
+from workers.state.existing import Group, parse_groups
+from workers.state.groups import is_no_group
+
+__all__ = ["FIGURES", "MOST_COUNTED", "StreamOverview", "SubscriptionOverview", "overview"]
+
+FIGURES = ("lag", "pending", "scheduled", "dead")
+"""What is counted of a subscription, in the order in which an event passes through it."""
+
+MOST_COUNTED = 1000
+"""Where the server cannot tell a lag, entries are counted, and no more than this: such a lag means `at least`."""
+
+_QUESTIONS = 4  # asked of each subscription in the second round trip
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionOverview:
+    """How far a subscription is with one stream."""
+
+    name: str
+    lag: int
+    pending: int
+    scheduled: int
+    dead: int
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is on its way, or dead."""
+        return not any(getattr(self, figure) for figure in FIGURES)
+
+    @property
+    def is_counted_in_part(self) -> bool:
+        """Whether the lag may be more than is said."""
+        return self.lag == MOST_COUNTED
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOverview:
+    """How many events a stream holds, and its subscriptions; `added`: how many there ever were, None if not known."""
+
+    stream: str
+    length: int
+    subscriptions: tuple[SubscriptionOverview, ...] = ()
+    added: int | None = field(default=None, compare=False)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to see: no events, and none that are on their way."""
+        return not self.length and all(way.is_idle for way in self.subscriptions)
+
+
+async def overview(store: Store, streams: Sequence[str]) -> list[StreamOverview]:
+    """Look at these streams in two round trips; raises StoreUnavailable."""
+    keys = [store.keys.events(stream) for stream in streams]
+    replies = await store.commands([(*command, key) for key in keys for command in (("XLEN",), ("XINFO", "GROUPS"))])
+    lengths = checked(forgiven(replies[::2], keys, 0))
+    groups = dict(zip(streams, map(parse_groups, replies[1::2]), strict=True))
+    subscriptions = await _subscriptions(store, [(stream, group) for stream in streams for group in groups[stream]])
+    return [
+        StreamOverview(
+            stream,
+            length,
+            tuple(subscriptions[stream, group.name] for group in groups[stream]),
+            _added(groups[stream]),
+        )
+        for stream, length in zip(streams, lengths, strict=True)
+    ]
+
+
+def _added(groups: Iterable[Group]) -> int | None:
+    """Return how many events a stream ever got: any group that knows its place knows that."""
+    known = (group.read + group.lag for group in groups if group.read is not None and group.lag is not None)
+    return max(known, default=None)
+
+
+async def _subscriptions(
+    store: Store, pairs: Sequence[tuple[str, Group]]
+) -> dict[tuple[str, str], SubscriptionOverview]:
+    unknown = [(stream, group) for stream, group in pairs if group.lag is None]
+    questions = [question for stream, group in pairs for question in _questions(store.keys, stream, group.name)]
+    questions += [_count(store.keys, stream, group.last_delivered) for stream, group in unknown]
+    keys = [question[1] for question in questions]
+    replies = iter(forgiven(await store.commands(questions), keys, 0))
+    answers = [[next(replies) for _ in range(_QUESTIONS)] for _ in pairs]
+    lags = {(stream, group.name): len(checked([next(replies)])[0] or ()) for stream, group in unknown}
+    return {
+        (stream, group.name): _put_together(group, group.lag or lags.get((stream, group.name), 0), answer)
+        for (stream, group), answer in zip(pairs, answers, strict=True)
+    }
+
+
+def _questions(keys: Keys, stream: str, name: str) -> list[tuple[Any, ...]]:
+    inbox = keys.inbox(stream, name)
+    return [
+        ("XPENDING", inbox, name),
+        ("XLEN", inbox),
+        ("ZCARD", keys.due(stream, name)),
+        ("XLEN", keys.dead(stream, name)),
+    ]
+
+
+def _count(keys: Keys, stream: str, last_delivered: str) -> tuple[Any, ...]:
+    return ("XRANGE", keys.events(stream), f"({last_delivered}", "+", "COUNT", MOST_COUNTED)
+
+
+def _put_together(group: Group, lag: int, answer: Sequence[Any]) -> SubscriptionOverview:
+    in_hand, *others = answer
+    inbox, scheduled, dead = checked(others)
+    held = 0 if not in_hand or is_no_group(in_hand) else checked([in_hand])[0]["pending"]
+    return SubscriptionOverview(group.name, lag + max(0, inbox - held), group.pending + held, scheduled, dead)
