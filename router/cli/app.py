@@ -19,7 +19,7 @@ __all__ = ["app", "load"]
 
 _DISTRIBUTION = "visma-event-router"
 
-_COMMANDS = {
+_COMMANDS: Mapping[str, tuple[str | Mapping[str, str], str]] = {
     "up": ("cli.running.serve:up", "Run everything: the embedded server if that is the store, ingress, and workers."),
     "ingress": ("cli.running.serve:ingress", "Receive webhooks."),
     "worker": ("cli.running.serve:worker", "Run all subscriptions found in modules."),
@@ -39,19 +39,54 @@ _COMMANDS = {
         "cli.demo.command:demo",
         "Run the whole system by itself, feed it everything a sender may send, and count where all of it went.",
     ),
-    "events": ("cli.events.commands:COMMANDS", "The events that were received."),
-    "dlq": ("cli.dead_letters.commands:COMMANDS", "The dead letters: events that a subscription gave up."),
+    "events": (
+        {
+            "list": "cli.events.listing:list_",
+            "show": "cli.events.show:show",
+            "tail": "cli.events.tail:tail",
+            "replay": "cli.events.replay:replay",
+            "capture": "cli.capture:capture_event",
+        },
+        "The events that were received.",
+    ),
+    "dlq": (
+        {
+            "list": "cli.dead_letters.reading:list_",
+            "stats": "cli.dead_letters.reading:stats",
+            "show": "cli.dead_letters.reading:show",
+            "replay": "cli.dead_letters.change:replay",
+            "purge": "cli.dead_letters.change:purge",
+            "export": "cli.dead_letters.export:export",
+            "import": "cli.dead_letters.restore:import_",
+            "watch": "cli.dead_letters.watch:watch_",
+        },
+        "The dead letters: events that a subscription gave up.",
+    ),
     "audit": (
         "cli.audit:audit",
         "List who changed what in the store, or looked at what is hidden otherwise; newest first.",
     ),
-    "quarantine": ("cli.quarantine.commands:COMMANDS", "The quarantine: signed bodies that could not be read."),
+    "quarantine": (
+        {
+            "list": "cli.quarantine.reading:list_",
+            "show": "cli.quarantine.reading:show",
+            "retry": "cli.quarantine.change:retry",
+            "purge": "cli.quarantine.change:purge",
+            "capture": "cli.capture:capture_quarantined",
+        },
+        "The quarantine: signed bodies that could not be read.",
+    ),
     "subscriptions": (
-        "cli.subscriptions.commands:COMMANDS",
+        {
+            "list": "cli.subscriptions.listing:list_",
+            "pause": "cli.subscriptions.pause:pause",
+            "resume": "cli.subscriptions.pause:resume",
+            "remove": "cli.subscriptions.remove:remove",
+        },
         "The subscriptions: which there are, and how far each is.",
     ),
 }
-"""Where each command is, or a group of them by their names, and what the help says of it."""
+"""Where each command is, or each of a group by its name in the order of the help, and what the help says of it."""
 
 
 class _Root(Guarded):
@@ -77,24 +112,29 @@ class _Root(Guarded):
 
 
 def load(name: str) -> Any:
-    """Import a command."""
-    module, _, attribute = _COMMANDS[name][0].partition(":")
-    value = getattr(importlib.import_module(f"router.{module}"), attribute)
-    command = typer.main.get_command(_group(name, value) if isinstance(value, Mapping) else _alone(value))
+    """Import a command, or all of a group."""
+    where = _COMMANDS[name][0]
+    command = typer.main.get_command(_alone(where) if isinstance(where, str) else _group(name, where))
     command.name = name
     return command
 
 
-def _group(name: str, commands: Mapping[str, Callable[..., Any]]) -> typer.Typer:
+def _imported(where: str) -> Callable[..., Any]:
+    module, _, attribute = where.partition(":")
+    command: Callable[..., Any] = getattr(importlib.import_module(f"router.{module}"), attribute)
+    return command
+
+
+def _group(name: str, commands: Mapping[str, str]) -> typer.Typer:
     group = typer.Typer(no_args_is_help=True, add_completion=False, help=_COMMANDS[name][1])
-    for own, command in commands.items():
-        group.command(own)(command)
+    for own, where in commands.items():
+        group.command(own)(_imported(where))
     return group
 
 
-def _alone(command: Callable[..., Any]) -> typer.Typer:
+def _alone(where: str) -> typer.Typer:
     alone = typer.Typer(add_completion=False)
-    alone.command()(command)
+    alone.command()(_imported(where))
     return alone
 
 

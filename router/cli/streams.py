@@ -17,10 +17,10 @@ from router.cli.output.table import EVENT, SUBSCRIPTION, Column, Told, print_tab
 from router.cli.subscriptions.listing import pause_json
 from router.events.catalogue import Catalogue
 from router.events.globs import fits, select
-from workers.operations.pauses import Pause, paused
 from workers.state.former import former_streams
 from workers.state.oldest import Way, oldest_waiting
 from workers.state.overview import StreamOverview, overview
+from workers.state.pauses import Pause, paused
 
 __all__ = ["streams"]
 

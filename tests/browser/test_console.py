@@ -12,6 +12,7 @@ from support.waiting import eventually
 from router.store import scripts
 from router.store.client import Store
 from workers.operations import audit, pauses
+from workers.state.pauses import paused
 
 INVOICES = f"{FINANCIAL}/ar_invoice_changed"
 STOCK = f"{FINANCIAL}/inventory_item_changed"
@@ -213,10 +214,10 @@ async def test_pausing(full: Site) -> None:
         await section.locator("[name=reason]").fill("month end")
         await section.locator("button", has_text="Pause ledger-export").click()
         await page.wait_for_selector(".note:has-text('month end')")
-        assert (await pauses.paused(full.store, ["ledger-export"]))["ledger-export"].by.startswith("kari@")
+        assert (await paused(full.store, ["ledger-export"]))["ledger-export"].by.startswith("kari@")
         await section.locator("button:text-is('Resume')").click()
         await section.locator("summary").wait_for()
-    assert await pauses.paused(full.store, ["ledger-export"]) == {}
+    assert await paused(full.store, ["ledger-export"]) == {}
 
 
 async def test_retrying_the_quarantine(full: Site) -> None:

@@ -20,8 +20,8 @@ from workers.consuming.schedule import Schedule
 from workers.consuming.settler import Settler
 from workers.consuming.sweeper import Sweeper, forget
 from workers.metrics import WorkerMetrics
-from workers.operations.pauses import Pause
 from workers.state.groups import ensure_groups
+from workers.state.pauses import Pause
 from workers.subscription import Subscription
 
 if TYPE_CHECKING:

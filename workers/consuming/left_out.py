@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from router.store.client import STORE_ERRORS, StoreUnavailable
 from router.tasks.backoff import Backoff
 from workers.consuming.context import Context
-from workers.operations.removal import Holding, holdings
+from workers.state.holdings import Holding, holdings
 
 __all__ = ["LeftOut", "told_left_out"]
 

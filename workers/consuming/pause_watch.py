@@ -12,7 +12,7 @@ from router.store.client import STORE_ERRORS, StoreUnavailable
 from router.tasks.backoff import Backoff
 from workers.consuming.context import Context
 from workers.consuming.read_connection import ReadConnection
-from workers.operations.pauses import Pause, confirm, paused
+from workers.state.pauses import Pause, confirm, paused
 
 __all__ = ["PauseWatch"]
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 from router.events.catalogue import Catalogue
 from router.store.client import Store
-from workers.operations.pauses import Pause, paused
 from workers.state.former import all_streams
 from workers.state.liveness import live_consumers
 from workers.state.oldest import Way, oldest_waiting
 from workers.state.overview import StreamOverview, SubscriptionOverview, overview
+from workers.state.pauses import Pause, paused
 
 __all__ = ["Figures", "Rates", "Row", "figures", "rates"]
 

@@ -11,24 +11,11 @@ from redis.exceptions import ResponseError
 from router.store import scripts
 from router.store.client import Store
 from router.store.reading import checked
-from router.store.spoilt import forgiven
-from workers.state.overview import overview
 
-__all__ = ["Holding", "Removed", "holdings", "remove_subscription"]
+__all__ = ["Removed", "remove_subscription"]
 
 
 _FORBIDDEN = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """What a subscription has on one stream: `waiting` is not finished in the stream itself, the others are its own."""
-
-    stream: str
-    waiting: int
-    inbox: int
-    scheduled: int
-    dead: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +28,6 @@ class Removed:
     dead_letters: int
     kept: tuple[str, ...]
     refused: dict[str, str]
-
-
-async def holdings(store: Store, streams: Sequence[str], name: str) -> list[Holding]:
-    """Return what a subscription has on each of the streams that it is on; raises StoreUnavailable."""
-    found = [
-        (seen.stream, way) for seen in await overview(store, streams) for way in seen.subscriptions if way.name == name
-    ]
-    keys = [store.keys.inbox(stream, name) for stream, _ in found]
-    lengths = checked(forgiven(await store.commands([("XLEN", key) for key in keys]), keys, 0))
-    return [
-        Holding(stream, max(0, way.lag + way.pending - inbox), inbox, way.scheduled, way.dead)
-        for (stream, way), inbox in zip(found, lengths, strict=True)
-    ]
 
 
 async def remove_subscription(

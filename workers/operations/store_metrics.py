@@ -21,7 +21,7 @@ from router.store.spoilt import forgiven
 from router.tasks.ending import in_time
 from router.telemetry import logs
 from workers.operations.figures import Figures, figures
-from workers.operations.pauses import Pause
+from workers.state.pauses import Pause
 
 __all__ = ["StoreMetrics"]
 

@@ -9,8 +9,8 @@ from router.cli.command.runtime import opened
 from router.cli.output.results import JsonFlag, print_json, stamp
 from router.cli.output.table import SUBSCRIPTION, Column, print_table, rest
 from workers.operations.figures import Row, figures
-from workers.operations.pauses import Pause
 from workers.state.overview import FIGURES
+from workers.state.pauses import Pause
 
 __all__ = ["list_", "pause_json"]
 

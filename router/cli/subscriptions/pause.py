@@ -16,8 +16,8 @@ from router.cli.output.results import JsonFlag, clean, number_of, print_json, pr
 from router.cli.subscriptions.listing import pause_json
 from router.cli.subscriptions.words import none_named
 from workers.operations import audit, pauses
-from workers.operations.pauses import Pause
 from workers.state.liveness import live_consumers
+from workers.state.pauses import Pause, confirmed, paused
 
 __all__ = ["pause", "resume"]
 
@@ -71,7 +71,7 @@ async def _halted(session: Session, name: str, made: Pause) -> tuple[list[str], 
     deadline = asyncio.get_running_loop().time() + _PATIENCE
     while True:
         at_work = (await live_consumers(session.store, [name], session.settings.workers.lease))[name]
-        halted = await pauses.confirmed(session.store, name, made)
+        halted = await confirmed(session.store, name, made)
         if halted.issuperset(at_work) or asyncio.get_running_loop().time() > deadline:
             return sorted(at_work), sorted(halted)
         await asyncio.sleep(_AGAIN)
@@ -100,7 +100,7 @@ def resume(name: Name, *, reason: Reason = "", as_json: JsonFlag = False) -> Non
 
 async def _resume(name: str, reason: str) -> Pause:
     async with opened() as session:
-        was = (await pauses.paused(session.store, [name])).get(name)
+        was = (await paused(session.store, [name])).get(name)
         if was is None:
             raise NothingMatched(await none_named(session, name) or f"{name} is not paused")
         with in_order():

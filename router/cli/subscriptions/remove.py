@@ -24,8 +24,9 @@ from router.events.catalogue import Catalogue
 from router.events.globs import select
 from router.tasks.ending import whole
 from workers.operations.audit import CHANGED, FAILED, MATCHED, Deed
-from workers.operations.removal import Holding, Removed, holdings, remove_subscription
+from workers.operations.removal import Removed, remove_subscription
 from workers.state.former import former_streams
+from workers.state.holdings import Holding, holdings
 from workers.state.liveness import live_consumers
 
 __all__ = ["SubscriptionInUse", "remove"]

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from router.cli.output.results import age, clean, number_of, span_told
 from workers.operations.figures import Figures, Rates, Row
-from workers.operations.pauses import Pause
+from workers.state.pauses import Pause
 
 __all__ = ["Frame", "render"]
 

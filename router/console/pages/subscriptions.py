@@ -8,6 +8,7 @@ from router.console.site import Page, go
 from router.events.globs import short
 from router.http.response import Response
 from workers.operations import pauses
+from workers.state.pauses import paused
 
 __all__ = ["LASTING", "list_", "pause", "resume"]
 
@@ -44,7 +45,7 @@ async def pause(page: Page) -> Response:
 async def resume(page: Page) -> Response:
     """Let the workers of a subscription go on."""
     name = str(page.request.form.get("name", ""))
-    if name not in await pauses.paused(page.console.store, [name]):
+    if name not in await paused(page.console.store, [name]):
         return page.problem("Not paused", "The subscription is not paused any more.", status=400)
     await pauses.resume(page.console.store, name, by=page.session.actor)
     page.console.watch.forget()

@@ -20,8 +20,9 @@ from workers import Subscription
 from workers.consuming.context import Context
 from workers.consuming.schedule import Schedule
 from workers.metrics import WorkerMetrics
-from workers.operations.pauses import pause, paused
+from workers.operations.pauses import pause
 from workers.state.liveness import live_consumers
+from workers.state.pauses import paused
 
 AHEAD = 600_000
 GROUP = "sub"

@@ -13,6 +13,7 @@ from router.console.paging import PAGE_SIZE
 from router.events.catalogue import Catalogue
 from router.store.client import Store
 from workers.operations import audit, pauses
+from workers.state.pauses import paused
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
 PAGES = ["/", "/fragment/overview", "/subscriptions", "/dead-letters", "/quarantine", "/events", "/audit"]
@@ -192,11 +193,11 @@ async def test_pause_and_resume(store: Store, visitor: Visitor) -> None:
     response = await visitor.post("/subscriptions/pause", {"name": "sync", "lasting": "3600", "reason": "migration"})
     assert response.headers["Location"] == "/subscriptions#sync"
     assert "migration" in await visitor.get("/subscriptions")
-    found = (await pauses.paused(store, ["sync"]))["sync"]
+    found = (await paused(store, ["sync"]))["sync"]
     assert (found.reason, found.by) == ("migration", "kari@127.0.0.1")
     assert found.until is not None
     assert (await visitor.post("/subscriptions/resume", {"name": "sync"})).status == 303
-    assert await pauses.paused(store, ["sync"]) == {}
+    assert await paused(store, ["sync"]) == {}
     assert (await visitor.post("/subscriptions/resume", {"name": "sync"})).status == 400
     assert (await visitor.post("/subscriptions/pause", {"name": "none", "lasting": ""})).status == 400
     assert (await visitor.post("/subscriptions/pause", {"name": "sync", "lasting": "-1"})).status == 400

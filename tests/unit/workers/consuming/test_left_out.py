@@ -17,7 +17,8 @@ from workers import Event, Subscription
 from workers.consuming.consumer import Consumer
 from workers.consuming.left_out import told_left_out
 from workers.metrics import WorkerMetrics
-from workers.operations.removal import Holding, remove_subscription
+from workers.operations.removal import remove_subscription
+from workers.state.holdings import Holding
 
 CREATED = f"{FINANCIAL}/customer_created"
 

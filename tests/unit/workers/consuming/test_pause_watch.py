@@ -21,8 +21,9 @@ from router.store.client import Store
 from workers import Delivery, Retry, Subscription
 from workers.consuming.consumer import Consumer
 from workers.metrics import WorkerMetrics
-from workers.operations.pauses import Pause, confirmed, pause, resume
+from workers.operations.pauses import pause, resume
 from workers.state.overview import overview
+from workers.state.pauses import Pause, confirmed
 
 
 class House:

@@ -10,8 +10,9 @@ from support.waiting import eventually
 
 from router.store import scripts
 from router.store.client import Store, StoreUnavailable
-from workers.operations.pauses import confirm, confirmed, pause, paused, resume
+from workers.operations.pauses import pause, resume
 from workers.operations.removal import remove_subscription
+from workers.state.pauses import confirm, confirmed, paused
 
 
 async def test_nothing_is_paused(store: Store) -> None:

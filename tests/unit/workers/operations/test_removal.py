@@ -8,7 +8,8 @@ from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_events, put_grou
 
 from router.store import scripts
 from router.store.client import Store, StoreUnavailable
-from workers.operations.removal import Holding, holdings, remove_subscription
+from workers.operations.removal import remove_subscription
+from workers.state.holdings import Holding, holdings
 from workers.state.liveness import live_consumers
 from workers.state.overview import overview
 

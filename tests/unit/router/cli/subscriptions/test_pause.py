@@ -8,7 +8,8 @@ from support.filling import put_events, put_group
 
 from router.store.client import Store
 from workers.operations import audit
-from workers.operations.pauses import confirm, pause, paused
+from workers.operations.pauses import pause
+from workers.state.pauses import confirm, paused
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from router.cli.command.stdio import shown_as
 from router.cli.top.view import Frame, render
 from router.store.client import Store
 from workers.operations.figures import Figures, Rates, Row
-from workers.operations.pauses import Pause
 from workers.state.overview import StreamOverview, SubscriptionOverview
+from workers.state.pauses import Pause
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 WAY = SubscriptionOverview("sync", 1234, 5, 6, 0)
