@@ -102,6 +102,7 @@ audit:
 docs: setup
 	$(BIN)/python docs/generate.py
 	PYTHONPATH=tests $(BIN)/python -m support.metric_tables
+	PYTHONPATH=tests $(BIN)/python -m support.import_graph
 
 # What Prometheus makes of the alerts; PROMTOOL comes with it.
 PROMTOOL ?= promtool

@@ -3,28 +3,27 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from workers.subscription import Subscription
+from typing import Any, Generic, NamedTuple, TypeVar
 
 __all__ = ["Made", "collected", "note"]
 
+T = TypeVar("T")
 
-class Made(NamedTuple):
+
+class Made(NamedTuple, Generic[T]):
     """A subscription, and the modules whose import was under way: the one that made it, who imports that, and so on."""
 
-    subscription: "Subscription"
+    subscription: T
     importing: tuple[str, ...]
 
 
-_collections = list[list[Made]]()
+_collections = list[list[Made[Any]]]()
 
 
 @contextmanager
-def collected() -> Iterator[list[Made]]:
+def collected() -> Iterator[list[Made[Any]]]:
     """Yield a list of all subscriptions that are made meanwhile, in order."""
-    made: list[Made] = []
+    made: list[Made[Any]] = []
     _collections.append(made)
     try:
         yield made
@@ -32,7 +31,7 @@ def collected() -> Iterator[list[Made]]:
         _collections[:] = [one for one in _collections if one is not made]
 
 
-def note(subscription: "Subscription") -> None:
+def note(subscription: object) -> None:
     """Take note of a subscription that has just been made."""
     if _collections:
         made = Made(subscription, tuple(_importing()))

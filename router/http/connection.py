@@ -11,7 +11,7 @@ nothing from the requests before it, and no more waits in memory than one read b
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
 from router.http.body import BadBody, Body, BodyTooSlow
 from router.http.deadline import Deadline
@@ -26,10 +26,7 @@ from router.http.parser import (
 from router.http.response import CONTINUE, Response
 from router.telemetry import logs
 
-if TYPE_CHECKING:
-    from router.http.server import Server
-
-__all__ = ["Application", "Connection", "Limits", "Malformed"]
+__all__ = ["Application", "Connection", "Limits", "Malformed", "Owner"]
 
 log = logs.get("http")
 
@@ -80,6 +77,19 @@ class Application(Protocol):
         """Return the answer to a request that failed; `door` is None where it was not found."""
 
 
+class Owner(Protocol):
+    """What counts the connections of a port: its server."""
+
+    closing: bool
+    requests_count: int
+
+    def opened(self, connection: "Connection") -> None:
+        """Take note of a connection."""
+
+    def closed(self, connection: "Connection") -> None:
+        """Forget a connection."""
+
+
 class Connection(asyncio.Protocol):
     """Reads requests, hands them to the application, and writes its answers."""
 
@@ -103,7 +113,7 @@ class Connection(asyncio.Protocol):
         "writing_paused",
     )
 
-    def __init__(self, owner: "Server", application: Application, limits: Limits) -> None:
+    def __init__(self, owner: Owner, application: Application, limits: Limits) -> None:
         loop = asyncio.get_running_loop()
         self.transport: asyncio.Transport | None = None  # as long as there is a connection
         self.writing_paused = False  # the sender takes no answers

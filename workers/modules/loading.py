@@ -56,7 +56,9 @@ def load_subscriptions(modules: Sequence[str]) -> list[Subscription]:
     return list(found.values())
 
 
-def _subscriptions(finder: OneModule, name: str, module: ModuleType, made: Sequence[Made]) -> list[Subscription]:
+def _subscriptions(
+    finder: OneModule, name: str, module: ModuleType, made: Sequence[Made[Subscription]]
+) -> list[Subscription]:
     own = [one for one, importing in made if any(f"{by}.".startswith(f"{name}.") for by in importing[:1])]
     imported = [one for one, importing in made if name in importing]
     return [*held_by(module, finder.is_users), *own] or imported
