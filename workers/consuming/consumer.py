@@ -56,7 +56,7 @@ class Consumer:
         streams = catalogue.select(*subscription.events)
         self.context = Context(subscription, streams, name, store, catalogue, settings, metrics, tracing=tracing)
         self._schedule = Schedule(self.context)
-        self._settler = Settler(self.context, self._schedule.scheduled, self._settled)
+        self._settler = Settler(self.context, self._schedule.scheduled)
         self._executor = Executor(self.context, self._settler)
         self._pace = Pace(self.context, max(1, self._executor.capacity))
         self._sweeper = Sweeper(self.context, self._schedule.look_everywhere)
@@ -69,7 +69,7 @@ class Consumer:
         self._held = asyncio.Event()
         self.ready = False
         metrics.subscribe(subscription.name)
-        metrics.in_hand.labels(subscription.name).set_function(lambda: len(self.context.held))
+        metrics.in_hand.labels(subscription.name).set_function(lambda: len(self.context.in_hand))
         metrics.in_flight.labels(subscription.name).set_function(lambda: self._executor.running)
 
     @property
@@ -177,11 +177,11 @@ class Consumer:
             await in_time(min(_LEAVING, context.settings.shutdown_timeout), self._settle_and_sign_off())
         except STORE_ERRORS as error:
             context.log.warning("leave_failed", error=told(error))
-        context.log.info("subscription_stopped", unsettled=len(context.held))
+        context.log.info("subscription_stopped", unsettled=len(context.in_hand))
 
     async def _settle_and_sign_off(self) -> None:
         await self._settler.drain()
-        if not self.context.held and await forget(self.context, self.context.consumer):
+        if not self.context.in_hand and await forget(self.context, self.context.consumer):
             await self._sign_off()
 
     async def _sign_off(self) -> None:
@@ -191,6 +191,3 @@ class Consumer:
             await client.zadd(key, {self.context.consumer: 0})
         else:
             await client.zrem(key, self.context.consumer)
-
-    def _settled(self) -> None:
-        self._pace.settled()

@@ -13,6 +13,7 @@ from router.events.catalogue import Catalogue
 from router.store.client import Store
 from router.store.keys import Keys
 from router.tasks.outage import Outage
+from workers.consuming.in_hand import InHand
 from workers.delivery import Held
 from workers.metrics import WorkerMetrics
 from workers.subscription import Subscription
@@ -37,7 +38,7 @@ class Context:
     random: Random = field(default_factory=Random)
     clock: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
-    held: dict[Held, None] = field(default_factory=dict)
+    in_hand: InHand = field(default_factory=InHand)
     spoilt: set[str] = field(default_factory=set)
     log: Any = None
     outage: Outage = field(init=False)

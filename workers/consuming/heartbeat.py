@@ -80,17 +80,12 @@ class Heartbeat:
             if isinstance(reply, BaseException) and not is_no_group(reply):
                 raise reply
             lost = {held.entry_id for held in chunk} if isinstance(reply, BaseException) else set(reply)
-            for held in chunk:
-                held.touched = now
-                held.lost = held.entry_id in lost
+            context.in_hand.touch(chunk, now, lost)
 
 
 def _chunks(context: Context) -> list[tuple[str, list[Held]]]:
-    by_source: dict[str, list[Held]] = {}
-    for held in context.held:
-        by_source.setdefault(context.source(held), []).append(held)
     return [
-        (source, items[start : start + scripts.BATCH])
-        for source, items in by_source.items()
+        (context.source_of(stream, inbox=inbox), items[start : start + scripts.BATCH])
+        for (stream, inbox), items in context.in_hand.by_source().items()
         for start in range(0, len(items), scripts.BATCH)
     ]

@@ -32,11 +32,7 @@ class Pace:
         self._brought: dict[object, tuple[int, float]] = {}
         self._rate = 0.0
         self._read_at = context.monotonic()
-
-    def settled(self) -> None:
-        """Take note that deliveries were settled: there may be room again."""
-        if self._is_worth_a_read():
-            self._room.set()
+        context.in_hand.made_room = self._look_for_room
 
     def pause(self) -> None:
         """Let nobody begin a read until `resume`."""
@@ -70,7 +66,7 @@ class Pace:
         own, _ = self._brought.get(reader, (sources, 0.0))
         since = self._context.monotonic() - _LATELY
         others = sum(had for other, (had, at) in self._brought.items() if at > since and other is not reader)
-        return max(1, min(_MOST, (self.target() - len(self._context.held)) // (own + others)))
+        return max(1, min(_MOST, (self.target() - len(self._context.in_hand)) // (own + others)))
 
     def was_read(self, reader: object, sources: int, deliveries: int) -> None:
         """Take note of what a read brought, and of how many of its sources had something."""
@@ -82,10 +78,14 @@ class Pace:
         """Return how many deliveries to have in hand."""
         return self._capacity + min(self._context.settings.prefetch, int(self._rate * _AHEAD))
 
+    def _look_for_room(self) -> None:
+        if self._is_worth_a_read():
+            self._room.set()
+
     def _is_worth_a_read(self) -> bool:
         if self._paused:
             return False
-        held, target = len(self._context.held), self.target()
+        held, target = len(self._context.in_hand), self.target()
         # A free lane is worth a read at once; reading further ahead is when half of that is used up.
         return held < self._capacity or (target - held) * 2 >= target
 

@@ -104,7 +104,7 @@ class Reader:
     def _take(self, items: list[Held]) -> None:
         if items:
             self._delivered.inc(len(items))
-            self._context.held.update(dict.fromkeys(items))
+            self._context.in_hand.add(items)
             self._put(items)
 
     def _held(self, reply: Any) -> list[Held]:

@@ -32,19 +32,17 @@ class _Step(NamedTuple):
 
 
 class Settler:
-    """Settles outcomes; `scheduled(stream, seconds)` is told of every retry, `settled()` that there is room again.
+    """Settles outcomes; calls `scheduled(stream, seconds)` for every retry.
 
     `broken` fails if settling ends in an error that is not the store's: a fault of ours, which must not go unseen.
     """
 
-    def __init__(self, context: Context, scheduled: Callable[[str, float], None], settled: Callable[[], None]) -> None:
+    def __init__(self, context: Context, scheduled: Callable[[str, float], None]) -> None:
         self._context = context
         self._scheduled = scheduled
-        self._settled = settled
         self._done: dict[tuple[str, bool], list[Held]] = {}
         self._steps: list[_Step] = []
         self._task: asyncio.Task[None] | None = None
-        self._round: asyncio.Future[None] | None = None
         self._own = contextvars.copy_context()
         self._backoff = Backoff(context.random)
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -74,9 +72,7 @@ class Settler:
         """Forget a delivery that another consumer has taken over."""
         self._counters["lost"].inc()
         self._context.log.warning("lease_lost", event_id=held.event_id, stream=held.stream)
-        self._context.held.pop(held, None)
-        self._end_round()
-        self._settled()
+        self._context.in_hand.lost(held)
 
     async def drain(self) -> None:
         """Wait until everything is settled."""
@@ -85,9 +81,9 @@ class Settler:
 
     async def has_settled(self, held: Held) -> None:
         """Wait until a delivery whose outcome is known is settled in the store, or is not ours any more."""
-        while held in self._context.held and not self.broken.done():
-            self._round = self._round or asyncio.get_running_loop().create_future()
-            await asyncio.wait([self._round, self.broken], return_when=asyncio.FIRST_COMPLETED)
+        in_hand = self._context.in_hand
+        while held in in_hand and not self.broken.done():
+            await asyncio.wait([in_hand.left(), self.broken], return_when=asyncio.FIRST_COMPLETED)
 
     def _retry(self, held: Held, outcome: RetryIn, error: BaseException | None) -> _Step:
         context, keys = self._context, self._context.keys
@@ -146,24 +142,20 @@ class Settler:
     async def _run(self, steps: list[_Step]) -> None:
         replies = await self._context.store.run([step.call for step in steps])
         failed: list[BaseException] = []
+        settled: list[Held] = []
         for step, reply in zip(steps, replies, strict=True):
             if isinstance(reply, BaseException) and not is_no_group(reply):
                 self._steps.append(step)
                 failed.append(reply)
             else:
                 self._note(step, reply)
-        self._end_round()
-        self._settled()
+                settled += step.held
+        self._context.in_hand.settle(settled)
         if len(failed) == len(steps):
             await self._wait(failed[0])
         else:
             self._backoff.reset()
             self._context.outage.over("settling")
-
-    def _end_round(self) -> None:
-        if self._round is not None and not self._round.done():
-            self._round.set_result(None)
-        self._round = None
 
     async def _wait(self, error: BaseException) -> None:
         delay = self._backoff.next()
@@ -171,7 +163,7 @@ class Settler:
         await asyncio.sleep(delay)
 
     def _note(self, step: _Step, reply: Any) -> None:
-        """Count what was settled, and let go of it."""
+        """Count what was settled."""
         context = self._context
         if isinstance(reply, BaseException):
             context.log.warning("group_lost", error=str(reply), deliveries=len(step.held))
@@ -187,5 +179,3 @@ class Settler:
         if lost:
             self._counters["lost"].inc(lost)
             context.log.warning("lease_lost", deliveries=lost, outcome=step.outcome)
-        for held in step.held:
-            context.held.pop(held, None)

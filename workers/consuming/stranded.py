@@ -47,7 +47,7 @@ class Stranded:
         """Return the stranded deliveries, which are ours to handle. No read may be under way meanwhile."""
         now = self._looked = self._context.monotonic()
         # What is in hand now may be settled before the answer comes: it is pending in the answer, and not stranded.
-        known = {(held.stream, held.inbox, held.entry_id) for held in self._context.held}
+        known = self._context.in_hand.places()
         found: list[Held] = []
         for key, source in self._sources.items():
             missed = [entry_id for entry_id in await self._pending(key.decode()) if (*source, entry_id) not in known]

@@ -121,7 +121,7 @@ async def test_what_a_worker_has_in_hand(registry: CollectorRegistry, store: Sto
     assert value("recovered_total", subscription="sync") == 0
     await consumer.start()
     await eventually(lambda: value("in_flight", subscription="sync") == 2)
-    assert value("in_hand", subscription="sync") == len(consumer.context.held) >= 2
+    assert value("in_hand", subscription="sync") == len(consumer.context.in_hand) >= 2
     go.set()
     await eventually(lambda: value("outcomes_total", subscription="sync", outcome="done") == 5)
     assert value("in_hand", subscription="sync") == value("in_flight", subscription="sync") == 0

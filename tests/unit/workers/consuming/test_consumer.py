@@ -1172,7 +1172,7 @@ async def test_a_stop_gives_back_suspects_too(bench: Bench) -> None:
         fields = {"id": name, "at": 1, "raw": '{"event": "customer_changed"}', "crashes": 1, "history": ""}
         await bench.client.xadd(inbox, fields)
     consumer = await bench.start(subscription, shutdown_timeout=0.05)
-    await eventually(lambda: bool(consumer.context.held))
+    await eventually(lambda: bool(consumer.context.in_hand))
     await bench.stop(consumer)
     left = [fields for _, fields in await bench.client.xrange(inbox)]
     assert {fields[b"id"] for fields in left} == {b"s1", b"s2", b"s3"}
@@ -1323,12 +1323,12 @@ async def test_a_consumer_that_lost_its_lease_does_not_start_what_it_lost(bench:
     await consumer._readers[0].stop()
     await eventually(consumer._reading[0].done)
     await bench.publish("b")
-    [first] = consumer.context.held
+    [first] = consumer.context.in_hand
     waiting = await buffered(bench, consumer)
     await bench.client.xclaim(bench.keys.events(STREAM), "sub", "thief", 0, [waiting.entry_id])
     await eventually(lambda: waiting.lost)
     gate.open.set()
-    await eventually(lambda: first not in consumer.context.held and waiting not in consumer.context.held)
+    await eventually(lambda: first not in consumer.context.in_hand and waiting not in consumer.context.in_hand)
     assert gate.entered == ["a"]
     assert bench.count(subscription, "lost") == 1
     assert bench.count(subscription, "done") == 1
@@ -1363,7 +1363,7 @@ async def buffered(bench: Bench, consumer: Consumer) -> Any:
         "XREADGROUP", "GROUP", "sub", consumer.context.consumer, "COUNT", 1, "STREAMS", key, ">"
     )
     items = consumer._readers[0]._held(dict(reply))
-    consumer.context.held.update(dict.fromkeys(items))
+    consumer.context.in_hand.add(items)
     consumer._executor.put(items)
     return items[0]
 
@@ -1408,7 +1408,7 @@ async def test_a_flush_with_work_in_hand(bench: Bench) -> None:
     await eventually(lambda: bench.count(subscription, "lost") == 1)
     await bench.publish("after")
     await eventually(lambda: "after" in gate.entered)
-    await eventually(lambda: not consumer.context.held)
+    await eventually(lambda: not consumer.context.in_hand)
 
 
 async def test_a_destroyed_group_is_made_again(bench: Bench, seen: Seen) -> None:
@@ -1541,7 +1541,7 @@ async def test_what_is_finished_while_the_store_is_away_is_settled_later(
     outage = Outage(bench.store, monkeypatch)
     gate.open.set()
     await eventually(lambda: outage.calls >= 4)
-    assert len(consumer.context.held) == 2
+    assert len(consumer.context.in_hand) == 2
     outage.on = False
     await eventually(lambda: bench.count(subscription, "done") == bench.count(subscription, "retried") == 1)
     assert await bench.client.zcard(bench.keys.due(STREAM, "sub")) == 1
@@ -1573,7 +1573,7 @@ async def test_a_stop_with_unsettled_work_gives_up_waiting(
     await seen.all_of("a")
     async with asyncio.timeout(30):
         await bench.stop(consumer)
-    assert len(consumer.context.held) == 1
+    assert len(consumer.context.in_hand) == 1
     assert await bench.pending(subscription) == 1
     outage.on = False
     await consumer._settler.drain()
@@ -1595,7 +1595,7 @@ async def test_what_waited_for_long_is_asked_for_before_it_starts(bench: Bench, 
     waiting.touched -= CALM
     await bench.client.xclaim(bench.keys.events(STREAM), "sub", owner, 0, [waiting.entry_id])
     gate.open.set()
-    await eventually(lambda: not consumer.context.held)
+    await eventually(lambda: not consumer.context.in_hand)
     assert gate.entered == (["a", "b"] if owner == "c1" else ["a"])
     assert bench.count(subscription, "lost") == (0 if owner == "c1" else 1)
 
@@ -1645,7 +1645,7 @@ async def test_a_suspect_starts_when_the_one_before_it_is_settled(
     consumer = await bench.start(subscription)
     await seen.all_of("first", "second")
     await bench.finished(subscription)
-    await eventually(lambda: not consumer.context.held)
+    await eventually(lambda: not consumer.context.in_hand)
     assert failures == []
 
 

@@ -197,7 +197,7 @@ async def test_a_free_lane_does_not_wait_for_busy_ones(start: Start, store: Stor
 
     consumer = await start(handle, concurrency=4, timeout=None)
     await put_events(store, "long1", "long2", "long3")
-    await eventually(lambda: len(consumer.context.held) == 3)
+    await eventually(lambda: len(consumer.context.in_hand) == 3)
     consumer._readers[0]._rate = 0.0
     for name in ("quick1", "quick2", "quick3"):
         await put_events(store, name)

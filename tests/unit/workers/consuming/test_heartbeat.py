@@ -57,7 +57,7 @@ async def deliver(context: Context, number: int, *, inbox: bool = False) -> list
     ids = [await client.xadd(key, {"id": str(n)}) for n in range(number)]
     await client.execute_command("XREADGROUP", "GROUP", "sub", "c1", "COUNT", number, "STREAMS", key, ">")
     held = [Held(STREAM, entry, {}, inbox=inbox, touched=0.0) for entry in ids]
-    context.held.update(dict.fromkeys(held))
+    context.in_hand.add(held)
     return held
 
 

@@ -115,7 +115,7 @@ class Worker:
 
     async def is_done(self) -> None:
         """Assert that nothing is left in anybody's hands, and that no part of the consumer has ended."""
-        await eventually(lambda: not self.consumer.context.held)
+        await eventually(lambda: not self.consumer.context.in_hand)
         for key in (self.keys.events(CUSTOMERS), self.keys.inbox(CUSTOMERS, "sub")):
             assert (await self.client.xpending(key, "sub"))["pending"] == 0
         parts = [*self.consumer._reading, *self.consumer._keeping, *self.consumer._executor.tasks]
@@ -252,7 +252,7 @@ async def test_dead_letters_of_any_kind_are_listed_and_replayed(worker: Worker, 
 
 
 async def _settled(worker: Worker) -> bool:
-    lengths = [await worker.client.xlen(worker.keys.inbox(CUSTOMERS, "sub")), len(worker.consumer.context.held)]
+    lengths = [await worker.client.xlen(worker.keys.inbox(CUSTOMERS, "sub")), len(worker.consumer.context.in_hand)]
     return lengths == [0, 0]
 
 

@@ -74,7 +74,7 @@ async def test_what_was_never_read_is_not_left_behind(store: Store, catalogue: C
     consumer = consumer_of(store, catalogue, CUSTOMERS)
     with capture_logs() as logged:
         await consumer.start()
-        await eventually(lambda: not consumer.context.held)
+        await eventually(lambda: not consumer.context.in_hand)
         await consumer.stop()
     assert said(logged) == []
     assert consumer.warning == ""

@@ -4,14 +4,21 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+from workers.consuming.in_hand import InHand
 from workers.consuming.pace import Pace
+from workers.delivery import Held
 
 
 def pace_of(capacity: int, prefetch: int = 1000) -> tuple[Pace, Any]:
     """Return a pace and the context it looks at, whose `now` is its clock."""
-    context: Any = SimpleNamespace(held={}, settings=SimpleNamespace(prefetch=prefetch), now=0.0)
+    context: Any = SimpleNamespace(in_hand=InHand(), settings=SimpleNamespace(prefetch=prefetch), now=0.0)
     context.monotonic = lambda: context.now
     return Pace(context, capacity), context
+
+
+def deliveries(number: int) -> list[Held]:
+    """Return so many deliveries."""
+    return [Held("p/t", b"%d-0" % place, {}, inbox=False, touched=0.0) for place in range(number)]
 
 
 def test_readers_share_the_room() -> None:
@@ -23,7 +30,7 @@ def test_readers_share_the_room() -> None:
     pace.was_read("third", 2, 0)
     assert pace.count("first", 2) == 25
     assert pace.count("new", 1) == 20
-    context.held = dict.fromkeys(range(60))
+    context.in_hand.add(deliveries(60))
     assert pace.count("first", 2) == 10
 
 
@@ -42,7 +49,7 @@ def test_a_read_asks_for_something() -> None:
     pace, context = pace_of(1)
     for number in range(50):
         pace.was_read(number, 2, 0)
-    context.held = {1: None}
+    context.in_hand.add(deliveries(1))
     assert pace.count(0, 2) == 1
 
 
@@ -59,17 +66,17 @@ def test_the_speed_is_that_of_all() -> None:
 async def test_room_wakes_all_who_wait() -> None:
     """Readers that wait are woken when there is room, not before, and all of them by a stop."""
     pace, context = pace_of(2, prefetch=1)
-    context.held = {1: None, 2: None}
+    first, second, third = deliveries(3)
+    context.in_hand.add([first, second, third])
     waiting = [asyncio.create_task(pace.wait_for_room()) for _ in range(3)]
     await asyncio.sleep(0)
-    pace.settled()
+    context.in_hand.settle([first])
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert not any(task.done() for task in waiting)
-    context.held = {1: None}
-    pace.settled()
+    context.in_hand.settle([second])
     await asyncio.wait_for(asyncio.gather(*waiting), 30)
-    context.held = {1: None, 2: None}
+    context.in_hand.add([first, second])
     last = asyncio.create_task(pace.wait_for_room())
     await asyncio.sleep(0)
     pace.stop()

@@ -141,7 +141,7 @@ async def test_what_runs_finishes_and_what_waits_is_given_back(house: House) -> 
     await house.all_done("e0")
 
     async def put_back() -> bool:
-        return not worker.context.held and await house.lag() == (4, 0, 0)
+        return not worker.context.in_hand and await house.lag() == (4, 0, 0)
 
     await eventually(put_back)
     assert house.started["sync"] == {"e0": 1}

@@ -99,7 +99,7 @@ async def test_a_subscription_that_hangs_holds_up_no_other_and_takes_no_memory(b
     before = resident()
     consumers = [await bench.start(hanging, name, lease=2) for name in ("c1", "c2")]
     await bench.start(other)
-    held = [consumer.context.held for consumer in consumers]
+    held = [consumer.context.in_hand for consumer in consumers]
     await eventually(lambda: all(len(hands) >= 8 for hands in held))
     for number in range(30):
         await latency(bench, quick.__contains__, f"new-{number}")
@@ -151,7 +151,7 @@ async def test_retries_due_at_one_moment_come_oldest_first_while_new_events_flow
     while len(order) < number:
         times.append(await latency(bench, new.__contains__, f"new-{len(times)}"))
         longest = max(longest, await bench.store.client.xlen(inbox))
-        most = max(most, len(consumer.context.held))
+        most = max(most, len(consumer.context.in_hand))
     rate = number / (time.perf_counter() - started)
     sys.stdout.write(f"{number} retries, {rate:.0f} a second; the inbox held {longest}, the worker {most}\n")
     median, worst = statistics.median(times), max(times)
@@ -213,7 +213,7 @@ async def test_a_storm_of_failures_leaves_room_for_what_is_good(bench: Bench) ->
     for number in range(20):
         stream = SUPPLIERS if number % 2 else CUSTOMERS
         await latency(bench, handled.__contains__, f"new-{number}", stream)
-    assert len(consumer.context.held) <= 16 + 1000 + 500
+    assert len(consumer.context.in_hand) <= 16 + 1000 + 500
     assert resident() - before < ROOM
 
 

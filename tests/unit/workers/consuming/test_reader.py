@@ -149,7 +149,7 @@ async def test_inboxes_come_before_the_streams(catalogue: Catalogue) -> None:
         ("n5", False, FIRST),
         ("n6", False, FIRST),
     ]
-    assert list(reader._context.held) == got
+    assert list(reader._context.in_hand) == got
 
 
 async def test_an_entry_without_fields_is_a_delivery(catalogue: Catalogue) -> None:
@@ -177,16 +177,14 @@ async def test_it_reads_no_further_than_there_is_room(catalogue: Catalogue) -> N
     """With its hands full it waits, and goes on once half of them are free again."""
     script = Script({EVENTS: entries(4)}, {EVENTS: entries(4, 4)})
     context = context_of(script, catalogue, prefetch=1)
-    reader, pace = reader_of(context, 3)
+    reader, _ = reader_of(context, 3)
     task = asyncio.create_task(reader.run())
-    await eventually(lambda: len(context.held) == 4)
-    context.held.popitem()
-    pace.settled()
+    await eventually(lambda: len(context.in_hand) == 4)
+    context.in_hand.settle([*context.in_hand][-1:])
     for _ in range(10):
         await asyncio.sleep(0)
     assert len(script.commands_run) == 1
-    context.held.popitem()
-    pace.settled()
+    context.in_hand.settle([*context.in_hand][-1:])
     await eventually(lambda: len(script.commands_run) == 2)
     await end(task)
 
@@ -241,7 +239,7 @@ async def test_a_stop_ends_the_wait_for_room(catalogue: Catalogue) -> None:
     reader, _ = reader_of(context, 1)
     context.settings = WorkerSettings(prefetch=1)
     task = asyncio.create_task(reader.run())
-    await eventually(lambda: context.held)
+    await eventually(lambda: context.in_hand)
     await reader.stop()
     await asyncio.wait_for(task, 30)
     assert script.closed
@@ -347,7 +345,7 @@ async def test_what_a_lost_reply_brought_is_found(store: Store, catalogue: Catal
     """After a read that failed, everything pending with this consumer that it does not know of is its to handle."""
     context, ids = await stranded(store, catalogue, 205)
     known = Held(FIRST, ids[7], {}, inbox=False, touched=0.0)
-    context.held[known] = None
+    context.in_hand.add([known])
     found = await look(context)
     assert [held.entry_id for held in found] == ids[:7] + ids[8:]
     assert found[0].event_id == "n0"
@@ -424,4 +422,4 @@ async def test_a_reader_hands_on_what_was_stranded(store: Store, catalogue: Cata
     await reader.stop()
     await asyncio.wait_for(task, 30)
     assert [held.entry_id for held in got] == ids
-    assert list(context.held) == got
+    assert list(context.in_hand) == got

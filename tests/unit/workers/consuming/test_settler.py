@@ -39,7 +39,8 @@ class Bench:
         self.context = Context(subscription, (STREAM,), "c1", store, catalogue, WorkerSettings(), metrics)
         self.scheduled: list[tuple[str, float]] = []
         self.settled = 0
-        self.settler = Settler(self.context, lambda *args: self.scheduled.append(args), self._settled)
+        self.context.in_hand.made_room = self._settled
+        self.settler = Settler(self.context, lambda *args: self.scheduled.append(args))
         self.trips = 0
         self._run = store.run
 
@@ -59,7 +60,7 @@ class Bench:
             encoded = {part.encode(): value.encode() for part, value in mapping.items()}
             held.append(Held(STREAM, entry, encoded, inbox=inbox, touched=0.0))
         await self.client.execute_command("XREADGROUP", "GROUP", "sub", "c1", "COUNT", 1000, "STREAMS", key, ">")
-        self.context.held.update(dict.fromkeys(held))
+        self.context.in_hand.add(held)
         return held
 
     async def pending(self, *, inbox: bool = False) -> int:
@@ -102,7 +103,7 @@ async def test_many_outcomes_share_a_round_trip(bench: Bench, monkeypatch: pytes
     assert len(trips) == 1
     assert await bench.pending() == 0
     assert bench.count("done") == len(held)
-    assert bench.context.held == {}
+    assert not bench.context.in_hand
     assert bench.settled == 1
 
 
@@ -144,11 +145,11 @@ async def test_a_store_that_is_away_is_told_later(bench: Bench, monkeypatch: pyt
     bench.settler.settle(done, Done())
     bench.settler.settle(dead, Dead("x"))
     await eventually(lambda: trips)
-    assert len(bench.context.held) == 2
+    assert len(bench.context.in_hand) == 2
     await bench.settler.drain()
     assert [len(calls) for calls in trips] == [2, 2, 2]
     assert bench.count("done") == bench.count("dead") == 1
-    assert bench.context.held == {}
+    assert not bench.context.in_hand
 
 
 async def test_a_retry_is_watched_only_once_it_is_stored(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +182,7 @@ async def test_a_lost_reply_does_not_settle_twice(bench: Bench, monkeypatch: pyt
     await bench.settler.drain()
     assert await bench.client.zcard(bench.keys.due(STREAM, "sub")) == 1
     assert bench.scheduled == [(STREAM, 5)]
-    assert bench.context.held == {}
+    assert not bench.context.in_hand
 
 
 async def test_what_was_lost_is_counted_so(bench: Bench) -> None:
@@ -196,7 +197,7 @@ async def test_what_was_lost_is_counted_so(bench: Bench) -> None:
     await bench.settler.drain()
     assert bench.count("lost") == 3
     assert bench.count("done") == bench.count("dead") == bench.count("returned") == 0
-    assert bench.context.held == {}
+    assert not bench.context.in_hand
     assert await bench.client.xlen(bench.keys.dead(STREAM, "sub")) == 0
 
 
@@ -208,7 +209,7 @@ async def test_a_group_that_is_gone_owns_nothing(bench: Bench) -> None:
     bench.settler.settle(dead, Dead("x"))
     await bench.settler.drain()
     assert bench.count("lost") == 2
-    assert bench.context.held == {}
+    assert not bench.context.in_hand
 
 
 async def test_one_step_that_is_refused_holds_up_no_other(bench: Bench) -> None:
@@ -221,7 +222,7 @@ async def test_one_step_that_is_refused_holds_up_no_other(bench: Bench) -> None:
     await bench.settler.drain()
     assert bench.count("done") == 1
     assert bench.count("dead") == 0
-    assert bench.context.held == {}
+    assert not bench.context.in_hand
     assert await bench.pending() == 1
 
 

@@ -62,7 +62,7 @@ async def paused(running: Running) -> None:
     running.gate.clear()
     await put_events(running.store, "x1", "x2")
     await running.consumer.start()
-    await eventually(lambda: len(running.consumer.context.held) == 2)
+    await eventually(lambda: len(running.consumer.context.in_hand) == 2)
 
 
 @pytest.mark.real
