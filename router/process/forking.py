@@ -13,7 +13,9 @@ import stat
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol, TypeVar
+from concurrent.futures.thread import _WorkItem
+from types import FrameType
+from typing import Any, Final, NoReturn, Protocol, TypeVar
 from weakref import WeakSet
 
 from router.process.signals import HANDLED
@@ -51,6 +53,11 @@ _installed = False
 generation = 0
 """How many forks made this process, counted from the one that began: `os.getpid` would cost as much as a handler."""
 
+_LAST_WORDS = 5.0
+"""Seconds that a forked process has for its last words: a thread that it does not have may hold what they need."""
+_UNSAID: Final = 120
+"""Python's exit code where it cannot write what is left of standard output."""
+
 _POOLS = (("concurrent.futures.thread", "_threads_queues"), ("concurrent.futures.process", "_threads_wakeups"))
 """Where Python notes the threads that it joins at its end; none of them is in the child, but for the one that forked,
 which cannot join itself: cpython's issue 88110."""
@@ -81,14 +88,39 @@ def end_forked(parent: int, error: BaseException | None) -> None:
     """
     if generation == parent:
         return
-    code = 0 if error is None else 1
+    _end(error)
+
+
+def _end(error: BaseException | None) -> NoReturn:
+    """End this process, whatever its last words meet: no line after this is its own."""
+    code = _code(error)
+    try:
+        guard = threading.Timer(_LAST_WORDS, os._exit, (code,))
+        guard.daemon = True
+        guard.start()
+        _say(error)
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and not stream.closed:
+                stream.flush()
+    except BaseException:  # noqa: BLE001 - it may be anything: these streams and the hook may be a handler's own
+        code = code or _UNSAID
+    finally:
+        os._exit(code)
+
+
+def _code(error: BaseException | None) -> int:
+    if not isinstance(error, SystemExit):
+        return int(error is not None)
+    code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    return code & 0xFF  # what the system keeps of it; `os._exit` raises where it is too large a number
+
+
+def _say(error: BaseException | None) -> None:
     if isinstance(error, SystemExit):
-        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if not isinstance(error.code, int | None):
+            sys.stderr.write(f"{error.code}\n")
     elif error is not None:
         sys.excepthook(type(error), error, error.__traceback__)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 def contained(function: Callable[..., T], *arguments: Any) -> T:
@@ -128,7 +160,28 @@ def _become_child() -> None:
     _release_signals()
     for module, name in _POOLS:
         getattr(sys.modules.get(module), name, {}).clear()
+    _end_with_work()
     _blind({wakeup, *_ours()})
+
+
+def _end_with_work() -> None:
+    """Have this process end with the work of the pool's thread that forked it, which would take the next work."""
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 - there is no other way to the work of a thread
+    while frame is not None:
+        if frame.f_code is _WorkItem.run.__code__:
+            frame.f_locals["self"].future = _End()
+            return
+        frame = frame.f_back
+
+
+class _End:
+    """Stands for the future of forked work: its parent has that, and here the process ends with the work."""
+
+    def set_result(self, _result: object) -> NoReturn:
+        _end(None)
+
+    def set_exception(self, error: BaseException) -> NoReturn:
+        _end(error)
 
 
 def _ours() -> Iterator[int]:

@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 import uvloop
 
 from config.errors import RouterError
-from router.process.forking import contained
 from router.process.signals import HANDLED
 from workers.handlers.memory import end_at_once
 from workers.handlers.scope import SCOPE, report
@@ -107,7 +106,7 @@ class WorkerLoop(uvloop.Loop):
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
         """Call in a thread, for an attempt in its context, as `asyncio.to_thread` does; or in a pool of processes."""
         if SCOPE.get() is not None and (executor is None or isinstance(executor, ThreadPoolExecutor)):
-            return super().run_in_executor(executor, contextvars.copy_context().run, contained, func, *args)
+            return super().run_in_executor(executor, contextvars.copy_context().run, func, *args)
         return super().run_in_executor(executor, func, *args)
 
     async def shutdown_default_executor(self, *args: Any) -> None:

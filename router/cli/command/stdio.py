@@ -6,6 +6,7 @@ told that standard error cannot be written, so that is no error at all.
 """
 
 import codecs
+import contextlib
 import errno
 import io
 import os
@@ -88,6 +89,14 @@ class _Errors(_Raw):
             return memoryview(data).nbytes
 
 
+class _Nowhere(io.RawIOBase):
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        return memoryview(data).nbytes
+
+
 class _Input(_Raw):
     def readinto(self, buffer: Any) -> int:
         while True:
@@ -151,6 +160,20 @@ def adopt(closed: Collection[int]) -> None:
         sys.stderr = _writer(_Errors(_ERR, "w", missing=_ERR in closed), sys.stderr, lines=True)
     elif isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr.reconfigure(errors=_PLAIN)
+
+
+def _begin_anew() -> None:
+    """Free the streams in a forked child: a thread of its parent may hold them, and what waits its parent writes."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):  # a handler's own, closed or detached
+            buffer = stream.buffer
+            if isinstance(buffer, io.BufferedWriter) and isinstance(raw := buffer.raw, _Raw):
+                io.BufferedWriter.__init__(buffer, _Nowhere())
+                stream.flush()
+                io.BufferedWriter.__init__(buffer, raw)
+
+
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 def discard_if_closed() -> None:
