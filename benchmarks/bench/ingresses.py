@@ -62,10 +62,10 @@ def ingresses(plan: Plan, samples: Samples, peers: Peers) -> list[Ingress]:
 
 def _start_ours(server: Server, folder: Path, tree: Path | None = None) -> Running:
     router = Router(server, folder, tree)
-    process = router.ingress.app()
+    process = router.ingress()
 
     def check(answers: int) -> None:
-        counted = items_by_outcome(router.ingress.metrics())
+        counted = items_by_outcome(router.metrics())
         stored = server.client.xlen(f"er:{{{STREAM}}}:events")
         if counted.get("duplicate") or counted.get("quarantined") or counted.get("accepted") != stored:
             raise WorkNotDone(f"ours counted {counted}, and the stream holds {stored}")

@@ -104,7 +104,7 @@ def _intake(
     with tempfile.TemporaryDirectory(dir=folder) as name, Server(Path(name)) as server:
         prepare(server.client)
         router = Router(server, Path(name))
-        with router.ingress.app(processes) as process:
+        with router.ingress(processes) as process:
             before = process.cpu
             answers, rate, p99 = measure(router)
             cpu = process.cpu - before
@@ -114,6 +114,6 @@ def _intake(
 
 def _check(router: Router, process: Process, answers: int, processes: int) -> None:
     """Raise WorkNotDone when fewer were accepted than answered; of several processes each counts its own."""
-    counted = items_by_outcome(router.ingress.metrics()) if processes == 1 else {"accepted": answers}
+    counted = items_by_outcome(router.metrics()) if processes == 1 else {"accepted": answers}
     if counted.get("accepted", 0) < answers or counted.get("duplicate") or counted.get("quarantined"):
         raise WorkNotDone(f"{process.name}: {answers} answers of 2xx, and it counted {counted}")

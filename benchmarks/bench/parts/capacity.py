@@ -43,7 +43,7 @@ def _round(folder: Path, requests: Path, seconds: int) -> dict[str, float]:
     ledger = folder / "ledger.json"
     with Server(folder) as server:
         router = Router(server, folder)
-        with router.ingress.app() as ingress:
+        with router.ingress() as ingress:
             with router.ready_worker(ledger, EXPECTED="0", TIMES="1", EVENTS=STREAM) as worker:
                 before, sender = [one.cpu for one in (ingress, server.process, worker)], _children()
                 outcome = closed_loop(router.port, requests, seconds)

@@ -61,7 +61,7 @@ def _subjects(plan: Plan, samples: Samples) -> list[tuple[str, Subject]]:
 def _ours(tree: Path | None) -> Subject:
     def start(stack: ExitStack, server: Server, folder: Path, variables: dict[str, str]) -> int:
         router = Router(server, folder, tree)
-        stack.enter_context(router.ingress.app())
+        stack.enter_context(router.ingress())
         more = {name: text for name, text in variables.items() if name != "LEDGER"}
         stack.enter_context(router.ready_worker(Path(variables["LEDGER"]), **more))
         return router.port
