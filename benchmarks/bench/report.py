@@ -17,6 +17,7 @@ from bench.targets import verdicts
 __all__ = ["Document", "document", "insert", "load", "markdown", "number"]
 
 _BEGIN, _END = "<!-- figures -->", "<!-- end of figures -->"
+_PROCESSOR_TIME = "CPU µs"
 
 Document = dict[str, Any]
 
@@ -97,17 +98,35 @@ def _case(found: Document, case: str) -> str:
     figures = [figure for figure in found["figures"] if figure["case"] == case]
     reference = next((f for f in figures if f["subject"] == found["reference"]), figures[0])
     names = list(dict.fromkeys(name for figure in figures for name in figure["measures"]))
-    head = (case, names[0], "lowest – highest", f"of {reference['subject']}", *names[1:])
+    more = [title for name in names[1:] for title in _titles(name, reference["subject"])]
+    head = (case, names[0], "lowest – highest", f"of {reference['subject']}", *more)
     return _table(head, [_row(figure, reference, names) for figure in figures])
+
+
+def _titles(name: str, reference: str) -> list[str]:
+    """Return the columns of a measure: processor time, which depends least on the machine's load, has its ratio too."""
+    return [name, f"CPU of {reference}"] if name.startswith(_PROCESSOR_TIME) else [name]
 
 
 def _row(figure: Document, reference: Document, names: Sequence[str]) -> tuple[str, ...]:
     measures = figure["measures"]
     first = summary(measures[names[0]])
-    base = summary(reference["measures"][names[0]]).median
-    ratio = f"{number(first.median / base)} ×" if base else ""
-    rest = [number(summary(measures[name]).median) if measures.get(name) else "" for name in names[1:]]
-    return (figure["subject"], number(first.median), f"{number(first.low)} – {number(first.high)}", ratio, *rest)
+    spread, ratio = f"{number(first.low)} – {number(first.high)}", _ratio(figure, reference, names[0])
+    more = [cell for name in names[1:] for cell in _cells(figure, reference, name)]
+    return (figure["subject"], number(first.median), spread, ratio, *more)
+
+
+def _cells(figure: Document, reference: Document, name: str) -> list[str]:
+    """Return what stands in the columns that `_titles` gives a measure."""
+    values = figure["measures"].get(name)
+    median = number(summary(values).median) if values else ""
+    return [median, _ratio(figure, reference, name)] if name.startswith(_PROCESSOR_TIME) else [median]
+
+
+def _ratio(figure: Document, reference: Document, name: str) -> str:
+    """Return what a measure is of the reference's; nothing where either has none."""
+    measured, base = (summary(row["measures"].get(name) or [0]).median for row in (figure, reference))
+    return f"{number(measured / base)} ×" if base and figure["measures"].get(name) else ""
 
 
 def _capacity(documents: Sequence[Document]) -> str:

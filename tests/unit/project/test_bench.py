@@ -89,6 +89,29 @@ def test_a_table_has_medians_spreads_and_ratios_to_the_reference(bench: dict[str
     assert "| limit | 100 | 100 – 100 | 1.00 × | 0.100 |" in text  # noqa: RUF001
 
 
+def test_processor_time_stands_with_its_ratio(bench: dict[str, ModuleType]) -> None:
+    """Throughput also says who got the cores of a busy machine, the cost of a request does not: it has a ratio too."""
+    found = _document(bench, {"ours": [85, 80, 90], "limit": [100, 100, 100], "failed": [10]})
+    for figure, cost in zip(found["figures"], ([60, 66, 54], [50, 50, 50]), strict=False):
+        figure["measures"]["CPU µs/request"] = cost
+    text = bench["report"].markdown([found])
+    assert "| p99 ms | CPU µs/request | CPU of limit |" in text
+    assert "| 0.0850 | 60.0 | 1.20 × |" in text  # noqa: RUF001
+    assert "| 0.100 | 50.0 | 1.00 × |" in text  # noqa: RUF001
+    assert "| 0.0100 |  |  |" in text
+
+
+def test_each_published_table_with_processor_time_has_its_ratio() -> None:
+    """The page has the form that a reader's own run prints."""
+    page = (BENCHMARKS.parent / "docs" / "performance.md").read_text()
+    heads = [line.strip("| ").split(" | ") for line in page.splitlines() if "| CPU µs/" in line and "| lowest" in line]
+    assert heads
+    for head in heads:
+        place = next(index for index, title in enumerate(head) if title.startswith("CPU µs/"))
+        assert head[place + 1] == f"CPU {head[3]}", head[0]
+    assert "| ingress, processor time over bare aiohttp |" in page
+
+
 def test_without_its_reference_a_case_is_compared_with_its_first_row(bench: dict[str, ModuleType]) -> None:
     """A run of a few subjects still has ratios."""
     text = bench["report"].markdown([_document(bench, {"one": [10], "two": [20]}, reference="")])
