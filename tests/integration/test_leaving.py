@@ -17,6 +17,8 @@ from support.waiting import eventually
 pytestmark = pytest.mark.real
 
 TIMEOUT = 3
+BUSY = 30
+"""Seconds that a busy machine may add; what is left running would take 600."""
 BEGIN = """
 import atexit, contextlib, multiprocessing, subprocess, sys, threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -125,7 +127,7 @@ async def test_a_worker_ends_in_time_and_says_what_is_alive(system: System, case
     process = await at_work(system, source)
     code, seconds = await ended(process)
     assert code == 0, system.logs()
-    assert seconds < TIMEOUT + 5  # the time-out, the last words of handlers and of the process, and a busy machine
+    assert seconds < TIMEOUT + BUSY  # and the last words of handlers and of the process
     assert re.search(expected, system.logs()), system.logs()
     assert said(system, "ended_with_what_is_alive")
     assert "Traceback" not in system.logs()
@@ -140,7 +142,7 @@ async def test_up_ends_in_time(system: System, case: str) -> None:
     process = await at_work(system, CASES[case][0], "up")
     code, seconds = await ended(process)
     assert code == 0, system.logs()
-    assert seconds < TIMEOUT + 8
+    assert seconds < TIMEOUT + BUSY
     assert not said(system, "child_killed")
     assert said(system, "ended_with_what_is_alive")
 
