@@ -17,6 +17,7 @@ from router.cli.output.table import EVENT, SUBSCRIPTION, Column, Told, print_tab
 from router.cli.subscriptions.listing import pause_json
 from router.events.catalogue import Catalogue
 from router.events.globs import fits, select
+from router.store.keys import Keys
 from workers.state.former import former_streams
 from workers.state.oldest import Way, oldest_waiting
 from workers.state.overview import StreamOverview, overview
@@ -61,6 +62,7 @@ def streams(
 class _Found:
     """The streams, the age of what waits longest by stream and subscription, and the pauses by subscription."""
 
+    keys: Keys
     streams: Sequence[StreamOverview]
     oldest: Mapping[Way, float]
     pauses: Mapping[str, Pause]
@@ -70,7 +72,12 @@ async def _overview(known: Catalogue, glob: str) -> _Found:
     async with opened() as session:
         streams = await _streams(session, known, glob)
         names = sorted({way.name for stream in streams for way in stream.subscriptions})
-        return _Found(streams, await oldest_waiting(session.store, streams), await paused(session.store, names))
+        return _Found(
+            session.store.keys,
+            streams,
+            await oldest_waiting(session.store, streams),
+            await paused(session.store, names),
+        )
 
 
 async def _streams(session: Session, known: Catalogue, glob: str) -> list[StreamOverview]:
@@ -113,6 +120,7 @@ def _json(found: _Found, stream: StreamOverview, *, configured: bool) -> dict[st
         "stream": stream.stream,
         "publisher": publisher,
         "type": type_,
+        "key": found.keys.events(stream.stream),
         "configured": configured,
         "length": stream.length,
         "subscriptions": ways,

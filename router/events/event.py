@@ -65,12 +65,20 @@ class Event(BaseModel):
     """When the webhook came in, aware and in UTC."""
 
     document_status: str | None = None
+    """The document's status in the ERP: `Balanced`."""
+
     erp_event: str | None = None
+    """The ERP's own code of what happened, as sent."""
+
     user_id: str | None = None
+    """The user who made the change."""
+
     api_client_id: str | None = None
     """The API client that made the change, as far as is known: tells the echo of one's own writes."""
 
     connect_id: str | None = None
+    """The sender's `ConnectId`."""
+
     scheduled: bool | None = None
     """Whether a scheduled job of the ERP did it, not a person."""
 

@@ -70,8 +70,12 @@ def test_wrong_glob(cli: Cli, command: tuple[str, ...]) -> None:
     assert "did you mean" in cli.fails(2, *command, "custmer_changed")
 
 
+async def _key(store: Store) -> str:
+    return store.keys.events(CUSTOMERS)
+
+
 def test_streams(filled: Cli) -> None:
-    """Every stream tells its length, and of each subscription how far it is."""
+    """Every stream says its key and its length, and of each subscription how far it is."""
     rows = {row["stream"]: row for row in filled.json("streams")}
     assert len(rows) == 61
     (way,) = rows[CUSTOMERS]["subscriptions"]
@@ -80,6 +84,7 @@ def test_streams(filled: Cli) -> None:
         "stream": CUSTOMERS,
         "publisher": FINANCIAL,
         "type": "customer_changed",
+        "key": filled.fill(_key),
         "configured": True,
         "length": 3,
         "subscriptions": [{"name": "sync", "lag": 3, "pending": 0, "scheduled": 0, "dead": 1, "paused": None}],
