@@ -10,8 +10,7 @@ import msgspec
 
 from router.events.catalogue import Catalogue
 from router.events.event import Event
-from router.events.hints import read_hints
-from router.events.normalise import UnreadableEvent, normalise
+from router.store.record import AT, ATTEMPTS, CRASHES, FIELDS, HISTORY, ID, RAW, number_of, read_event, text_of
 from router.store.scripts import Field
 from workers.failure import described, trace_of
 
@@ -44,11 +43,7 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 class Held:
-    """A delivery in this worker's hands, as it was read from a stream.
-
-    Fields of an entry: `id`, `at` (received, epoch milliseconds), `raw`, and `hints` where there were any; after its
-    first failure also `attempts`, `crashes` (workers that died with it) and `history` (JSON lines, oldest first).
-    """
+    """A delivery in this worker's hands, as it was read from a stream; `fields` as `store.record` names them."""
 
     __slots__ = ("attempts", "crashes", "entry_id", "fields", "inbox", "lost", "received", "stream", "touched")
 
@@ -62,8 +57,8 @@ class Held:
         self.touched = touched
         self.lost = False
         self.received = 0  # epoch milliseconds, once `event` has read it
-        self.attempts = _number(fields.get(b"attempts"))
-        self.crashes = _number(fields.get(b"crashes"))
+        self.attempts = number_of(fields.get(ATTEMPTS))
+        self.crashes = number_of(fields.get(CRASHES))
 
     @property
     def used(self) -> int:
@@ -86,33 +81,33 @@ class Held:
     @property
     def event_id(self) -> str:
         """The event's id as the entry has it, for logs."""
-        return self.fields.get(b"id", b"").decode(errors="replace")
+        return text_of(self.fields, ID)
 
     def event(self, catalogue: Catalogue) -> Event:
         """Return the normalised event; raises UnreadableEvent where the entry is not one of ours."""
-        fields = self.fields
-        if b"id" not in fields or b"raw" not in fields:
-            raise UnreadableEvent("the entry has no id or no raw: it was not written by an ingress")
-        try:
-            self.received = _number(fields.get(b"at"))
-            received = datetime.fromtimestamp(self.received / 1000, UTC)
-        except (ValueError, OverflowError, OSError):
-            raise UnreadableEvent("the time of receipt is out of range") from None
-        hints = read_hints(fields.get(b"hints"))
-        return normalise(catalogue, self.stream, self.event_id, fields[b"raw"], received, hints)
+        self.received = number_of(self.fields.get(AT))
+        return read_event(catalogue, self.stream, self.fields)
 
     def errors(self) -> tuple[AttemptError, ...]:
         """Return the earlier failures, oldest first."""
-        return read_history(self.fields.get(b"history", b""))
+        return read_history(self.fields.get(HISTORY, b""))
 
     def moved(self, line: str | None = None) -> list[Field]:
         """Return the fields to move this delivery with; with `line`, one more failed attempt and its history line."""
         fields: dict[bytes, Field] = {**self.fields}
         if line is not None:
-            fields[b"attempts"] = self.attempts + 1
-            fields[b"history"] = _extended(self.fields.get(b"history", b""), line)
-        pairs = list(fields.items())[-_FIELDS:] or [(b"raw", b"")]
-        return [part for pair in pairs for part in pair]
+            fields[ATTEMPTS] = self.attempts + 1
+            fields[HISTORY] = _extended(self.fields.get(HISTORY, b""), line)
+        return [part for pair in _bounded(fields) or [(RAW, b"")] for part in pair]
+
+
+def _bounded(fields: Mapping[bytes, Field]) -> list[tuple[bytes, Field]]:
+    """Return as many fields as a script can take, ours among them."""
+    pairs = list(fields.items())
+    if len(pairs) <= _FIELDS:
+        return pairs
+    ours = [pair for pair in pairs if pair[0] in FIELDS]
+    return [pair for pair in pairs if pair[0] not in FIELDS][: _FIELDS - len(ours)] + ours
 
 
 def error_line(error: BaseException, attempt: int, at: float) -> str:
@@ -159,7 +154,3 @@ def _extended(history: bytes, line: str) -> bytes:
     if len(lines) > _HISTORY:
         lines = [lines[0], *lines[-_HISTORY + 1 :]]
     return b"\n".join(lines)
-
-
-def _number(value: bytes | None) -> int:
-    return int(value) if value is not None and value.isdigit() and len(value) < 16 else 0  # noqa: PLR2004 - hostile digits

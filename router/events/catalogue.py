@@ -7,14 +7,14 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from config.errors import ConfigError, RouterError
 from config.publishers import UNLISTED, Dialect, EventType, Paths, Publisher, fold, load_publishers
 from config.settings import Settings, fold_slug
 from router.events.fields import Layout, Plan, UnreadableEvent, event_name
 
-__all__ = ["UNLISTED", "Catalogue", "UnknownStream", "fold"]
+__all__ = ["UNLISTED", "Catalogue", "Item", "UnknownStream", "fold"]
 
 _folded = lru_cache(maxsize=4096)(fold)
 _NONE: Mapping[str, EventType] = MappingProxyType({})
@@ -23,6 +23,15 @@ _DEFAULT_LAYOUT = Layout(Dialect(), Paths())
 
 class UnknownStream(RouterError):
     """A stream or a glob over streams that the catalogue has nothing for; the message suggests what may be meant."""
+
+
+class Item(NamedTuple):
+    """An item that is an event: its members, their keys by field, the event's name in it, and the event if listed."""
+
+    members: dict[str, Any]
+    plan: Plan
+    name: str
+    event: EventType | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +89,11 @@ class Catalogue:
     def match(self, publisher: str, wire_name: str) -> EventType | None:
         """Find the event that a publisher calls so on the wire, case and separators aside; None if it lists none."""
         return self._names.get(publisher, _NONE).get(_folded(wire_name))
+
+    def item(self, publisher: str, members: dict[str, Any], size: int) -> Item:
+        """Return what the members of an item of `size` bytes are; raises UnreadableEvent where it is no event."""
+        plan = self.layout(publisher).plan(members, size)
+        return Item(members, plan, *self.recognise(publisher, members, plan))
 
     def recognise(self, publisher: str, item: Mapping[str, Any], plan: Plan) -> tuple[str, EventType | None]:
         """Return an item's event name, one that the publisher lists if there is any, and that event.

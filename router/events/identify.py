@@ -1,4 +1,4 @@
-"""Cuts a verified body into its items and names for each the stream it belongs to and the id that makes it unique.
+"""Cuts a verified body into its items; says for each its stream, the id that makes it unique, and what it means.
 
 This is all that ingress does with an item before it is stored, so it is fast and never raises: an item that is no event
 is handed on as unreadable, with a reason, for the quarantine.
@@ -12,6 +12,7 @@ import msgspec
 
 from router.events.catalogue import UNLISTED, Catalogue
 from router.events.fields import Plan, UnreadableEvent, id_text, read_object
+from router.events.normalise import derive
 
 __all__ = ["NOTIFICATION_HEADER", "Identified", "Unreadable", "identify"]
 
@@ -26,12 +27,26 @@ _WHITESPACE: Final = b" \t\r\n"  # what JSON calls so
 _cut = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
-class Identified(msgspec.Struct, frozen=True, gc=False):
-    """An item that is an event: its stream (`publisher/type`), its id, and its own bytes."""
+class Identified(msgspec.Struct, frozen=True, gc=False, eq=False):
+    """An item that is an event: its stream (`publisher/type`), its id, and its own bytes, which make it what it is.
+
+    `normalised` is what `derive` made of it; None where that failed.
+    """
 
     stream: str
     id: str
     raw: bytes
+    normalised: dict[str, Any] | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Identified) and self._whole == other._whole
+
+    def __hash__(self) -> int:
+        return hash(self._whole)
+
+    @property
+    def _whole(self) -> tuple[str, str, bytes]:
+        return self.stream, self.id, self.raw
 
 
 class Unreadable(msgspec.Struct, frozen=True, gc=False):
@@ -61,12 +76,16 @@ def identify(catalogue: Catalogue, publisher: str, body: bytes, header_id: str |
 
 def _judge(catalogue: Catalogue, publisher: str, raw: bytes, header_id: str | None) -> Identified | Unreadable:
     try:
-        item = read_object(raw)
-        plan = catalogue.layout(publisher).plan(item, len(raw))
-        _, event = catalogue.recognise(publisher, item, plan)
+        item = catalogue.item(publisher, read_object(raw), len(raw))
     except UnreadableEvent as error:
         return Unreadable(str(error), raw)
-    return Identified(f"{publisher}/{event.type if event else UNLISTED}", _id(item, plan, raw, header_id), raw)
+    type_ = item.event.type if item.event else UNLISTED
+    id_ = _id(item.members, item.plan, raw, header_id)
+    try:
+        normalised = derive(catalogue.layout(publisher), item, id_, publisher, type_)
+    except Exception:  # noqa: BLE001 - our fault is no reason to lose the event: the worker that reads it meets it again
+        normalised = None
+    return Identified(f"{publisher}/{type_}", id_, raw, normalised)
 
 
 def _id(item: Mapping[str, Any], plan: Plan, raw: bytes, header_id: str | None) -> str:

@@ -11,17 +11,17 @@ from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
 from config.publishers import EventType, fold
-from router.events.catalogue import Catalogue
+from router.events.catalogue import Catalogue, Item
 from router.events.event import Event
-from router.events.fields import Layout, Plan, UnreadableEvent, event_name, id_text, read_object
+from router.events.fields import Layout, Plan, UnreadableEvent, id_text, read_object
 from router.events.resource import Resource, is_safe, key_of
 from router.events.ticks import read_time
 
-__all__ = ["UnreadableEvent", "normalise"]
+__all__ = ["UnreadableEvent", "derive", "normalise"]
 
 T = TypeVar("T")
 
-_NOTHING: Final[dict[str, Any]] = dict.fromkeys(Event.model_fields)
+_NOTHING: Final[dict[str, Any]] = dict.fromkeys(name for name in Event.model_fields if name not in ("hints", "raw"))
 _LINKS: Final = frozenset({"relative_path", "resource_uri"})
 _PLAIN_ACTIONS: Final = frozenset({"created", "updated", "deleted", "changed"})
 _WORD: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
@@ -42,12 +42,20 @@ def normalise(
     that are no event.
     """
     publisher, _, type_ = stream.partition("/")
-    row = catalogue.event_type(publisher, type_)
-    item = read_object(raw)
-    layout = catalogue.layout(publisher)
-    plan = layout.plan(item, len(raw))
-    only = event_name(item[plan.event[0]]) if len(plan.event) == 1 else None
-    name = only or catalogue.recognise(publisher, item, plan)[0]
+    item = catalogue.item(publisher, read_object(raw), len(raw))._replace(event=catalogue.event_type(publisher, type_))
+    values = derive(catalogue.layout(publisher), item, id, publisher, type_)
+    values["received_at"] = received_at
+    values["hints"] = {} if hints is None else hints
+    values["raw"] = raw
+    return Event.trusted(values)
+
+
+def derive(layout: Layout, found: Item, id: str, publisher: str, type: str) -> dict[str, Any]:  # noqa: A002
+    """Return what an item says: a value for every field of the event without `hints` and `raw`, in their order.
+
+    `received_at` is None, for the caller to set. The item's members are used up.
+    """
+    item, plan, name, row = found
     for sent, nothing in plan.absent:
         if _text(item[sent]) in nothing:
             item[sent] = None
@@ -65,7 +73,7 @@ def normalise(
         times = plan.deleted_at + times if action == "deleted" else times + plan.deleted_at
     values["id"] = id
     values["publisher"] = publisher
-    values["type"] = type_
+    values["type"] = type
     values["wire_event"] = name
     values["entity"] = entity
     values["action"] = action
@@ -73,15 +81,12 @@ def normalise(
     values["resource_path"] = resource.path if resource else None
     values["resource_id"] = resource_id
     values["occurred_at"], values["ticks"] = _take(item, times, extra, read_time) or (None, None)
-    values["received_at"] = received_at
     values["scheduled"] = _take(item, plan.scheduled, extra, _flag)
     values["extra"] = extra
-    values["hints"] = {} if hints is None else hints
-    values["raw"] = raw
     _take(item, plan.notification_id, extra, id_text)
     if len(plan.event) > 1:
         extra |= {key: item[key] for key in plan.event if item[key] not in (None, "", name)}
-    return Event.trusted(values)
+    return values
 
 
 def _resource(

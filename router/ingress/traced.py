@@ -17,6 +17,7 @@ from router.http.response import Response
 from router.ingress.app import Ingress
 from router.intake.entry import Answer, Entry
 from router.intake.group_commit import Appender
+from router.store.record import TRACE
 from router.telemetry import logs
 from router.telemetry.spans import Tracing, carried_by, enter, finish, trace_id_of
 
@@ -53,7 +54,7 @@ class TracedIngress(Ingress):
 
     def _entry(self, publisher: str, item: Identified | Unreadable, now: int, hints: bytes, webhook: str = "") -> Entry:
         entry = super()._entry(publisher, item, now, hints, webhook)
-        return entry._replace(fields=(*entry.fields, "trace", self._carried))
+        return entry._replace(fields=(*entry.fields, TRACE, self._carried))
 
     def _answer(
         self,

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from router.events.identify import Identified, Unreadable
 from router.store.keys import Keys
+from router.store.record import event_fields, quarantine_fields
 from router.store.scripts import Field
 from router.telemetry import logs
 
@@ -33,14 +34,16 @@ def entry_of(
 
     `webhook` names what brought the item, where that alone is never to be stored twice (see `router.store.windows`).
     """
-    raw, more = item.raw, ("hints", hints) if hints else ()
     if isinstance(item, Identified):
-        fields = ("id", item.id, "at", at, "raw", raw, *more)
         id_ = f"{item.id}#{webhook}" if webhook else item.id
-        return Entry(keys.events(item.stream), keys.seen(item.stream, id_), fields, len(raw) + len(hints))
-    digest = f"sha256:{sha256(raw).hexdigest()}"
-    fields = ("id", digest, "at", at, "reason", item.reason, "raw", raw, *more)
-    return Entry(keys.quarantine(publisher), keys.seen(publisher, digest), fields, len(raw) + len(hints))
+        return _entry(keys.events(item.stream), keys.seen(item.stream, id_), event_fields(item, at, hints))
+    digest = f"sha256:{sha256(item.raw).hexdigest()}"
+    fields = quarantine_fields(digest, at, item.reason, item.raw, hints)
+    return _entry(keys.quarantine(publisher), keys.seen(publisher, digest), fields)
+
+
+def _entry(stream: str, marker: str, fields: tuple[Field, ...]) -> Entry:
+    return Entry(stream, marker, fields, sum(len(field) for field in fields[1::2] if type(field) is bytes))
 
 
 class Waiting(NamedTuple):

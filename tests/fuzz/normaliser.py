@@ -16,6 +16,7 @@ from router.cloudevents import from_cloudevent, to_cloudevent_json
 from router.events import fields, identify, normalise, resource, ticks
 from router.events.catalogue import Catalogue
 from router.events.event import Event
+from router.store import record
 from workers.operations.quarantined import Quarantined
 
 __all__ = ["check", "fuzz"]
@@ -60,7 +61,13 @@ def check(catalogue: Catalogue, streams: frozenset[str], body: bytes) -> None:
         assert item.id == item.id.strip().lower(), item.id
         assert 0 < len(item.id) <= 128, item.id
         assert item.id.isprintable(), item.id
-        _check_event(normalise.normalise(catalogue, item.stream, item.id, item.raw, NOW))
+        event = normalise.normalise(catalogue, item.stream, item.id, item.raw, NOW)
+        _check_event(event)
+        assert item.normalised is not None, "ingress cannot normalise it"
+        fields = {record.ID: item.id.encode(), record.RAW: item.raw}
+        fields[record.EVENT] = record.write_event({**item.normalised, "received_at": NOW})
+        assert fields[record.EVENT], "it cannot be written"
+        assert record.read_event(catalogue, item.stream, fields) == event, "read, it is another"
 
 
 def _check_event(event: Event) -> None:

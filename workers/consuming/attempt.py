@@ -6,6 +6,7 @@ from typing import Any
 
 from router.store import scripts
 from router.store.client import STORE_ERRORS
+from router.store.record import HISTORY
 from router.tasks.backoff import Backoff
 from router.telemetry import logs
 from workers.consuming.context import Context
@@ -101,7 +102,7 @@ class Attempts:
             return None
         try:
             event = held.event(context.catalogue)
-            errors = held.errors() if b"history" in held.fields else ()
+            errors = held.errors() if HISTORY in held.fields else ()
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever is in an entry, it must not end the lane

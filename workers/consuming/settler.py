@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from router.store import scripts
+from router.store.record import REASON
 from router.tasks.backoff import Backoff
 from workers.consuming.context import Context
 from workers.delivery import Held, error_line
@@ -98,7 +99,7 @@ class Settler:
         context = self._context
         fields = [
             *held.moved(self._line(held, error) if error is not None else None),
-            "reason",
+            REASON,
             outcome.reason.encode(errors="backslashreplace"),
         ]
         return _Step(self._move(held, context.keys.dead(held.stream, context.group), fields), "dead", [held])

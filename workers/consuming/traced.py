@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from router.store.record import TRACE, TRIED, text_of
 from router.telemetry import logs
 from workers.delivery import Held
 
@@ -40,9 +41,9 @@ class TracedAttempts:
         spans.finish(span, {"event_router.failed": len(failures)}, failures[0] if failures else None)
         tried = spans.carried_by(span).encode()
         for held in deliveries:
-            held.fields = {**held.fields, b"tried": tried}
+            held.fields = {**held.fields, TRIED: tried}
         return results
 
     def _carried(self, held: Held) -> "Carried":
-        trace, tried = (held.fields.get(name, b"").decode(errors="replace") for name in (b"trace", b"tried"))
+        trace, tried = (text_of(held.fields, name) for name in (TRACE, TRIED))
         return self._spans.Carried(held.stream, held.event_id, held.used + 1, trace, tried)

@@ -3,25 +3,24 @@
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from router.events.catalogue import Catalogue
 from router.events.event import Event
 from router.events.globs import is_resource
-from router.events.hints import read_hints
-from router.events.normalise import UnreadableEvent, normalise
+from router.events.normalise import UnreadableEvent
 from router.store.client import Store
 from router.store.merging import newest_first, oldest_first
 from router.store.reading import Span, checked, order_of
+from router.store.record import ID, Fields, read_event
 from router.store.spoilt import forgiven
 
-__all__ = ["SEARCHED", "Browser", "EventFilter", "Marker", "StoredEvent", "read_marker", "received_at"]
+__all__ = ["SEARCHED", "Browser", "EventFilter", "Marker", "StoredEvent", "read_marker"]
 
 SEARCHED = 20_000
 """How many of the newest events are searched for an id whose deduplication marker is gone."""
 
-_MOST_DIGITS = 15
 _ENTRY_ID = re.compile(rb"\d{1,20}-\d{1,20}")
 _COUNTED_AT = 48  # where append.lua counts duplicates in a marker
 
@@ -126,28 +125,20 @@ class Browser:
         names = {self._store.keys.events(stream): stream for stream in self._catalogue.streams()}
         searched = 0
         async for key, (entry_id, fields) in newest_first(self._store, list(names), Span()):
-            if fields.get(b"id") == event_id.encode():
+            if fields.get(ID) == event_id.encode():
                 return self.read(names[key], entry_id, fields)
             searched += 1
             if searched == SEARCHED:
                 break
         return None
 
-    def read(self, stream: str, entry_id: bytes, fields: Mapping[bytes, bytes]) -> StoredEvent:
+    def read(self, stream: str, entry_id: bytes, fields: Fields) -> StoredEvent:
         """Return what an entry of a stream is."""
         return StoredEvent(entry_id.decode(), stream, _event(self._catalogue, stream, fields))
 
 
-def _event(catalogue: Catalogue, stream: str, fields: Mapping[bytes, bytes]) -> Event | None:
+def _event(catalogue: Catalogue, stream: str, fields: Fields) -> Event | None:
     try:
-        event_id = fields[b"id"].decode()
-        hints = read_hints(fields.get(b"hints"))
-        return normalise(catalogue, stream, event_id, fields[b"raw"], received_at(fields), hints)
-    except (KeyError, ValueError, UnreadableEvent):
+        return read_event(catalogue, stream, fields)
+    except UnreadableEvent:
         return None
-
-
-def received_at(fields: Mapping[bytes, bytes]) -> datetime:
-    """Return the time of an entry; one that somebody wrote by hand may have none, or an impossible one."""
-    at = fields.get(b"at", b"0")
-    return datetime.fromtimestamp(int(at) / 1000 if at.isdigit() and len(at) < _MOST_DIGITS else 0, UTC)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from router.store.client import Store
 from router.store.reading import Entry, Span, checked, forward, moment_of, order_of
+from router.store.record import ID, REASON, text_of
 from router.store.spoilt import forgiven
 from workers.delivery import AttemptError, Held
 from workers.operations.events import SEARCHED, StoredEvent, read_marker
@@ -124,7 +125,7 @@ class _Look:
         found: list[Entry] = []
         searched = 0
         async for entry in forward(self._store, key, self._span):
-            if self._id is not None and entry[1].get(b"id") == self._id:
+            if self._id is not None and entry[1].get(ID) == self._id:
                 found.append(entry)
             searched += 1
             if searched == SEARCHED:
@@ -168,7 +169,7 @@ class _Look:
         return [Place(name, "scheduled", held.used, held.errors(), since=moment_of(entry[0]), due_at=due_at)]
 
     async def _dead(self, name: str, entry: Entry) -> Sequence[Place]:
-        held, reason = self._held(entry), entry[1].get(b"reason", b"").decode(errors="replace")
+        held, reason = self._held(entry), text_of(entry[1], REASON)
         return [
             Place(
                 name,

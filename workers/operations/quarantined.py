@@ -1,6 +1,6 @@
 """What is in the quarantine: a signed body that is no event, and which of them a selector means."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -9,8 +9,8 @@ import msgspec
 
 from config.publishers import fold
 from router.store.reading import Span
+from router.store.record import HINTS, ID, RAW, REASON, Fields, received_at, text_of
 from workers.operations.criteria import Ids, within
-from workers.operations.events import received_at
 
 __all__ = ["QuarantineSelector", "Quarantined", "read_quarantined"]
 
@@ -31,12 +31,11 @@ class Quarantined:
     """A JSON object of unsigned headers, as it is stored; empty for none."""
 
 
-def read_quarantined(publisher: str, entry_id: bytes, fields: Mapping[Any, bytes]) -> Quarantined:
+def read_quarantined(publisher: str, entry_id: bytes, fields: Fields) -> Quarantined:
     """Return what an entry of a quarantine is."""
-    text = {name: fields.get(name, b"").decode(errors="replace") for name in (b"id", b"reason")}
-    received = received_at(fields)
-    raw, hints = fields.get(b"raw", b""), fields.get(b"hints", b"")
-    return Quarantined(entry_id.decode(), publisher, text[b"id"], received, text[b"reason"], raw, hints)
+    found, reason = text_of(fields, ID), text_of(fields, REASON)
+    raw, hints = fields.get(RAW, b""), fields.get(HINTS, b"")
+    return Quarantined(entry_id.decode(), publisher, found, received_at(fields), reason, raw, hints)
 
 
 def _companies(raw: bytes, names: Collection[str]) -> set[str]:

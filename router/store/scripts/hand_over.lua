@@ -13,7 +13,7 @@ for i = 3, #ARGV do
   local found = redis.call('XRANGE', KEYS[1], ARGV[i], ARGV[i])
   if #found == 1 then
     local fields = bounded(found[1][2])
-    fields[#fields + 1] = 'history'
+    fields[#fields + 1] = HISTORY
     fields[#fields + 1] = ARGV[2]
     redis.call('XADD', KEYS[2], '*', unpack(fields))
     given = given + 1

@@ -29,7 +29,7 @@ local id
 if not KEYS[3] then
   id = redis.call('XADD', KEYS[2], '*', unpack(ARGV, 6))
 else
-  id = redis.call('XADD', KEYS[2], '*', 'delay', ARGV[5], unpack(ARGV, 6))
+  id = redis.call('XADD', KEYS[2], '*', DELAY, ARGV[5], unpack(ARGV, 6))
   local now = redis.call('TIME')
   local due = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000) + tonumber(ARGV[5])
   local number = math.min(999, tonumber(string.match(id, '%d+$')))

@@ -23,7 +23,7 @@ if room > 0 then
     local body = redis.pcall('XRANGE', KEYS[2], id, id)
     if #body == 1 and body[1][1] == id then
       local fields = body[1][2]
-      if fields[1] == 'delay' then
+      if fields[1] == DELAY then
         table.remove(fields, 1)
         table.remove(fields, 1)
       end

@@ -38,22 +38,22 @@ for _, entry in ipairs(pending) do
     for i = 1, #fields, 2 do
       at[fields[i]] = i + 1
     end
-    local crashes = at['crashes'] and fields[at['crashes']] or ''
+    local crashes = at[CRASHES] and fields[at[CRASHES]] or ''
     local suspect = #crashes < 16 and string.match(crashes, '^%d+$') and tonumber(crashes) or 0
     if suspect == 0 or deliveries > 1 then
-      if not at['crashes'] then
-        fields[#fields + 1] = 'crashes'
+      if not at[CRASHES] then
+        fields[#fields + 1] = CRASHES
         fields[#fields + 1] = '0'
-        at['crashes'] = #fields
+        at[CRASHES] = #fields
       end
-      if not at['history'] then
-        fields[#fields + 1] = 'history'
+      if not at[HISTORY] then
+        fields[#fields + 1] = HISTORY
         fields[#fields + 1] = ''
-        at['history'] = #fields
+        at[HISTORY] = #fields
       end
-      fields[at['crashes']] = string.format('%d', suspect + 1)
-      local history = fields[at['history']]
-      fields[at['history']] = (history == '' and '' or history .. '\n') .. ARGV[6]
+      fields[at[CRASHES]] = string.format('%d', suspect + 1)
+      local history = fields[at[HISTORY]]
+      fields[at[HISTORY]] = (history == '' and '' or history .. '\n') .. ARGV[6]
     end
     redis.call('XADD', KEYS[2], '*', unpack(fields))
     moved = moved + 1

@@ -5,7 +5,7 @@
 -- ARGV[1]    line for the history
 -- ARGV[2..]  entry ids, at most 100
 -- Reply      how many were moved (one that is not there any more was replayed or purged before)
-local LEFT = { attempts = true, crashes = true, reason = true, origin = true }
+local LEFT = { [ATTEMPTS] = true, [CRASHES] = true, [REASON] = true, [ORIGIN] = true }
 local moved = 0
 for i = 2, #ARGV do
   local found = redis.call('XRANGE', KEYS[1], ARGV[i], ARGV[i])
@@ -14,7 +14,7 @@ for i = 2, #ARGV do
     local fields = bounded(found[1][2])
     for f = 1, #fields, 2 do
       local value = fields[f + 1]
-      if fields[f] == 'history' then
+      if fields[f] == HISTORY then
         value = (value == '' and '' or value .. '\n') .. ARGV[1]
       end
       if not LEFT[fields[f]] then

@@ -12,7 +12,7 @@ local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local from = ARGV[1] ~= '' and ARGV[1] or string.format('%.0f', now)
 local bodies = redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', ARGV[2])
 for _, body in ipairs(bodies) do
-  local delay = body[2][1] == 'delay' and tonumber(body[2][2])
+  local delay = body[2][1] == DELAY and tonumber(body[2][2])
   if delay then
     local number = math.min(999, tonumber(string.match(body[1], '%d+$')))
     redis.call('ZADD', KEYS[1], 'XX', 'LT', string.format('%.3f', now + delay + number / 1000), body[1])

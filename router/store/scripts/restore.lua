@@ -17,7 +17,7 @@ local function is_there(id, event)
   end
   local fields = found[1][2]
   for i = 1, #fields, 2 do
-    if fields[i] == 'id' then
+    if fields[i] == ID then
       return fields[i + 1] == event
     end
   end

@@ -12,13 +12,11 @@ from router.events.catalogue import Catalogue
 from router.events.event import Event
 from router.events.normalise import UnreadableEvent
 from router.store.reading import moment_of
+from router.store.record import HISTORY, ORIGIN, RAW, REASON, text_of
 from workers.delivery import AttemptError, Held, read_history
 from workers.fingerprint import fingerprint_of
 
-__all__ = ["ORIGIN", "DeadLetterEntry"]
-
-ORIGIN = b"origin"
-"""The field of an imported dead letter that holds the entry id it was exported with."""
+__all__ = ["DeadLetterEntry"]
 
 _ENTRY_ID = re.compile(rb"[0-9]{1,19}-[0-9]{1,19}")
 
@@ -55,12 +53,12 @@ class DeadLetterEntry:
     @property
     def raw(self) -> bytes:
         """The notification's own bytes."""
-        return self.fields.get(b"raw", b"")
+        return self.fields.get(RAW, b"")
 
     @property
     def reason(self) -> str:
         """Why it was given up."""
-        return self.fields.get(b"reason", b"").decode(errors="replace")
+        return text_of(self.fields, REASON)
 
     @property
     def origin(self) -> str:
@@ -136,7 +134,7 @@ class DeadLetterEntry:
     @cached_property
     def _last(self) -> AttemptError | None:
         """The last failure: read alone, for a history may hold two dozen tracebacks."""
-        for line in reversed(self.fields.get(b"history", b"").splitlines()):
+        for line in reversed(self.fields.get(HISTORY, b"").splitlines()):
             if found := read_history(line):
                 return found[0]
         return None

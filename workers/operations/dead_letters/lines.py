@@ -11,7 +11,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from workers.operations.dead_letters.entry import ORIGIN, DeadLetterEntry
+from router.store.record import ID, ORIGIN
+from workers.operations.dead_letters.entry import DeadLetterEntry
 
 __all__ = ["BadLine", "ExportedLetter", "line_of", "read_line"]
 
@@ -50,7 +51,7 @@ class ExportedLetter(msgspec.Struct, frozen=True):
     @property
     def event_id(self) -> bytes:
         """The event's id as the entry has it; empty where somebody wrote one without."""
-        return self.fields.get(b"id", b"")
+        return self.fields.get(ID, b"")
 
     @property
     def size(self) -> int:

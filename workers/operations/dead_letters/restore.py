@@ -15,8 +15,8 @@ from router.events.catalogue import Catalogue
 from router.store import scripts
 from router.store.client import Store
 from router.store.reading import checked
+from router.store.record import ORIGIN
 from router.store.scripts import BATCH, Call, Field
-from workers.operations.dead_letters.entry import ORIGIN
 from workers.operations.dead_letters.lines import ExportedLetter
 from workers.state.existing import existing_groups
 

@@ -1,8 +1,4 @@
 -- An entry written by hand may have more fields than unpack can take: of those, ours are kept.
-local OURS = {
-  id = true, at = true, raw = true, attempts = true, crashes = true, history = true, reason = true,
-  trace = true, tried = true,
-}
 local function bounded(fields)
   local kept = {}
   for i = 1, #fields, 2 do

@@ -1328,7 +1328,7 @@ async def test_an_entry_without_hints_has_no_field(catalogue: Catalogue) -> None
     async with fake_store() as store, running(store, catalogue) as door:
         await door.post(item("a"), headers={"OrderRef": "17"})
         (fields,) = await door.entries(store.keys.events(f"{SLUG}/customer_changed"))
-        assert set(fields) == {b"id", b"at", b"raw"}
+        assert set(fields) == {b"id", b"at", b"event", b"raw"}
 
 
 async def test_other_hints_are_the_same_notification(catalogue: Catalogue) -> None:

@@ -67,6 +67,7 @@ async def test_what_can_be_read_becomes_an_event(store: Store, quarantine: Quara
     await put_quarantined(store, raw_of("e1"), reason="no event")
     assert await _retry(store, quarantine) == [("stored", "")]
     ((_, fields),) = await store.client.xrange(store.keys.events(CUSTOMERS))
+    assert json.loads(fields.pop(b"event"))["resource"] == "customer/1"
     assert fields == {b"id": b"e1", b"at": b"1760000000000", b"raw": raw_of("e1")}
     assert await store.client.exists(store.keys.seen(CUSTOMERS, "e1"))
     assert await _all(quarantine) == []
@@ -79,6 +80,7 @@ async def test_hints_go_along(store: Store, quarantine: Quarantine) -> None:
     await store.client.xadd(store.keys.quarantine(FINANCIAL), fields)
     assert await _retry(store, quarantine) == [("stored", "")]
     ((_, stored),) = await store.client.xrange(store.keys.events(CUSTOMERS))
+    assert json.loads(stored.pop(b"event"))["id"] == "n1"
     assert stored == {b"id": b"n1", b"at": b"1760000000000", b"raw": raw, b"hints": hints}
 
 

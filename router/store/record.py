@@ -1,0 +1,214 @@
+"""The record: the names of an entry's fields and their forms, in every stream that holds events.
+
+    events, inbox     id, at, event, raw; hints and trace where there are any
+    inbox, retries    also attempts, crashes, history and tried, once there was an attempt; a retry's delay
+    dead letters      also reason; origin of an imported one
+    quarantine        id, at, reason, raw; hints and trace where there are any
+
+`event` is the normalised event as one JSON object: the model's field names, without the fields that are None or empty,
+and without `raw` and `hints`, which stand beside it. Entries of earlier versions have no `event`: theirs is made of
+`raw`, as is that of an entry whose `event` cannot be read.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from router.events.catalogue import Catalogue
+from router.events.event import Event
+from router.events.fields import UnreadableEvent
+from router.events.hints import read_hints
+from router.events.identify import Identified
+from router.events.normalise import normalise
+
+__all__ = [
+    "AT",
+    "ATTEMPTS",
+    "CRASHES",
+    "DELAY",
+    "EVENT",
+    "FIELDS",
+    "HINTS",
+    "HISTORY",
+    "ID",
+    "ORIGIN",
+    "RAW",
+    "REASON",
+    "TRACE",
+    "TRIED",
+    "Fields",
+    "event_fields",
+    "millis_of",
+    "number_of",
+    "quarantine_fields",
+    "read_event",
+    "received_at",
+    "text_of",
+    "write_event",
+]
+
+ID: Final = b"id"
+"""The event's id; in the quarantine the digest of what is there."""
+
+AT: Final = b"at"
+"""When the request came in, epoch milliseconds."""
+
+EVENT: Final = b"event"
+"""The normalised event, JSON."""
+
+RAW: Final = b"raw"
+"""The item's own bytes."""
+
+HINTS: Final = b"hints"
+"""Unsigned headers of the request, a JSON object."""
+
+TRACE: Final = b"trace"
+"""The `traceparent` of the request's span."""
+
+TRIED: Final = b"tried"
+"""The `traceparent` of the last attempt's span."""
+
+ATTEMPTS: Final = b"attempts"
+"""Attempts that failed, since the last replay."""
+
+CRASHES: Final = b"crashes"
+"""Workers that died with it, since the last replay."""
+
+HISTORY: Final = b"history"
+"""Lines of JSON, oldest first: failed attempts, crashes and replays."""
+
+REASON: Final = b"reason"
+"""Why it is dead, or quarantined."""
+
+ORIGIN: Final = b"origin"
+"""The entry id with which an imported dead letter was exported."""
+
+DELAY: Final = b"delay"
+"""Milliseconds for which a retry was put off; the first field of its entry."""
+
+FIELDS: Final = frozenset(
+    {ID, AT, EVENT, RAW, HINTS, TRACE, TRIED, ATTEMPTS, CRASHES, HISTORY, REASON, ORIGIN, DELAY},
+)
+"""All of them; `scripts/lib/fields.lua` has the same for the scripts."""
+
+Fields = Mapping[bytes, bytes]
+
+_MOST_DIGITS: Final = 15
+_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class _Form(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """The event as JSON, in the order of the model."""
+
+    id: str
+    publisher: str
+    type: str
+    wire_event: str
+    entity: str | None = None
+    action: str | None = None
+    resource: str | None = None
+    resource_path: str | None = None
+    resource_id: str | None = None
+    company_id: str | None = None
+    tenant_id: str | None = None
+    occurred_at: _Moment | None = None
+    ticks: int | None = None
+    received_at: _Moment
+    document_status: str | None = None
+    erp_event: str | None = None
+    user_id: str | None = None
+    api_client_id: str | None = None
+    connect_id: str | None = None
+    scheduled: bool | None = None
+    extra: dict[str, Any] = {}
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Form).decode
+_values = msgspec.structs.asdict
+
+
+def event_fields(item: Identified, at: int, hints: bytes = b"") -> tuple[bytes | str | int, ...]:
+    """Return names and values of the entry of an event received at `at`, epoch milliseconds."""
+    more = (HINTS, hints) if hints else ()
+    if item.normalised is not None:
+        item.normalised["received_at"] = _moment(at)
+        if event := write_event(item.normalised):
+            return (ID, item.id, AT, at, EVENT, event, RAW, item.raw, *more)
+    return (ID, item.id, AT, at, RAW, item.raw, *more)
+
+
+def quarantine_fields(
+    digest: str, at: int, reason: str, raw: bytes, hints: bytes = b""
+) -> tuple[bytes | str | int, ...]:
+    """Return names and values of the entry of what is quarantined, received at `at`, epoch milliseconds."""
+    return (ID, digest, AT, at, REASON, reason, RAW, raw, *((HINTS, hints) if hints else ()))
+
+
+def write_event(values: Mapping[str, Any]) -> bytes:
+    """Return the field of an event with these values, `hints` and `raw` aside; empty where JSON cannot hold one."""
+    try:
+        return _encode(_Form(**values))
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        return b""
+
+
+def read_event(catalogue: Catalogue, stream: str, fields: Fields, *, renormalise: bool = False) -> Event:
+    """Return the event of an entry, whatever else its fields hold.
+
+    `renormalise`: made anew of `raw`, with this catalogue. Raises UnreadableEvent where the entry has no event.
+    """
+    raw = fields.get(RAW)
+    if ID not in fields or raw is None:
+        raise UnreadableEvent("the entry has no id or no raw: it was not written by an ingress")
+    written = None if renormalise else fields.get(EVENT)
+    hints = read_hints(fields.get(HINTS)) if HINTS in fields else {}
+    if written is not None and (values := _read(written)) is not None:
+        values["hints"] = hints
+        values["raw"] = raw
+        return Event.trusted(values)
+    try:
+        received = _moment(number_of(fields.get(AT)))
+    except (ValueError, OverflowError, OSError):
+        raise UnreadableEvent("the time of receipt is out of range") from None
+    return normalise(catalogue, stream, text_of(fields, ID), raw, received, hints)
+
+
+def _read(written: bytes) -> dict[str, Any] | None:
+    """Return the values that an `event` holds; None for what is none, or was edited manually and is not in the form."""
+    try:
+        values = _values(_decode(written))
+        for name in ("occurred_at", "received_at"):
+            moment = values[name]
+            if moment is not None and moment.tzinfo is not UTC:
+                values[name] = moment.astimezone(UTC)
+    except (ValueError, OverflowError, RecursionError):
+        return None
+    return values
+
+
+def received_at(fields: Fields) -> datetime:
+    """Return when what an entry holds was received; 1970 where it was edited manually to have no possible time."""
+    return _moment(millis_of(fields))
+
+
+def millis_of(fields: Fields) -> int:
+    """Return when it was received in epoch milliseconds; 0 where the entry has no possible time."""
+    at = fields.get(AT, b"")
+    return number_of(at) if len(at) < _MOST_DIGITS else 0
+
+
+def number_of(value: bytes | None) -> int:
+    """Return the number that a field holds; 0 for none, and for what is no number that we would write."""
+    return int(value) if value is not None and value.isdigit() and len(value) <= _MOST_DIGITS else 0
+
+
+def text_of(fields: Fields, name: bytes) -> str:
+    """Return the text of a field; empty where there is none."""
+    return fields.get(name, b"").decode(errors="replace")
+
+
+def _moment(at: int) -> datetime:
+    return datetime.fromtimestamp(at / 1000, UTC)

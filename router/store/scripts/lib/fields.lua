@@ -1,0 +1,7 @@
+-- The names of an entry's fields, for the scripts that read or write some; router/store/record.py says what they hold.
+local ID, DELAY, ATTEMPTS, CRASHES, HISTORY, REASON, ORIGIN, EVENT =
+  'id', 'delay', 'attempts', 'crashes', 'history', 'reason', 'origin', 'event'
+local OURS = {
+  [ID] = true, [DELAY] = true, [ATTEMPTS] = true, [CRASHES] = true, [HISTORY] = true, [REASON] = true, [ORIGIN] = true,
+  [EVENT] = true, at = true, raw = true, hints = true, trace = true, tried = true,
+}
