@@ -13,6 +13,7 @@ from router.cli.app import load
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.glob("*.md")])
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -66,7 +67,7 @@ def test_every_event_is_in_the_reference() -> None:
             assert f"| `{event.type}` |" in page
 
 
-@pytest.mark.parametrize("page", sorted([ROOT / "README.md", *DOCS.glob("*.md")]), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     """A link to a file or to a heading of one finds it."""
     text = page.read_text(encoding="utf-8")
@@ -84,11 +85,29 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_events_that_are_sent_exist() -> None:
     """What a reader is told to send is in the catalogue, or in the file that the same page has him write."""
     known = {(publisher.slug, event.type) for publisher in load_publishers() for event in publisher.events}
-    for page in (ROOT / "README.md", *DOCS.glob("*.md")):
+    for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for publisher, event in re.findall(r"\bsend ([a-z]+-[a-z-]+) ([a-z_]+)", text):
             written = f'slug = "{publisher}"' in text and f'type = "{event}"' in text
             assert written or (publisher, event) in known, f"{page.name}: send {publisher} {event}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_make_is_asked_for_exists(page: Path) -> None:
+    """Each `make …` of a page is a target of the Makefile."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)make ([a-z][a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE))
+    assert named <= targets
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_what_those_who_change_the_code_are_sent_to_exists(name: str) -> None:
+    """Each file or folder that these pages name is there."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    paths = re.findall(r"`((?:config|router|workers|tests|deploy|docs|\.ci)/[\w/.-]+)`", text)
+    assert len(paths) > 20
+    for path in paths:
+        assert (ROOT / path).exists() or "NAME" in path or "SLUG" in path, path
 
 
 def _anchors(text: str) -> set[str]:
