@@ -1,8 +1,8 @@
-"""The root of every error this package raises on purpose, and how any error is told in a line."""
+"""The root of every error this package raises on purpose, and the line that describes any error."""
 
 from collections.abc import Iterator
 
-__all__ = ["ConfigError", "RouterError", "causes", "told"]
+__all__ = ["ConfigError", "RouterError", "causes", "described"]
 
 
 class RouterError(Exception):
@@ -13,7 +13,7 @@ class ConfigError(RouterError):
     """A setting, secret or catalogue file is wrong; raised at start, before anything is accepted."""
 
 
-def told(error: BaseException) -> str:
+def described(error: BaseException) -> str:
     """Return the class and the text of an error, for logs and messages."""
     return f"{type(error).__name__}: {error}"
 

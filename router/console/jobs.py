@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from config.errors import told
+from config.errors import described
 from router.tasks.ending import end
 from router.telemetry import logs
 
@@ -80,7 +80,7 @@ async def _run(job: Job, work: Callable[[Job], Awaitable[None]]) -> None:
         job.state = "stopped"
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, its page says so
-        job.state, job.error = "broken", told(error)
+        job.state, job.error = "broken", described(error)
         _log.warning("console_job_failed", title=job.title, reason=job.error)
     else:
         job.state = "ended"

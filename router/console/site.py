@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
-from config.errors import RouterError, told
+from config.errors import RouterError, described
 from router.console.access.sessions import Session
 from router.console.console import Console
 from router.console.rendering import rendered
@@ -157,7 +157,7 @@ async def _safely(page: Page, session: Session | None, answering: PageAnswering,
     except BadRequest as error:
         return page.problem("Not readable", f"{str(error).capitalize()}.", status=400)
     except (StoreUnavailable, *STORE_ERRORS) as error:
-        _log.warning("console_store_unavailable", path=page.request.path, reason=told(error))
+        _log.warning("console_store_unavailable", path=page.request.path, reason=described(error))
         return page.answer("away.html", status=503)
     except RouterError as error:
         return page.problem("That cannot be done", str(error), status=400)

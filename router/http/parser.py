@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 from aiohttp import EMPTY_PAYLOAD, HttpVersion10, HttpVersion11, StreamReader
 
-from config.errors import ConfigError, told
+from config.errors import ConfigError, described
 
 __all__ = [
     "EMPTY_PAYLOAD",
@@ -79,7 +79,7 @@ def check(make: Parser = request_parser) -> None:
         try:
             holds = rule(make(_Protocol(), object()))
         except Exception as error:
-            raise ParserUnusable(" ".join(told(error).split())) from error
+            raise ParserUnusable(" ".join(described(error).split())) from error
         if not holds:
             raise ParserUnusable(f"it no longer {rule.__name__[1:].replace('_', ' ')}")
 

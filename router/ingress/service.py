@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from config.errors import ConfigError, told
+from config.errors import ConfigError, described
 from config.settings import IngressSettings, Settings
 from router.embedded.access import open_store
 from router.events.catalogue import Catalogue
@@ -180,5 +180,5 @@ async def store_check(store: Store) -> dict[str, bool | str]:
     except TimeoutError:
         return {"store": f"no answer within {_ANSWER:g} s"}
     except STORE_ERRORS as error:
-        return {"store": told(error)}
+        return {"store": described(error)}
     return {"store": True}

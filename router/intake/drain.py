@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
-from config.errors import told
+from config.errors import described
 from router.intake.spool import Spool
 from router.intake.spool_file import Row
 from router.intake.writer import Batch
@@ -98,7 +98,7 @@ class Drain:
         self._spool.refused(error)
         if self._is_time_to_say():
             waiting = {"entries": self._spool.entries, "bytes": self._spool.bytes, "age": round(self._spool.age)}
-            _log.warning("spool_waiting", **waiting, stream=stream, error=told(error))
+            _log.warning("spool_waiting", **waiting, stream=stream, error=described(error))
 
     def _is_time_to_say(self) -> bool:
         now = self._monotonic()

@@ -14,7 +14,7 @@ from typing import cast
 
 from redis.exceptions import ResponseError
 
-from config.errors import told
+from config.errors import described
 from router.intake.entry import Answer, Entry, Waiting
 from router.intake.spool import Spool
 from router.intake.writer import Batch, Outcome
@@ -122,7 +122,7 @@ class Appender:
     def _say_failed(self, error: BaseException) -> None:
         """Log the first failure in a row: each request would only say the same."""
         if not self._failing:
-            _log.warning("append_failed", error=told(error))
+            _log.warning("append_failed", error=described(error))
         self._failing = True
 
     def _store_failed(self, error: BaseException, answers: Sequence[tuple[Waiting, Sequence[Outcome]]]) -> None:
@@ -139,6 +139,6 @@ def _error_of(flags: Sequence[Outcome]) -> BaseException | None:
 
 
 def _unavailable(error: BaseException) -> StoreUnavailable:
-    unavailable = StoreUnavailable(f"the store did not append: {told(error)}")
+    unavailable = StoreUnavailable(f"the store did not append: {described(error)}")
     unavailable.__cause__ = error
     return unavailable

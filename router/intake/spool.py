@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from config.errors import told
+from config.errors import described
 from router.intake.entry import Entry, Waiting
 from router.intake.spool_file import Row, SpoolFile, left_over, size_of
 from router.store.client import StoreUnavailable
@@ -157,7 +157,7 @@ class Spool:
 
     def refused(self, error: BaseException, *, away: bool = False) -> None:
         """Take note that the store does not take what it should; `away`: it does not answer at all."""
-        before, self.reason = self.reason, told(error)
+        before, self.reason = self.reason, described(error)
         if not before:
             _log.warning("spooling_started", error=self.reason)
         self.store_is_away = self.store_is_away or away

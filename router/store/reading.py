@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from config.errors import told
+from config.errors import described
 from router.store.client import Store, StoreUnavailable
 from router.store.spoilt import forgiven
 
@@ -57,7 +57,7 @@ def checked(replies: Sequence[Any]) -> list[Any]:
     """Return the replies of a round trip; raises StoreUnavailable with the first error among them."""
     for reply in replies:
         if isinstance(reply, BaseException):
-            raise StoreUnavailable(told(reply)) from reply
+            raise StoreUnavailable(described(reply)) from reply
     return list(replies)
 
 

@@ -6,7 +6,7 @@ Every loop of a consumer notices an outage, and tries again each second: a line 
 from collections.abc import Callable
 from typing import Any
 
-from config.errors import told
+from config.errors import described
 
 __all__ = ["Outage"]
 
@@ -30,7 +30,7 @@ class Outage:
         if not self._failing or now - self._said_at >= _SAY_AGAIN:
             self._said_at = now
             seconds = round(now - self._since)
-            self._log.warning("store_failed", doing=what, error=told(error), for_seconds=seconds)
+            self._log.warning("store_failed", doing=what, error=described(error), for_seconds=seconds)
         self._failing.add(what)
 
     def over(self, what: str) -> None:

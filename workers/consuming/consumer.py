@@ -3,7 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING
 
-from config.errors import told
+from config.errors import described
 from config.settings import WorkerSettings
 from router.events.catalogue import Catalogue
 from router.store.client import STORE_ERRORS, Store, StoreUnavailable
@@ -176,7 +176,7 @@ class Consumer:
         try:
             await in_time(min(_LEAVING, context.settings.shutdown_timeout), self._settle_and_sign_off())
         except STORE_ERRORS as error:
-            context.log.warning("leave_failed", error=told(error))
+            context.log.warning("leave_failed", error=described(error))
         context.log.info("subscription_stopped", unsettled=len(context.in_hand))
 
     async def _settle_and_sign_off(self) -> None:

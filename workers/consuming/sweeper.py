@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from config.errors import told
+from config.errors import described
 from router.store import scripts
 from router.store.client import STORE_ERRORS
 from workers.consuming.context import Context
@@ -37,7 +37,7 @@ class Sweeper:
                     await self.recover(consumer, idle=int(context.settings.lease * 1000))
                 self._recovered()
             except STORE_ERRORS as error:
-                context.log.warning("sweep_failed", error=told(error))
+                context.log.warning("sweep_failed", error=described(error))
             await asyncio.sleep(context.settings.sweep_interval * context.random.uniform(0.75, 1.25))
 
     async def orphans(self) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from config.errors import ConfigError, told
+from config.errors import ConfigError, described
 from router.telemetry import logs
 from workers.made import Made, collected
 from workers.modules.held import held_by
@@ -27,7 +27,7 @@ class BrokenModule(ConfigError):
 
     def __init__(self, name: str, error: BaseException) -> None:
         self.traceback = _traceback(error)
-        super().__init__(f"{name} cannot be imported: {told(error)}")
+        super().__init__(f"{name} cannot be imported: {described(error)}")
 
 
 def load_subscriptions(modules: Sequence[str]) -> list[Subscription]:

@@ -20,7 +20,7 @@ from typing import Any, Final, NoReturn
 import msgspec
 from redis.exceptions import ResponseError
 
-from config.errors import RouterError, told
+from config.errors import RouterError, described
 from router.store.client import STORE_ERRORS, Store, StoreUnavailable
 from router.store.merging import newest_first
 from router.store.reading import Span, moment_of
@@ -142,7 +142,7 @@ async def accounted(store: Store, deed: Deed, counts: Counter[str], *, strictly:
         error = INTERRUPTED
         raise
     except BaseException as failure:
-        error = told(failure)
+        error = described(failure)
         raise
     finally:
         more = {"error": error, "begun": begun.decode() if isinstance(begun, bytes) else ""}
@@ -215,15 +215,15 @@ async def _append(
     if isinstance(reply, BaseException):
         if not isinstance(reply, STORE_ERRORS):
             raise reply
-        _log.error("audit_not_stored", verb=deed.verb, error=told(reply))
+        _log.error("audit_not_stored", verb=deed.verb, error=described(reply))
     return reply
 
 
 def _must_not(error: BaseException) -> NoReturn:
     """Raise because a line was not taken."""
     if not isinstance(error, ResponseError):
-        raise StoreUnavailable(told(error)) from error
-    raise NotAudited(f"not done, since the audit does not take a line: {told(error)}") from error
+        raise StoreUnavailable(described(error)) from error
+    raise NotAudited(f"not done, since the audit does not take a line: {described(error)}") from error
 
 
 def _fits(line: AuditLine, verb: str | None, actor: str | None) -> bool:

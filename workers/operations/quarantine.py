@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from redis.exceptions import ResponseError
 
-from config.errors import told
+from config.errors import described
 from router.events.catalogue import Catalogue
 from router.events.hints import read_hints, share
 from router.events.identify import NOTIFICATION_HEADER, Identified, Unreadable, identify
@@ -133,5 +133,5 @@ class Quarantine:
 def _judged(item: Quarantined, outcomes: Sequence[Outcome]) -> Retried:
     for outcome in outcomes:
         if isinstance(outcome, ResponseError | NotDurable):
-            return Retried(item, "refused", told(outcome))
+            return Retried(item, "refused", described(outcome))
     return Retried(item, "stored" if any(checked(outcomes)) else "duplicate")

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from config.errors import told
+from config.errors import described
 from router.events.catalogue import Catalogue
 from router.store.client import Store
 from router.store.reading import checked
@@ -92,7 +92,7 @@ class StoreMetrics(Collector):
             found = await in_time(_PATIENCE, self._ask())
         except Exception as error:  # noqa: BLE001 - whatever the store holds, the process has metrics of its own to tell
             if not self._failing:
-                _log.warning("store_figures_missing", error=told(error))
+                _log.warning("store_figures_missing", error=described(error))
             self._failing = True
             return None
         self._failing = False

@@ -11,7 +11,7 @@ from typing import Self
 import structlog
 from redis.exceptions import ResponseError
 
-from config.errors import told
+from config.errors import described
 from config.settings import RetentionSettings
 from router.events.catalogue import Catalogue
 from router.store.client import STORE_ERRORS, Store
@@ -62,7 +62,7 @@ class Janitor:
                 await self._retention.round()
         except STORE_ERRORS as error:
             self._metrics.rounds_failed.inc()
-            log.warning("retention_failed", error=told(error))
+            log.warning("retention_failed", error=described(error))
         except Exception:  # events are handled, whether old ones are removed or not
             self._metrics.rounds_failed.inc()
             log.exception("retention_broken")

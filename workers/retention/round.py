@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import structlog
 from redis.exceptions import ResponseError
 
-from config.errors import told
+from config.errors import described
 from config.settings import RetentionSettings
 from router.events.catalogue import Catalogue
 from router.store import scripts
@@ -129,7 +129,7 @@ class Retention:
         for call, reply in zip(calls, replies, strict=True):
             if isinstance(reply, BaseException):
                 self._failed = True
-                failed.setdefault(told(reply), []).append(call.keys[0])
+                failed.setdefault(described(reply), []).append(call.keys[0])
         for error, keys in failed.items():
             log.warning("retention_refused", error=error, number=len(keys), keys=keys[:_NAMED])
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 import typer
 
-from config.errors import told
+from config.errors import described
 from router.cli.command.exits import complain
 from router.cli.command.interrupt import INTERRUPTED
 from router.process.signals import cancelling
@@ -39,7 +39,7 @@ async def audited(
             raise
         except Exception as error:
             lost = isinstance(error, (StoreUnavailable, *STORE_ERRORS))
-            _say(ended, counts, "the store was lost" if lost else told(error))
+            _say(ended, counts, "the store was lost" if lost else described(error))
             raise
 
 

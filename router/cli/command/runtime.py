@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
 
-from config.errors import ConfigError, RouterError, told
+from config.errors import ConfigError, RouterError, described
 from config.settings import Settings
 from config.sources import load_settings
 from config.urls import redact_url
@@ -40,7 +40,7 @@ def for_service() -> Settings:
 
 def say_away(error: BaseException | None) -> None:
     """Tell whoever follows something that the store is waited for, because of an error, or answers again."""
-    text = "answers again" if error is None else f"does not answer, waiting for it: {told(error)}"
+    text = "answers again" if error is None else f"does not answer, waiting for it: {described(error)}"
     complain(f"the store {text}")
 
 
@@ -65,7 +65,7 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Session]:
         try:
             yield Session(store, catalogue, settings)
         except (StoreUnavailable, *STORE_ERRORS) as error:
-            text = str(error) if isinstance(error, StoreUnavailable) else told(error)
+            text = str(error) if isinstance(error, StoreUnavailable) else described(error)
             fault = fault_of(error, settings.redis.url) or (text.rstrip("."), advice_on(text))
             where = redact_url(settings.redis.url)
             raise StoreUnavailable(f"the store ({where}) cannot be used: {'; '.join(fault)}") from error

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from config.errors import told
+from config.errors import described
 from router.cli.changes.audited import audited
 from router.cli.changes.order import Most, Order, Reason
 from router.cli.command.exits import NothingMatched, complain, usage
@@ -80,7 +80,7 @@ async def _write(session: Session, order: Order, letters: AsyncIterator[DeadLett
                     counts[MATCHED] += 1
                     advance(1)
             except (StoreUnavailable, *STORE_ERRORS) as error:
-                raise Incomplete(_incomplete(sink, counts[MATCHED], told(error))) from error
+                raise Incomplete(_incomplete(sink, counts[MATCHED], described(error))) from error
             sink.finish()
     return counts[MATCHED]
 

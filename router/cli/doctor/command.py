@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import typer
 
-from config.errors import ConfigError, told
+from config.errors import ConfigError, described
 from config.settings import Settings
 from config.sources import load_settings, secret_files
 from config.urls import redact_url
@@ -149,7 +149,7 @@ async def _try_out(store: Store, url: str) -> list[Check]:
         if not store.cluster:
             raise
         advice = "start the server that has its slot, or wait until the Cluster has replaced it"
-        return [Check("script", "failed", told(error), advice)]
+        return [Check("script", "failed", described(error), advice)]
 
 
 async def _judge(name: str, ask: Ask, settings: Settings) -> list[Check]:
@@ -159,6 +159,6 @@ async def _judge(name: str, ask: Ask, settings: Settings) -> list[Check]:
     except STORE_ERRORS as error:
         if not name:
             raise
-        detail = told(error)
+        detail = described(error)
         return [Check(f"server {name}", "failed", detail, "start it, or wait until the Cluster has replaced it")]
     return [*judge_server(server, settings), *judge_conversation(conversation)]

@@ -7,7 +7,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from config.errors import told
+from config.errors import described
 from router.cli.command.advice import advice_on
 from router.store import scripts
 from router.store.client import Store
@@ -124,4 +124,4 @@ def _failed(name: str, error: Exception, url: str) -> Check:
         )
     if isinstance(error, _NotSo):
         return Check(name, "failed", str(error), "use a server as docs/redis.md says, without a proxy that speaks RESP")
-    return Check(name, "failed", told(error), advice_on(told(error)))
+    return Check(name, "failed", described(error), advice_on(described(error)))

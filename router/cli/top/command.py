@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from config.errors import told
+from config.errors import described
 from router.cli.command.loop import run
 from router.cli.command.runtime import Session, opened
 from router.cli.output.results import json_line, print_json, print_line, stamp
@@ -89,7 +89,7 @@ async def _frames(session: Session, interval: float) -> AsyncIterator[Frame]:
             speed = rates(frame.figures, found) if frame.figures else None
             frame = Frame(datetime.now(UTC), interval, found, speed)
         except (StoreUnavailable, *STORE_ERRORS) as error:
-            frame = replace(frame, at=datetime.now(UTC), rates=None, error=told(error))
+            frame = replace(frame, at=datetime.now(UTC), rates=None, error=described(error))
         yield frame
         await asyncio.sleep(max(0.0, interval - (clock() - begun)))
 

@@ -16,7 +16,7 @@ from random import Random
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from config.errors import ConfigError, told
+from config.errors import ConfigError, described
 from config.settings import Settings
 from config.urls import redact_url
 from router.store.client import STORE_ERRORS, Store, StoreUnavailable
@@ -139,7 +139,7 @@ class StoreGuard(Collector):
             if self._store.cluster:  # one server of it that is away must not keep the others from their events
                 self._settled.set()
             if not self._away:
-                _log.warning("store_not_checked", error=told(error))
+                _log.warning("store_not_checked", error=described(error))
             self._away, self._error = True, error
             return False
         except Exception:  # noqa: BLE001 - what only guards must not break what it guards

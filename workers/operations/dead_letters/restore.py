@@ -10,7 +10,7 @@ from typing import Final
 
 from redis.exceptions import ResponseError
 
-from config.errors import told
+from config.errors import described
 from router.events.catalogue import Catalogue
 from router.store import scripts
 from router.store.client import Store
@@ -67,7 +67,7 @@ class Importer:
         counts: Counter[str] = Counter()
         for batch, reply in zip(batches, replies, strict=True):
             if isinstance(reply, ResponseError):
-                self.refusal = told(reply)
+                self.refusal = described(reply)
                 counts[REFUSED] += len(batch)
             else:
                 counts.update(outcome.decode() for outcome in reply)
