@@ -12,7 +12,7 @@ from typing import Final
 __all__ = ["LARGEST", "check_regular", "read_regular"]
 
 LARGEST: Final = 4 * 1024 * 1024
-"""Bytes of a file at the most."""
+"""Bytes of a file at most."""
 
 _KINDS: Final = (
     (stat.S_ISDIR, errno.EISDIR, "Is a directory"),

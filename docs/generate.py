@@ -26,6 +26,7 @@ def settings_page() -> str:
     """Return the reference of all settings."""
     parts = [
         _heading("Settings", "the comments of config/router.toml, and config/settings.py"),
+        "Reference: every setting, its default, its environment variable and what it does.\n",
         "Each stands in `router.toml` (of the working folder, or named by `ROUTER_CONFIG`), and the environment",
         "variable beside it overrides it. Times are in seconds, sizes in bytes; a list is comma-separated in a",
         "variable. Secrets and the token may also be files: `…_FILE` names one.\n",
@@ -43,7 +44,7 @@ def cli_page() -> str:
     root = typer.main.get_command(app)
     parts = [
         _heading("Commands", "the commands in router/cli"),
-        f"{root.help}\n",
+        "Reference: every command and its options, as `--help` shows them.\n",
         f"{root.epilog}\n",
         "Before any command: " + ", ".join(f"`{option.opts[0]}`" for option in root.params) + ".\n",
     ]
@@ -58,6 +59,7 @@ def catalogue_page() -> str:
     total = sum(len(publisher.events) for publisher in publishers)
     parts = [
         _heading("Catalogue", "config/publishers/*.toml"),
+        "Reference: every event type that can be received, by publisher.\n",
         f"{total} event types of {len(publishers)} publishers. A name on the wire is found whatever its case and",
         "separators. An event that is not listed goes to `PUBLISHER/unlisted`.\n",
     ]

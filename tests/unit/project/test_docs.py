@@ -14,6 +14,9 @@ from router.cli.app import load
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.glob("*.md")])
+FOR_READERS = {"quick-start", "workers", "operating", "deploy", "architecture"}
+"""The pages that are read from the beginning to the end."""
+
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -108,6 +111,23 @@ def test_what_those_who_change_the_code_are_sent_to_exists(name: str) -> None:
     assert len(paths) > 20
     for path in paths:
         assert (ROOT / path).exists() or "NAME" in path or "SLUG" in path, path
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+def test_the_first_line_says_what_a_page_is_for(page: Path) -> None:
+    """A page of the short path says for whom it is, the index that it is one, and any other that it is reference."""
+    text = re.sub(r"^<!--.*?-->\n+", "", page.read_text(encoding="utf-8"))
+    first = text.split("\n\n")[1]
+    begins = "For " if page.stem in FOR_READERS else "An index " if page.name == "README.md" else "Reference: "
+    assert first.startswith(begins), first
+    assert f"]({page.name})" in (DOCS / "README.md").read_text(encoding="utf-8") or page.name == "README.md"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_tests_that_a_page_names_exist(page: Path) -> None:
+    """A promise is not said to be proven by a file that is gone."""
+    for path in re.findall(r"`(tests/[\w/]+\.py)`", page.read_text(encoding="utf-8")):
+        assert (ROOT / path).exists(), path
 
 
 def _anchors(text: str) -> set[str]:
