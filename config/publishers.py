@@ -1,6 +1,6 @@
 """Publishers as an operator writes them: one TOML file each, with its events, its signature and its names of fields.
 
-A new publisher is a new file. A file is checked whole when it is read, so that a slip of the pen is found at start and
+A new publisher is a new file. A file is checked whole when it is read, so that a typo is found at start and
 not by the first webhook.
 """
 
@@ -131,7 +131,7 @@ class Paths(_Row):
 
     escape: how a number with reserved characters is written, `A#1` as `b64(QSMx)` or percent-encoded. records: where
     the key of a record is not all that stands between slashes, `salesorder/{type}/{number}`: the last part takes all
-    that is left, slashes too, but for words behind it, which name something of the record.
+    that is left, slashes too, except words behind it, which name something of the record.
     """
 
     escape: Literal["b64", "percent"] = "b64"

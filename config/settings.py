@@ -121,7 +121,7 @@ class IngressSettings(_Section):
 
 
 class OpsSettings(_Section):
-    """The port for health, readiness and metrics, and the bearer token that whoever asks for more must have."""
+    """The port for health, readiness and metrics, and the bearer token that all but health asks for."""
 
     host: Host = "127.0.0.1"
     port: Port = 9090

@@ -130,7 +130,7 @@ _SLIPS = {
     if isinstance(field.default, BaseModel)
     for key in type(field.default).model_fields
 }
-"""What is meant by a variable with one underscore for two: an allow list that is not applied must not go unnoticed."""
+"""The variable that one with a single underscore should be: an allow list that is not applied must not go unnoticed."""
 
 
 def _explain(problem: ErrorDetails, environment: _Values, file: Path) -> str:

@@ -170,7 +170,7 @@ def _split_path(kind: Kind, parts: SplitResult, named: str | None) -> tuple[str,
 def _encryption(parameters: Mapping[str, str]) -> dict[str, str | bool]:
     options: dict[str, str | bool] = {**parameters}
     if (known := options.get("ssl_cert_reqs", "required")) not in ("required", "none"):
-        raise ValueError(f"ssl_cert_reqs={known}: must be required, or none to trust whoever answers")
+        raise ValueError(f"ssl_cert_reqs={known}: must be required, or none to trust any server that answers")
     if (flag := parameters.get("ssl_check_hostname")) is not None:
         if flag.lower() not in _FLAGS:
             raise ValueError(f"ssl_check_hostname={flag}: must be true or false")

@@ -1,4 +1,4 @@
-"""Plain words: what the product says, to users and to those who change it, is subject, verb, object with the actor named."""
+"""Plain words: what the product says is subject, verb and object, and names who does it."""
 
 import re
 from collections.abc import Iterator
