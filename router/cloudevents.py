@@ -138,7 +138,7 @@ def _extra(event: Event, data: Any) -> dict[str, str]:
         return {}
     if isinstance(data, dict) and all(name in data and data[name] == value for name, value in event.extra.items()):
         return {"extrafields": msgspec.json.encode(list(event.extra)).decode()}
-    return {"extra": msgspec.json.encode(event.extra).decode()}  # made by hand: it holds what was never sent
+    return {"extra": msgspec.json.encode(event.extra).decode()}  # made by a user: it holds what was never sent
 
 
 def _event(envelope: _Envelope) -> Event:

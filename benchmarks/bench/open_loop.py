@@ -1,4 +1,4 @@
-"""The open loop: sends on time whatever the answers do, and counts each latency from the time it was meant to be sent.
+"""The open loop: sends on time whatever the answers do, and counts each latency from the time at which it was due.
 
 `python -m bench.open_loop PORT FILE SKIP COUNT RATE OUT` sends COUNT requests of a file over up to 64 connections, RATE
 a second, or with a rate of 0 each as soon as a connection is free. A request that finds all connections busy waits for

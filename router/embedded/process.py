@@ -35,7 +35,7 @@ def server_binary() -> str:
 
 
 class ServerProcess:
-    """The server of a directory, whoever started it; it gets `stop_timeout` seconds to end.
+    """The server of a directory, whichever process started it; it gets `stop_timeout` seconds to end.
 
     `fsync` is when it flushes its append-only file, as of `appendfsync`.
     """

@@ -61,8 +61,8 @@ def sample_of(raw: bytes, hints: Mapping[str, str], vocabulary: Vocabulary, rand
             break
         writing = _Writing(text, values, vocabulary, random, is_json=is_json)
     body = f"{bom}{writing.body}".encode("utf-8", "surrogateescape")
-    told = {name: writing.disguise.text(value) for name, value in hints.items()}
-    return Sample(body, told, tuple(dict.fromkeys(writing.names)))
+    shown = {name: writing.disguise.text(value) for name, value in hints.items()}
+    return Sample(body, shown, tuple(dict.fromkeys(writing.names)))
 
 
 def _is_json(text: str) -> bool:

@@ -22,7 +22,7 @@ _DEFAULT_LAYOUT = Layout(Dialect(), Paths())
 
 
 class UnknownStream(RouterError):
-    """A stream or a glob over streams that the catalogue has nothing for; the message suggests what may be meant."""
+    """A stream or a glob over streams that the catalogue has nothing for; the message suggests similar names."""
 
 
 class Item(NamedTuple):
@@ -57,8 +57,8 @@ class Catalogue:
     def for_settings(cls, settings: Settings) -> "Catalogue":
         """Read the packaged publishers and the operator's own.
 
-        Raises ConfigError also for a setting that names a publisher which is not in the catalogue: with a slip of the
-        pen there, a publisher would be without its secret and refuse everything.
+        Raises ConfigError also for a setting that names a publisher which is not in the catalogue: with a typo
+        there, a publisher would be without its secret and refuse everything.
         """
         known = load_publishers(*([settings.publishers_dir] if settings.publishers_dir else []), on_demand=True)
         slugs = {fold_slug(publisher.slug): publisher.slug for publisher in known}

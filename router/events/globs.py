@@ -27,13 +27,13 @@ def named(catalogue: Catalogue, text: str) -> tuple[str, ...]:
 
 
 def select(catalogue: Catalogue, text: str) -> tuple[str, ...]:
-    """Return the streams that a glob or a name means; raises UnknownStream, which suggests what may be meant."""
+    """Return the streams that a glob or a name means; raises UnknownStream, which suggests similar names."""
     streams = tuple(stream for stream in catalogue.streams() if fits(stream, text))
     return streams or named(catalogue, text) or catalogue.select(text)
 
 
 def short(catalogue: Catalogue, stream: str) -> str:
-    """Return how a stream is told to people: by its type alone where no other publisher has an event of that name."""
+    """Return the name of a stream for people: its type alone where no other publisher has an event of that name."""
     type_ = stream.partition("/")[2]
     return type_ if type_ != UNLISTED and len(named(catalogue, type_)) == 1 else stream
 

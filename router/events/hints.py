@@ -1,7 +1,7 @@
 """Hints: headers of a request that are kept with its events, for a publisher's file or the settings list them.
 
-They are not signed. Whoever can repeat a signed body can send other headers with it, so they decide nothing: they are
-for correlation (the name that a caller of the Background API gave its request) and for looking into what came.
+They are not signed. Anyone who can repeat a signed body can send other headers with it, so they decide nothing: they
+are for correlation (the name that a caller of the Background API gave its request) and for looking into what came.
 """
 
 import re

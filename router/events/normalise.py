@@ -137,7 +137,7 @@ def _texts(item: Mapping[str, Any], plan: Plan) -> tuple[dict[str, Any], dict[st
 def _take(
     item: Mapping[str, Any], keys: tuple[str, ...], extra: dict[str, Any], read: Callable[[Any], T | None]
 ) -> T | None:
-    """Return the first of these keys' values that can be read; the others go to `extra`, but for null and empty."""
+    """Return the first of these keys' values that can be read; the others go to `extra`, except null and empty."""
     taken = None
     for key in keys:
         value = item[key]

@@ -46,7 +46,7 @@ _decode = msgspec.json.Decoder().decode
 def redacted(raw: bytes) -> str:
     """Return a body as JSON of one line in which every value but those of an event's identity is `***`.
 
-    What cannot be read as JSON is told by its length and its digest alone. Long, wide and deep bodies are cut, marked
+    What cannot be read as JSON is shown by its length and its digest alone. Long, wide and deep bodies are cut, marked
     by `…`; the text is printable and at most 4,001 characters long. Never raises, whatever the bytes.
     """
     try:

@@ -151,7 +151,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def forwarded(self) -> Sequence[str]:
-        """The X-Forwarded-For of the request under way, as it was written by whoever wrote it."""
+        """The X-Forwarded-For of the request under way, as the sender or a proxy wrote it."""
         return self._head.headers.getall("X-Forwarded-For", ()) if self._head is not None else ()
 
     # What the event loop tells
@@ -163,7 +163,7 @@ class Connection(asyncio.Protocol):
         self._owner.opened(self)
 
     def connection_lost(self, _exc: BaseException | None) -> None:
-        """Forget everything; a request that is whole is seen through all the same."""
+        """Forget everything; a request that has come whole is finished all the same."""
         self.transport = None
         self._deadline.stop()
         self._ending = True

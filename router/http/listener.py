@@ -1,7 +1,7 @@
 """Accepting connections for a server, as many as may be open at once and no more.
 
 When that many are open, or the system gives no more, the connection that has waited longest for a request is ended for
-the next one: whoever only connects takes nothing from those who ask for something. While none can be ended, new ones
+the next one: a client that only connects takes nothing from those that send requests. While none can be ended, new ones
 wait in the kernel's queue.
 """
 

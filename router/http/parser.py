@@ -88,8 +88,8 @@ def _stops_behind_each_request(parser: HttpRequestParser) -> bool:
     one = b"POST /%d?q HTTP/1.1\r\nHost: h\r\nX-A: %d\r\nX-A: 5\r\nContent-Length: 2\r\n\r\nb%d"
     for number, sent in enumerate((b"".join(one % (n, n, n) for n in range(2)), b"")):
         ((head, payload),), upgraded, _ = parser.feed_data(sent)
-        told = (head.method, head.path, head.headers.getall("X-A"), head.version is HttpVersion11, payload.is_eof())
-        if told != ("POST", f"/{number}?q", [str(number), "5"], True, True):
+        found = (head.method, head.path, head.headers.getall("X-A"), head.version is HttpVersion11, payload.is_eof())
+        if found != ("POST", f"/{number}?q", [str(number), "5"], True, True):
             return False
         if head.should_close or head.upgrade or head.chunked or upgraded or payload.read_nowait() != b"b%d" % number:
             return False

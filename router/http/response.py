@@ -28,7 +28,7 @@ class Response(NamedTuple):
     def encoded(self, *, close: bool, keep: bool = False, head_only: bool = False) -> bytes:
         """Return its bytes; `head_only` leaves out the body, not its length (RFC 9110, 9.3.2).
 
-        `close` says that the connection ends, `keep` that it does not, which only HTTP/1.0 must be told.
+        `close` says that the connection ends, `keep` that it does not, which only HTTP/1.0 has to hear.
         """
         head = _head(self.status, self.content_type, len(self.body), "close" if close else "keep-alive" if keep else "")
         extra = (

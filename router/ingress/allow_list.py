@@ -1,6 +1,6 @@
 """Which client address a request comes from, and whether it may come from there.
 
-`X-Forwarded-For` is written by whoever sends the request, so only the entries that trusted proxies added count: the
+`X-Forwarded-For` is written by the sender of the request, so only the entries that trusted proxies added count: the
 list is read from its end, and the first address that is not a trusted proxy is the client.
 """
 

@@ -40,7 +40,7 @@ __all__ = ["Ingress"]
 
 _STORE = "store"
 _INTERNAL = "internal"
-_TOLD = (10.0, 100)  # refusals that are logged a second, and at once
+_LOGGED = (10.0, 100)  # refusals that are logged a second, and at once
 _NAMES = 50  # of headers that are logged
 _FORGERIES = (500.0, 1000)  # that are answered at once a second, and after a pause
 _HELD = 1.0  # seconds for which one beyond them waits for its answer
@@ -96,7 +96,7 @@ class Ingress:
         self._clock = clock
         self._name = name
         self._keys = Keys(settings.redis.prefix)
-        self._told, self._told_signature = Sparing(RateLimit(*_TOLD)), Sparing(RateLimit(*_TOLD))
+        self._refusals_logged, self._forgeries_logged = Sparing(RateLimit(*_LOGGED)), Sparing(RateLimit(*_LOGGED))
         self._forgeries = RateLimit(*_FORGERIES)
         self._doors: dict[str, _Door] = {}
         self.reload(settings, catalogue)
@@ -159,12 +159,12 @@ class Ingress:
         if refused.reason == _INTERNAL:
             log.error("request_failed", publisher=publisher, exc_info=error)
         else:
-            self._tell(refused, publisher, connection)
+            self._log_refusal(refused, publisher, connection)
         return problem(refused.status, str(refused), headers=refused.headers, close=refused.close)
 
-    def _tell(self, refused: _Refused, publisher: str, connection: Connection) -> None:
+    def _log_refusal(self, refused: _Refused, publisher: str, connection: Connection) -> None:
         """Log a refusal, but not each of a flood; what keeps the store from it is logged once, elsewhere."""
-        more = {} if refused.reason == _STORE else self._told.next()
+        more = {} if refused.reason == _STORE else self._refusals_logged.next()
         if more is not None:
             say = log.debug if refused.reason == _STORE else log.info
             peer = connection.peer
@@ -173,7 +173,7 @@ class Ingress:
             say("request_refused", **what, **more)
 
     def _refusal(self, error: Exception) -> _Refused:
-        """Return how an error that was not meant for the sender is told."""
+        """Return the refusal for an error whose text is not for the sender."""
         if isinstance(error, BadBody):
             return _Refused(error.status, type(error).__name__, str(error), close=True)
         if isinstance(error, Malformed):
@@ -254,7 +254,7 @@ class Ingress:
         reason = "unsigned" if not there else "signature" if door.secrets else "no_secret"
         lacking = f"header {header} is {'empty' if header in head.headers else 'missing'}"
         refused = _Refused(401, reason, "the signature does not match the body" if there else lacking)
-        if (more := self._told_signature.next()) is not None:
+        if (more := self._forgeries_logged.next()) is not None:
             names = sorted({name[:_NAMES] for name in head.headers})[:_NAMES]
             log.warning("signature_refused", publisher=door.publisher.slug, reason=reason, header_names=names, **more)
         if not self._forgeries.take():

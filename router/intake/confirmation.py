@@ -1,4 +1,4 @@
-"""Making sure that what was appended is as durable as configured, before anybody is told that it is stored.
+"""Making sure that what was appended is as durable as configured, before any sender hears that it is stored.
 
 A server confirms the writes of one connection up to the last write of that same connection, and a script that found
 only duplicates wrote nothing: the confirmation would come at once, for an entry that another process appended a moment

@@ -13,7 +13,7 @@ from router.telemetry import logs
 __all__ = ["Answer", "Entry", "Waiting", "entry_of"]
 
 Answer = Callable[[Sequence[bool] | Exception], None]
-"""Is told once: for each entry of a request whether it is new, or why not all of them are stored."""
+"""Called once: for each entry of a request whether it is new, or why not all of them are stored."""
 
 _log = logs.get("ingress")
 
@@ -47,13 +47,13 @@ def _entry(stream: str, marker: str, fields: tuple[Field, ...]) -> Entry:
 
 
 class Waiting(NamedTuple):
-    """A request: its entries, and who is told what became of them."""
+    """A request: its entries, and what is called with what became of them."""
 
     entries: Sequence[Entry]
     answer: Answer
 
     def tell(self, outcome: Sequence[bool] | Exception) -> None:
-        """Tell it; if answering breaks, the others of a batch are told all the same."""
+        """Answer it; if that breaks, the others of a batch are answered all the same."""
         try:
             self.answer(outcome)
         except Exception:  # noqa: BLE001 - a fault of ours, which is one request's

@@ -41,10 +41,11 @@ class Appender:
         self._task: asyncio.Task[None] | None = None
 
     def append(self, entries: Sequence[Entry], answer: Answer) -> None:
-        """Have entries stored, and `answer` told: for each entry True appended or spooled, False a duplicate.
+        """Store entries and call `answer`: for each entry True appended or spooled, False a duplicate.
 
-        It is told StoreUnavailable unless all of them are stored. Then some may be: appending them again is safe. It is
-        called rather than waited for, so that under load senders have their answers one round of the event loop sooner.
+        It calls `answer` with StoreUnavailable unless all of them are stored. Then some may be: appending them again is
+        safe. It is a callback and no future, so that under load senders have their answers one round of the event loop
+        sooner.
         """
         waiting = Waiting(entries, answer)
         if self._spool is not None and self._spool.wants(entries) and (self._task is None or self._spool.store_is_away):

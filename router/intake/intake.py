@@ -52,7 +52,7 @@ class Intake:
             await intake._close()
 
     async def finish(self, grace: float) -> None:
-        """Answer whoever waits, and move what is spooled as long as the store takes it, for up to `grace` seconds."""
+        """Answer the requests that wait, and drain the spool while the store takes it, for up to `grace` seconds."""
         await self.appender.drain()
         if self.spool is None or self._draining is None:
             return

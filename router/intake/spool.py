@@ -102,7 +102,7 @@ class Spool:
         return not self.store_is_away and not self._streams
 
     def wants(self, entries: Sequence[Entry]) -> bool:
-        """Return whether entries have to come here, lest they overtake others or wait for a store that is away."""
+        """Return whether entries belong here: others of their stream wait here, or the store is away."""
         return self.store_is_away or (bool(self._streams) and any(entry.stream in self._streams for entry in entries))
 
     def put(self, waiting: Waiting) -> None:
@@ -260,7 +260,7 @@ class Spool:
         entries = [entry for waiting in batch for entry in waiting.entries]
         try:
             await self._in_thread(lambda: self._file.add(entries))
-        except Exception as error:  # noqa: BLE001 - those who wait are told, whatever it is
+        except Exception as error:  # noqa: BLE001 - those who wait get the error, whatever it is
             self._count([entry.stream for entry in entries], -sum(map(size_of, entries)), -1)
             self._refuse(f"the spool cannot be written: {error}", batch)
             self.unwritable = True

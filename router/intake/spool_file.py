@@ -32,7 +32,7 @@ _TABLES = [
     for name in ("waiting", "broken")
 ]
 _AT_ONCE = 8 * 1024 * 1024
-"""Bytes to read at once at the most."""
+"""Bytes to read at once at most."""
 _RESERVE = 8 * 1024 * 1024
 """Bytes of the disk, or a quarter of a small one, that are kept for removing: that takes room as well."""
 _TRIED = 1024 * 1024
@@ -61,7 +61,7 @@ class SpoolFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.told: set[Path] = set()
+        self.logged: set[Path] = set()
         """The files beside this one that the log has named as damaged: it does so once, however often they are met."""
         self._broken: list[Entry] = []
         _create(path)
@@ -86,10 +86,10 @@ class SpoolFile:
         """
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            told: set[Path] = set()
+            logged: set[Path] = set()
             for path in (directory / f"{number}.db" for number in count()):
-                if path != without and (file := _try_open(path, told)) is not None:
-                    file.told = told
+                if path != without and (file := _try_open(path, logged)) is not None:
+                    file.logged = logged
                     return file
             raise AssertionError("count never ends")
         except (OSError, sqlite3.Error) as error:
@@ -188,7 +188,7 @@ class SpoolFile:
             raise Misplaced(f"{self.path.parent} cannot be found ({error.strerror})") from error
         reserve = min(_RESERVE, disk.f_blocks * disk.f_frsize // 4)
         if disk.f_bavail * disk.f_frsize < reserve + size:
-            raise sqlite3.OperationalError("the disk is full, but for what is kept to remove entries")
+            raise sqlite3.OperationalError("the disk is full, except for what removing entries needs")
 
     def remove(self, ids: Sequence[int]) -> None:
         """Take entries out; the file keeps its size."""
@@ -237,7 +237,7 @@ def left_over(own: SpoolFile) -> Iterator[SpoolFile]:
         if path == own.path:
             continue
         try:
-            file = _try_open(path, own.told)
+            file = _try_open(path, own.logged)
         except (OSError, sqlite3.Error) as error:
             _log.warning("left_over_spool_unreadable", file=str(path), error=str(error))
             continue
@@ -245,15 +245,15 @@ def left_over(own: SpoolFile) -> Iterator[SpoolFile]:
             yield file
 
 
-def _try_open(path: Path, told: set[Path]) -> SpoolFile | None:
-    """Open a file; None when another process holds it, or when it is no database: that is left for whoever looks.
+def _try_open(path: Path, logged: set[Path]) -> SpoolFile | None:
+    """Open a file; None when another process holds it, or when it is no database: that is left where it is.
 
-    A damaged one is logged unless it has been `told` of, and is from then on.
+    A damaged one is logged once: unless it is in `logged`, which it is put into.
     """
     if _is_remains(path):
-        if path not in told:
+        if path not in logged:
             _log.error("spool_broken", file=str(path), error=f"only its log is there, {path}-wal, with what waited")
-        told.add(path)
+        logged.add(path)
         return None
     try:
         file = SpoolFile(path)
@@ -265,9 +265,9 @@ def _try_open(path: Path, told: set[Path]) -> SpoolFile | None:
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             raise
-        if path not in told:
+        if path not in logged:
             _log.error("spool_broken", file=str(path), error=str(error))
-        told.add(path)
+        logged.add(path)
         return None
     return file
 

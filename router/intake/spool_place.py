@@ -1,4 +1,4 @@
-"""The place of an open spool file: whoever opens that path after us must find what we have written there.
+"""The place of an open spool file: the next process that opens that path must find what we have written there.
 
 Files that were deleted, replaced or moved can be written on for as long as they are open, and nobody finds it again.
 """

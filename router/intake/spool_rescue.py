@@ -85,7 +85,7 @@ def rescue(old: SpoolFile) -> SpoolFile:
     except BaseException:
         new.close()
         raise
-    new.told |= old.told
+    new.logged |= old.logged
     if damage is None:
         with contextlib.suppress(sqlite3.Error):  # where its folder was renamed: nobody needs it there any more
             old.empty()

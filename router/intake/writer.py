@@ -36,7 +36,7 @@ class Batch:
         self.windows = Windows(window) if isinstance(window, int) else window
         self._confirmation = confirmation
         self.sent: Callable[[int, float], None] = lambda _items, _seconds: None
-        """Is told of every batch: how many entries, and the seconds until it was known what became of them."""
+        """Called after every batch: how many entries, and the seconds until it was known what became of them."""
 
     @classmethod
     def for_settings(cls, store: Store, settings: Settings) -> Self:
@@ -55,7 +55,7 @@ class Batch:
                 await self._send(entries, chunks, outcomes, refused)
             if self._confirmation is not None:
                 await self._confirm(self._confirmation, entries, outcomes)
-        except Exception as error:  # noqa: BLE001 - those who wait are told, whatever it is
+        except Exception as error:  # noqa: BLE001 - those who wait get the error, whatever it is
             return [error] * len(entries)
         finally:
             self.sent(len(entries), time.perf_counter() - started)

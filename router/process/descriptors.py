@@ -9,7 +9,7 @@ import resource
 __all__ = ["OPERATIONS", "for_webhooks"]
 
 OPERATIONS = 64
-"""Connections that an operations port, and a console on it, has at the most."""
+"""Connections that an operations port, and a console on it, has at most."""
 
 _RESERVE = 128  # for the store, the spool, files of secrets, and what just came and is about to be closed
 _LEAST = 16

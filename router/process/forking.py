@@ -59,7 +59,7 @@ _UNSAID: Final = 120
 """Python's exit code where it cannot write what is left of standard output."""
 
 _POOLS = (("concurrent.futures.thread", "_threads_queues"), ("concurrent.futures.process", "_threads_wakeups"))
-"""Where Python notes the threads that it joins at its end; none of them is in the child, but for the one that forked,
+"""Where Python notes the threads that it joins at its end; none of them is in the child except the one that forked,
 which cannot join itself: cpython's issue 88110."""
 
 
@@ -208,7 +208,7 @@ def _port(descriptor: int) -> int | None:
 
 
 def _blind(descriptors: Iterable[int]) -> None:
-    """Let descriptors lead nowhere. Their numbers stay taken: whoever believes to own one may close it."""
+    """Let descriptors lead nowhere. Their numbers stay taken: code that believes to own one may close it."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in descriptors:
         if descriptor >= 0:

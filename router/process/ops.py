@@ -52,9 +52,9 @@ class OpsServer:
     `/healthz` answers while the event loop runs. `/readyz` asks `readiness`, which may take `timeout` seconds, and
     answers 200 or 503 with every check, and with what `warnings` returns, which changes nothing about the status.
     `/metrics` is `registry` as Prometheus text. Each answer says whose it is, by `role` and `name`: several processes
-    on one host share the setting of the port, and the one that is asked may be another than was meant.
+    on one host share the setting of the port, and the one that is asked may be another than the caller wants.
 
-    Before it is told, `refresh` may look up what the metrics say of the store.
+    Before it answers, `refresh` may look up what the metrics say of the store.
 
     With a `token` only who brings it sees more than `/healthz` and the bare answer of `/readyz`. `extend` may add
     routes, such as a console's, before it starts; those see to it themselves who may come in.

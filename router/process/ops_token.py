@@ -1,4 +1,4 @@
-"""Who may ask the operations port for more than whether the process lives: whoever has the bearer token (RFC 6750)."""
+"""Who may see more of the operations port than whether the process lives: who sends the token (RFC 6750)."""
 
 import hmac
 import ipaddress

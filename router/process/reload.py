@@ -31,7 +31,7 @@ Apply = Callable[[Settings, Catalogue], None]
 
 
 class Reload:
-    """Reads everything again whenever it is asked to, and has it applied; `done` is told whether that went well."""
+    """Reads everything again when it is asked to, and applies it; calls `done` with whether that went well."""
 
     def __init__(
         self,

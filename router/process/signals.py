@@ -142,7 +142,7 @@ def cancelling(task: "asyncio.Task[object]") -> Iterator[None]:
 
 
 def _ends(number: int) -> bool:
-    """Return whether a signal would end this process now, or is Ctrl-C, whoever sees to that."""
+    """Return whether a signal would end this process now, or is Ctrl-C, whichever handler takes that."""
     if number == signal.SIGINT:
         return signal.getsignal(number) not in (signal.SIG_IGN, None)
     name = number.name if isinstance(number, signal.Signals) else ""

@@ -42,7 +42,7 @@ __all__ = [
 _CLOSED = (AttributeError, RuntimeError)
 _QUOTED = ", with args beginning with:"  # and then a password, or somebody's data
 _IDLE = 1.0  # seconds without an answer, after which a connection is asked for a sign of life before it is used
-_ANSWER = 1.0  # seconds at the most to wait for that sign, and at the most this part of the time-out of a command:
+_ANSWER = 1.0  # seconds to wait for that sign, and at most this part of the time-out of a command:
 _PART = 0.25
 
 

@@ -26,8 +26,8 @@ _AHEAD = 16  # entries that nobody has taken yet, each of which may be large
 class Following:
     """New entries of streams; `block` is how long one read waits, in seconds.
 
-    `away` is told the error when the store cannot be read any more, and None when it can again. A key that holds
-    something else than a stream is left out, and looked at again after each read.
+    It calls `away` with the error when the store cannot be read any more, and with None when it can again. A key that
+    holds something else than a stream is left out, and looked at again after each read.
     """
 
     def __init__(self, store: Store, away: Callable[[BaseException | None], None], block: float = 10.0) -> None:
@@ -41,7 +41,7 @@ class Following:
         self._found: asyncio.Queue[tuple[str, Entry]] = asyncio.Queue(_AHEAD)
 
     def add(self, cursors: Mapping[str, str]) -> None:
-        """Follow these keys too, each from after an entry id on; those that are followed already are let be."""
+        """Follow these keys too, each from after an entry id on; keys that are followed already are ignored."""
         for key, entry_id in cursors.items():
             place = self._place(key)
             if place not in self._places:

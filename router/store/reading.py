@@ -17,9 +17,9 @@ PAGE = 128
 BUDGET = 8 * 1024 * 1024
 """Bytes that what is read ahead may take, whatever the size of an entry."""
 
-_GROWTH = 4  # times as many as before, at the most: the first small ones may be followed by large ones
+_GROWTH = 4  # times as many as before at most: the first small ones may be followed by large ones
 
-_LAST_MS = 253_402_300_799_000  # the last second a datetime can hold; an id made by hand may be beyond it
+_LAST_MS = 253_402_300_799_000  # the last second a datetime can hold; an id that somebody chose may be beyond it
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 

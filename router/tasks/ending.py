@@ -38,7 +38,7 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
         await asyncio.wait(pending, timeout=AGAIN)
     for task in all_of_them:
         if not task.cancelled():
-            task.exception()  # looked at, lest asyncio report what nobody waits for any more
+            task.exception()  # looked at, so that asyncio does not report an error that is handled
 
 
 async def in_time(seconds: float, work: Awaitable[T]) -> T:

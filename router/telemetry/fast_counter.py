@@ -26,7 +26,7 @@ class CounterChild:
 
 
 class FastCounter(Collector):
-    """A counter `name` (without `_total`) with the given labels, told apart by their values."""
+    """A counter `name` (without `_total`) with the given labels, one child for each of their values."""
 
     def __init__(self, name: str, documentation: str, registry: CollectorRegistry, *labels: str) -> None:
         self._name = name
@@ -36,7 +36,7 @@ class FastCounter(Collector):
         registry.register(self)
 
     def labels(self, *values: object) -> CounterChild:
-        """Return what counts for these values of the labels, told from now on; to be kept by who feeds it."""
+        """Return what counts for these values of the labels, exposed from now on; the caller keeps it."""
         return self._children.setdefault(tuple(map(str, values)), CounterChild())
 
     def collect(self) -> Iterator[CounterMetricFamily]:

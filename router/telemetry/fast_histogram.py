@@ -37,7 +37,7 @@ class HistogramChild:
 
 
 class FastHistogram(Collector):
-    """A histogram `name` with the given labels, told apart by their values."""
+    """A histogram `name` with the given labels, one child for each of their values."""
 
     def __init__(
         self, name: str, documentation: str, bounds: Sequence[float], registry: CollectorRegistry, *labels: str

@@ -1,4 +1,4 @@
-"""Where log lines leave the process: whoever logs never waits for the one who reads them.
+"""Where log lines leave the process: code that logs never waits for a reader.
 
 A line goes out at once if that takes no waiting; else a thread of its own writes it when there is room. What does not
 fit is counted, and said when there is room again. A pipe, a terminal or a socket is shared with other processes, so
@@ -21,9 +21,9 @@ from typing import Final
 __all__ = ["LogOutlet"]
 
 MOST: Final = 1024 * 1024
-"""Bytes of lines that wait at the most."""
+"""Bytes of lines that wait at most."""
 FLUSH: Final = 2.0
-"""Seconds that the end of the process waits for a reader at the most."""
+"""Seconds that the end of the process waits at most for a reader."""
 
 _CHUNK = 4096  # bytes that a pipe takes as a whole
 _POLL = 1000  # milliseconds

@@ -1,4 +1,4 @@
-"""Logging: structlog and the standard library through one set of processors, to stderr, whoever reads that or not.
+"""Logging: structlog and the standard library through one set of processors, to stderr, whether that is read or not.
 
 Whatever a caller binds, no secret and no signature reaches the log.
 """

@@ -72,7 +72,7 @@ class Tracing:
         self._tracer = provider.get_tracer("event-router")
 
     def receiving(self, publisher: str, traceparent: str | None) -> Span:
-        """Begin the span of a request, within that of the sender if it told one."""
+        """Begin the span of a request, within that of the sender if it named one."""
         attributes = {
             "http.request.method": "POST",
             "http.route": "/webhooks/{publisher}",
@@ -141,6 +141,6 @@ def _context(traceparent: str) -> Context:
 
 def _links(traceparents: Iterable[str]) -> list[Link]:
     """Return links to the spans that texts tell, once each; none for a text that tells none."""
-    told = dict.fromkeys(traceparents)
-    spans = (trace.get_current_span(_context(text)).get_span_context() for text in told)
+    named = dict.fromkeys(traceparents)
+    spans = (trace.get_current_span(_context(text)).get_span_context() for text in named)
     return [Link(span) for span in spans if span.is_valid]

@@ -21,8 +21,8 @@ __all__ = ["NOTES", "REFERENCE", "TITLE", "run"]
 
 TITLE = "End to end"
 NOTES = (
-    "1,000 webhooks a second, one ingress process, one Redis, one worker process; from the time a webhook was meant to "
-    "be sent until its handler was started. The first half second is left out, and every id is checked."
+    "1,000 webhooks a second, one ingress process, one Redis, one worker process; from the time at which a webhook was "
+    "due until its handler was started. The first half second is left out, and every id is checked."
 )
 REFERENCE = OURS
 _CASE = "1,000 events a second"

@@ -17,7 +17,7 @@ __all__ = ["NOTES", "REFERENCE", "TITLE", "run"]
 TITLE = "Ingress latency"
 NOTES = (
     "Webhooks are sent on time at 25, 50 and 75 % of what ours takes in at most (measured just before), over 64 "
-    "connections; a latency counts from the time a webhook was meant to be sent. The last column says how late the "
+    "connections; a latency counts from the time at which a webhook was due. The last column says how late the "
     "sender itself was for one in a hundred."
 )
 REFERENCE = BARE

@@ -1,6 +1,6 @@
 """Whether the user of redis.url may do what a role does with the store: tried, and nothing is changed by that.
 
-What is tried names keys of the form that the role uses, of a stream that there is none of, and comes to nothing there.
+What is tried names keys of the form that the role uses, of a stream that does not exist, and changes nothing.
 A server looks at the rights, and at the slots of a Cluster, before it looks whether there is anything to do.
 """
 

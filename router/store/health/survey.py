@@ -62,7 +62,7 @@ async def ask_server(name: str, ask: Ask, *, fsync: bool) -> Server:
 
 
 def is_denied(error: ResponseError) -> bool:
-    """Return whether a command may not be used: an ACL forbids it, or the server has it not (under that name)."""
+    """Return whether a command may not be used: an ACL forbids it, or the server does not have it (under that name)."""
     return isinstance(error, NoPermissionError) or "unknown command" in str(error).lower()
 
 

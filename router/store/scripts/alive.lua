@@ -1,6 +1,6 @@
 -- Lists the consumers that live: those that gave a heartbeat within the lease, by the server's clock.
 --
--- A beat from the future counts as one of now, see beat.lua; it is written down as such, where whoever asks may do that:
+-- A beat from the future counts as one of now, see beat.lua; it is written down as such, where the caller may write:
 -- else a consumer that is dead would live on here, as long as no other one beats.
 --
 -- KEYS[1]  sorted set of consumers by last heartbeat

@@ -1,7 +1,7 @@
 -- Heartbeat of a consumer: says it lives, and asks who died.
 --
 -- A consumer found dead is written down as alive once more, so that only the one who asked recovers its work; if that
--- one dies too before it has removed the dead consumer, the next to ask a lease later is told again.
+-- one dies too before it has removed the dead consumer, the next to ask a lease later gets it again.
 --
 -- A beat from the future counts as one of now: the server's clock was ahead and was set back, or the server has taken
 -- over from one whose clock was. Its consumer would live on for as long as it was ahead.

@@ -4,7 +4,7 @@
 -- KEYS[1]  stream
 -- ARGV[1]  how long an entry is kept, milliseconds; 0 for ever
 -- ARGV[2]  how many entries are kept; 0 for all
--- ARGV[3]  how many to remove at the most in this call (<= 100)
+-- ARGV[3]  how many to remove at most in this call (<= 100)
 -- Reply    how many were removed
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)

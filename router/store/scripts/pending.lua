@@ -4,7 +4,7 @@
 -- ARGV[1]  consumer group
 -- ARGV[2]  consumer
 -- ARGV[3]  where to begin: '-', or '(' and the id of the last entry of the page before
--- ARGV[4]  how many at the most (<= 100)
+-- ARGV[4]  how many at most (<= 100)
 -- Reply    entry ids
 local ids = {}
 local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], '+', ARGV[4], ARGV[2])

@@ -8,8 +8,8 @@
 -- KEYS[2]  stream of their bodies
 -- KEYS[3]  inbox
 -- ARGV[1]  how many entries the inbox may hold
--- ARGV[2]  how many to move at the most in this call (<= 100)
--- Reply    { moved, milliseconds until to ask again: when the next is due, a day at the most;
+-- ARGV[2]  how many to move at most in this call (<= 100)
+-- Reply    { moved, milliseconds until to ask again: when the next is due, a day at most;
 --            0: now; -1: nothing is scheduled; -2: the inbox is full;
 --            1 where bodies were parked in the future, so that reschedule.lua is needed, else nothing }
 local time = redis.call('TIME')
@@ -41,7 +41,7 @@ local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 if #first == 0 then
   return { moved, -1, later }
 end
--- a day at the most: an integer reply cannot hold every score
+-- a day at most: an integer reply cannot hold every score
 local wait = math.min(math.max(0, math.floor(tonumber(first[2])) - now), 86400000)
 if wait == 0 and room <= moved and redis.call('XLEN', KEYS[3]) >= tonumber(ARGV[1]) then
   return { moved, -2, later }

@@ -9,7 +9,7 @@
 -- ARGV[1]  consumer group
 -- ARGV[2]  the dead consumer
 -- ARGV[3]  only entries idle for at least so long, milliseconds; 0 for all
--- ARGV[4]  how many to move at the most (<= 100)
+-- ARGV[4]  how many to move at most (<= 100)
 -- ARGV[5]  '1' when KEYS[1] is the inbox itself: its entry is replaced
 -- ARGV[6]  line for the history of each
 -- Reply    { moved, entries that were pending but deleted by somebody, entries left }

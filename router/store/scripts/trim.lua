@@ -5,7 +5,7 @@
 --
 -- KEYS[1]  events stream
 -- ARGV[1]  how long an event is kept, milliseconds
--- ARGV[2]  how many to remove at the most in this call
+-- ARGV[2]  how many to remove at most in this call
 -- Reply    how many were removed
 local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)
 local time = redis.call('TIME')

@@ -45,7 +45,7 @@ PLACES = (
     "compose.yaml",
 )
 
-LATER = ("docs/commands.md", "router/", "workers/")
+LATER = ("docs/commands.md", "router/cli/", "router/console/", "workers/")
 
 
 def files(place: str) -> Iterator[Path]:

@@ -1,4 +1,4 @@
--- An entry written by hand may have more fields than unpack can take: of those, ours are kept.
+-- An entry that somebody wrote manually may have more fields than unpack can take: of those, ours are kept.
 local function bounded(fields)
   local kept = {}
   for i = 1, #fields, 2 do

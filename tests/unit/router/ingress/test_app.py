@@ -551,7 +551,7 @@ async def test_a_flood_of_forgeries_does_not_fill_the_log(
     opened: Any, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every refusal is counted, but only some are logged; and the names of headers, of any number, are cut."""
-    monkeypatch.setattr("router.ingress.app._TOLD", (0.001, 10))
+    monkeypatch.setattr("router.ingress.app._LOGGED", (0.001, 10))
     door = await opened()
     extra = tuple(f"x-{number}-{'n' * 100}: 1" for number in range(60))
     forged = request(BODY, extra=extra).replace(signed(BODY).encode(), b"forged")
