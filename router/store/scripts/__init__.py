@@ -3,6 +3,7 @@
 A function here only says what to run, as a `Call`; `Store.run` runs it, alone or with others in one round trip.
 """
 
+import re
 from collections.abc import Sequence
 from hashlib import sha1
 from importlib.resources import files
@@ -45,13 +46,22 @@ _TRIMMED = 500
 Field = bytes | str | int
 
 
-class Script:
-    """One Lua file of this folder, behind what it uses of `lib`, and the digest that the server knows it by."""
+_LIBRARY = re.compile(rb"^--- (lib/\w+\.lua)\n", re.MULTILINE)
 
-    def __init__(self, name: str, *libraries: str) -> None:
+
+def _read(path: str) -> bytes:
+    return files(__package__).joinpath(path).read_bytes()
+
+
+class Script:
+    """One Lua file of this folder, and the digest that the server knows it by.
+
+    A line `--- lib/NAME.lua` in it stands for that file.
+    """
+
+    def __init__(self, name: str) -> None:
         self.name = name
-        parts = (*(f"lib/{library}.lua" for library in libraries), f"{name}.lua")
-        self.source = b"".join(files(__package__).joinpath(part).read_bytes() for part in parts)
+        self.source = _LIBRARY.sub(lambda line: _read(line[1].decode()), _read(f"{name}.lua"))
         self.sha = sha1(self.source, usedforsecurity=False).hexdigest()
 
 
@@ -65,14 +75,14 @@ class Call(NamedTuple):
 
 _APPEND = Script("append")
 _ACK = Script("ack")
-_MOVE = Script("move", "fields")
-_PROMOTE = Script("promote", "fields", "bounded")
-_RECOVER = Script("recover", "fields", "bounded")
+_MOVE = Script("move")
+_PROMOTE = Script("promote")
+_RECOVER = Script("recover")
 _MARK = Script("mark")
 _EXTEND = Script("extend")
 _BEAT = Script("beat")
-_REPLAY = Script("replay", "fields", "bounded")
-_RESCHEDULE = Script("reschedule", "fields")
+_REPLAY = Script("replay")
+_RESCHEDULE = Script("reschedule")
 _FORGET = Script("forget")
 _PENDING = Script("pending")
 _TRIM = Script("trim")
@@ -80,10 +90,10 @@ _DISCARD = Script("discard")
 _REMOVE = Script("remove")
 _ALIVE = Script("alive")
 _PAUSE = Script("pause")
-_HAND_OVER = Script("hand_over", "fields", "bounded")
+_HAND_OVER = Script("hand_over")
 _BEGINNING = Script("beginning")
 _EXTENT = Script("extent")
-_RESTORE = Script("restore", "fields")
+_RESTORE = Script("restore")
 
 
 def append(

@@ -7,6 +7,8 @@
 -- ARGV[2]    line for the history
 -- ARGV[3..]  entry ids, at most 100
 -- Reply      how many were copied (the others are not in the stream any more)
+--- lib/fields.lua
+--- lib/bounded.lua
 redis.call('XPENDING', KEYS[2], ARGV[1])
 local given = 0
 for i = 3, #ARGV do

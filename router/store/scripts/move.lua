@@ -18,6 +18,7 @@
 -- ARGV[5]    delay until due, milliseconds (used with KEYS[3])
 -- ARGV[6..]  fields and values
 -- Reply      the id of the new entry, or an empty string where the delivery was not this consumer's
+--- lib/fields.lua
 local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1)
 if #pending == 0 or pending[1][2] ~= ARGV[2] then
   return ''

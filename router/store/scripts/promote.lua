@@ -12,6 +12,8 @@
 -- Reply    { moved, milliseconds until to ask again: when the next is due, a day at most;
 --            0: now; -1: nothing is scheduled; -2: the inbox is full;
 --            1 where bodies were parked in the future, so that reschedule.lua is needed, else nothing }
+--- lib/fields.lua
+--- lib/bounded.lua
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 redis.call('XLEN', KEYS[2]) -- of another type, it is an error here and not one of each member

@@ -13,6 +13,8 @@
 -- ARGV[5]  '1' when KEYS[1] is the inbox itself: its entry is replaced
 -- ARGV[6]  line for the history of each
 -- Reply    { moved, entries that were pending but deleted by somebody, entries left }
+--- lib/fields.lua
+--- lib/bounded.lua
 local group, consumer, own = ARGV[1], ARGV[2], ARGV[5] == '1'
 local function held(count)
   if ARGV[3] == '0' then

@@ -5,6 +5,8 @@
 -- ARGV[1]    line for the history
 -- ARGV[2..]  entry ids, at most 100
 -- Reply      how many were moved (one that is not there any more was replayed or purged before)
+--- lib/fields.lua
+--- lib/bounded.lua
 local LEFT = { [ATTEMPTS] = true, [CRASHES] = true, [REASON] = true, [ORIGIN] = true }
 local moved = 0
 for i = 2, #ARGV do

@@ -7,6 +7,7 @@
 -- ARGV[1]  where to begin: an empty string, or '(' and the id of the last body of the page before
 -- ARGV[2]  how many bodies to look at in this call (<= 100)
 -- Reply    the id of the last body, where there may be more, else an empty string
+--- lib/fields.lua
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local from = ARGV[1] ~= '' and ARGV[1] or string.format('%.0f', now)

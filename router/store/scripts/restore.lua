@@ -8,6 +8,7 @@
 -- ARGV[4..]  for each dead letter, at most 100: the id of its entry when it was exported, the id of its event, how many
 --            arguments its fields and values are, and those
 -- Reply      for each: 'new'; 'there' where it is among the dead letters; 'before' where it was put back and is gone
+--- lib/fields.lua
 local ttl, again, dry = ARGV[1], ARGV[2] == '1', ARGV[3] == '1'
 
 local function is_there(id, event)
