@@ -9,6 +9,7 @@ from typing import Literal
 from config.errors import described
 from router.tasks.ending import end
 from router.telemetry import logs
+from workers.operations.change import Result
 
 __all__ = ["Job", "Jobs"]
 
@@ -19,28 +20,15 @@ _log = logs.get(__name__)
 
 @dataclass(slots=True)
 class Job:
-    """One change: what it does, to how many, how far it is, and where to go from it.
-
-    `matched` is how many are meant, None until that is counted; `seen` of them it has come to. `failed` were refused,
-    the last one because of what `note` says.
-    """
+    """One change under way: what it does, how far it is, and where to go from it; `error` says why it broke."""
 
     title: str
     done: str
     back: str
-    matched: int | None = None
-    seen: int = 0
-    changed: int = 0
-    failed: int = 0
+    result: Result = field(default_factory=Result)
     state: Literal["running", "ended", "stopped", "broken"] = "running"
     error: str = ""
-    note: str = ""
     id: str = field(default_factory=lambda: secrets.token_urlsafe(9))
-
-    @property
-    def gone(self) -> int:
-        """How many were not there any more."""
-        return max(0, self.seen - self.changed - self.failed)
 
 
 class Jobs:
@@ -50,8 +38,8 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def start(self, job: Job, work: Callable[[Job], Awaitable[None]]) -> Job:
-        """Begin a change; `work` writes down in the job how far it is."""
+    def start(self, job: Job, work: Callable[[], Awaitable[object]]) -> Job:
+        """Begin a change, which is what `work` does."""
         for id_ in [id_ for id_ in self._jobs if id_ not in self._tasks][: max(0, len(self._jobs) - _KEPT + 1)]:
             del self._jobs[id_]
         self._jobs[job.id] = job
@@ -73,9 +61,9 @@ class Jobs:
         await end([task for id_, task in self._tasks.items() if not ids or id_ in ids])
 
 
-async def _run(job: Job, work: Callable[[Job], Awaitable[None]]) -> None:
+async def _run(job: Job, work: Callable[[], Awaitable[object]]) -> None:
     try:
-        await work(job)
+        await work()
     except asyncio.CancelledError:
         job.state = "stopped"
         raise

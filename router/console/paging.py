@@ -1,6 +1,5 @@
 """Long lists in pages, newest first: where one ends the next begins, however many have come meanwhile."""
 
-import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
@@ -13,8 +12,9 @@ from router.console.site import Page
 from router.http.response import Response
 from router.store.reading import moment_of, order_of
 from router.tasks.ending import in_time
+from router.tasks.iterating import unhurried
 
-__all__ = ["PAGE_SIZE", "Cursor", "Listed", "list_page", "taken", "unhurried"]
+__all__ = ["PAGE_SIZE", "Cursor", "Listed", "list_page", "taken"]
 
 T = TypeVar("T")
 
@@ -64,17 +64,6 @@ async def taken(
     except TimeoutError:
         page.given_up = True
     return page
-
-
-async def unhurried(items: AsyncIterator[T], patience: float) -> AsyncGenerator[T, None]:
-    """Yield items; raises TimeoutError after so many seconds, also where they come without the loop having a turn."""
-    clock = asyncio.get_running_loop().time
-    until = clock() + patience
-    async with aclosing(items) as kept:  # type: ignore[type-var]
-        async for item in kept:
-            yield item
-            if clock() > until:
-                raise TimeoutError
 
 
 async def _fill(page: Listed[T], items: AsyncGenerator[T, None], cursor: Cursor, id_of: Callable[[T], str]) -> None:

@@ -36,6 +36,10 @@ class Keys:
         """Return the stream of deliveries that only this subscription gets: retries, replays, taken-over work."""
         return self._tagged(stream, f"inbox:{subscription}")
 
+    def replayed(self, stream: str, subscription: str, week: int) -> str:
+        """Return the hash of the events that were replayed to the subscription in a week: 1 by entry id and replay."""
+        return self._tagged(stream, f"inbox:{subscription}:replayed:{week}")
+
     def due(self, stream: str, subscription: str) -> str:
         """Return the sorted set of scheduled retries: parked entry id by due time (epoch milliseconds)."""
         return self._tagged(stream, f"due:{subscription}")

@@ -23,7 +23,7 @@ __all__ = [
 
 ROOT = Path(config.__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "architecture.md"
-OPEN = ("workers", "router.cli", "router.console")
+OPEN = ("workers", "workers.operations", "router.cli", "router.console")
 """Packages whose own modules stand below and above the packages within: each module counts as a node of its own."""
 
 Graph = Mapping[str, Collection[str]]
@@ -119,6 +119,8 @@ def room_of(module: str) -> str:
         return "workers: the process" if _stands_on_packages(module) else "workers: public names"
     if package_of(module) == "router":
         return "router.up"
+    if package_of(module) == "workers.operations":
+        return "workers.operations"
     return {"workers.operations.dead_letters": "workers.operations", "router.store.scripts": "router.store"}.get(
         node, node
     )

@@ -2,22 +2,36 @@
 
 import json
 import re
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple, Self
+from hashlib import blake2b
+from typing import Final, NamedTuple, Self
 
 from redis.exceptions import ResponseError
 
 from config.errors import RouterError
 from router.events.catalogue import Catalogue
+from router.events.globs import select
 from router.store import scripts
 from router.store.client import Store
-from router.store.reading import Span, checked, order_of
+from router.store.keys import Keys
+from router.store.reading import Span, checked, moment_of, order_of
+from workers.operations.audit import CHANGED, FAILED
+from workers.operations.change import Change
 from workers.operations.events import Browser, EventFilter, StoredEvent
 from workers.state.existing import existing_groups
 
-__all__ = ["Given", "Handover", "NotSubscribed", "Position"]
+__all__ = ["ALL", "BEFORE", "Handover", "NotSubscribed", "Position", "replayed_keys"]
 
+ALL: Final = "*"
+"""The glob that means every stream."""
+
+BEFORE: Final = "before"
+"""What a replay counts beside what every change does: the events that it had given before."""
+
+_WEEK = 7 * 86_400  # seconds
 _ENTRY_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
 
@@ -50,71 +64,100 @@ class Position(NamedTuple):
         return f"({self.entry_id}" if ahead else self.entry_id
 
 
-class Given(NamedTuple):
-    """How many events were given, and for how many the server refused it; the others are not in their streams now."""
+class Handover(Change[StoredEvent]):
+    """Gives a subscription past events once more: those that it was given before and that are still in their streams.
 
-    changed: int
-    failed: int
-
-
-class Handover:
-    """Past events for one subscription: those that it was given before and that are still in their streams.
-
-    What it was not given yet comes to it anyway, and is left out. `after` leaves out what is not behind that position.
+    What it was not given yet comes to it anyway, and is left out. `glob` says of which streams, `after` leaves out what
+    is not behind that position. What was given is remembered for a week at least: repeating a replay gives the rest,
+    and counts what was given BEFORE. To give events again, a replay takes a name of its own: `again`.
     """
 
     def __init__(
-        self, store: Store, catalogue: Catalogue, subscription: str, wanted: EventFilter, after: Position | None = None
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        subscription: str,
+        wanted: EventFilter,
+        *,
+        glob: str = ALL,
+        after: Position | None = None,
+        again: str = "",
+        most: int | None = None,
     ) -> None:
-        self._store = store
+        given = {"glob": glob, **wanted.describe(), **({"after": str(after)} if after else {})}
+        given |= {"again": again} if again else {}
+        super().__init__(store, "events replay", subject=subscription, selector=given, most=most)
         self._browser = Browser(store, catalogue)
-        self._subscription = subscription
+        self._streams = select(catalogue, glob)
         self._wanted = wanted
         self._after = after
+        self._name = f"/{blake2b(again.encode(errors='replace'), digest_size=6).hexdigest()}" if again else ""
         self._spans: Mapping[str, Span] = {}
+        self.left_out: Sequence[str] = ()
+        self.last: Position | None = None
 
-    async def choose(self, streams: Sequence[str]) -> list[str]:
-        """Settle what is meant, once for all that follows: what comes later is not; return the streams without it.
+    async def freeze(self) -> datetime | None:
+        """Settle the last event of each stream: the last that the subscription was given; `left_out` it does not have.
 
-        Raises NotSubscribed where the subscription has none of the streams, and StoreUnavailable.
+        Raises NotSubscribed where it has none of the streams.
         """
-        groups = await existing_groups(self._store, streams)
+        streams, groups = self._streams, await existing_groups(self.store, self._streams)
         last = {
             stream: group.last_delivered
             for stream, found in groups.items()
             for group in found
-            if group.name == self._subscription
+            if group.name == self.subject
         }
         if not last:
-            raise NotSubscribed(f"{self._subscription} subscribes to none of {', '.join(streams)}")
+            raise NotSubscribed(f"{self.subject} subscribes to none of {', '.join(streams)}")
         after, since = self._after, self._wanted.span().first
         self._spans = {
             stream: Span(after.first(streams, stream) if after else since, _earlier(last[stream], self._wanted))
             for stream in streams
             if stream in last
         }
-        return [stream for stream in streams if stream not in last]
+        self.left_out = [stream for stream in streams if stream not in last]
+        return max(moment_of(span.last) for span in self._spans.values())
 
-    async def events(self) -> AsyncIterator[StoredEvent]:
-        """Yield what is meant, oldest first over all streams, leaving out what is no event; raises StoreUnavailable."""
+    async def found(self) -> AsyncIterator[StoredEvent]:
+        """Yield the events, oldest first over all streams, leaving out what is no event."""
         async for stored in self._browser.oldest(self._spans, self._wanted):
             if stored.event is not None:
                 yield stored
 
-    async def give(self, events: Sequence[StoredEvent], reason: str = "") -> Given:
-        """Give these events, at most 100 of a stream; not safe to repeat, which gives them again."""
+    def subscriptions_of(self, item: StoredEvent) -> Sequence[str]:
+        """Return the subscription that gets it."""
+        del item
+        return (self.subject,)
+
+    async def apply(self, batch: Sequence[StoredEvent], reason: str) -> Counter[str]:
+        """Give these events; `last` is how far it came."""
         line = json.dumps({"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "replayed": reason})
         ids: dict[str, list[str]] = {}
-        for stored in events:
+        for stored in batch:
             ids.setdefault(stored.stream, []).append(stored.entry_id)
-        replies = await self._store.run([self._call(stream, found, line) for stream, found in ids.items()])
-        refused = [isinstance(reply, ResponseError) for reply in replies]
-        failed = sum(len(found) for found, no in zip(ids.values(), refused, strict=True) if no)
-        return Given(sum(checked([reply for reply, no in zip(replies, refused, strict=True) if not no])), failed)
+        replies = await self.store.run([self._call(stream, found, line) for stream, found in ids.items()])
+        counts: Counter[str] = Counter()
+        for found, reply in zip(ids.values(), replies, strict=True):
+            if isinstance(reply, ResponseError):
+                counts[FAILED] += len(found)
+            else:
+                ((given, before),) = checked([reply])
+                counts.update({CHANGED: given, BEFORE: before})
+        self.last = Position(batch[-1].entry_id, batch[-1].stream)
+        return counts
 
     def _call(self, stream: str, ids: Sequence[str], line: str) -> scripts.Call:
-        keys, name = self._store.keys, self._subscription
-        return scripts.hand_over(keys.events(stream), keys.inbox(stream, name), name, ids, line)
+        keys, name = self.store.keys, self.subject
+        replayed = replayed_keys(keys, stream, name)
+        given = (keys.events(stream), keys.inbox(stream, name), replayed, name, line, self._name)
+        return scripts.hand_over(*given, 2 * _WEEK * 1000, ids)
+
+
+def replayed_keys(keys: Keys, stream: str, subscription: str) -> list[str]:
+    """Return the keys that remember what was replayed, of this week and of the week before."""
+    week = int(time.time()) // _WEEK
+    return [keys.replayed(stream, subscription, number) for number in (week, week - 1)]
 
 
 def _earlier(last_delivered: str, wanted: EventFilter) -> str:

@@ -3,19 +3,40 @@
 The events stay in their streams, for the other subscriptions and until retention takes them.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from redis.exceptions import ResponseError
 
+from config.errors import RouterError
+from config.settings import Settings
+from router.events.catalogue import Catalogue
+from router.events.globs import select
 from router.store import scripts
 from router.store.client import Store
 from router.store.reading import checked
+from workers.operations.audit import CHANGED, FAILED
+from workers.operations.change import Change
+from workers.operations.handover import replayed_keys
+from workers.state.former import former_streams
+from workers.state.holdings import Holding, holdings
+from workers.state.liveness import live_consumers
 
-__all__ = ["Removed", "remove_subscription"]
+__all__ = ["FIGURES", "Removal", "Removed", "SubscriptionInUse", "remove_subscription"]
 
+FIGURES: Final = ("waiting", "inbox", "scheduled", "dead")
+"""What a subscription has on a stream."""
 
 _FORBIDDEN = -1
+_ROUNDS = 2  # of retention: after so many without it, a stream is in no worker's catalogue
+_NEVER = datetime.fromtimestamp(0, UTC)
+
+
+class SubscriptionInUse(RouterError):
+    """A worker of the subscription lives, which would make it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +49,91 @@ class Removed:
     dead_letters: int
     kept: tuple[str, ...]
     refused: dict[str, str]
+
+
+class Removal(Change[Holding]):
+    """Removes a subscription from the streams that it is on, one item each; `removed` says what became of that.
+
+    events: only from the streams that these globs mean. former: only from streams that are not configured any more; its
+    workers may run. Raises SubscriptionInUse where a worker could make it again.
+    """
+
+    batch = 1_000_000  # all at once: what is left in between could not be told from what was never removed
+
+    def __init__(
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        settings: Settings,
+        name: str,
+        *,
+        events: Sequence[str] = (),
+        former: bool = False,
+        dead_letters: bool = False,
+    ) -> None:
+        super().__init__(store, "subscriptions remove", subject=name)
+        self._catalogue, self._settings = catalogue, settings
+        self._events, self._former, self._dead_letters = tuple(events), former, dead_letters
+        self._streams: Sequence[str] = ()
+        self.holdings: list[Holding] = []
+        self.removed = Removed(0, (), {})
+
+    async def freeze(self) -> datetime | None:
+        """Look which of the streams it is on, and what it has there."""
+        left = await former_streams(self.store, self._catalogue)
+        streams = [*left] if self._former else [*self._catalogue.streams(), *left]
+        if self._events:
+            streams = [*dict.fromkeys(stream for text in self._events for stream in select(self._catalogue, text))]
+        self._streams = streams
+        self.holdings = await holdings(self.store, streams, self.subject)
+        given = {"former": self._former, "events": [*self._events]}
+        sums = {figure: sum(getattr(holding, figure) for holding in self.holdings) for figure in FIGURES}
+        self.selector = {**{name: value for name, value in given.items() if value}, **sums}
+        if self.holdings:
+            await self.refuse_in_use()
+        return None
+
+    async def found(self) -> AsyncIterator[Holding]:
+        """Yield what it has on each stream."""
+        for holding in self.holdings:
+            yield holding
+
+    async def apply(self, batch: Sequence[Holding], reason: str) -> Counter[str]:
+        """Remove it from all the streams, also from those on which something is left of it without a group."""
+        del reason
+        in_part = self._former or bool(self._events)
+        self.removed = await remove_subscription(
+            self.store, self._streams, self.subject, dead_letters=self._dead_letters, in_part=in_part
+        )
+        failed = len(self.removed.kept) + len(self.removed.refused)
+        return Counter({CHANGED: len(batch) - failed, FAILED: failed})
+
+    async def refuse_in_use(self) -> None:
+        """Raise SubscriptionInUse if a worker could make it again."""
+        if self._former:
+            await self._refuse_read()
+            return
+        name, lease = self.subject, self._settings.workers.lease
+        alive = (await live_consumers(self.store, [name], lease))[name]
+        if alive:
+            over = datetime.now(UTC) + timedelta(seconds=lease)
+            workers = f"{len(alive)} worker{'' if len(alive) == 1 else 's'}"
+            raise SubscriptionInUse(
+                f"{name} has {workers} that would make it again and be given all events once more: "
+                f"stop {', '.join(alive)}; one that was killed counts as alive for {lease:g} s, at the latest until "
+                f"{over:%H:%M:%S} UTC"
+            )
+
+    async def _refuse_read(self) -> None:
+        """Raise if a worker may still read one of the streams, because it knows it by another catalogue than ours."""
+        noted = await former_streams(self.store, self._catalogue)
+        last, stream = max((noted.get(holding.stream, _NEVER), holding.stream) for holding in self.holdings)
+        until = last + _ROUNDS * timedelta(seconds=self._settings.retention.interval)
+        if until > datetime.now(UTC):
+            raise SubscriptionInUse(
+                f"at {last:%H:%M:%S} UTC a worker still had {stream} in its catalogue: restart the workers that have, "
+                f"and try again after {until:%H:%M:%S} UTC; if it is to stay, run this with their publishers_dir"
+            )
 
 
 async def remove_subscription(
@@ -54,4 +160,5 @@ async def remove_subscription(
 def _call(store: Store, stream: str, name: str, *, dead_letters: bool) -> scripts.Call:
     keys = store.keys
     own = [key(stream, name) for key in (keys.inbox, keys.due, keys.parked, keys.dead, keys.restored)]
+    own += replayed_keys(keys, stream, name)
     return scripts.remove(keys.events(stream), own, name, dead_letters=dead_letters)

@@ -1,173 +1,97 @@
-"""Changing what is stored: count what is meant, ask, go, and leave an audit line that says who did what and why."""
+"""Carrying out a change for somebody at a terminal: show what it selects, ask, run it, and say how it ended."""
 
+import asyncio
 import sys
-from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
+import typer
+
+from config.errors import described
 from router.cli.changes.asking import ask
-from router.cli.changes.audited import audited
-from router.cli.changes.batches import batches
 from router.cli.changes.order import Order
-from router.cli.command.exits import NothingMatched, complain
+from router.cli.command.exits import ExitCode, NothingMatched, complain
+from router.cli.command.loop import in_order
 from router.cli.command.runtime import Session
-from router.cli.output.results import number_of, progress
+from router.cli.output.results import number_of, print_json, print_line, progress
 from router.cli.output.table import Column, print_table
-from router.tasks.ending import whole
-from workers.operations.audit import CHANGED, FAILED, MATCHED
+from router.cli.subscriptions.words import without_worker
+from router.store.client import STORE_ERRORS, StoreUnavailable
+from workers.operations.audit import INTERRUPTED, MATCHED
+from workers.operations.change import Change, Preview, Result
 
-__all__ = [
-    "SAMPLE",
-    "Meant",
-    "Work",
-    "carry_out",
-    "change",
-    "confirm",
-    "counted",
-    "repeatable",
-    "show_sample",
-    "tell_refused",
-]
+__all__ = ["carry_out", "confirm", "finish", "gone", "run_change", "show_sample"]
 
 T = TypeVar("T")
-
-SAMPLE = 5
-"""How many are shown before a change."""
-
-
-@dataclass(slots=True)
-class Meant(Generic[T]):
-    """What a look at what is meant has found: how many, and the first few."""
-
-    number: int = 0
-    sample: list[T] = field(default_factory=list)
-
-
-class Work(ABC, Generic[T]):
-    """A change: which things it means, and what is done with them."""
-
-    columns: Sequence[Column]
-
-    asks_for_one = False
-    """Whether a single thing that is selected takes a yes, too."""
-
-    @abstractmethod
-    def items(self) -> AsyncIterator[T]:
-        """Yield what is meant, the same ones whenever it is asked, but for those that are gone."""
-
-    @abstractmethod
-    def row(self, item: T) -> Sequence[object]:
-        """Return the cells of the columns."""
-
-    @abstractmethod
-    async def apply(self, batch: Sequence[T]) -> Counter[str]:
-        """Do it with these; return how many were CHANGED and FAILED, the others being gone."""
-
-    @abstractmethod
-    async def nothing(self) -> str:
-        """Return what to say when nothing is meant."""
-
-    @abstractmethod
-    async def look(self) -> Meant[T]:
-        """Count what is meant."""
-
-    async def warn(self) -> None:
-        """Say, before anybody is asked, what should be known."""
-
-    def told(self, order: Order, number: int) -> str:
-        """Return what the order means, in words."""
-        return f"{order.verb} {_which(order, number)}"
-
-    def ended(self, order: Order, counts: Counter[str], why: str) -> str:
-        """Return what to say of a change that ended early, because of `why`."""
-        return repeatable(order, counts, why)
-
-
-async def counted(items: AsyncIterator[T]) -> Meant[T]:
-    """Count things by going through them."""
-    meant: Meant[T] = Meant()
-    async for item in items:
-        meant.number += 1
-        if meant.number <= SAMPLE:
-            meant.sample.append(item)
-    return meant
-
-
-async def change(session: Session, order: Order, work: Work[T]) -> tuple[int, Counter[str]]:
-    """Return how many things were meant and what became of them; raises NothingMatched."""
-    meant = await work.look()
-    if not meant.number:
-        raise NothingMatched(f"nothing to {order.verb}: {await work.nothing()}")
-    await work.warn()
-    if order.dry_run:
-        _show(order, work, meant)
-        return meant.number, Counter()
-    if meant.number > 1 or not order.selector or work.asks_for_one:
-        confirm(order, meant.number, lambda: _show(order, work, meant))
-    found = batches(work.items(), order.rate)
-    counts = await carry_out(session, order, found, work.apply, meant.number, work.ended)
-    return meant.number, counts
 
 
 async def carry_out(
     session: Session,
     order: Order,
-    found: AsyncIterator[Sequence[T]],
-    apply: Callable[[Sequence[T]], Awaitable[Counter[str]]],
-    matched: int,
-    ended: Callable[[Order, Counter[str], str], str],
-    *,
-    failed: int = 0,
-) -> Counter[str]:
-    """Apply a change to what is found, batch by batch, audited; return what became of it, `failed` included.
+    change: Change[T],
+    columns: Sequence[Column],
+    row_of: Callable[[T], Sequence[object]],
+    nothing: Callable[[], Awaitable[str]],
+) -> Result:
+    """Return how a change ended, of a dry run what it selects; raises NothingMatched with what `nothing` says."""
+    seen = await change.preview()
+    if not seen.number:
+        raise NothingMatched(f"nothing to {order.verb}: {await nothing()}")
+    if order.verb == "replay" and (away := await without_worker(session, seen.subscriptions)):
+        complain(f"no worker runs for {', '.join(away)} now: what is replayed waits until one does")
 
-    Whatever ends it in order does so between two batches: the one under way is finished and counted.
-    """
-    with progress(order.verb, matched) as advance:
-        async with audited(session.store, order.deed, matched, partial(ended, order)) as counts:
-            counts[FAILED] += failed
-            async for batch in found:
-                await whole(_apply(apply, batch, counts))
-                advance(len(batch))
-    return counts
+    def show() -> None:
+        show_sample(_told(order, change, seen.number), seen, columns, row_of)
+
+    if order.dry_run:
+        show()
+        return Result(Counter({MATCHED: seen.number}))
+    if seen.number > 1 or not change.selector or order.asks_for_one:
+        confirm(order, seen.number, show)
+    return await run_change(order, change, seen.number)
 
 
-async def _apply(
-    apply: Callable[[Sequence[T]], Awaitable[Counter[str]]], batch: Sequence[T], counts: Counter[str]
+async def run_change(order: Order, change: Change[Any], number: int) -> Result:
+    """Run a change with a bar that shows how far it is; say how far it came where something ended it early."""
+    with progress(order.verb, number) as advance, in_order():
+        try:
+            return await change.run(reason=order.reason, rate=order.rate, progress=advance)
+        except (Exception, asyncio.CancelledError) as error:
+            done = change.result
+            complain(f"{_why(error)} when {done.changed} of {done.matched} were {order.done}; repeating is safe")
+            raise
+        finally:
+            for note in change.result.notes:
+                complain(note)
+
+
+def finish(
+    order: Order, result: Result, *, as_json: bool, more: Mapping[str, Any] | None = None, others: str = ""
 ) -> None:
-    counts.update(await apply(batch))
+    """Print how a change ended; exit with 1 where something could not be changed. `more` is for JSON."""
+    failed = result.failed
+    if as_json:
+        print_json({"matched": result.matched, order.done: result.changed, "failed": failed, **(more or {})})
+    elif not order.dry_run:
+        to = f" to {order.to}" if order.to else ""
+        print_line(f"{order.done} {result.changed} of {result.matched}{to}{others}")
+    if failed:
+        complain(f"{failed} could not be {order.done}: the server refused it")
+        raise typer.Exit(ExitCode.PARTLY_FAILED)
 
 
-def repeatable(order: Order, counts: Counter[str], why: str) -> str:
-    """Return what to say of a change that ended early and goes on when it is repeated."""
-    return f"{why} when {counts[CHANGED]} of {counts[MATCHED]} were {order.done}; repeating is safe"
+def gone(number: int) -> str:
+    """Return that so many were gone; nothing where none was."""
+    return f", {number} {'was' if number == 1 else 'were'} gone already" if number > 0 else ""
 
 
-def tell_refused(number: int, done: str) -> None:
-    """Say how many the server did not let be changed, if any."""
-    if number:
-        complain(f"{number} could not be {done}: the server refused it")
-
-
-def show_sample(what: str, number: int, columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
-    """Say what is meant, and show the first few of them."""
-    complain(f"{what}{', such as' if number > len(rows) else ''}:")
-    print_table(columns, rows, file=sys.stderr)
-
-
-def _show(order: Order, work: Work[T], meant: Meant[T]) -> None:
-    rows = [work.row(item) for item in meant.sample]
-    show_sample(work.told(order, meant.number), meant.number, work.columns, rows)
-
-
-def _which(order: Order, number: int) -> str:
-    which = number_of(number, order.noun)
-    if order.selector:
-        return which
-    return f"{f'all {which}' if number > 1 else f'the only {order.noun}'}, since nothing selects"
+def show_sample(
+    what: str, seen: Preview[T], columns: Sequence[Column], row_of: Callable[[T], Sequence[object]]
+) -> None:
+    """Say what is selected, and show the first few of them."""
+    complain(f"{what}{', such as' if seen.number > len(seen.sample) else ''}:")
+    print_table(columns, [row_of(item) for item in seen.sample], file=sys.stderr)
 
 
 def confirm(order: Order, number: int, show: Callable[[], None]) -> None:
@@ -177,3 +101,16 @@ def confirm(order: Order, number: int, show: Callable[[], None]) -> None:
     show()
     otherwise = f"add --yes to {order.verb} {'it' if number == 1 else f'these {number}'}"
     ask(f"{order.verb} {number_of(number, order.noun)}?", otherwise)
+
+
+def _told(order: Order, change: Change[Any], number: int) -> str:
+    which = number_of(number, order.noun)
+    if not change.selector:
+        which = f"{f'all {which}' if number > 1 else f'the only {order.noun}'}, since nothing selects"
+    return f"{order.verb} {which}{f' to {order.to}' if order.to else ''}"
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, asyncio.CancelledError):
+        return INTERRUPTED
+    return "the store was lost" if isinstance(error, (StoreUnavailable, *STORE_ERRORS)) else described(error)

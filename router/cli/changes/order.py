@@ -1,13 +1,9 @@
-"""What a command is told to change, and the options that say so, the same for every command that changes things."""
+"""How a command is to change what it selects, and the options that say so, the same for every command that does."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-
-from router.cli.changes.batches import batch_size
-from workers.operations.audit import Deed
 
 __all__ = ["DryRun", "Most", "Order", "Rate", "Reason", "Yes"]
 
@@ -20,26 +16,17 @@ Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What the command line asks for; `selector` is what it selects by, as the audit tells it."""
+    """What the command line says of a change, and the words for it: `replay` events, which are `replayed`, `to` whom.
 
-    group: str
+    `asks_for_one`: a single item takes a yes, too.
+    """
+
     verb: str
     done: str
     noun: str
-    selector: Mapping[str, Any]
-    subject: str = ""
-    most: int | None = None
+    to: str = ""
+    asks_for_one: bool = False
     yes: bool = False
     dry_run: bool = False
     reason: str = ""
     rate: float | None = None
-
-    @property
-    def deed(self) -> Deed:
-        """What the audit says of it."""
-        return Deed(f"{self.group} {self.verb}", self.subject, self.selector, self.reason)
-
-    @property
-    def batch(self) -> int:
-        """How many are changed in one go: fewer where a rate has to be kept."""
-        return batch_size(self.rate)

@@ -9,7 +9,7 @@ from router.cli.command.exits import ExitCode, NothingMatched, complain
 from router.cli.command.loop import run
 from router.cli.command.runtime import opened
 from router.cli.dead_letters.options import What, narrowed, selecting
-from router.cli.output.listing import Limit, first, print_list
+from router.cli.output.listing import Limit, print_list
 from router.cli.output.results import JsonFlag, age, number_of, print_json, print_line, print_record, stamp
 from router.cli.output.reveal import Reveal, revealed
 from router.cli.output.rows import (
@@ -26,6 +26,7 @@ from router.cli.output.rows import (
 from router.cli.output.table import EVENT, SUBSCRIPTION, Column, Told, ident, print_table
 from router.cli.subscriptions.words import none_named
 from router.events.catalogue import Catalogue
+from router.tasks.iterating import first
 from workers.operations.dead_letters.error_groups import ErrorGroup
 from workers.operations.dead_letters.letters import DeadLetterEntry, DeadLetters
 from workers.operations.dead_letters.selector import Selector

@@ -10,10 +10,10 @@ from router.cli.command.loop import run
 from router.cli.command.reader import while_read
 from router.cli.command.runtime import opened, say_away
 from router.cli.dead_letters.options import What, narrowed, selecting
-from router.cli.output.listing import first
 from router.cli.output.results import clean, json_line, print_line, stamp
 from router.cli.output.rows import dead_letter_json, event_cell
 from router.events.catalogue import Catalogue
+from router.tasks.iterating import first
 from workers.operations.dead_letters.letters import DeadLetterEntry, DeadLetters
 from workers.operations.dead_letters.selector import Selector
 from workers.operations.dead_letters.watch import watch

@@ -13,7 +13,6 @@ from router.cli.command.runtime import Session, opened, say_away
 from router.cli.events.listing import complain_of
 from router.cli.options.common import Since, Until
 from router.cli.options.events import Company, EventGlob, Resource, wanted_streams
-from router.cli.output.listing import first
 from router.cli.output.results import clean, json_line, print_line, stamp
 from router.cli.output.reveal import Reveal, check_reveal, counted, revealing
 from router.cli.output.rows import event_json
@@ -23,6 +22,7 @@ from router.events.globs import short
 from router.store.following import Following
 from router.store.reading import Span, moment_of, order_of
 from router.tasks.ending import in_time
+from router.tasks.iterating import first
 from workers.operations.criteria import within
 from workers.operations.events import Browser, EventFilter, StoredEvent
 

@@ -104,7 +104,7 @@ async def _subscriptions(store: Any, catalogue: Catalogue) -> list[str]:
 
 
 async def _fingerprints(store: Any, catalogue: Catalogue) -> list[tuple[str, str]]:
-    from router.cli.output.listing import first  # noqa: PLC0415 - as above
+    from router.tasks.iterating import first  # noqa: PLC0415 - as above
     from workers.fingerprint import fold_message  # noqa: PLC0415
     from workers.operations.dead_letters.letters import DeadLetters  # noqa: PLC0415
     from workers.operations.dead_letters.selector import Selector  # noqa: PLC0415

@@ -1,7 +1,6 @@
 """Lists of unknown length: all of it for machines, as much as fits a screen for people."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -9,8 +8,9 @@ import typer
 from router.cli.command.exits import complain
 from router.cli.output.results import print_json_array
 from router.cli.output.table import Column, print_table
+from router.tasks.iterating import first
 
-__all__ = ["Limit", "first", "print_list"]
+__all__ = ["Limit", "print_list"]
 
 T = TypeVar("T")
 
@@ -19,17 +19,6 @@ _IN_TABLE = 50
 Limit = Annotated[
     int | None, typer.Option("--limit", min=1, help=f"At most so many; {_IN_TABLE} in a table, all in JSON.")
 ]
-
-
-async def first(items: AsyncIterator[T], limit: int | None) -> AsyncGenerator[T, None]:
-    """Yield the first `limit` items, None for all, and let go of the rest."""
-    async with aclosing(items) as kept:  # type: ignore[type-var]
-        number = 0
-        async for item in kept:
-            yield item
-            number += 1
-            if number == limit:
-                return
 
 
 async def print_list(

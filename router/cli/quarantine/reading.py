@@ -10,12 +10,13 @@ from router.cli.command.loop import run
 from router.cli.command.runtime import Session, opened
 from router.cli.options.common import Since, Until
 from router.cli.options.events import Company
-from router.cli.output.listing import Limit, first, print_list
+from router.cli.output.listing import Limit, print_list
 from router.cli.output.results import JsonFlag, age, print_json, print_record, stamp
 from router.cli.output.reveal import Reveal, check_reveal, counted, revealed, revealing
 from router.cli.output.rows import quarantined_json, unsigned
 from router.cli.output.table import Column, Told, rest
 from router.cli.quarantine.options import Publisher, Text, What, selector_of
+from router.tasks.iterating import first
 from workers.operations.quarantine import Quarantine
 from workers.operations.quarantined import Quarantined, QuarantineSelector
 

@@ -14,11 +14,11 @@ import aiohttp
 
 from config.errors import ConfigError
 from config.settings import Settings
-from router.cli.changes.pacer import Pacer
 from router.events.catalogue import Catalogue
 from router.events.samples import body, sample
 from router.ingress.signature import sign
 from router.ingress.signing_secrets import secrets_of
+from router.tasks.pacing import Pacer
 
 __all__ = ["Answer", "Parcel", "Signer", "Summary", "parcels", "send_all"]
 

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from router.cli.changes.audited import in_order
 from router.cli.command.exits import NothingMatched, complain
-from router.cli.command.loop import run
+from router.cli.command.loop import in_order, run
 from router.cli.command.runtime import Session, opened
 from router.cli.options.completing import subscriptions
 from router.cli.output.results import JsonFlag, clean, number_of, print_json, print_line

@@ -1,17 +1,14 @@
 """`subscriptions remove`: taking a subscription away for good, with a look at what goes before it happens."""
 
 import sys
-from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from config.errors import RouterError
 from router.cli.changes.asking import ask
-from router.cli.changes.audited import audited
-from router.cli.changes.order import Reason, Yes
+from router.cli.changes.change import run_change
+from router.cli.changes.order import Order, Reason, Yes
 from router.cli.command.exits import ExitCode, NothingMatched, complain, usage
 from router.cli.command.loop import run
 from router.cli.command.runtime import Session, opened
@@ -21,24 +18,12 @@ from router.cli.output.rows import event_cell
 from router.cli.output.table import EVENT, Column, print_table
 from router.cli.subscriptions.words import none_named
 from router.events.catalogue import Catalogue
-from router.events.globs import select
-from router.tasks.ending import whole
-from workers.operations.audit import CHANGED, FAILED, MATCHED, Deed
-from workers.operations.removal import Removed, remove_subscription
-from workers.state.former import former_streams
-from workers.state.holdings import Holding, holdings
-from workers.state.liveness import live_consumers
+from workers.operations.removal import FIGURES, Removal
+from workers.state.holdings import Holding
 
-__all__ = ["SubscriptionInUse", "remove"]
+__all__ = ["remove"]
 
-_COLUMNS = (EVENT, *(Column(name, right=True) for name in ("WAITING", "INBOX", "SCHEDULED", "DEAD")))
-
-_ROUNDS = 2  # of retention: after so many without it, a stream is in no worker's catalogue
-_NEVER = datetime.fromtimestamp(0, UTC)
-
-
-class SubscriptionInUse(RouterError):
-    """A worker of the subscription lives, which would make it again."""
+_COLUMNS = (EVENT, *(Column(name.upper(), right=True) for name in FIGURES))
 
 
 def remove(
@@ -72,9 +57,19 @@ def remove(
     """
     if events and former:
         usage("--former names the streams already: leave out --events")
-    found, removed = run(_remove(name, events or (), yes=yes, dead_letters=dead_letters, former=former, reason=reason))
+    order = Order(verb="remove", done="removed", noun="stream", yes=yes, reason=reason)
+
+    async def work() -> Removal:
+        async with opened() as session:
+            given = (session.store, session.catalogue, session.settings, name)
+            change = Removal(*given, events=events or (), former=former, dead_letters=dead_letters)
+            await _remove(session, order, change, these="of these streams" if events else "", dead_letters=dead_letters)
+            return change
+
+    change = run(work())
+    removed = change.removed
     failed = [*removed.kept, *removed.refused]
-    streams = sum(holding.stream not in failed for holding in found)
+    streams = sum(holding.stream not in failed for holding in change.holdings)
     if as_json:
         print_json({"subscription": name, "streams": streams, "dead_letters": removed.dead_letters, "failed": failed})
     else:
@@ -88,78 +83,21 @@ def remove(
         raise typer.Exit(ExitCode.PARTLY_FAILED)
 
 
-async def _remove(
-    name: str, events: Sequence[str], *, yes: bool, dead_letters: bool, former: bool, reason: str
-) -> tuple[list[Holding], Removed]:
-    refuse_in_use = _refuse_read if former else _refuse_in_use
-    async with opened() as session:
-        left = await former_streams(session.store, session.catalogue)
-        streams = [*left] if former else [*session.catalogue.streams(), *left]
-        if events:
-            streams = [*dict.fromkeys(stream for text in events for stream in select(session.catalogue, text))]
-        found = await holdings(session.store, streams, name)
-        if not found:
-            raise NothingMatched(await _nothing(session, name, "of these streams" if events else ""))
-        await refuse_in_use(session, name, found)
-        _refuse_dead_letters(name, found, dead_letters=dead_letters)
-        if not yes:
-            _confirm(name, found, session.catalogue)
-            await refuse_in_use(session, name, found)
-        deed = Deed("subscriptions remove", name, _selector(found, events, former=former), reason)
-        async with audited(session.store, deed, len(found), _lost) as counts:
-            in_part = former or bool(events)
-            removed = await whole(_removed(session, streams, name, counts, dead_letters=dead_letters, in_part=in_part))
-    return found, removed
-
-
-async def _removed(
-    session: Session, streams: Sequence[str], name: str, counts: Counter[str], *, dead_letters: bool, in_part: bool
-) -> Removed:
-    removed = await remove_subscription(session.store, streams, name, dead_letters=dead_letters, in_part=in_part)
-    counts[FAILED] = len(removed.kept) + len(removed.refused)
-    counts[CHANGED] = counts[MATCHED] - counts[FAILED]
-    return removed
-
-
-def _selector(found: Sequence[Holding], events: Sequence[str], *, former: bool) -> dict[str, Any]:
-    """Return what the audit says of what goes."""
-    names = ("waiting", "inbox", "scheduled", "dead")
-    sums = dict(zip(names, map(sum, zip(*map(_figures, found), strict=True)), strict=True))
-    return {**({"former": True} if former else {}), **({"events": [*events]} if events else {}), **sums}
-
-
-def _lost(_counts: Counter[str], why: str) -> str:
-    return f"{why} on the way; repeating is safe"
+async def _remove(session: Session, order: Order, change: Removal, *, these: str, dead_letters: bool) -> None:
+    name, seen = change.subject, await change.preview()
+    if not seen.number:
+        raise NothingMatched(await _nothing(session, name, these))
+    _refuse_dead_letters(name, change.holdings, dead_letters=dead_letters)
+    if not order.yes:
+        _confirm(name, change.holdings, session.catalogue)
+        await change.refuse_in_use()
+    await run_change(order, change, seen.number)
 
 
 async def _nothing(session: Session, name: str, these: str) -> str:
     where = f"none {these}" if these else "no stream that is no longer configured"
     why = await none_named(session, name) or f"{name} is on {where}"
     return f"nothing to remove, or removed already: {why}"
-
-
-async def _refuse_read(session: Session, _name: str, found: Sequence[Holding]) -> None:
-    """Raise if a worker may still read one of the streams, because it knows it by another catalogue than ours."""
-    noted = await former_streams(session.store, session.catalogue)
-    last, stream = max((noted.get(holding.stream, _NEVER), holding.stream) for holding in found)
-    until = last + _ROUNDS * timedelta(seconds=session.settings.retention.interval)
-    if until > datetime.now(UTC):
-        raise SubscriptionInUse(
-            f"at {last:%H:%M:%S} UTC a worker still had {stream} in its catalogue: restart the workers that have, "
-            f"and try again after {until:%H:%M:%S} UTC; if it is to stay, run this with their publishers_dir"
-        )
-
-
-async def _refuse_in_use(session: Session, name: str, _found: Sequence[Holding]) -> None:
-    alive = (await live_consumers(session.store, [name], session.settings.workers.lease))[name]
-    if alive:
-        lease = session.settings.workers.lease
-        over = datetime.now(UTC) + timedelta(seconds=lease)
-        raise SubscriptionInUse(
-            f"{name} has {number_of(len(alive), 'worker')} that would make it again and be given all events once more: "
-            f"stop {', '.join(alive)}; one that was killed counts as alive for {lease:g} s, at the latest until "
-            f"{over:%H:%M:%S} UTC"
-        )
 
 
 def _refuse_dead_letters(name: str, found: Sequence[Holding], *, dead_letters: bool) -> None:
@@ -182,4 +120,4 @@ def _confirm(name: str, found: Sequence[Holding], catalogue: Catalogue) -> None:
 
 
 def _figures(holding: Holding) -> tuple[int, ...]:
-    return (holding.waiting, holding.inbox, holding.scheduled, holding.dead)
+    return tuple(getattr(holding, figure) for figure in FIGURES)

@@ -1,24 +1,26 @@
 """Changing dead letters: a look at what is meant, and a yes."""
 
 from functools import partial
-from typing import Any
+from typing import Any, Final, Literal
 from urllib.parse import urlencode
 
-from router.console.change import previewed
-from router.console.dlq_change import DeadLetterChange, Picked
 from router.console.dlq_form import FIELDS, Selection
 from router.console.forms import line_in
-from router.console.pages.dead_letters import letter_url, pick_of
+from router.console.pages.dead_letters import Picked, key_of, letter_url, pick_of
 from router.console.pages.jobs import begin
 from router.console.site import Page
 from router.events.globs import short
 from router.http.response import Response
+from workers.operations.dead_letters.changes import DeadLetterChange
 from workers.state.liveness import live_consumers
 
 __all__ = ["carry", "preview"]
 
 _REASON = 500  # characters
 _FASTEST = 100_000.0
+_SAMPLE = 8
+_PATIENCE = 20.0  # seconds for counting
+_DONE: Final = {"replay": "replayed", "purge": "purged"}
 
 
 async def preview(page: Page) -> Response:
@@ -29,12 +31,11 @@ async def preview(page: Page) -> Response:
     if problem := _problem(sent, selection, picked):
         return page.problem("That is not clear", problem, status=400)
     console = page.console
-    change = DeadLetterChange(console.store, console.catalogue, str(sent["verb"]), selection.selector, picked)
-    seen = await previewed(change)
-    alive = await live_consumers(console.store, sorted(change.subscriptions), console.settings.workers.lease)
+    seen = await _change(page, selection, picked).preview(_SAMPLE, _PATIENCE)
+    alive = await live_consumers(console.store, sorted(seen.subscriptions), console.settings.workers.lease)
     return page.answer(
         "preview.html",
-        verb=change.verb,
+        verb=sent["verb"],
         seen=seen,
         selection=selection,
         picks=sorted(" ".join(pick) for pick in picked),
@@ -59,10 +60,28 @@ async def carry(page: Page) -> Response:
         rate = _rate(sent)
     except ValueError as error:
         return page.problem("That is not clear", str(error), status=400)
-    verb, store, catalogue = str(sent["verb"]), page.console.store, page.console.catalogue
-    reason = line_in(sent, "reason", _REASON)
-    change = DeadLetterChange(store, catalogue, verb, selection.selector, picked, reason=reason, rate=rate)
-    return await begin(page, change, title=f"{verb.capitalize()} dead letters", back=_back(sent, selection))
+    verb = str(sent["verb"])
+    return await begin(
+        page,
+        _change(page, selection, picked),
+        title=f"{verb.capitalize()} dead letters",
+        done=_DONE[verb],
+        back=_back(sent, selection),
+        reason=line_in(sent, "reason", _REASON),
+        rate=rate,
+    )
+
+
+def _change(page: Page, selection: Selection, picked: frozenset[Picked]) -> DeadLetterChange:
+    """Return the change of the letters selected, or only of those picked: then no more is read than they need."""
+    console, selector = page.console, selection.selector
+    verb: Literal["replay", "purge"] = "purge" if page.request.form["verb"] == "purge" else "replay"
+    if not picked:
+        return DeadLetterChange(console.store, console.catalogue, verb, selector)
+    narrowed = selector.narrowed(*(entry_id for entry_id, _, _ in picked))
+    return DeadLetterChange(
+        console.store, console.catalogue, verb, narrowed, where=lambda letter: key_of(letter) in picked
+    )
 
 
 def _picked(sent: Any) -> frozenset[Picked]:
@@ -72,7 +91,7 @@ def _picked(sent: Any) -> frozenset[Picked]:
 
 def _problem(sent: Any, selection: Selection, picked: frozenset[Picked]) -> str | None:
     """Return why this cannot be meant; an empty choice must not mean everything."""
-    if sent.get("verb") not in DeadLetterChange.done:
+    if sent.get("verb") not in _DONE:
         return "Choose whether to replay or to purge."
     if selection.problem:
         return selection.problem

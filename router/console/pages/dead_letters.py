@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from urllib.parse import urlencode
 
-from router.cli.output.listing import first
 from router.cli.output.reveal import revealed
-from router.console.dlq_change import key_of
 from router.console.dlq_form import Selection
 from router.console.paging import Cursor, Listed, list_page, taken
 from router.console.site import Page
@@ -14,11 +12,15 @@ from router.events.globs import short
 from router.events.redact import redacted
 from router.http.response import Response
 from router.tasks.ending import in_time
+from router.tasks.iterating import first
 from workers.operations.dead_letters.error_groups import ErrorGroup, grouped
 from workers.operations.dead_letters.letters import DeadLetterEntry, DeadLetters
 from workers.operations.dead_letters.selector import Selector
 
-__all__ = ["letter_url", "list_", "reveal", "show"]
+__all__ = ["Picked", "key_of", "letter_url", "list_", "pick_of", "reveal", "show"]
+
+Picked = tuple[str, str, str]
+"""Which letter: its entry id, its stream, its subscription."""
 
 _GROUPED = 2000
 """How many of the newest are grouped by what went wrong: all would take too long for a page."""
@@ -86,6 +88,11 @@ async def find(page: Page) -> DeadLetterEntry | None:
 def selector_of(selection: Selection) -> Selector:
     """Return the selector of a page; one that selects nothing where the form makes no sense."""
     return Selector(subscription="") if selection.problem else selection.selector
+
+
+def key_of(letter: DeadLetterEntry) -> Picked:
+    """Return what tells a letter from all others."""
+    return letter.entry_id, letter.stream, letter.subscription
 
 
 def letter_url(letter: DeadLetterEntry) -> str:

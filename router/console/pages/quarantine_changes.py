@@ -1,21 +1,24 @@
 """Changing what is quarantined: a look at what is meant, and a yes."""
 
 from collections.abc import Mapping
+from typing import Final, Literal
 from urllib.parse import urlencode
 
 from config.errors import ConfigError
-from router.console.change import previewed
 from router.console.forms import line_in, typed_in
 from router.console.pages.jobs import begin
 from router.console.pages.quarantine import FIELDS, entry_url, selector_of
-from router.console.quarantine_change import QuarantineChange
 from router.console.site import Page
 from router.http.response import Response
+from workers.operations.quarantine_changes import QuarantineChange
 from workers.operations.quarantined import QuarantineSelector
 
 __all__ = ["carry", "preview"]
 
 _REASON = 500  # characters
+_SAMPLE = 8
+_PATIENCE = 20.0  # seconds for counting
+_DONE: Final = {"retry": "stored", "purge": "purged"}
 
 
 async def preview(page: Page) -> Response:
@@ -25,7 +28,7 @@ async def preview(page: Page) -> Response:
         selector = _meant(page, sent)
     except (ValueError, OverflowError, ConfigError) as error:
         return page.problem("That is not clear", str(error), status=400)
-    seen = await previewed(_change(page, sent, selector))
+    seen = await _change(page, sent, selector).preview(_SAMPLE, _PATIENCE)
     typed = typed_in(sent, FIELDS)
     return page.answer(
         "quarantine_preview.html",
@@ -46,18 +49,25 @@ async def carry(page: Page) -> Response:
         selector = _meant(page, sent)
     except (ValueError, OverflowError, ConfigError) as error:
         return page.problem("That is not clear", str(error), status=400)
-    title = f"{sent['verb'].capitalize()} what is quarantined"
-    return await begin(page, _change(page, sent, selector), title=title, back="/quarantine")
+    return await begin(
+        page,
+        _change(page, sent, selector),
+        title=f"{sent['verb'].capitalize()} what is quarantined",
+        done=_DONE[sent["verb"]],
+        back="/quarantine",
+        reason=line_in(sent, "reason", _REASON),
+    )
 
 
 def _change(page: Page, sent: Mapping[str, str], selector: QuarantineSelector) -> QuarantineChange:
-    console, reason = page.console, line_in(sent, "reason", _REASON)
-    return QuarantineChange(console.store, console.catalogue, console.settings, sent["verb"], selector, reason=reason)
+    console = page.console
+    verb: Literal["retry", "purge"] = "purge" if sent["verb"] == "purge" else "retry"
+    return QuarantineChange(console.store, console.catalogue, console.settings, verb, selector)
 
 
 def _meant(page: Page, sent: Mapping[str, str]) -> QuarantineSelector:
     """Return what a form selects; raises ValueError where that is not clear."""
-    if sent.get("verb") not in QuarantineChange.done:
+    if sent.get("verb") not in _DONE:
         raise ValueError("Choose whether to retry or to purge.")
     selector = selector_of(page, typed_in(sent, FIELDS))
     if sent["verb"] == "purge" and selector.is_empty:

@@ -171,9 +171,15 @@ def alive(consumers: str, lease: int) -> Call:
     return Call(_ALIVE, (consumers,), (lease,))
 
 
-def hand_over(events: str, inbox: str, group: str, ids: Sequence[Field], line: str) -> Call:
-    """Copy events into the inbox of a subscription, to be handled once more. Reply: how many were still there."""
-    return Call(_HAND_OVER, (events, inbox), (group, line, *ids))
+def hand_over(
+    events: str, inbox: str, replayed: Sequence[str], group: str, line: str, name: str, ttl: int, ids: Sequence[Field]
+) -> Call:
+    """Copy events into the inbox of a subscription, but not those that a replay of this name has copied before.
+
+    `replayed` remembers them: the hash of this week, kept for `ttl` milliseconds, and that of the week before. Reply:
+    how many were copied, and how many had been before.
+    """
+    return Call(_HAND_OVER, (events, inbox, *replayed), (group, line, name, ttl, *ids))
 
 
 def pause(pauses: str, halted: str, verb: str, milliseconds: int, by: str, reason: str) -> Call:

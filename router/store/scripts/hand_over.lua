@@ -1,24 +1,36 @@
--- Gives a subscription events of a stream once more: each is copied into its inbox as one that was never attempted.
+-- Gives a subscription events of a stream once more: each is copied into its inbox as one that was never attempted. What
+-- the same replay has given before is not given again; that is remembered for a while.
 -- An error where the subscription does not exist: nobody would ever read that inbox.
 --
 -- KEYS[1]    events stream
 -- KEYS[2]    inbox
+-- KEYS[3]    hash of what was given this week: 1 by the entry id and what the replay is known by
+-- KEYS[4]    hash of what was given last week
 -- ARGV[1]    consumer group
 -- ARGV[2]    line for the history
--- ARGV[3..]  entry ids, at most 100
--- Reply      how many were copied (the others are not in the stream any more)
---- lib/fields.lua
---- lib/bounded.lua
+-- ARGV[3]    what the replay is known by; empty, or of a few characters
+-- ARGV[4]    how long the hash of this week is kept, milliseconds
+-- ARGV[5..]  entry ids, at most 100
+-- Reply      how many were copied, and how many the replay had given before (the others are not in the stream any more)
 redis.call('XPENDING', KEYS[2], ARGV[1])
-local given = 0
-for i = 3, #ARGV do
-  local found = redis.call('XRANGE', KEYS[1], ARGV[i], ARGV[i])
-  if #found == 1 then
-    local fields = bounded(found[1][2])
-    fields[#fields + 1] = HISTORY
-    fields[#fields + 1] = ARGV[2]
-    redis.call('XADD', KEYS[2], '*', unpack(fields))
-    given = given + 1
+local given, before = 0, 0
+for i = 5, #ARGV do
+  local mark = ARGV[i] .. ARGV[3]
+  if redis.call('HGET', KEYS[3], mark) or redis.call('HGET', KEYS[4], mark) then
+    before = before + 1
+  else
+    local found = redis.call('XRANGE', KEYS[1], ARGV[i], ARGV[i])
+    if #found == 1 then
+      local fields = bounded(found[1][2])
+      fields[#fields + 1] = HISTORY
+      fields[#fields + 1] = ARGV[2]
+      redis.call('XADD', KEYS[2], '*', unpack(fields))
+      redis.call('HSET', KEYS[3], mark, 1)
+      given = given + 1
+    end
   end
 end
-return given
+if given > 0 then
+  redis.call('PEXPIRE', KEYS[3], ARGV[4])
+end
+return { given, before }

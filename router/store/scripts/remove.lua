@@ -7,6 +7,7 @@
 -- KEYS[4]  stream of their bodies
 -- KEYS[5]  dead letters
 -- KEYS[6]  hash of the dead letters that were imported
+-- KEYS[7..] hashes of the events that were replayed
 -- ARGV[1]  consumer group
 -- ARGV[2]  '1' to remove its dead letters too
 -- Reply    how many dead letters went with it; -1 where nothing was removed because of them

@@ -5,7 +5,8 @@ remembers for thirty days which of them it was given.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Final
 
 from redis.exceptions import ResponseError
@@ -17,10 +18,13 @@ from router.store.client import Store
 from router.store.reading import checked
 from router.store.record import ORIGIN
 from router.store.scripts import BATCH, Call, Field
-from workers.operations.dead_letters.lines import ExportedLetter
+from router.tasks.pacing import batches
+from workers.operations.audit import CHANGED, FAILED
+from workers.operations.change import Change
+from workers.operations.dead_letters.lines import BadLine, ExportedLetter, read_line
 from workers.state.existing import existing_groups
 
-__all__ = ["BEFORE", "NEW", "REFUSED", "THERE", "Importer"]
+__all__ = ["BEFORE", "NEW", "REFUSED", "THERE", "Import", "Importer", "Lines"]
 
 NEW, THERE, BEFORE, REFUSED = "new", "there", "before", "refused"
 """What becomes of a dead letter: put back; among the dead letters already; put back before and gone since; refused."""
@@ -32,6 +36,11 @@ _MAX_BYTES = 1024 * 1024  # of one script call
 _TOLD = 100  # characters of a name that is wrong
 
 Place = tuple[str, str]
+
+Lines = Callable[[], Iterable[tuple[int, bytes | None]]]
+"""What reads the lines of an export from the first one on, each with its number; None for one that is too long."""
+
+_MOST_BAD = 100  # bad lines that are kept
 
 
 class Importer:
@@ -77,6 +86,76 @@ class Importer:
         place, keys = (batch[0].stream, batch[0].subscription), self._store.keys
         rows = [_row(letter) for letter in batch]
         return scripts.restore(keys.dead(*place), keys.restored(*place), rows, REMEMBERED, again=self._again, dry=dry)
+
+
+class Import(Change[ExportedLetter]):
+    """Puts back the dead letters of an export; `bad` counts the lines that are none, which are left out.
+
+    bad_lines: the first hundred of them, with their numbers and what is wrong.
+    """
+
+    batch = 500
+
+    def __init__(
+        self, store: Store, catalogue: Catalogue, lines: Lines, *, subject: str = "", again: bool = False
+    ) -> None:
+        super().__init__(store, "dlq import", subject=subject, selector={"again": True} if again else {})
+        self._importer = Importer(store, catalogue, again=again)
+        self._lines = lines
+        self.bad = 0
+        self.bad_lines: list[tuple[int, str]] = []
+
+    async def freeze(self) -> datetime | None:
+        """Look through all lines for those that are bad."""
+        self.bad, self.bad_lines = 0, []
+        async for number, letter in self._read():
+            if isinstance(letter, str):
+                self.bad += 1
+                if self.bad <= _MOST_BAD:
+                    self.bad_lines.append((number, letter))
+        self.result.counts[FAILED] = self.bad
+        return None
+
+    async def found(self) -> AsyncIterator[ExportedLetter]:
+        """Yield the dead letters, in the order of their lines."""
+        async for _, letter in self._read():
+            if not isinstance(letter, str):
+                yield letter
+
+    def size_of(self, item: ExportedLetter) -> int:
+        """Return about how many bytes it takes to send."""
+        return item.size
+
+    async def apply(self, batch: Sequence[ExportedLetter], reason: str) -> Counter[str]:
+        """Put these back."""
+        del reason
+        done = await self._importer.restore(batch)
+        return done + Counter({CHANGED: done[NEW], FAILED: done[REFUSED]})
+
+    @property
+    def refusal(self) -> str:
+        """What the server said when it last refused something."""
+        return self._importer.refusal
+
+    async def outlook(self) -> Counter[str]:
+        """Return how many dead letters are NEW, THERE and so on, and put back none; raises StoreUnavailable."""
+        counts: Counter[str] = Counter()
+        async for batch in batches(self.items(), most=self.batch, size_of=self.size_of):
+            counts.update(await self._importer.restore(batch, dry=True))
+        return counts
+
+    async def _read(self) -> AsyncIterator[tuple[int, ExportedLetter | str]]:
+        """Yield the number of each line, and the dead letter in it, or what is wrong with it."""
+        for number, line in self._lines():
+            try:
+                letter = read_line(line) if line is not None else None
+            except BadLine as error:
+                yield number, str(error)
+                continue
+            if letter is None:
+                yield number, "too long for a dead letter"
+            else:
+                yield number, await self._importer.obstacle(letter) or letter
 
 
 def _row(letter: ExportedLetter) -> list[Field]:

@@ -11,13 +11,12 @@ from support.console import Visitor, picks, visiting
 from support.filling import CUSTOMERS, FINANCIAL, history, put_dead, put_group, put_quarantined, raw_of
 from support.waiting import eventually
 
-from router.console import change
-from router.console.dlq_change import DeadLetterChange
 from router.console.jobs import Job, Jobs
 from router.events.catalogue import Catalogue
 from router.store.client import Store
 from workers.operations import audit
 from workers.operations.audit import AuditLine
+from workers.operations.dead_letters.changes import DeadLetterChange
 from workers.operations.dead_letters.letters import DeadLetters
 from workers.operations.dead_letters.selector import Selector
 
@@ -167,7 +166,7 @@ async def test_a_slow_change_can_be_stopped(store: Store, visitor: Visitor, monk
     response = await visitor.post("/dead-letters/change", fields)
     url = response.headers["Location"]
     (job,) = visitor.console.jobs._jobs.values()
-    await eventually(lambda: job.changed == 1)
+    await eventually(lambda: job.result.changed == 1)
     assert "Stop here" in await visitor.get(url)
     page = await visitor.follow(await visitor.post("/job/stop", {"id": job.id}))
     assert "Stopped" in page
@@ -199,7 +198,7 @@ async def test_a_change_that_is_stopped_twice(store: Store, visitor: Visitor, mo
     assert job.state == "stopped"
     (line,) = await audited(store)
     assert (line.matched, line.error) == (6, "interrupted")
-    assert line.changed == job.changed == await waiting(store) + await waiting(store, SUPPLIERS) > 0
+    assert line.changed == job.result.changed == await waiting(store) + await waiting(store, SUPPLIERS) > 0
 
 
 async def test_a_change_that_breaks(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +217,7 @@ async def test_a_change_that_breaks(visitor: Visitor, monkeypatch: pytest.Monkey
 
 
 async def test_counting_takes_no_longer_than_somebody_waits(
-    visitor: Visitor, store: Store, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+    store: Store, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A count that would take too long is ended, and said to be the least."""
 
@@ -226,19 +225,21 @@ async def test_counting_takes_no_longer_than_somebody_waits(
         await asyncio.Event().wait()
         yield
 
-    monkeypatch.setattr(change, "_PATIENCE", 0.01)
     monkeypatch.setattr(DeadLetters, "oldest", endless)
-    assert not (await change.previewed(DeadLetterChange(store, catalogue, "replay", Selector()))).complete
+    change = DeadLetterChange(store, catalogue, "replay", Selector(error="*"))
+    await put_group(store, "sync")
+    await put_dead(store, "e1")
+    assert not (await change.preview(patience=0.01)).complete
 
 
 async def test_changes_are_forgotten_in_the_end() -> None:
     """Of the changes that have ended only the newest are remembered, and one that runs always is."""
     jobs, hold = Jobs(), asyncio.Event()
 
-    async def wait(_: Job) -> None:
+    async def wait() -> None:
         await hold.wait()
 
-    async def nothing(_: Job) -> None: ...
+    async def nothing() -> None: ...
 
     running = jobs.start(Job("t", "done", "/"), wait)
     for _ in range(60):

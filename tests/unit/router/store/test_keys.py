@@ -13,6 +13,7 @@ STREAM = "publisher/type"
         (Keys().events(STREAM), "er:{publisher/type}:events"),
         (Keys().seen(STREAM, "id"), "er:{publisher/type}:seen:id"),
         (Keys().inbox(STREAM, "sub"), "er:{publisher/type}:inbox:sub"),
+        (Keys().replayed(STREAM, "sub", 2900), "er:{publisher/type}:inbox:sub:replayed:2900"),
         (Keys().due(STREAM, "sub"), "er:{publisher/type}:due:sub"),
         (Keys().parked(STREAM, "sub"), "er:{publisher/type}:due:sub:bodies"),
         (Keys().dead(STREAM, "sub"), "er:{publisher/type}:dead:sub"),

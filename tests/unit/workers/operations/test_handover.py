@@ -1,5 +1,8 @@
 """Giving a subscription past events once more."""
 
+import asyncio
+import time
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,11 +18,14 @@ from router.store.client import Store, StoreUnavailable
 from workers import Delivery, Subscription
 from workers.consuming.consumer import Consumer
 from workers.metrics import WorkerMetrics
+from workers.operations import handover
+from workers.operations.audit import CHANGED, FAILED
 from workers.operations.events import EventFilter, StoredEvent
-from workers.operations.handover import Handover, NotSubscribed, Position
+from workers.operations.handover import BEFORE, Handover, NotSubscribed, Position
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
 STREAMS = [CUSTOMERS, SUPPLIERS]
+GLOB = f"{FINANCIAL}/[cs]u*er_changed"
 
 
 async def _put(store: Store, *entries: tuple[str, str, str]) -> None:
@@ -38,10 +44,17 @@ async def _give_all(store: Store, *streams: str) -> None:
             await store.client.execute_command("XACK", key, "sync", entry_id)
 
 
+def _replay(
+    store: Store, catalogue: Catalogue, after: Position | None = None, again: str = "", **wanted: Any
+) -> Handover:
+    """Return a replay of customers and suppliers to `sync`."""
+    return Handover(store, catalogue, "sync", EventFilter(**wanted), glob=GLOB, after=after, again=again)
+
+
 async def _meant(store: Store, catalogue: Catalogue, after: Position | None = None, **wanted: Any) -> list[StoredEvent]:
-    handover = Handover(store, catalogue, "sync", EventFilter(**wanted), after)
-    await handover.choose(STREAMS)
-    return [stored async for stored in handover.events()]
+    replay = _replay(store, catalogue, after=after, **wanted)
+    await replay.settle()
+    return [stored async for stored in replay.items()]
 
 
 async def _ids(*args: Any, **wanted: Any) -> list[str]:
@@ -115,46 +128,102 @@ def test_what_is_no_position(text: str) -> None:
 async def test_who_does_not_subscribe(filled: Store, catalogue: Catalogue) -> None:
     """Nothing is given where nobody would read it; streams that the subscription does not have are named."""
     await put_group(filled, "audit")
-    handover = Handover(filled, catalogue, "audit", EventFilter())
-    assert await handover.choose(STREAMS) == [SUPPLIERS]
+    replay = Handover(filled, catalogue, "audit", EventFilter(), glob=GLOB)
+    await replay.settle()
+    assert replay.left_out == [SUPPLIERS]
     with pytest.raises(NotSubscribed, match="audit subscribes to none of"):
-        await handover.choose([SUPPLIERS])
+        await Handover(filled, catalogue, "audit", EventFilter(), glob=SUPPLIERS).settle()
+
+
+async def _inbox(store: Store) -> list[str]:
+    found = [await store.client.xrange(store.keys.inbox(stream, "sync")) for stream in STREAMS]
+    return sorted(fields[b"id"].decode() for entries in found for _, fields in entries)
+
+
+async def test_a_replay_is_safe_to_repeat(filled: Store, catalogue: Catalogue) -> None:
+    """What a replay has given is not given again, whatever became of it; only what came since is."""
+    assert (await _replay(filled, catalogue).run()).changed == 5
+    await filled.client.xtrim(filled.keys.inbox(CUSTOMERS, "sync"), maxlen=0)
+    await _put(filled, (CUSTOMERS, "5000-0", "new"))
+    await _give_all(filled)
+    result = await _replay(filled, catalogue).run()
+    assert (result.matched, result.changed, result.counts[BEFORE], result.failed) == (6, 1, 5, 0)
+    assert await _inbox(filled) == ["b", "d", "new"]
+
+
+async def test_one_selection_in_another_is_not_given_twice(filled: Store, catalogue: Catalogue) -> None:
+    """It is known of each event: another command that selects some of the same events gives those that are left."""
+    assert (await _replay(filled, catalogue, resource="customer/[bd]").run()).changed == 2
+    assert (await _replay(filled, catalogue).run()).counts[BEFORE] == 2
+    assert await _inbox(filled) == ["a", "b", "c", "d", "e"]
+
+
+async def test_a_new_replay_has_a_name(filled: Store, catalogue: Catalogue) -> None:
+    """A replay of another name gives all of it again, once: it is safe to repeat by its name."""
+    await _replay(filled, catalogue).run()
+    for changed in (5, 0):
+        assert (await _replay(filled, catalogue, again="the second mend").run()).changed == changed
+    assert (await _replay(filled, catalogue, again="the third").run()).changed == 5
+    assert len(await _inbox(filled)) == 15
+
+
+async def test_two_replays_at_once(filled: Store, catalogue: Catalogue) -> None:
+    """Two that run at the same time give each event once between them."""
+    results = await asyncio.gather(*(_replay(filled, catalogue).run(rate=1000) for _ in range(2)))
+    assert sum(result.changed for result in results) == 5
+    assert await _inbox(filled) == ["a", "b", "c", "d", "e"]
+
+
+async def test_what_was_given_is_remembered_for_a_while(
+    filled: Store, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is known for a week at least and for two at most, however often there are replays."""
+    now, week = time.time(), 7 * 86_400
+    await _replay(filled, catalogue).run()
+    key = filled.keys.replayed(CUSTOMERS, "sync", int(now) // week)
+    assert 13 * 86_400_000 < await filled.client.pttl(key) <= 14 * 86_400_000
+    monkeypatch.setattr(handover.time, "time", lambda: now + week)
+    assert (await _replay(filled, catalogue).run()).changed == 0
+    monkeypatch.setattr(handover.time, "time", lambda: now + 2 * week)
+    assert (await _replay(filled, catalogue).run()).changed == 5
 
 
 async def test_a_subscription_that_has_gone(filled: Store, catalogue: Catalogue) -> None:
     """One that is removed meanwhile is given nothing, and no inbox is left of it."""
-    meant = await _meant(filled, catalogue)
+    replay = _replay(filled, catalogue)
+    await replay.preview()
     for stream in STREAMS:
         await filled.client.delete(filled.keys.inbox(stream, "sync"))
-    result = await Handover(filled, catalogue, "sync", EventFilter()).give(meant)
-    assert result == (0, 5)
+    result = await replay.run()
+    assert (result.changed, result.failed) == (0, 5)
     assert await filled.client.exists(filled.keys.inbox(CUSTOMERS, "sync")) == 0
 
 
 async def test_what_was_trimmed_meanwhile(filled: Store, catalogue: Catalogue) -> None:
     """An event that is not in its stream any more is neither given nor a failure."""
+    replay = _replay(filled, catalogue)
     meant = await _meant(filled, catalogue)
     await filled.client.xdel(filled.keys.events(CUSTOMERS), "1000-0")
-    assert await Handover(filled, catalogue, "sync", EventFilter()).give(meant) == (4, 0)
+    assert await replay.apply(meant, "") == Counter({CHANGED: 4})
 
 
 async def test_store_away(filled: Store, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that does not answer is an error; one that refuses is counted."""
     meant = await _meant(filled, catalogue)
-    handover = Handover(filled, catalogue, "sync", EventFilter())
+    replay = _replay(filled, catalogue)
 
     async def refusing(calls: Any) -> list[Any]:
-        return [ResponseError("OOM"), 1][: len(calls)]
+        return [ResponseError("OOM"), [1, 0]][: len(calls)]
 
     monkeypatch.setattr(filled, "run", refusing)
-    assert await handover.give(meant) == (1, 3)
+    assert await replay.apply(meant, "") == Counter({CHANGED: 1, FAILED: 3})
 
     async def away(calls: Any) -> list[Any]:
         return [ConnectionError("refused")] * len(calls)
 
     monkeypatch.setattr(filled, "run", away)
     with pytest.raises(StoreUnavailable):
-        await handover.give(meant)
+        await replay.apply(meant, "")
 
 
 async def test_a_worker_handles_them_once_more(store: Store, catalogue: Catalogue) -> None:
@@ -176,11 +245,8 @@ async def test_a_worker_handles_them_once_more(store: Store, catalogue: Catalogu
     for start in range(0, 250, 50):
         await put_events(store, *names[start : start + 50])
     await eventually(lambda: all(len(found) == 250 for found in seen.values()))
-    handover = Handover(store, catalogue, "sync", EventFilter())
-    await handover.choose([CUSTOMERS])
-    meant = [stored async for stored in handover.events()]
-    for start in range(0, 250, 100):
-        assert (await handover.give(meant[start : start + 100], "again")).failed == 0
+    result = await Handover(store, catalogue, "sync", EventFilter(), glob=CUSTOMERS).run(reason="again")
+    assert (result.matched, result.changed, result.failed) == (250, 250, 0)
     await eventually(lambda: len(seen["sync"]) == 500)
     for consumer in consumers:
         await consumer.stop()

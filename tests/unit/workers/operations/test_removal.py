@@ -8,6 +8,7 @@ from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_events, put_grou
 
 from router.store import scripts
 from router.store.client import Store, StoreUnavailable
+from workers.operations.handover import replayed_keys
 from workers.operations.removal import remove_subscription
 from workers.state.holdings import Holding, holdings
 from workers.state.liveness import live_consumers
@@ -31,6 +32,7 @@ async def fill(store: Store, name: str = "sync") -> None:
     await store.commands([("XREADGROUP", "GROUP", name, "c", "COUNT", 1, "STREAMS", inbox, ">")])
     await store.client.zadd(keys.consumers(name), {"c": 1})
     await store.client.hset(keys.restored(CUSTOMERS, name), "1-0 x", "2-0")
+    await store.client.hset(replayed_keys(keys, CUSTOMERS, name)[0], "1-0", "1")
 
 
 @pytest.fixture
@@ -46,7 +48,8 @@ def own_keys(store: Store, name: str) -> list[str]:
     """Return every key that a subscription may have to itself."""
     keys = store.keys
     each = (keys.inbox, keys.due, keys.parked, keys.dead, keys.restored)
-    return [*(key(stream, name) for stream in STREAMS for key in each), keys.consumers(name)]
+    own = [*(key(stream, name) for stream in STREAMS for key in each), keys.consumers(name)]
+    return [*own, *(key for stream in STREAMS for key in replayed_keys(keys, stream, name))]
 
 
 async def existing(store: Store, name: str) -> int:

@@ -10,8 +10,8 @@ from support.cli import Cli
 from support.filling import CUSTOMERS, put_dead, put_group
 from support.waiting import eventually
 
-from router.cli.changes.pacer import Pacer
 from router.store.client import Store
+from router.tasks.pacing import Pacer
 from workers.operations.dead_letters.letters import DeadLetters, Result
 
 
@@ -138,7 +138,7 @@ async def test_a_rate_is_kept_over_long_runs(monkeypatch: pytest.MonkeyPatch) ->
         now[0] += seconds + 0.001
 
     monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now[0], raising=False)
-    monkeypatch.setattr("router.cli.changes.pacer.asyncio.sleep", sleep)
+    monkeypatch.setattr("router.tasks.pacing.asyncio.sleep", sleep)
     pacer = Pacer(5000.0)
     for _ in range(10_000):
         await pacer.take(100)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -108,8 +109,20 @@ def test_streams_that_it_does_not_have_are_named(filled: Cli) -> None:
     assert "left out" not in filled.run("events", "replay", "--to", "sync", "--since", "1h", "--yes").stderr
 
 
+def test_repeated(filled: Cli) -> None:
+    """Repeating a command gives nothing twice and says so; a new replay takes a name of its own."""
+    given = ("events", "replay", "--to", "sync", "--since", "1h", "--yes")
+    assert filled.ok(*given) == "replayed 7 of 7 to sync\n"
+    assert filled.ok(*given) == "replayed 0 of 7 to sync, 7 already handed over (see --again)\n"
+    assert filled.json(*given)["already"] == 7
+    assert len(inbox(filled)) == 7
+    for replayed in (7, 0):
+        assert filled.json(*given, "--again", "2")["replayed"] == replayed
+    assert len(inbox(filled)) == 14
+
+
 def test_a_store_that_is_lost_on_the_way(filled: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says how far it came and how to go on; going on so gives the rest, and nothing twice."""
+    """It says how far it came; repeating it gives the rest, and nothing twice."""
     run, calls = Store.run, 0
 
     async def breaking(self: Store, wanted: Any) -> list[Any]:
@@ -124,17 +137,15 @@ def test_a_store_that_is_lost_on_the_way(filled: Cli, monkeypatch: pytest.Monkey
         patch.setattr(Store, "run", breaking)
         given = ("events", "replay", "--to", "sync", "--since", "1h", "--yes", "--rate", "20")
         said = filled.fails(4, *given)
-    assert "it ended when 4 of 7 were replayed: add --after " in said
-    assert "up to 2 more may have been given" in said
-    after = said.partition("--after ")[2].split()[0]
-    filled.ok("events", "replay", "--to", "sync", "--after", after, "--yes")
+    assert "the store was lost when 4 of 7 were replayed; repeating is safe" in said
+    filled.ok("events", "replay", "--to", "sync", "--since", "1h", "--yes")
     assert inbox(filled) == [f"e{number}" for number in range(7)]
     assert [line.changed for line in filled.fill(_audited)] == [3, 4]
 
 
 def test_one_that_is_interrupted(filled: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The batch under way is finished and counted: going on gives the rest, and nothing twice."""
-    give, calls = Handover.give, list[int]()
+    """The batch under way is finished and counted: repeating it gives the rest, and nothing twice."""
+    give, calls = Handover.apply, list[int]()
 
     async def interrupted(self: Handover, *given: Any) -> Any:
         calls.append(1)
@@ -144,25 +155,22 @@ def test_one_that_is_interrupted(filled: Cli, monkeypatch: pytest.MonkeyPatch) -
         return await give(self, *given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Handover, "give", interrupted)
+        patch.setattr(Handover, "apply", interrupted)
         said = filled.fails(130, "events", "replay", "--to", "sync", "--since", "1h", "--yes", "--rate", "20")
-    assert "interrupted: it ended when 4 of 7 were replayed: add --after " in said
-    assert "more may have been given" not in said
+    assert "interrupted when 4 of 7 were replayed; repeating is safe" in said
     (line,) = filled.fill(_audited)
     assert (line.matched, line.changed, line.error) == (7, 4, "interrupted")
-    filled.ok("events", "replay", "--to", "sync", "--after", said.partition("--after ")[2].split()[0], "--yes")
+    filled.ok("events", "replay", "--to", "sync", "--since", "1h", "--yes")
     assert inbox(filled) == [f"e{number}" for number in range(7)]
 
 
 def test_what_the_server_refuses(filled: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """What could not be given is counted, and the exit code is 1."""
-    monkeypatch.setattr("router.cli.events.replay.Handover.give", _refused)
+    monkeypatch.setattr("router.cli.events.replay.Handover.apply", _refused)
     result = filled.run("events", "replay", "--to", "sync", "--since", "1h", "--yes")
     assert result.exit_code == 1
     assert "7 could not be replayed: the server refused it" in result.stderr
 
 
 async def _refused(_self: object, batch: list[object], _reason: str) -> Any:
-    from workers.operations.handover import Given  # noqa: PLC0415 - next to its only use
-
-    return Given(0, len(batch))
+    return Counter({audit.FAILED: len(batch)})

@@ -13,12 +13,12 @@ from aiohttp import web
 from support.cli import Cli
 
 from config.settings import Settings
-from router.cli.changes.pacer import Pacer
 from router.cli.send.command import find_publisher, find_streams
 from router.cli.send.sending import Answer, Parcel, Summary, parcels
 from router.events.catalogue import Catalogue, UnknownStream
 from router.events.identify import Identified, identify
 from router.ingress.signature import verify
+from router.tasks.pacing import Pacer
 
 FINANCIAL = "visma-net-financial"
 SECRET = "dGVzdC1zZWNyZXQ="
@@ -263,8 +263,8 @@ async def test_pacer(monkeypatch: pytest.MonkeyPatch) -> None:
         def time(self) -> float:
             return now[0]
 
-    monkeypatch.setattr("router.cli.changes.pacer.asyncio.get_running_loop", Loop)
-    monkeypatch.setattr("router.cli.changes.pacer.asyncio.sleep", sleep)
+    monkeypatch.setattr("router.tasks.pacing.asyncio.get_running_loop", Loop)
+    monkeypatch.setattr("router.tasks.pacing.asyncio.sleep", sleep)
     pacer = Pacer(10)
     for count in (5, 1, 1, 1):
         await pacer.take(count)

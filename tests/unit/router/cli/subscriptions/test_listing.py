@@ -168,7 +168,7 @@ def test_remove_asks_again_who_lives(filled: Cli, monkeypatch: pytest.MonkeyPatc
 
     with monkeypatch.context() as patch:
         patch.setattr("router.cli.changes.asking._is_asked", ask)
-        patch.setattr("router.cli.subscriptions.remove.live_consumers", live)
+        patch.setattr("workers.operations.removal.live_consumers", live)
         assert "stop host-1" in filled.fails(1, "subscriptions", "remove", "audit", stdin="y\n")
     assert names(filled) == ["audit", "sync"]
 
