@@ -14,9 +14,9 @@ from router.cli.changes.order import Order
 from router.cli.command.exits import ExitCode, NothingMatched, complain
 from router.cli.command.loop import in_order
 from router.cli.command.runtime import Session
+from router.cli.command.words import without_worker
 from router.cli.output.results import number_of, print_json, print_line, progress
 from router.cli.output.table import Column, print_table
-from router.cli.subscriptions.words import without_worker
 from router.store.client import STORE_ERRORS, StoreUnavailable
 from workers.operations.audit import INTERRUPTED, MATCHED
 from workers.operations.change import Change, Preview, Result

@@ -8,10 +8,10 @@ from router.cli.changes.order import DryRun, Most, Order, Rate, Reason, Yes
 from router.cli.command.exits import usage
 from router.cli.command.loop import run
 from router.cli.command.runtime import opened
+from router.cli.command.words import none_named
 from router.cli.dead_letters.options import What, narrowed, selecting
 from router.cli.output.results import JsonFlag
 from router.cli.output.rows import DEAD_LETTER_COLUMNS, dead_letter_row
-from router.cli.subscriptions.words import none_named
 from workers.operations.change import Result
 from workers.operations.dead_letters.changes import DeadLetterChange
 from workers.operations.dead_letters.selector import Selector

@@ -12,10 +12,10 @@ from router.cli.changes.order import Most, Reason
 from router.cli.command.exits import NothingMatched, complain, usage
 from router.cli.command.loop import in_order, run
 from router.cli.command.runtime import Session, opened
+from router.cli.command.words import none_named
 from router.cli.dead_letters.file import STANDARD, Incomplete, Sink, writing
 from router.cli.dead_letters.options import What, names_events, narrowed, selecting
 from router.cli.output.results import number_of, progress
-from router.cli.subscriptions.words import none_named
 from router.store.client import STORE_ERRORS, StoreUnavailable
 from router.tasks.iterating import first
 from workers.operations.audit import INTERRUPTED, MATCHED, Deed, accounted

@@ -8,6 +8,7 @@ import typer
 from router.cli.command.exits import ExitCode, NothingMatched, complain
 from router.cli.command.loop import run
 from router.cli.command.runtime import opened
+from router.cli.command.words import none_named
 from router.cli.dead_letters.options import What, narrowed, selecting
 from router.cli.output.listing import Limit, print_list
 from router.cli.output.results import JsonFlag, age, number_of, print_json, print_line, print_record, stamp
@@ -24,7 +25,6 @@ from router.cli.output.rows import (
     unsigned,
 )
 from router.cli.output.table import EVENT, SUBSCRIPTION, Column, Told, ident, print_table
-from router.cli.subscriptions.words import none_named
 from router.events.catalogue import Catalogue
 from router.tasks.iterating import first
 from workers.operations.dead_letters.error_groups import ErrorGroup

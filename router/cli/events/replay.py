@@ -10,12 +10,12 @@ from router.cli.changes.order import DryRun, Most, Order, Rate, Reason, Yes
 from router.cli.command.exits import NothingMatched, complain, usage
 from router.cli.command.loop import run
 from router.cli.command.runtime import Session, opened
+from router.cli.command.words import none_named
 from router.cli.events.listing import EVENT_COLUMNS, event_row
 from router.cli.options.common import Since, Until
 from router.cli.options.completing import subscriptions
 from router.cli.options.events import Company, EventGlob, Resource
 from router.cli.output.results import JsonFlag
-from router.cli.subscriptions.words import none_named
 from router.events.catalogue import Catalogue
 from workers.operations.change import Result
 from workers.operations.events import EventFilter, StoredEvent

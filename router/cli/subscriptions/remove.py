@@ -12,11 +12,11 @@ from router.cli.changes.order import Order, Reason, Yes
 from router.cli.command.exits import ExitCode, NothingMatched, complain, usage
 from router.cli.command.loop import run
 from router.cli.command.runtime import Session, opened
+from router.cli.command.words import none_named
 from router.cli.options.completing import event_types, subscriptions
 from router.cli.output.results import JsonFlag, number_of, print_json, print_line
 from router.cli.output.rows import event_cell
 from router.cli.output.table import EVENT, Column, print_table
-from router.cli.subscriptions.words import none_named
 from router.events.catalogue import Catalogue
 from workers.operations.removal import FIGURES, Removal
 from workers.state.holdings import Holding
