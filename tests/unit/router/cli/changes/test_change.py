@@ -118,7 +118,7 @@ def test_nothing_is_read_that_is_not_needed(many: Cli, monkeypatch: pytest.Monke
     normalised: list[Any] = []
     read: list[int] = []
     made = DeadLetters.read
-    monkeypatch.setattr("workers.delivery.normalise", lambda *given: normalised.append(given))
+    monkeypatch.setattr("workers.delivery.read_event", lambda *given: normalised.append(given))
 
     def counted(self: DeadLetters, *given: Any) -> Any:
         read.append(1)
