@@ -42,7 +42,7 @@ async def carry_out(
         complain(f"no worker runs for {', '.join(away)} now: what is replayed waits until one does")
 
     def show() -> None:
-        show_sample(_told(order, change, seen.number), seen, columns, row_of)
+        show_sample(_described(order, change, seen.number), seen, columns, row_of)
 
     if order.dry_run:
         show()
@@ -103,7 +103,7 @@ def confirm(order: Order, number: int, show: Callable[[], None]) -> None:
     ask(f"{order.verb} {number_of(number, order.noun)}?", otherwise)
 
 
-def _told(order: Order, change: Change[Any], number: int) -> str:
+def _described(order: Order, change: Change[Any], number: int) -> str:
     which = number_of(number, order.noun)
     if not change.selector:
         which = f"{f'all {which}' if number > 1 else f'the only {order.noun}'}, since nothing selects"

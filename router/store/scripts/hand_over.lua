@@ -12,6 +12,8 @@
 -- ARGV[4]    how long the hash of this week is kept, milliseconds
 -- ARGV[5..]  entry ids, at most 100
 -- Reply      how many were copied, and how many the replay had given before (the others are not in the stream any more)
+--- lib/fields.lua
+--- lib/bounded.lua
 redis.call('XPENDING', KEYS[2], ARGV[1])
 local given, before = 0, 0
 for i = 5, #ARGV do
