@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from aiohttp import ClientResponse, ClientSession, CookieJar
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
+from support.waiting import eventually
 
 from config.settings import Settings
 from router.console.console import Console
@@ -60,9 +61,16 @@ class Visitor:
         return await self.post("/login", {"token": token, **fields}, csrf="")
 
     async def follow(self, response: ClientResponse) -> str:
-        """Return the page that a change leads to."""
+        """Return the page that a change leads to, once the change has ended."""
         assert response.status == 303, await response.text()
-        return await self.get(response.headers["Location"])
+        pages = list[str]()
+
+        async def ended() -> bool:
+            pages.append(await self.get(response.headers["Location"]))
+            return 'http-equiv="refresh"' not in pages[-1]
+
+        await eventually(ended)
+        return pages[-1]
 
 
 @asynccontextmanager

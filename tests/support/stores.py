@@ -60,8 +60,8 @@ async def fake_store(keys: Keys | None = None, server: fakeredis.FakeServer | No
 
 @asynccontextmanager
 async def real_store(url: str, keys: Keys | None = None, **timeouts: float) -> AsyncIterator[Store]:
-    """Yield a store on a real server, with the time-outs of `connect`, and delete its keys afterwards."""
-    store = connect(url, keys or fresh_keys(), **timeouts)
+    """Yield a store on a real server, and delete its keys afterwards; its time-outs suit a machine that is busy."""
+    store = connect(url, keys or fresh_keys(), **{"connect_timeout": 30, "timeout": 60} | timeouts)
     try:
         yield store
         async for key in store.client.scan_iter(match=f"{store.keys.prefix}:*", count=1000):

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.real, pytest.mark.cluster]
 @pytest.fixture
 async def cluster(cluster_url: str) -> AsyncIterator[Store]:
     """Yield a store on a Cluster that was not used before, and patient: a crowd takes its time on a busy machine."""
-    async with real_store(cluster_url, connect_timeout=30, timeout=60) as store:
+    async with real_store(cluster_url) as store:
         yield store
 
 
