@@ -6,7 +6,7 @@ LOWEST := build/lowest
 QUIETLY := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := setup
-.PHONY: setup run demo test test-all test-long lowest browser coverage faults fuzz bench containers lint audit docs alerts wheel lock clean
+.PHONY: setup run demo test test-all test-long lowest browser coverage faults fuzz bench containers lint audit docs alerts consumers wheel lock clean
 
 setup: $(STAMP)
 
@@ -93,6 +93,11 @@ lint: setup
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
+
+# The consumers of docs/streams.md in other languages, each built and run with its own tools on a real server: CONSUMERS names
+# them, by default all of csharp, go, php and typescript.
+consumers: setup
+	$(call KEEPING,.venv) -m pytest tests/consumers
 
 # Asks an advisory service about every locked package; 3 says that it could not be asked about all of them.
 audit:

@@ -1,7 +1,8 @@
 """Writes the pages of the documentation that follow from the code: `make docs`. A test fails while one is stale.
 
 Settings: names, types and defaults from the settings model, words from the comments of the packaged router.toml.
-Commands: from the command line itself. Catalogue: from the publisher files that come with the package.
+Commands: from the command line itself. Catalogue: from the publisher files that come with the package. The contract of
+streams.md for machines: see contract.py beside this file.
 """
 
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from contract import asyncapi_page, schema_page
 
 from config.publishers import PACKAGED, EventType, load_publishers
 from config.settings import Settings
@@ -80,6 +82,8 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "commands.md": cli_page,
     "catalogue.md": catalogue_page,
+    "streams/event.schema.json": schema_page,
+    "streams/asyncapi.json": asyncapi_page,
 }
 
 

@@ -1,18 +1,16 @@
 """The documentation says what is so."""
 
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from support.docs import DOCS, docs_module
 
 from config.publishers import load_publishers
 from config.settings import Settings
 from router.cli.app import load
 
 ROOT = Path(__file__).parents[3]
-DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.glob("*.md")])
 FOR_READERS = {"quick-start", "workers", "operating", "deploy", "architecture"}
 """The pages that are read from the beginning to the end."""
@@ -20,16 +18,7 @@ FOR_READERS = {"quick-start", "workers", "operating", "deploy", "architecture"}
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(#[^)\s]*)?\)")
 
 
-def _generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-GENERATOR = _generator()
+GENERATOR = docs_module("generate")
 
 
 @pytest.mark.parametrize("name", GENERATOR.PAGES)
