@@ -29,7 +29,7 @@ _COMMANDS: Mapping[str, tuple[str | Mapping[str, str], str]] = {
     "streams": ("cli.streams:streams", "Show how full the streams are, and how far each subscription is."),
     "top": (
         "cli.top.command:top",
-        "Watch the figures of the running system, live: rates, lags, retries, dead letters; q or Ctrl-C ends it.",
+        "Watch the figures of the running system, live: rates, lag, in hand, scheduled, dead; q or Ctrl-C ends it.",
     ),
     "doctor": (
         "cli.doctor.command:doctor",

@@ -20,12 +20,12 @@ from router.events.globs import fits, select
 from router.store.keys import Keys
 from workers.state.former import former_streams
 from workers.state.oldest import Way, oldest_waiting
-from workers.state.overview import StreamOverview, overview
+from workers.state.overview import HEADINGS, StreamOverview, overview
 from workers.state.pauses import Pause, paused
 
 __all__ = ["streams"]
 
-_FIGURES = tuple(Column(name, right=True) for name in ("LAG", "PENDING", "SCHEDULED", "DEAD"))
+_FIGURES = tuple(Column(name, right=True) for name in HEADINGS)
 _COLUMNS = (EVENT, Column("LENGTH", right=True), SUBSCRIPTION, *_FIGURES, Column("OLDEST", right=True, drop=1))
 
 
@@ -37,9 +37,9 @@ def streams(
 ) -> None:
     """Show how full the streams are, and how far each subscription is.
 
-    LAG waits to be handed to a worker, PENDING is in the hands of one, SCHEDULED waits for its next attempt, DEAD was
-    given up, OLDEST is how long the oldest that waits or is in hand has been there. A stream with a * is no longer
-    configured: its publisher or its event has left the catalogue. `top` shows how fast it goes.
+    LAG waits for a worker, IN HAND is held by one, SCHEDULED waits for its next attempt, DEAD was given up, OLDEST is
+    how long the oldest that waits or is in hand has been there. A stream with a * is no longer configured: its
+    publisher or its event has left the catalogue. `top` shows how fast it goes.
     """
     known = Catalogue.for_settings(load_settings())
     found = run(_overview(known, glob))

@@ -52,6 +52,14 @@ class Place:
     dead_entry_id: str | None = None
     reason: str | None = None
 
+    @property
+    def shown_state(self) -> str:
+        """The state in the words that people read for it."""
+        return _SHOWN.get(self.state, self.state)
+
+
+_SHOWN = {"undelivered": "waiting", "inbox": "waiting again", "pending": "in hand"}
+
 
 @dataclass(frozen=True, slots=True)
 class Life:

@@ -30,10 +30,10 @@ _KEPT = 5.0
 _PATIENCE = 2.5
 """Seconds that the store may take for it: who scrapes gives up after some, and then has nothing at all."""
 _FIGURES = {
-    "lag": "Events that wait to be handed to a worker, in the stream or in the subscription's inbox.",
-    "pending": "Events in the hands of a worker.",
-    "scheduled": "Events that wait for their next attempt.",
-    "dead": "Dead letters.",
+    "lag": "Lag: events that wait for a worker, in the stream or in the subscription's inbox.",
+    "pending": "In hand: events that a worker holds.",
+    "scheduled": "Scheduled: events that wait for their next attempt.",
+    "dead": "Dead: events that the subscription gave up.",
 }
 
 _Found = tuple[Figures, Mapping[str, int]]

@@ -1,8 +1,8 @@
 """How full the streams are, and how far each subscription is with them.
 
-An event is, for a subscription, in one place at a time, and each place is counted in one figure: `lag` waits to be
-handed to a worker (in the stream, or in the subscription's inbox), `pending` is in the hands of one, `scheduled` waits
-for its next attempt, and `dead` was given up.
+An event is, for a subscription, in one place at a time, and each place is counted in one figure: `lag` waits for a
+worker (in the stream, or in the subscription's inbox), `pending` is held by one, `scheduled` waits for its next
+attempt, and `dead` was given up.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,10 +16,13 @@ from router.store.spoilt import forgiven
 from workers.state.existing import Group, parse_groups
 from workers.state.groups import is_no_group
 
-__all__ = ["FIGURES", "MOST_COUNTED", "StreamOverview", "SubscriptionOverview", "overview"]
+__all__ = ["FIGURES", "HEADINGS", "MOST_COUNTED", "StreamOverview", "SubscriptionOverview", "overview"]
 
 FIGURES = ("lag", "pending", "scheduled", "dead")
-"""What is counted of a subscription, in the order in which an event passes through it."""
+"""What is counted of a subscription, in the order in which an event passes through it; JSON and metrics name it so."""
+
+HEADINGS = ("LAG", "IN HAND", "SCHEDULED", "DEAD")
+"""The same, as people read it."""
 
 MOST_COUNTED = 1000
 """Where the server cannot tell a lag, entries are counted, and no more than this: such a lag means `at least`."""

@@ -16,7 +16,7 @@ from router.cli.output.table import SUBSCRIPTION, Column, print_table, rest
 from router.events.event import Event
 from workers.operations.life import Life, Place, life
 
-__all__ = ["life_json", "place_told", "show"]
+__all__ = ["life_json", "place_text", "show"]
 
 _COLUMNS = (SUBSCRIPTION, Column("STATE"), Column("ATTEMPTS", right=True), rest("WHAT IS KNOWN", "wrap"))
 
@@ -93,25 +93,25 @@ def _print(event: Mapping[str, Any], found: Life) -> None:
 
 
 def _row(place: Place) -> tuple[object, ...]:
-    return (place.subscription, place.state, place.attempts, place_told(place))
+    return (place.subscription, place.shown_state, place.attempts, place_text(place))
 
 
-def place_told(place: Place) -> str:
+def place_text(place: Place) -> str:
     """Return in a few words what is known of an event where it is."""
     if place.state == "pending":
         times = f", handed out {number_of(place.deliveries, 'time')}" if place.deliveries else ""
         held = f", its hold renewed {age(place.renewed_at)} ago" if place.renewed_at else ""
-        return f"in the hands of {place.consumer}{held}{times}"
+        return f"held by {place.consumer}{held}{times}"
     if place.state == "scheduled":
         return f"the next attempt is due {stamp(place.due_at)}{_last_error(place)}"
     if place.state == "dead":
         return f"{place.reason or 'given up'}{_last_error(place)}; dead letter {place.dead_entry_id}"
-    return _TOLD[place.state] + _last_error(place)
+    return _WORDS[place.state] + _last_error(place)
 
 
-_TOLD = {
-    "undelivered": "waits to be handed to a worker",
-    "inbox": "waits to be handed to a worker once more",
+_WORDS = {
+    "undelivered": "waits for a worker",
+    "inbox": "waits for a worker once more",
     "done": "nothing is left to do",
     "unknown": "its places hold too much to look through",
 }
@@ -128,8 +128,8 @@ def _print_attempts(found: Life) -> None:
     for place in found.subscriptions:
         for error in place.errors:
             print_line(f"\n{place.subscription}, {f'attempt {error.attempt}' if error.attempt else 'lost worker'}")
-            told = {"at": stamp(error.at), "error": error.error, "message": error.message}
-            print_record({**told, "traceback": error.traceback})
+            attempt = {"at": stamp(error.at), "error": error.error, "message": error.message}
+            print_record({**attempt, "traceback": error.traceback})
         if not place.errors:
             why = "no attempt has failed" if place.attempts == 0 else "nothing is kept of its attempts"
             print_line(f"\n{place.subscription}: {why}")

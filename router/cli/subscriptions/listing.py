@@ -9,20 +9,20 @@ from router.cli.command.runtime import opened
 from router.cli.output.results import JsonFlag, print_json, stamp
 from router.cli.output.table import SUBSCRIPTION, Column, print_table, rest
 from workers.operations.figures import Row, figures
-from workers.state.overview import FIGURES
+from workers.state.overview import FIGURES, HEADINGS
 from workers.state.pauses import Pause
 
 __all__ = ["list_", "pause_json"]
 
-_COLUMNS = (SUBSCRIPTION, *(Column(name, right=True) for name in ("STREAMS", *map(str.upper, FIGURES), "WORKERS")))
+_COLUMNS = (SUBSCRIPTION, *(Column(name, right=True) for name in ("STREAMS", *HEADINGS, "WORKERS")))
 _PAUSED = rest("PAUSED")
 
 
 def list_(*, as_json: JsonFlag = False) -> None:
-    """List the subscriptions, with the sums over their streams; `streams` tells how far each is with which.
+    """List the subscriptions, with the sums over their streams; `streams` shows the same for each stream.
 
-    LAG waits to be handed to a worker, PENDING is in the hands of one, SCHEDULED waits for its next attempt, DEAD was
-    given up. WORKERS is how many gave a sign of life within the lease. A pause is shown where there is one.
+    LAG waits for a worker, IN HAND is held by one, SCHEDULED waits for its next attempt, DEAD was given up. WORKERS
+    is how many gave a sign of life within the lease. A pause is shown where there is one.
     """
     rows = run(_rows())
     if as_json:

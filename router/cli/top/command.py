@@ -37,11 +37,11 @@ def top(
     once: Annotated[bool, typer.Option("--once", help="Print one frame, measured over the interval, and end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, a line for each frame.")] = False,
 ) -> None:
-    """Watch the figures of the running system, live: rates, lags, retries, dead letters; q or Ctrl-C ends it.
+    """Watch the figures of the running system, live: rates, lag, in hand, scheduled, dead; q or Ctrl-C ends it.
 
-    IN/S and OUT/S are events a second: into the subscription's streams, and done or dead. LAG waits to be handed to a
-    worker, HAND is in the hands of one, OLDEST is how long the oldest of both has been there, RETRY waits for its next
-    attempt, DEAD was given up. The store may go away and come back meanwhile.
+    IN/S and OUT/S are events a second: into the subscription's streams, and done or dead. LAG waits for a worker,
+    IN HAND is held by one, OLDEST is how long the oldest of both has been there, SCHEDULED waits for its next attempt,
+    DEAD was given up. The store may go away and come back meanwhile.
     """
     run(_once(interval, as_json=as_json) if once else _watch(interval, as_json=as_json))
 
@@ -123,7 +123,7 @@ def _print_json(frame: Frame) -> None:
 
 
 def frame_json(frame: Frame) -> dict[str, Any]:
-    """Return a frame as JSON; rates are None until two looks have told them."""
+    """Return a frame as JSON; rates are None before the second look."""
     found = frame.figures
     return {
         "at": stamp(frame.at),

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from router.cli.output.results import age, clean, number_of, span_told
 from workers.operations.figures import Figures, Rates, Row
+from workers.state.overview import HEADINGS
 from workers.state.pauses import Pause
 
 __all__ = ["Frame", "render"]
@@ -23,7 +24,7 @@ _THOUSAND = 1000
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What there is to show: the last figures that could be had, and why there are no newer ones, if so."""
+    """What there is to show: the last figures that were read, and why there are no newer ones, if so."""
 
     at: datetime
     interval: float
@@ -36,8 +37,8 @@ def render(frame: Frame, width: int, height: int) -> RenderableType:
     """Return one frame for a screen of so many columns and lines."""
     parts: list[RenderableType] = [_headline(frame, width), _totals(frame)]
     if frame.error is not None:
-        told = f"the store does not answer: {clean(frame.error)}"
-        parts.append(Text(told, style="bold red", overflow="ellipsis", no_wrap=True))
+        error = f"the store does not answer: {clean(frame.error)}"
+        parts.append(Text(error, style="bold red", overflow="ellipsis", no_wrap=True))
     parts.append(Text())
     if frame.figures is None:
         return Group(*parts)
@@ -70,9 +71,9 @@ def _totals(frame: Frame) -> RenderableType:
     parts = [
         f"in {_rate(sum(frame.rates.streams.values()) if frame.rates else None)}/s",
         f"out {_rate(sum(frame.rates.out.values()) if frame.rates else None)}/s",
-        f"waiting {_short(found.total('lag'))}",
+        f"lag {_short(found.total('lag'))}",
         f"in hand {_short(found.total('pending'))}",
-        f"retries {_short(found.total('scheduled'))}",
+        f"scheduled {_short(found.total('scheduled'))}",
         f"dead {_short(found.total('dead'))}",
         f"events {_short(held)}",
     ]
@@ -90,10 +91,11 @@ def _busiest(rows: Sequence[Row], room: int) -> list[Row]:
 def _subscriptions(rows: Sequence[Row], frame: Frame, width: int) -> RenderableType:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), width=width, header_style="bold")
     table.add_column("SUBSCRIPTION", no_wrap=True, overflow="ellipsis", ratio=2, min_width=_NAME_AT_LEAST)
-    for name, size in (("IN/S", 6), ("OUT/S", 6), ("LAG", 6), ("OLDEST", 6), ("HAND", 5), ("RETRY", 5), ("DEAD", 5)):
-        table.add_column(name, justify="right", no_wrap=True, min_width=size)
+    lag, *others = HEADINGS
+    for name in ("IN/S", "OUT/S", lag, "OLDEST", *others):
+        table.add_column(name, justify="right", no_wrap=True, min_width=5)
     table.add_column("WORKERS", justify="right", no_wrap=True)
-    table.add_column("STATE", no_wrap=True, overflow="ellipsis", ratio=3 if width >= _WIDE else None, min_width=10)
+    table.add_column("STATE", no_wrap=True, overflow="ellipsis", ratio=3 if width >= _WIDE else None, min_width=9)
     for row in rows:
         into, out = (frame.rates.into, frame.rates.out) if frame.rates else ({}, {})
         table.add_row(

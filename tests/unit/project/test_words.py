@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 import config
+from router.cli import streams
+from router.cli.app import load
+from workers.state.overview import HEADINGS
 
 ROOT = Path(config.__file__).parents[1]
 
@@ -86,3 +89,19 @@ def test_words_are_found(text: str) -> None:
 def test_parts_of_words_are_no_words(text: str) -> None:
     """What only contains such a word, and what merely names a thing in code, is let pass."""
     assert not found_in(text)
+
+
+def test_one_set_of_words_for_the_figures() -> None:
+    """Commands, console, dashboard, metrics and pages call the figures lag, in hand, scheduled and dead."""
+    places = {
+        "streams": (load("streams").help, *(column.name for column in streams._COLUMNS)),
+        "subscriptions list": (load("subscriptions").commands["list"].help,),
+        "top": (load("top").help,),
+        "the console": [(ROOT / "router/console/templates/overview_now.html").read_text()],
+        "the dashboard": [(ROOT / "config/grafana/event-router.json").read_text()],
+        "the metrics": [(ROOT / "docs/metrics.md").read_text().partition("<!-- store -->")[2]],
+        "the concepts": [(ROOT / "docs/concepts.md").read_text()],
+    }
+    for place, texts in places.items():
+        text = " ".join(texts).lower()
+        assert all(heading.lower() in text for heading in HEADINGS), place

@@ -97,7 +97,7 @@ def test_streams_table(filled: Cli) -> None:
     result = filled.run("streams")
     lines = [line.split() for line in result.stdout.splitlines()]
     assert lines == [
-        ["EVENT", "LENGTH", "SUBSCRIPTION", "LAG", "PENDING", "SCHEDULED", "DEAD", "OLDEST"],
+        ["EVENT", "LENGTH", "SUBSCRIPTION", "LAG", "IN", "HAND", "SCHEDULED", "DEAD", "OLDEST"],
         [CUSTOMERS, "3", "sync", "3", "0", "0", "1", lines[1][-1]],
         [SUPPLIERS, "1", "-", "-", "-", "-", "-", "-"],
     ]

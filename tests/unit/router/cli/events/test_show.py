@@ -7,7 +7,7 @@ import pytest
 from support.cli import Cli
 from support.filling import CUSTOMERS, history, put_dead, put_events, put_group, raw_of
 
-from router.cli.events.show import place_told
+from router.cli.events.show import place_text
 from router.events.event import Event
 from router.store.client import Store
 from workers.operations import audit
@@ -51,7 +51,7 @@ def test_for_people(filled: Cli) -> None:
     lines = [line.split() for line in filled.ok("events", "show", "e1").splitlines()]
     assert ["duplicates", "2"] in lines
     said = {line[0]: " ".join(line[1:]) for line in lines if line}
-    assert said["audit"] == "undelivered 0 waits to be handed to a worker"
+    assert said["audit"] == "waiting 0 waits for a worker"
     assert said["sync"].startswith("scheduled 1 the next attempt is due 2030-03-17T17:46:40.000Z; ValueError: no cust")
 
 
@@ -125,8 +125,8 @@ def test_dead(filled: Cli) -> None:
 @pytest.mark.parametrize(
     ("place", "words"),
     [
-        (Place("s", "undelivered", 0), "waits to be handed to a worker"),
-        (Place("s", "inbox", 0), "waits to be handed to a worker once more"),
+        (Place("s", "undelivered", 0), "waits for a worker"),
+        (Place("s", "inbox", 0), "waits for a worker once more"),
         (Place("s", "done"), "nothing is left to do"),
         (Place("s", "unknown"), "its places hold too much to look through"),
         (Place("s", "dead", 3, dead_entry_id="1-0"), "given up; dead letter 1-0"),
@@ -134,14 +134,14 @@ def test_dead(filled: Cli) -> None:
 )
 def test_each_place_in_words(place: Place, words: str) -> None:
     """Where an event is, is said in a sentence."""
-    assert place_told(place) == words
+    assert place_text(place) == words
 
 
 def test_in_hand_in_words() -> None:
     """What is in hand says whose, how long ago that was renewed, and how often it was handed out."""
     renewed = datetime.now(UTC) - timedelta(minutes=3)
     place = Place("s", "pending", 0, consumer="w1", deliveries=2, renewed_at=renewed)
-    assert place_told(place) == "in the hands of w1, its hold renewed 3m ago, handed out 2 times"
+    assert place_text(place) == "held by w1, its hold renewed 3m ago, handed out 2 times"
 
 
 def test_hints_are_marked_as_unsigned(cli: Cli) -> None:

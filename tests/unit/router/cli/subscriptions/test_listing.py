@@ -69,7 +69,7 @@ def test_list_table(filled: Cli) -> None:
     """The table has a line for each subscription."""
     beat(filled, "audit", "w1")
     assert [line.split() for line in filled.ok("subscriptions", "list").splitlines()] == [
-        ["SUBSCRIPTION", "STREAMS", "LAG", "PENDING", "SCHEDULED", "DEAD", "WORKERS"],
+        ["SUBSCRIPTION", "STREAMS", "LAG", "IN", "HAND", "SCHEDULED", "DEAD", "WORKERS"],
         ["audit", "1", "4", "0", "0", "0", "1"],
         ["sync", "2", "3", "0", "0", "0", "0"],
     ]

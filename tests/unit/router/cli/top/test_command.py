@@ -42,9 +42,9 @@ def test_a_frame() -> None:
     lines = drawn(frame(ROW))
     assert lines[0].startswith("event-router top")
     assert lines[0].endswith("2026-01-02 03:04:05 UTC   every 1 s, q quits")
-    assert lines[1] == "in 12.3/s  out 4.6k/s  waiting 1.2k  in hand 5  retries 6  dead 0  events 56.8k"
+    assert lines[1] == "in 12.3/s  out 4.6k/s  lag 1.2k  in hand 5  scheduled 6  dead 0  events 56.8k"
     assert lines[3].split() == [
-        *("SUBSCRIPTION", "IN/S", "OUT/S", "LAG", "OLDEST", "HAND", "RETRY", "DEAD", "WORKERS", "STATE"),
+        *("SUBSCRIPTION", "IN/S", "OUT/S", "LAG", "OLDEST", "IN", "HAND", "SCHEDULED", "DEAD", "WORKERS", "STATE"),
     ]
     assert lines[4].split() == ["sync", "12.3", "4.6k", "1.2k", "1m", "5", "6", "0", "2", "runs"]
     assert lines[6].split() == ["STREAM", "IN/S", "EVENTS", "LAG"]
