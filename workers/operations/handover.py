@@ -21,7 +21,7 @@ from router.store.reading import Span, checked, moment_of, order_of
 from workers.operations.audit import CHANGED, FAILED
 from workers.operations.change import Change
 from workers.operations.events import Browser, EventFilter, StoredEvent
-from workers.state.existing import existing_groups
+from workers.state.existing import existing_groups, parse_groups
 
 __all__ = ["ALL", "BEFORE", "Handover", "NotSubscribed", "Position", "replayed_keys"]
 
@@ -36,7 +36,7 @@ _ENTRY_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
 
 class NotSubscribed(RouterError):
-    """The subscription has none of the streams: nobody would ever read what it was given."""
+    """No worker of the subscription reads any of the streams: what it was given would reach nobody."""
 
 
 class Position(NamedTuple):
@@ -99,7 +99,7 @@ class Handover(Change[StoredEvent]):
     async def freeze(self) -> datetime | None:
         """Settle the last event of each stream: the last that the subscription was given; `left_out` it does not have.
 
-        Raises NotSubscribed where it has none of the streams.
+        Raises NotSubscribed where no worker has any of the streams for it, as for the group of another program.
         """
         streams, groups = self._streams, await existing_groups(self.store, self._streams)
         last = {
@@ -110,14 +110,26 @@ class Handover(Change[StoredEvent]):
         }
         if not last:
             raise NotSubscribed(f"{self.subject} subscribes to none of {', '.join(streams)}")
+        read = await self._with_inbox(list(last))
+        if not read:
+            raise NotSubscribed(
+                f"no worker reads the inbox of {self.subject}, where replays go: it is the group of another program; "
+                "docs/streams.md says how that reads past events again"
+            )
         after, since = self._after, self._wanted.span().first
         self._spans = {
             stream: Span(after.first(streams, stream) if after else since, _earlier(last[stream], self._wanted))
             for stream in streams
-            if stream in last
+            if stream in read
         }
-        self.left_out = [stream for stream in streams if stream not in last]
+        self.left_out = [stream for stream in streams if stream not in read]
         return max(moment_of(span.last) for span in self._spans.values())
+
+    async def _with_inbox(self, streams: Sequence[str]) -> set[str]:
+        """Return on which streams it has an inbox that a worker reads: a worker makes both groups at its start."""
+        inboxes = [("XINFO", "GROUPS", self.store.keys.inbox(stream, self.subject)) for stream in streams]
+        groups = map(parse_groups, await self.store.commands(inboxes))
+        return {stream for stream, found in zip(streams, groups, strict=True) if found}
 
     async def found(self) -> AsyncIterator[StoredEvent]:
         """Yield the events, oldest first over all streams, leaving out what is no event."""

@@ -59,3 +59,13 @@ def test_it_is_removed_like_a_subscription(cli: Cli) -> None:
     assert cli.json("subscriptions", "remove", GROUP, "--yes")
     assert _ways(cli) == []
     assert [row["length"] for row in cli.json("streams") if row["stream"] == CUSTOMERS] == [3]
+
+
+def test_a_replay_to_it_is_refused(cli: Cli) -> None:
+    """It reads no inbox, so what is replayed would reach nobody: nothing is given, and the message says what to do."""
+    cli.fill(_read_one_of_three)
+    said = cli.fails(2, "events", "replay", "--to", GROUP, "--since", "1h", "--yes")
+    assert f"no worker reads the inbox of {GROUP}" in said
+    assert "docs/streams.md" in said
+    [way] = _ways(cli)
+    assert (way["lag"], way["pending"]) == (2, 1)
