@@ -19,7 +19,7 @@ __all__ = ["AttemptError", "Delivery", "Held", "error_line", "read_history"]
 _MESSAGE = 2_000
 _TRACEBACK = 8_000
 _HISTORY = 24
-_FIELDS = 128  # a script cannot unpack the thousands that an entry written by hand may have
+_FIELDS = 128  # a script cannot unpack the thousands that an entry of a stranger may have
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Held:
 
     @property
     def spent(self) -> int:
-        """Attempts surely used up; the first crash is but a suspicion, which all has that the worker had in hand."""
+        """Attempts surely used up; after one crash, each delivery that the worker held is only suspected."""
         return self.attempts + self.crashes - 1 if self.crashes else self.attempts
 
     def poisonous(self, limit: int) -> bool:
@@ -125,7 +125,7 @@ def error_line(error: BaseException, attempt: int, at: float) -> str:
 
 
 def read_history(lines: bytes) -> tuple[AttemptError, ...]:
-    """Return the failed attempts of a history; a line that cannot be read (written by hand) is passed over."""
+    """Return the failed attempts of a history; a line that cannot be read (of a stranger) is skipped."""
     errors = []
     for line in lines.splitlines():
         try:
@@ -136,7 +136,7 @@ def read_history(lines: bytes) -> tuple[AttemptError, ...]:
 
 
 def _attempt(entry: dict[str, Any]) -> AttemptError:
-    """Return one line of a history, whatever the types in it: who wrote it by hand may have written anything."""
+    """Return one line of a history, whatever the types in it: a stranger may have written anything."""
     at = datetime.fromisoformat(entry["at"])
     moment = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
     texts = (_legible(entry.get(name, "")) for name in ("error", "message", "traceback"))

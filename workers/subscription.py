@@ -111,7 +111,7 @@ class Subscription:
 
 
 def inspect_handler(function: Callable[..., Any]) -> Handler:
-    """Return how a function wants to be called; raises ConfigError where it can't be told."""
+    """Return how a function wants to be called; raises ConfigError where its parameters do not say it."""
     target = _target(function)
     if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
         raise ConfigError(f"handler {_named(function)} is a generator and would never run: return instead of yield")

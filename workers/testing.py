@@ -45,7 +45,7 @@ def sample_event(stream: str, **overrides: Any) -> Event:
     """Return an event of a stream, `publisher/type`, as its publisher would send it now, with an id of its own.
 
     `overrides` are fields of the event, checked as such; `raw` stays as it was made. Raises UnknownStream, which
-    suggests what may be meant.
+    suggests similar names.
     """
     if stream not in _catalogue().streams():
         _catalogue().select(stream)
@@ -66,7 +66,7 @@ async def deliver(
 ) -> list[Outcome]:
     """Hand events to a subscription's handler; return what would become of each: `Done`, `RetryIn` or `Dead`.
 
-    `attempt` and `errors` are what the handler and the retry policy are told. A batch handler gets batches, and events
+    `attempt` and `errors` are what the handler and the retry policy get. A batch handler gets batches, and events
     that failed before one by one, as it would from a worker. Raises NotSubscribed for an event that the subscription's
     globs leave out, unless `any_event`.
     """

@@ -98,7 +98,7 @@ class _Root(Guarded):
         return list(_COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return what stands for a command until it is run; None where there is none of that name."""
+        """Return what stands for a command until it is run; None for an unknown name."""
         del ctx
         return TyperCommand(cmd_name, help=_COMMANDS[cmd_name][1]) if cmd_name in _COMMANDS else None
 

@@ -10,7 +10,7 @@ from router.cli.command.runtime import opened
 from router.cli.options.common import Since, Until
 from router.cli.output.listing import Limit, print_list
 from router.cli.output.results import JsonFlag, age, stamp
-from router.cli.output.table import Column, Told, rest
+from router.cli.output.table import Column, TwoForms, rest
 from workers.operations.audit import AuditLine, lines
 
 __all__ = ["audit"]
@@ -50,7 +50,7 @@ def audit(
 
 def _row(line: AuditLine) -> tuple[object, ...]:
     why = "; ".join(filter(None, (line.reason, line.error, "" if line.finished else _UNFINISHED)))
-    time = Told(stamp(line.at), age(line.at))
+    time = TwoForms(stamp(line.at), age(line.at))
     done = (line.changed, line.failed) if line.finished else (None, None)
     return (time, line.actor, line.verb, _what(line), line.matched, *done, why)
 

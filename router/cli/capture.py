@@ -36,7 +36,7 @@ class _Captured:
     """What a sample is made of."""
 
     subject: str
-    told: Mapping[str, Any]
+    about: Mapping[str, Any]
     raw: bytes
     hints: Mapping[str, str]
 
@@ -58,8 +58,8 @@ def capture_event(
             if stored is None or stored.event is None:
                 raise NothingMatched(f"no event {id_!r} was found; `event-router events list` shows the newest")
             event = stored.event
-            told = {"publisher": event.publisher, "event": event.type}
-            found = _Captured(f"event {event.id}", told, event.raw, event.hints)
+            about = {"publisher": event.publisher, "event": event.type}
+            found = _Captured(f"event {event.id}", about, event.raw, event.hints)
             return await _write(session, "events capture", found, file, keep or ())
 
     _tell(run(work()), file)
@@ -80,8 +80,8 @@ def capture_quarantined(
     async def work() -> Sample:
         async with opened() as session:
             entry = await found_by(session, id_, publisher)
-            told = {"publisher": entry.publisher, "reason": entry.reason}
-            found = _Captured(f"quarantined {entry.entry_id}", told, entry.raw, read_hints(entry.hints))
+            about = {"publisher": entry.publisher, "reason": entry.reason}
+            found = _Captured(f"quarantined {entry.entry_id}", about, entry.raw, read_hints(entry.hints))
             return await _write(session, "quarantine capture", found, file, keep or ())
 
     _tell(run(work()), file)
@@ -92,17 +92,17 @@ async def _write(session: Session, verb: str, found: _Captured, file: str, keep:
     sample = sample_of(found.raw, found.hints, vocabulary, SystemRandom())
     with writing(file) as sink:
         await audit.record(session.store, verb, subject=f"{found.subject} to {file}", matched=1)
-        sink.write(_document(found.told, sample))
+        sink.write(_document(found.about, sample))
         sink.finish()
     return sample
 
 
-def _document(told: Mapping[str, Any], sample: Sample) -> bytes:
+def _document(about: Mapping[str, Any], sample: Sample) -> bytes:
     try:
         body: Any = sample.body.decode()
     except UnicodeDecodeError:
         body = {"base64": b64encode(sample.body).decode()}
-    whole = {"version": _VERSION, **told, "hints": sample.hints, "body": body}
+    whole = {"version": _VERSION, **about, "hints": sample.hints, "body": body}
     return json.dumps(whole, indent=2).encode() + b"\n"
 
 

@@ -11,9 +11,9 @@ from router.cli.catalogue import Glob
 from router.cli.command.exits import complain
 from router.cli.command.loop import run
 from router.cli.command.runtime import Session, opened
-from router.cli.output.results import JsonFlag, number_of, print_json, span_told
+from router.cli.output.results import JsonFlag, number_of, print_json, span_text
 from router.cli.output.rows import event_cell
-from router.cli.output.table import EVENT, SUBSCRIPTION, Column, Told, print_table
+from router.cli.output.table import EVENT, SUBSCRIPTION, Column, TwoForms, print_table
 from router.cli.subscriptions.listing import pause_json
 from router.events.catalogue import Catalogue
 from router.events.globs import fits, select
@@ -51,7 +51,7 @@ def streams(
     rows = [row for stream in shown for row in _rows(found, stream, _cell(known, stream.stream, configured))]
     print_table(_COLUMNS, rows)
     for name, pause in found.pauses.items():
-        complain(f"{name} is {pause.told()}")
+        complain(f"{name} is {pause.text()}")
     if former := [stream.stream for stream in shown if stream.stream not in configured]:
         complain(f"no longer configured: {', '.join(former)}; docs/retention.md says what becomes of them")
     if idle := len(found.streams) - len(shown):
@@ -81,7 +81,7 @@ async def _overview(known: Catalogue, glob: str) -> _Found:
 
 
 async def _streams(session: Session, known: Catalogue, glob: str) -> list[StreamOverview]:
-    """Look at the streams that are meant, and at former ones that hold something; raises UnknownStream for neither."""
+    """Look at the selected streams, and at former ones that hold something; raises UnknownStream for neither."""
     former = [stream for stream in await former_streams(session.store, known) if fits(stream, glob)]
     left = [seen for seen in await overview(session.store, former) if seen.length or seen.subscriptions]
     if left and not any(fits(stream, glob) for stream in known.streams()):
@@ -89,16 +89,16 @@ async def _streams(session: Session, known: Catalogue, glob: str) -> list[Stream
     return [*await overview(session.store, select(known, glob)), *left]
 
 
-def _cell(known: Catalogue, stream: str, configured: Collection[str]) -> Told:
-    return event_cell(known, stream) if stream in configured else Told(f"{stream}*", f"{stream}*")
+def _cell(known: Catalogue, stream: str, configured: Collection[str]) -> TwoForms:
+    return event_cell(known, stream) if stream in configured else TwoForms(f"{stream}*", f"{stream}*")
 
 
-def _rows(found: _Found, stream: StreamOverview, event: Told) -> Iterator[tuple[object, ...]]:
+def _rows(found: _Found, stream: StreamOverview, event: TwoForms) -> Iterator[tuple[object, ...]]:
     if not stream.subscriptions:
         yield (event, stream.length, None, None, None, None, None, None)
     for way in stream.subscriptions:
         seconds = found.oldest.get((stream.stream, way.name))
-        oldest = None if seconds is None else span_told(seconds)
+        oldest = None if seconds is None else span_text(seconds)
         yield (event, stream.length, way.name, way.lag, way.pending, way.scheduled, way.dead, oldest)
 
 

@@ -1,7 +1,7 @@
 """What the store holds at one moment, and what has passed through it so far.
 
 An event is, for a subscription, in one place at a time. So what has come into a stream, less what waits, is in hand, is
-scheduled or is dead, is done, but for a number that does not change; and of two moments only the difference matters.
+scheduled or is dead, is done, except a number that does not change; and of two moments only the difference matters.
 """
 
 import time

@@ -18,7 +18,7 @@ def typed_in(sent: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
 
 
 def line_in(sent: Mapping[str, Any], name: str, longest: int) -> str:
-    """Return what was typed as one line of so many characters at the most."""
+    """Return what was typed as one line of at most so many characters."""
     return " ".join(str(sent.get(name, "")).split())[:longest]
 
 

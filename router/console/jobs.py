@@ -52,7 +52,7 @@ class Jobs:
         return self._jobs.get(id_)
 
     async def settle(self, job: Job, patience: float) -> None:
-        """Wait until a change has ended, for so many seconds at the most."""
+        """Wait until a change has ended, for at most so many seconds."""
         if task := self._tasks.get(job.id):
             await asyncio.wait([task], timeout=patience)
 

@@ -28,7 +28,7 @@ log = structlog.get_logger("console")
 async def serve_console(
     settings: Settings, stop: asyncio.Event, *, listening: Callable[[int], None] = lambda _port: None
 ) -> None:
-    """Serve the console on the operations port until `stop` is set; `listening` is told the port.
+    """Serve the console on the operations port until `stop` is set; calls `listening` with the port.
 
     Raises ConfigError when its token can be neither read nor made, RouterError when the port cannot be opened.
     """

@@ -96,7 +96,7 @@ def go(path: str, **query: str) -> Response:
 
 
 def guarded(console: Console, answering: PageAnswering) -> Answering:
-    """Return a handler that answers only whoever is signed in, and takes a form only from one of our pages."""
+    """Return a handler that answers only who is signed in, and takes a form only from one of our pages."""
     return partial(_answer, console, answering, False)
 
 

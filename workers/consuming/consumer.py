@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Consumer"]
 
-_LEAVING = 5.0  # seconds, at the most
+_LEAVING = 5.0  # seconds, at most
 _SOON = 0.02
 """Seconds until it is seen whether all reads have ended."""
 
@@ -86,9 +86,9 @@ class Consumer:
     def warning(self) -> str:
         """What an operator should know of this consumer; empty where there is nothing."""
         lost = self._executor.lanes_lost
-        lanes = f"{lost} lanes ended unasked and were opened again: see lane_lost in the log" if lost else ""
+        lanes = f"{lost} lanes ended by themselves and were opened again: see lane_lost in the log" if lost else ""
         return "; ".join(
-            text for text in (self.pause.told() if self.pause else "", lanes, self._left_out.warning) if text
+            text for text in (self.pause.text() if self.pause else "", lanes, self._left_out.warning) if text
         )
 
     async def start(self) -> None:

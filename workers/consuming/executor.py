@@ -3,8 +3,8 @@
 A fixed number of lanes take deliveries from the buffer; there is no task for each event.
 
 Suspects, deliveries whose worker died before, run in one lane only, one after the other, each marked in the store
-before it starts, and settled there before the next one starts. So the one event that kills the process is told from
-those that only happened to be near it.
+before it starts, and settled there before the next one starts. So the one event that kills the process is found
+among those that only happened to be near it.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ _ENDING = (MemoryError, WorkerMustEnd)
 class Executor:
     """Takes deliveries out of the buffers and attempts them.
 
-    A lane that ends unasked is opened again, and `lanes_lost` counts it. Where no delivery can have been the reason,
+    A lane that ends by itself is opened again, and `lanes_lost` counts it. Where no delivery can have been the reason,
     `broken` fails: a fault of ours, which opening the lane again would only repeat.
     """
 

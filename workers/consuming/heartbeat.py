@@ -14,7 +14,7 @@ __all__ = ["Heartbeat"]
 
 
 class Heartbeat:
-    """Beats three times a lease; calls `recover(consumer)` for each consumer it is told has died.
+    """Beats three times a lease; calls `recover(consumer)` for each consumer that the store says has died.
 
     It asks who died only after it has itself reached the store for a whole lease without a gap. Otherwise the first to
     come back after an outage would take all the others for dead, who could not have reached the store either. An

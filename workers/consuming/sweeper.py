@@ -43,7 +43,7 @@ class Sweeper:
     async def orphans(self) -> list[str]:
         """Return the consumers without a heartbeat that hold something, or have done nothing for a lease.
 
-        Asked for the heartbeats last: who joins gives one first, so whoever was seen and lives is among them.
+        Asked for the heartbeats last: a worker gives one before it joins, so each that was seen and lives is there.
         """
         context, lease = self._context, self._context.settings.lease * 1000
         commands = [("XINFO", "CONSUMERS", key, context.group) for _, _, key in context.sources()]

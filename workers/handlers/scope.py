@@ -1,7 +1,7 @@
 """Whose code runs: the scope of an attempt, which all that its handler starts carries in its context.
 
 Tasks, timers, callbacks and threads copy the context that they are made in. So code that asks the process to exit, or
-cancels a task, can be told to be an attempt's, of which one, and whether that still runs; and what it sets in a context
+cancels a task, is known to be an attempt's, of which one, and whether that still runs; and what it sets in a context
 variable is gone with the attempt.
 """
 
@@ -153,7 +153,7 @@ def _runner() -> Generator[Any, Any, Any]:
             result = yield from (work if type(work) is types.CoroutineType else _awaited(work))
             ended.append(_DONE if result is None else _Ended(result))
         except GeneratorExit:
-            raise  # who closes this, or work that raises it: one cannot be told from the other
+            raise  # closed from outside, or raised by the work: there is no difference to see
         except BaseException as error:  # noqa: BLE001 - raised again by who has sent the work
             ended.append(_Ended(error=error))
         work = result = scope = function = argument = None

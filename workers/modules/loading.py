@@ -147,7 +147,7 @@ def _leads_to(name: str, file: Path) -> bool:
         return False
     try:
         spec = importlib.util.find_spec(name)
-    except ValueError:  # a module that is there, made by hand
+    except ValueError:  # a module that somebody made without a file
         return False
     return spec is not None and spec.origin is not None and Path(spec.origin).resolve() == file.resolve()
 

@@ -78,7 +78,7 @@ class Deed:
 
 @dataclass(frozen=True, slots=True)
 class AuditLine:
-    """One line: `matched` was meant, `changed` was done, `failed` was refused; `error` says why it ended early.
+    """One line: `matched` was selected, `changed` was done, `failed` was refused; `error` says why it ended early.
 
     A line that is not `finished` was begun and has no end: it is under way, or its process was killed. Then only
     `matched` is known.
@@ -128,9 +128,9 @@ async def record(
 async def accounted(store: Store, deed: Deed, counts: Counter[str], *, strictly: bool = False) -> AsyncIterator[None]:
     """Begin a line, and end it with the counts (MATCHED, CHANGED, FAILED) that were reached, however the block ends.
 
-    Whoever is cancelled meanwhile waits until the end is written. A store that is away when the line is begun raises
-    StoreUnavailable. One that refuses it is logged, since a store that is full must not keep anybody from purging;
-    `strictly` raises NotAudited instead.
+    A caller that is cancelled meanwhile waits until the end is written. A store that is away when the line is begun
+    raises StoreUnavailable. One that refuses it is logged, since a store that is full must not keep anybody from
+    purging; `strictly` raises NotAudited instead.
     """
     begun = await _append(store, _log.info, "audit_begun", deed, counts, {"state": "begun"})
     if isinstance(begun, BaseException) and (strictly or not isinstance(begun, ResponseError)):

@@ -50,7 +50,7 @@ class Result:
     """How far a change is, or how it ended.
 
     counts: of the audit, and further ones that a kind of change has. seen: the items it has come to. error: why it
-    ended early. notes: why items failed that are told one by one, of the first twenty.
+    ended early. notes: why items failed that are reported one by one, of the first twenty.
     """
 
     counts: Counter[str] = field(default_factory=Counter)

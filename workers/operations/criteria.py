@@ -39,7 +39,7 @@ class Ids:
         return any(id_ in self.whole for id_ in ids) or any(is_short_for(s, id_) for s in self.shortened for id_ in ids)
 
     def span(self) -> Span | None:
-        """Return the entries to read where only ids of entries are given; None where others may be meant."""
+        """Return the entries to read where only ids of entries are given; None where others may be selected."""
         if not self.whole or self.shortened or not all(map(_ENTRY_ID.fullmatch, self.whole)):
             return None
         ordered = sorted(self.whole, key=order_of)
@@ -52,7 +52,7 @@ def within(moment: datetime, since: datetime | None, until: datetime | None) -> 
 
 
 def parse_moment(text: str, now: datetime) -> datetime:
-    """Return the time meant by `15m`, `2h`, `3d` (so long before `now`) or an ISO date or time, UTC unless it says.
+    """Return the time for `15m`, `2h`, `3d` (so long before `now`) or an ISO date or time, UTC unless it says.
 
     Raises ValueError saying what is allowed.
     """

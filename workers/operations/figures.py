@@ -1,4 +1,4 @@
-"""All figures of a running system at one moment, and how fast it goes, told by two such moments.
+"""All figures of a running system at one moment, and how fast it goes between two such moments.
 
 Nothing is stored for this: what a subscription has finished is what its streams ever got, less what it has still to do.
 """

@@ -58,7 +58,7 @@ class Removal(Change[Holding]):
     workers may run. Raises SubscriptionInUse where a worker could make it again.
     """
 
-    batch = 1_000_000  # all at once: what is left in between could not be told from what was never removed
+    batch = 1_000_000  # all at once: what is left in between would look like what was never removed
 
     def __init__(
         self,

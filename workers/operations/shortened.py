@@ -8,7 +8,7 @@ SHORTENED = "…"
 _PLAIN = "..."
 """Stands for it where an alphabet has no ellipsis."""
 
-_TELLING = 6  # characters that say which id is meant
+_TELLING = 6  # characters that say which id it is
 
 
 def is_shortened(id_: str) -> bool:

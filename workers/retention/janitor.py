@@ -1,6 +1,6 @@
 """The janitor: sees to it that once in an interval one worker of all does a round of retention.
 
-Every worker asks, and the first one does it for all streams, whoever subscribes to them. That two do
+Every worker asks, and the first one does it for all streams, whichever subscription reads them. That two do
 it at once, when a round takes longer than the interval, does no harm: every script decides for itself.
 """
 

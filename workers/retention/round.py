@@ -68,7 +68,7 @@ class Retention:
             await note_streams(self._store, self._catalogue)
         except StoreUnavailable as error:
             self._failed = True
-            if isinstance(error.__cause__, ResponseError):  # a store that is away is told of by what follows
+            if isinstance(error.__cause__, ResponseError):  # what follows reports a store that is away
                 log.warning("retention_refused", error=str(error), number=1, keys=[self._keys.streams()])
         return (*self._catalogue.streams(), *former)
 

@@ -17,7 +17,9 @@ __all__ = ["Pause", "confirm", "confirmed", "paused"]
 _KEPT = 86_400  # seconds that a worker's confirmation is kept
 _GONE = -2  # what PTTL says of a key that is not there
 _DIGITS = 15  # of a number that may be one of milliseconds
-_LONGEST = 100 * 365 * 86_400_000  # milliseconds that are told of an end: a hand may have set one beyond all calendars
+_LONGEST = (
+    100 * 365 * 86_400_000
+)  # milliseconds of an end that are shown: somebody may have set one beyond all calendars
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Pause:
         """How long it lasts from now on; None until it is resumed."""
         return None if self.until is None else (self.until - datetime.now(UTC)).total_seconds()
 
-    def told(self) -> str:
+    def text(self) -> str:
         """Return it in words."""
         until = f" until {self.until:%Y-%m-%d %H:%M:%S} UTC" if self.until else ""
         reason = f": {self.reason}" if self.reason else ""
@@ -68,7 +70,7 @@ async def confirmed(store: Store, name: str, pause: Pause) -> set[str]:
 
 
 async def _shortened(store: Store, names: Sequence[str], replies: Sequence[Any]) -> list[int]:
-    """Return how long each pause lasts from now on, and have the store keep it no longer than it was meant to last.
+    """Return how long each pause lasts from now on, and have the store keep it no longer than it was set for.
 
     A store whose clock was set back since would keep it for as long as the clock was ahead. One that does not allow to
     shorten it is left alone.
@@ -82,9 +84,9 @@ async def _shortened(store: Store, names: Sequence[str], replies: Sequence[Any])
 
 
 def _least(entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]], remaining: int) -> int:
-    meant = entries[0][1].get(b"for", b"") if entries else b""
-    is_known = len(meant) <= _DIGITS and meant.isdigit() and int(meant) > 0
-    return min(remaining, int(meant)) if is_known and _is_pause(entries) else remaining
+    wanted = entries[0][1].get(b"for", b"") if entries else b""
+    is_known = len(wanted) <= _DIGITS and wanted.isdigit() and int(wanted) > 0
+    return min(remaining, int(wanted)) if is_known and _is_pause(entries) else remaining
 
 
 def _is_pause(entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]]) -> bool:

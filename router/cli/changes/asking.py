@@ -1,4 +1,4 @@
-"""Asking whoever sits at the terminal for a yes."""
+"""Asking the person at the terminal for a yes."""
 
 import signal
 import sys

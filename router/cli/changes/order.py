@@ -8,7 +8,7 @@ import typer
 __all__ = ["DryRun", "Most", "Order", "Rate", "Reason", "Yes"]
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Go ahead without asking.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what is meant.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what is selected.")]
 Most = Annotated[int | None, typer.Option("--max", min=1, help="At most so many; of each stream the oldest.")]
 Rate = Annotated[float | None, typer.Option("--rate", min=0.01, help="At most so many a second.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the audit and in the log.")]

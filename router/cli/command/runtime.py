@@ -39,7 +39,7 @@ def for_service() -> Settings:
 
 
 def say_away(error: BaseException | None) -> None:
-    """Tell whoever follows something that the store is waited for, because of an error, or answers again."""
+    """Say to the reader of what is followed that the store is waited for, because of an error, or answers again."""
     text = "answers again" if error is None else f"does not answer, waiting for it: {described(error)}"
     complain(f"the store {text}")
 

@@ -2,7 +2,7 @@
 
 What cannot be written raises OutputFailed, and no OSError: a store that is away raises those. It is raised once; what
 is written after it goes nowhere, so that neither a `finally` nor the end of the interpreter fails again. Nobody can be
-told that standard error cannot be written, so that is no error at all.
+warned that standard error cannot be written, so that is no error at all.
 """
 
 import codecs

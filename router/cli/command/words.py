@@ -1,4 +1,4 @@
-"""What a command on dead letters says of subscriptions: that there is none of a name, or that nobody works for one."""
+"""What a command on dead letters says of subscriptions: that a name is unknown, or that no worker runs for one."""
 
 from collections.abc import Iterable
 

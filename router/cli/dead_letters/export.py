@@ -37,7 +37,7 @@ def export(
 ) -> None:
     """Write dead letters as JSON lines, whole and to the byte; they stay where they are.
 
-    A file gets its name once it is complete; what is not all is told, and ends with 1.
+    A file gets its name once it is complete; an export that is not whole is reported, and ends with 1.
     """
     if names_events(file):
         usage(f"name the file, or - for stdout, before {file}")
@@ -54,9 +54,9 @@ async def _export(deed: Deed, selector: Selector, file: str, most: int | None) -
         if not [letter async for letter in first(letters.oldest(selector, piles), 1)]:
             why = await none_named(session, selector.subscription) or "no dead letter matches"
             raise NothingMatched(f"nothing to export: {why}; `event-router dlq list` shows the dead letters")
-        meant = first(letters.oldest(selector, piles), most)
+        selected = first(letters.oldest(selector, piles), most)
         number = sum(pile.length for pile in piles)
-        return await _write(session, deed, meant, file, min(number, most or number))
+        return await _write(session, deed, selected, file, min(number, most or number))
 
 
 async def _write(session: Session, deed: Deed, letters: AsyncIterator[DeadLetterEntry], file: str, number: int) -> int:

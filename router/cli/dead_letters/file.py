@@ -1,4 +1,4 @@
-"""The files of `dlq export` and `dlq import`: written whole or told to be partial, read line by line."""
+"""The files of `dlq export` and `dlq import`: written whole or marked as partial, read line by line."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ STANDARD: Final = "-"
 """What stands for stdin or stdout."""
 
 LONGEST: Final = 64 * 1024 * 1024
-"""Bytes of a line; whoever reads a longer one reads no export."""
+"""Bytes of a line; a file with a longer one is no export."""
 
 _PRIVATE = 0o600  # the bodies are somebody's business
 
@@ -89,7 +89,7 @@ def _partial(path: Path) -> Iterator[tuple[BinaryIO, str]]:
     try:
         yield file, name
     finally:
-        with contextlib.suppress(OSError):  # what could not be written has been told
+        with contextlib.suppress(OSError):  # what could not be written has been reported
             file.close()
         with contextlib.suppress(OSError):
             if not Path(name).stat().st_size:
@@ -169,7 +169,7 @@ def _opened(path: Path, flags: int) -> Iterator[BinaryIO]:
     try:
         yield file
     finally:
-        with contextlib.suppress(OSError):  # what could not be written has been told
+        with contextlib.suppress(OSError):  # what could not be written has been reported
             file.close()
 
 

@@ -103,7 +103,7 @@ def narrowed(selector: Selector, arguments: Sequence[str] | None) -> Selector:
     """Narrow a selector to what the command line names: ids, those on stdin for `-`, and event types.
 
     A name that the catalogue knows is that of an event, whatever its spelling; raises UnknownStream for a glob that
-    fits no stream, which is a slip of the pen.
+    fits no stream, which is a typo.
     """
     if not arguments:
         return selector
@@ -118,7 +118,7 @@ def narrowed(selector: Selector, arguments: Sequence[str] | None) -> Selector:
 
 
 def names_events(argument: str) -> bool:
-    """Return whether an argument means events, and could be meant for something else by mistake."""
+    """Return whether an argument means events, and may stand for something else by mistake."""
     return is_glob(argument) or bool(named(Catalogue.for_settings(load_settings()), argument))
 
 

@@ -24,7 +24,7 @@ from router.cli.output.rows import (
     event_json,
     unsigned,
 )
-from router.cli.output.table import EVENT, SUBSCRIPTION, Column, Told, ident, print_table
+from router.cli.output.table import EVENT, SUBSCRIPTION, Column, TwoForms, ident, print_table
 from router.events.catalogue import Catalogue
 from router.tasks.iterating import first
 from workers.operations.dead_letters.error_groups import ErrorGroup
@@ -92,7 +92,7 @@ async def _stats(selector: Selector) -> tuple[Catalogue, list[ErrorGroup]]:
 
 def _stats_row(catalogue: Catalogue, group: ErrorGroup) -> tuple[object, ...]:
     error = f"{group.error}: {group.message}" if group.error else group.message
-    times = [Told(f"{age(moment)} ago", age(moment)) for moment in (group.first_seen, group.last_seen)]
+    times = [TwoForms(f"{age(moment)} ago", age(moment)) for moment in (group.first_seen, group.last_seen)]
     return (
         group.count,
         group.fingerprint,

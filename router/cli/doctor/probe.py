@@ -86,7 +86,7 @@ async def _ask_worker(session: aiohttp.ClientSession, url: str, token: dict[str,
             report = await response.json()
             checks, warnings = report.get("checks", {}), report.get("warnings", {})
             return [Warned(name, key, str(text)) for key, text in warnings.items() if key in checks]
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError, AttributeError):  # whoever else may listen there
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError, AttributeError):  # another program may listen there
         return []
 
 
@@ -102,7 +102,7 @@ async def _ask_ingress(
             if response.status == HTTPStatus.UNAUTHORIZED:
                 return [TokenRefused(role, url)]
             return [*_told(name, await response.text())]
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError):  # whoever else may listen there
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError):  # another program may listen there
         return []
 
 

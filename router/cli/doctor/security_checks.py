@@ -60,7 +60,7 @@ def judge_secret_files(files: Sequence[Path]) -> Iterator[Check]:
 
 
 def judge_secrets(settings: Settings, catalogue: Catalogue) -> Iterator[Check]:
-    """Warn of secrets so short that whoever has one signed body can find them by trying."""
+    """Warn of secrets so short that anyone with one signed body can find them by trying."""
     for slug in catalogue.publishers:
         if short := [secret for secret in secrets_of(settings, slug) if len(secret) < _SHORT]:
             detail = f"{len(short)} shorter than {_SHORT} bytes: one signed body is enough to find it by trying"

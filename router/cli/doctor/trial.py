@@ -53,7 +53,7 @@ class _NotSo(Exception):
 
 
 class _Trial:
-    """One event of a stream that there is none of, and a group that reads it with another stream, as workers do."""
+    """One event of a stream that does not exist, and a group that reads it with another stream, as workers do."""
 
     def __init__(self, store: Store, name: str) -> None:
         keys, first, second = store.keys, scratch_stream(f"{name}:1"), scratch_stream(f"{name}:2")

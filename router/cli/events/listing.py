@@ -12,7 +12,7 @@ from router.cli.output.listing import Limit, print_list
 from router.cli.output.results import JsonFlag, age, stamp
 from router.cli.output.reveal import Reveal, check_reveal, counted, revealing
 from router.cli.output.rows import event_cell, event_json
-from router.cli.output.table import EVENT, Column, Told, ident
+from router.cli.output.table import EVENT, Column, TwoForms, ident
 from router.events.catalogue import Catalogue
 from router.events.event import Event
 from workers.operations.events import SEARCHED, Browser, EventFilter, StoredEvent
@@ -75,7 +75,7 @@ def complain_of(entry: StoredEvent) -> None:
 def event_row(catalogue: Catalogue, event: Event) -> tuple[object, ...]:
     """Return the cells of EVENT_COLUMNS."""
     moment = event.occurred_at or event.received_at
-    time, name = Told(stamp(moment), age(moment)), event_cell(catalogue, event.stream)
+    time, name = TwoForms(stamp(moment), age(moment)), event_cell(catalogue, event.stream)
     return (time, name, event.resource, event.company_id, event.action, event.id)
 
 

@@ -79,7 +79,7 @@ def replay(
         done="replayed",
         noun="event",
         to=to,
-        asks_for_one=True,  # whoever gets it has handled it before
+        asks_for_one=True,  # its handler has handled it before
         yes=yes,
         dry_run=dry_run,
         reason=reason,

@@ -28,7 +28,7 @@ Until = Annotated[datetime | None, typer.Option(parser=_moment, metavar="TIME", 
 
 
 def ids_on_stdin() -> list[str]:
-    """Return the ids on stdin; raises BadParameter where there are none, lest an empty list select everything."""
+    """Return the ids on stdin; raises BadParameter where there are none: an empty list must not select all."""
     ids = sys.stdin.read().split()
     if not ids:
         raise typer.BadParameter("no ids on stdin")

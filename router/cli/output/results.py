@@ -1,4 +1,4 @@
-"""Results on stdout: JSON for machines, records for people (tables are next door), and the words they are told in."""
+"""Results on stdout: JSON for machines, records for people (tables are next door), and the words for them."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ __all__ = [
     "print_line",
     "print_record",
     "progress",
-    "span_told",
+    "span_text",
     "stamp",
 ]
 
@@ -86,10 +86,10 @@ def print_record(fields: Mapping[str, object]) -> None:
 
 def age(moment: datetime) -> str:
     """Return how long ago a moment was, in its largest unit."""
-    return span_told((datetime.now(UTC) - moment).total_seconds())
+    return span_text((datetime.now(UTC) - moment).total_seconds())
 
 
-def span_told(seconds: float) -> str:
+def span_text(seconds: float) -> str:
     """Return a span of time in its largest unit."""
     return next((f"{int(seconds) // size}{unit}" for size, unit in _UNITS if seconds >= size), "0s")
 

@@ -1,4 +1,4 @@
-"""Raw bodies on a screen or in JSON: masked, unless whoever asks wants to see them, which is kept in the audit."""
+"""Raw bodies on a screen or in JSON: masked, unless --reveal asks for them, which the audit keeps."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -39,7 +39,7 @@ async def revealing(
 ) -> AsyncIterator[Counter[str]]:
     """Yield the counts of what is listed; where values are revealed, the audit has a line before, and how many after.
 
-    Whoever lists counts MATCHED. Raises as `revealed` does.
+    The caller counts MATCHED. Raises as `revealed` does.
     """
     counts: Counter[str] = Counter()
     if not reveal:

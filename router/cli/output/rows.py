@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from router.cli.output.results import age, stamp
-from router.cli.output.table import EVENT, RESOURCE, SUBSCRIPTION, Column, Told, ident, rest
+from router.cli.output.table import EVENT, RESOURCE, SUBSCRIPTION, Column, TwoForms, ident, rest
 from router.events.catalogue import Catalogue
 from router.events.event import Event
 from router.events.globs import short
@@ -68,8 +68,8 @@ def unsigned(record: Mapping[str, Any]) -> dict[str, Any]:
     hints = record.get("hints")
     if not hints:
         return dict(record)
-    told = ", ".join(f"{name}: {value}" for name, value in hints.items())
-    return {name: value for name, value in record.items() if name != "hints"} | {"hints (unsigned)": told}
+    pairs = ", ".join(f"{name}: {value}" for name, value in hints.items())
+    return {name: value for name, value in record.items() if name != "hints"} | {"hints (unsigned)": pairs}
 
 
 def dead_letter_json(letter: DeadLetterEntry) -> dict[str, Any]:
@@ -100,9 +100,9 @@ def dead_letter_row(catalogue: Catalogue, letter: DeadLetterEntry) -> tuple[obje
     return (*where, letter.subscription, letter.used, letter.fingerprint, what.strip().partition("\n")[0])
 
 
-def event_cell(catalogue: Catalogue, stream: str) -> Told:
+def event_cell(catalogue: Catalogue, stream: str) -> TwoForms:
     """Return the cell of EVENT."""
-    return Told(stream, short(catalogue, stream))
+    return TwoForms(stream, short(catalogue, stream))
 
 
 def attempt_json(attempt: AttemptError) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from router.cli.command.stdio import shown_as
 from router.cli.output.results import clean
 from workers.operations.shortened import SHORTENED
 
-__all__ = ["EVENT", "RESOURCE", "SUBSCRIPTION", "Column", "Told", "ident", "print_table", "rest"]
+__all__ = ["EVENT", "RESOURCE", "SUBSCRIPTION", "Column", "TwoForms", "ident", "print_table", "rest"]
 
 _GAP = "  "
 _USUAL_WIDTH = 80
@@ -55,7 +55,7 @@ RESOURCE = Column("RESOURCE", shrink=((5, 16),), cut="middle", drop=7)
 SUBSCRIPTION = Column("SUBSCRIPTION", shrink=((9, 14),), cut="middle")
 
 
-class Told(NamedTuple):
+class TwoForms(NamedTuple):
     """A cell that says it shorter on a terminal."""
 
     plain: str | None
@@ -83,7 +83,7 @@ def print_table(
 
 
 def _print_plain(file: TextIO, columns: Sequence[Column], rows: Sequence[Sequence[object]], _width: int) -> None:
-    texts = [[_shown(file, cell.plain if isinstance(cell, Told) else cell) for cell in row] for row in rows]
+    texts = [[_shown(file, cell.plain if isinstance(cell, TwoForms) else cell) for cell in row] for row in rows]
     names = [column.name for column in columns]
     widths = [max(map(len, column)) for column in zip(names, *texts, strict=True)]
     for row in (names, *texts):
@@ -91,7 +91,7 @@ def _print_plain(file: TextIO, columns: Sequence[Column], rows: Sequence[Sequenc
 
 
 def _print_drawn(file: TextIO, columns: Sequence[Column], rows: Sequence[Sequence[object]], width: int) -> None:
-    texts = [[_shown(file, cell.drawn if isinstance(cell, Told) else cell) for cell in row] for row in rows]
+    texts = [[_shown(file, cell.drawn if isinstance(cell, TwoForms) else cell) for cell in row] for row in rows]
     headers = [column.header for column in columns]
     natural = [max(map(_length, column)) for column in zip(headers, *texts, strict=True)]
     widths = fit(columns, natural, width or _width_of(file))

@@ -42,7 +42,7 @@ def selector_of(
     until: datetime | None = None,
     company: str | None = None,
 ) -> QuarantineSelector:
-    """Return the selector that a command line means; raises ConfigError for a publisher that there is none of."""
+    """Return the selector that a command line means; raises ConfigError for an unknown publisher."""
     given = list(what or ())
     ids = [argument for argument in given if _ID.fullmatch(argument)]
     slugs = [argument for argument in given if argument != STDIN and argument not in ids]

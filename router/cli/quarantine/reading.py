@@ -14,7 +14,7 @@ from router.cli.output.listing import Limit, print_list
 from router.cli.output.results import JsonFlag, age, print_json, print_record, stamp
 from router.cli.output.reveal import Reveal, check_reveal, counted, revealed, revealing
 from router.cli.output.rows import quarantined_json, unsigned
-from router.cli.output.table import Column, Told, rest
+from router.cli.output.table import Column, TwoForms, rest
 from router.cli.quarantine.options import Publisher, Text, What, selector_of
 from router.tasks.iterating import first
 from workers.operations.quarantine import Quarantine
@@ -59,7 +59,7 @@ def list_(
 
 def quarantine_row(found: Quarantined) -> tuple[object, ...]:
     """Return the cells of QUARANTINE_COLUMNS."""
-    time = Told(stamp(found.received_at), age(found.received_at))
+    time = TwoForms(stamp(found.received_at), age(found.received_at))
     return (time, found.publisher, len(found.raw), found.reason, found.entry_id)
 
 

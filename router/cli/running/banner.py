@@ -20,7 +20,7 @@ _READY = 200
 
 
 class Banner:
-    """The banner of one `up`; made before it starts, while a port that others have can be told from one of ours."""
+    """The banner of one `up`; made before it starts, while each port that is taken is another program's."""
 
     def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
         self._settings = settings
@@ -52,8 +52,8 @@ class Banner:
         if self._settings.redis.url == EMBEDDED and any(not self._settings.secrets_for(slug) for slug in slugs):
             yield from _column("secrets", [f"{self._settings.data_dir.absolute() / 'secrets'}/ has those made for you"])
         yield from _column("try it", [f"event-router send {self._sample()}", f"in a second terminal, {self._where()}"])
-        told = [f"{port.url}/readyz and /metrics of {port.name}" for port in self._ops]
-        yield from _column("operations", told or ["see ops_port in the log"])
+        ports = [f"{port.url}/readyz and /metrics of {port.name}" for port in self._ops]
+        yield from _column("operations", ports or ["see ops_port in the log"])
         yield from _column("console", list(self._console()))
         yield from _column("stop", ["Ctrl-C; the data is kept"])
 

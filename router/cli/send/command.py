@@ -116,7 +116,7 @@ def find_streams(catalogue: Catalogue, publisher: str, event: str | None) -> lis
     slugs = list(catalogue.publishers) if publisher == _ALL else [find_publisher(catalogue, publisher)]
     found = [f"{slug}/{type_}" for slug in slugs for type_ in _types(catalogue, slug, event)]
     if not found:
-        catalogue.select(f"{slugs[0]}/{event}")  # raises, and suggests what may be meant
+        catalogue.select(f"{slugs[0]}/{event}")  # raises, and suggests similar names
     return found
 
 

@@ -82,7 +82,7 @@ class Summary:
         return {name: value for name, value in figures.items() if name not in ("unanswered_items", "refusal")}
 
     def as_text(self) -> dict[str, str]:
-        """Return the figures for people, who are told apart what was refused and what nobody answered."""
+        """Return the figures for people, what was refused apart from what nobody answered."""
         figures = {name: f"{number}" for name, number in self.as_json().items()}
         figures["refused"] = f"{self.refused - self.unanswered_items}"
         if self.unanswered_items:

@@ -43,16 +43,16 @@ def _table(rows: Sequence[Row]) -> tuple[tuple[Column, ...], list[tuple[object, 
     cells = [(row.name, len(row.ways), *map(row.total, FIGURES), len(row.workers)) for row in rows]
     if not any(row.pause for row in rows):
         return _COLUMNS, list(cells)
-    pauses = [row.pause.told() if row.pause else None for row in rows]
-    return (*_COLUMNS, _PAUSED), [(*known, told) for known, told in zip(cells, pauses, strict=True)]
+    pauses = [row.pause.text() if row.pause else None for row in rows]
+    return (*_COLUMNS, _PAUSED), [(*known, pause) for known, pause in zip(cells, pauses, strict=True)]
 
 
 def _json(row: Row) -> dict[str, Any]:
     ways = row.ways.items()
     streams = [{"stream": stream, **{figure: getattr(way, figure) for figure in FIGURES}} for stream, way in ways]
     sums = {figure: row.total(figure) for figure in FIGURES}
-    told = {"consumers": row.workers, "paused": pause_json(row.pause), "streams": streams}
-    return {"name": row.name, **sums, **told}
+    more = {"consumers": row.workers, "paused": pause_json(row.pause), "streams": streams}
+    return {"name": row.name, **sums, **more}
 
 
 def pause_json(found: Pause | None) -> dict[str, Any] | None:

@@ -51,7 +51,7 @@ def pause(name: Name, *, for_: For = None, reason: Reason = "", as_json: JsonFla
     if as_json:
         print_json({"subscription": name, "paused": pause_json(made), "workers": at_work, "halted": halted})
     else:
-        print_line(f"{name} is {made.told()}; {_workers_told(at_work, halted)}")
+        print_line(f"{name} is {made.text()}; {_workers_text(at_work, halted)}")
     if late := sorted(set(at_work) - set(halted)):
         complain(f"{', '.join(late)} did not confirm within {_PATIENCE:g} s: busy, without the store, or gone just now")
 
@@ -81,7 +81,7 @@ async def _check(session: Session, name: str) -> None:
         raise NothingMatched(words)
 
 
-def _workers_told(at_work: list[str], halted: list[str]) -> str:
+def _workers_text(at_work: list[str], halted: list[str]) -> str:
     if not at_work:
         return "no worker runs for it now"
     done = len(set(at_work) & set(halted))
@@ -94,7 +94,7 @@ def resume(name: Name, *, reason: Reason = "", as_json: JsonFlag = False) -> Non
     if as_json:
         print_json({"subscription": name, "was_paused": pause_json(was)})
     else:
-        print_line(f"resumed {name}, which was {clean(was.told())}")
+        print_line(f"resumed {name}, which was {clean(was.text())}")
 
 
 async def _resume(name: str, reason: str) -> Pause:

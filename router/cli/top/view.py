@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from router.cli.output.results import age, clean, number_of, span_told
+from router.cli.output.results import age, clean, number_of, span_text
 from workers.operations.figures import Figures, Rates, Row
 from workers.state.overview import HEADINGS
 from workers.state.pauses import Pause
@@ -103,7 +103,7 @@ def _subscriptions(rows: Sequence[Row], frame: Frame, width: int) -> RenderableT
             _rate(into.get(row.name)),
             _rate(out.get(row.name)),
             _short(row.total("lag")),
-            span_told(row.oldest) if row.oldest is not None else "-",
+            span_text(row.oldest) if row.oldest is not None else "-",
             _short(row.total("pending")),
             _short(row.total("scheduled")),
             Text(_short(row.total("dead")), style="red" if row.total("dead") else ""),

@@ -1,4 +1,4 @@
-"""Slows down whoever guesses at the token."""
+"""Slows down clients that guess at the token."""
 
 import time
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""Changing dead letters: a look at what is meant, and a yes."""
+"""Changing dead letters: a look at what is selected, and a yes."""
 
 from functools import partial
 from typing import Any, Final, Literal
@@ -24,7 +24,7 @@ _DONE: Final = {"replay": "replayed", "purge": "purged"}
 
 
 async def preview(page: Page) -> Response:
-    """Count what is meant and show some of it; nothing is changed yet."""
+    """Count what is selected and show some of it; nothing is changed yet."""
     sent = page.request.form
     selection = Selection.of(sent, page.console.catalogue)
     picked = _picked(sent)
@@ -90,13 +90,13 @@ def _picked(sent: Any) -> frozenset[Picked]:
 
 
 def _problem(sent: Any, selection: Selection, picked: frozenset[Picked]) -> str | None:
-    """Return why this cannot be meant; an empty choice must not mean everything."""
+    """Return why this choice is refused; an empty one must not mean everything."""
     if sent.get("verb") not in _DONE:
         return "Choose whether to replay or to purge."
     if selection.problem:
         return selection.problem
     if sent.get("which") != "all" and not picked:
-        return "Nothing is chosen: tick the letters that are meant, or take all that match."
+        return "Nothing is chosen: tick letters, or take all that match."
     if (
         sent.get("which") == "all"
         and sent.get("verb") == "purge"

@@ -26,7 +26,7 @@ async def form(page: Page) -> Response:
 
 
 async def sign_in(page: Page) -> Response:
-    """Begin a session for whoever knows the token, or brings a link that was not used yet."""
+    """Begin a session for a client that knows the token, or brings a link that was not used yet."""
     console, request = page.console, page.request
     sent, address = request.form, request.remote
     then = sent.get("then", "")

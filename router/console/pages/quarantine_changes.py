@@ -1,4 +1,4 @@
-"""Changing what is quarantined: a look at what is meant, and a yes."""
+"""Changing what is quarantined: a look at what is selected, and a yes."""
 
 from collections.abc import Mapping
 from typing import Final, Literal
@@ -22,7 +22,7 @@ _DONE: Final = {"retry": "stored", "purge": "purged"}
 
 
 async def preview(page: Page) -> Response:
-    """Count what is meant and show some of it; nothing is changed yet."""
+    """Count what is selected and show some of it; nothing is changed yet."""
     sent = {name: str(value) for name, value in page.request.form.items()}
     try:
         selector = _meant(page, sent)

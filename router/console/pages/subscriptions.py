@@ -13,7 +13,7 @@ from workers.state.pauses import paused
 __all__ = ["LASTING", "list_", "pause", "resume"]
 
 LASTING = {"": "until resumed", "900": "15 minutes", "3600": "1 hour", "14400": "4 hours", "86400": "1 day"}
-"""For how long a subscription can be paused: seconds, and how they are told."""
+"""For how long a subscription can be paused: seconds, and the words for them."""
 
 _REASON = 200  # characters
 

@@ -17,7 +17,7 @@ from workers.operations.dead_letters.entry import DeadLetterEntry
 __all__ = ["BadLine", "ExportedLetter", "line_of", "read_line"]
 
 MOST_FIELDS: Final = 1000
-"""Fields of an entry: a script cannot unpack the thousands that one written by hand may have."""
+"""Fields of an entry: a script cannot unpack the thousands that one of a stranger may have."""
 
 _ENTRY_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 _BINARY = "base64:"

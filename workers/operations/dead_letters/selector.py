@@ -1,4 +1,4 @@
-"""Which dead letters are meant: one grammar for every command that reads or changes them."""
+"""Which dead letters are selected: one grammar for every command that reads or changes them."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +18,7 @@ __all__ = ["Selector"]
 class Selector:
     """What a dead letter must be like, in every respect that is given.
 
-    events: globs over `publisher/type`, separated by commas; one without a slash is over the type, whoever the
+    events: globs over `publisher/type`, separated by commas; one without a slash is over the type, whichever the
     publisher.
     subscription: its name. error: glob over the class of the last error. text: part of its message, or of the reason.
     fingerprint: what went wrong, by its short name. resource: glob such as `customer/*`. company: its id in the ERP.

@@ -898,7 +898,7 @@ async def test_a_lane_that_ends_unasked_is_seen_and_opened_again(bench: Bench, m
     assert sorted(got) == [2, 2]
     labels = {"subscription": "sub"}
     assert bench.registry.get_sample_value("event_router_lanes_lost_total", labels) == 2
-    assert "2 lanes ended unasked" in consumer.warning
+    assert "2 lanes ended by themselves" in consumer.warning
 
 
 async def test_lanes_that_cannot_be_kept_open_are_reported(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

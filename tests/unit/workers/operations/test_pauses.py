@@ -26,7 +26,7 @@ async def test_pause_and_resume(store: Store) -> None:
     made = await pause(store, "sync", None, by="ann@host", reason="the ERP is closed")
     assert await paused(store, ["audit", "sync"]) == {"sync": made}
     assert abs(made.since - datetime.now(UTC)) < timedelta(minutes=1)
-    assert made.told().endswith(" UTC by ann@host: the ERP is closed")
+    assert made.text().endswith(" UTC by ann@host: the ERP is closed")
     assert (made.until, made.seconds_left) == (None, None)
     await resume(store, "sync", by="bob@host")
     assert await paused(store, ["sync"]) == {}
@@ -38,7 +38,7 @@ async def test_a_pause_with_an_end(store: Store) -> None:
     found = (await paused(store, ["sync"]))["sync"]
     assert found.until is not None
     assert 590 < (found.until - found.since).total_seconds() < 610
-    assert f" until {found.until:%Y-%m-%d %H:%M:%S} UTC by ann" in found.told()
+    assert f" until {found.until:%Y-%m-%d %H:%M:%S} UTC by ann" in found.text()
     await pause(store, "sync", 0.05, by="ann")
 
     async def over() -> bool:

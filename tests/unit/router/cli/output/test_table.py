@@ -10,7 +10,7 @@ from support.cli import Terminal
 from support.filling import CUSTOMERS, FINANCIAL, history, raw_of
 
 from router.cli.output.rows import DEAD_LETTER_COLUMNS, dead_letter_row
-from router.cli.output.table import Column, Told, ident, print_table, rest
+from router.cli.output.table import Column, TwoForms, ident, print_table, rest
 from router.events.catalogue import Catalogue
 from workers.operations.dead_letters.entry import DeadLetterEntry
 from workers.operations.shortened import is_short_for
@@ -31,7 +31,7 @@ def drawn(width: int, columns: Any, rows: Any) -> list[str]:
 def test_plain(capsys: pytest.CaptureFixture[str]) -> None:
     """Columns are aligned, nothing is cut, an empty cell is a dash and what could command a terminal is not printed."""
     columns = (Column("A"), ident("B"), Column("C", drawn="c", right=True, drop=1))
-    print_table(columns, [("x" * 100, None, Told("long", "l")), ("y\n\x1b[2J", "", "ø")])
+    print_table(columns, [("x" * 100, None, TwoForms("long", "l")), ("y\n\x1b[2J", "", "ø")])
     assert capsys.readouterr().out.splitlines() == [
         f"A{' ' * 99}  B  C",
         f"{'x' * 100}  -  long",
@@ -44,7 +44,9 @@ def test_plain(capsys: pytest.CaptureFixture[str]) -> None:
 def test_drawn() -> None:
     """On a terminal a line is under the headers, numbers are right-aligned, and cells say it shorter."""
     columns = (Column("TIME", drawn="AGE", right=True), "NAME")
-    assert drawn(80, columns, [(Told("2025-01-01", "3d"), "[bold]x"), (Told("2025-01-02", "12h"), "\x1b[31mred")]) == [
+    assert drawn(
+        80, columns, [(TwoForms("2025-01-01", "3d"), "[bold]x"), (TwoForms("2025-01-02", "12h"), "\x1b[31mred")]
+    ) == [
         "AGE  NAME",
         "───  ────────",
         " 3d  [bold]x",
