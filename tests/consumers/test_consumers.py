@@ -181,6 +181,23 @@ async def test_its_own_pending_entries_come_first_and_those_of_the_dead_come_too
     assert server.ask("XPENDING", KEY, consumer.group)["consumers"] == [{"name": "busy", "pending": 2}]
 
 
+async def test_one_that_is_killed_at_work_loses_nothing(consumer: Consumer, server: Server, store: Store) -> None:
+    """Killed again and again between handling and acknowledging, it handles each event, and few of them twice."""
+    ids = [f"e{number:03}" for number in range(400)]
+    for first in range(0, len(ids), 100):
+        await _store_events(store, *ids[first : first + 100])
+    for handled in (50, 150, 250):
+        process = await consumer.start("one")
+        await consumer.until(lambda least=handled: len(consumer.handled()) >= least)
+        process.kill()
+        await process.wait()
+        consumer.processes.clear()
+    await consumer.start("one")
+    await consumer.until(lambda: consumer.handled()[-1:] == ids[-1:] and not _pending(server, consumer.group))
+    assert sorted(set(consumer.handled())) == ids
+    assert len(consumer.handled()) <= len(ids) + 3 * 10
+
+
 async def test_an_entry_that_cannot_be_handled_stays_pending_and_holds_up_no_other(
     consumer: Consumer, server: Server, store: Store
 ) -> None:

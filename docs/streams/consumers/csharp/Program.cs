@@ -20,12 +20,12 @@ catch (RedisServerException error) when (error.Message.StartsWith("BUSYGROUP"))
     // the group is there already
 }
 
-RedisValue next = "0-0", cursor = "0-0";
+RedisValue fresh = ">", next = "0-0", cursor = "0-0";
 while (true) // first its own pending entries, then new ones: ">"
 {
     var entries = await db.StreamReadGroupAsync(Stream, Group, consumer, next, count: Batch);
-    if (next != ">")
-        next = entries.Length == 0 ? ">" : entries[^1].Id;
+    if (next != fresh)
+        next = entries.Length == 0 ? fresh : entries[^1].Id;
     var claim = await db.StreamAutoClaimAsync(Stream, Group, consumer, Idle, cursor, Batch);
     cursor = claim.NextStartId;
     foreach (var entry in entries.Concat(claim.ClaimedEntries))
