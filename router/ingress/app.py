@@ -207,18 +207,18 @@ class Ingress:
     ) -> Response:
         """Return the answer to a request whose items are stored, or were before; counts them."""
         new = sum(appended)
-        door.answered.inc()
-        door.duplicates.inc(len(items) - new)
-        reasons = [
-            item.reason for item, fresh in zip(items, appended, strict=True) if fresh and type(item) is Unreadable
-        ]
+        duplicates = len(items) - new
+        reasons = _reasons(items, appended) if Unreadable in map(type, items) else ()
         if reasons:
             door.quarantined.inc(len(reasons))
             what = {"items": len(reasons), "reasons": sorted(set(reasons))}
             log.warning("items_quarantined", publisher=door.publisher.slug, **what)
-        door.accepted.inc(new - len(reasons))
+        accepted = new - len(reasons)
+        door.answered.inc()
+        door.duplicates.inc(duplicates)
+        door.accepted.inc(accepted)
         self._metrics.seconds.observe(time.perf_counter() - started)
-        return _accepted(new - len(reasons), len(items) - new, len(reasons))
+        return _accepted(accepted, duplicates, len(reasons))
 
     def _door(self, settings: Settings, catalogue: Catalogue, slug: str) -> _Door:
         publisher, items = catalogue.publishers[slug], self._metrics.items
@@ -267,6 +267,11 @@ class Ingress:
 
     def _retry_after(self) -> dict[str, str]:
         return {"Retry-After": str(max(1, round(self._settings.retry_after)))}
+
+
+def _reasons(items: Sequence[Identified | Unreadable], appended: Sequence[bool]) -> list[str]:
+    """Return why those that are new in the quarantine are there."""
+    return [item.reason for item, new in zip(items, appended, strict=True) if new and type(item) is Unreadable]
 
 
 @lru_cache(maxsize=256)
