@@ -21,7 +21,7 @@ __all__ = ["UnreadableEvent", "derive", "normalise"]
 
 T = TypeVar("T")
 
-_NOTHING: Final[dict[str, Any]] = dict.fromkeys(name for name in Event.model_fields if name not in ("hints", "raw"))
+_NOTHING: Final[dict[str, Any]] = dict.fromkeys(Event.model_fields)
 _LINKS: Final = frozenset({"relative_path", "resource_uri"})
 _PLAIN_ACTIONS: Final = frozenset({"created", "updated", "deleted", "changed"})
 _WORD: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
@@ -43,50 +43,66 @@ def normalise(
     """
     publisher, _, type_ = stream.partition("/")
     item = catalogue.item(publisher, read_object(raw), len(raw))._replace(event=catalogue.event_type(publisher, type_))
-    values = derive(catalogue.layout(publisher), item, id, publisher, type_)
-    values["received_at"] = received_at
-    values["hints"] = {} if hints is None else hints
-    values["raw"] = raw
-    return Event.trusted(values)
+    said = derive(catalogue.layout(publisher), item, id, publisher, type_)
+    beside = {"received_at": received_at, "hints": {} if hints is None else hints, "raw": raw}
+    return Event.trusted({**_NOTHING, "extra": {}, **said, **beside})
 
 
 def derive(layout: Layout, found: Item, id: str, publisher: str, type: str) -> dict[str, Any]:  # noqa: A002
-    """Return what an item says: a value for every field of the event without `hints` and `raw`, in their order.
+    """Return what an item says: the fields of the event that are not None, and `extra` where it is not empty.
 
-    `received_at` is None, for the caller to set. The item's members are used up.
+    Those beside the item are left out: `received_at`, `hints` and `raw`. The item's members are used up.
     """
     item, plan, name, row = found
     for sent, nothing in plan.absent:
         if _text(item[sent]) in nothing:
             item[sent] = None
-    values, extra = _texts(item, plan)
+    values: dict[str, Any] = {"id": id, "publisher": publisher, "type": type, "wire_event": name}
+    extra = _texts(item, plan, values)
     said = _take(item, plan.entity, extra, _word) if plan.entity else None
-    entity = said or (row.entity if row else None)
+    if entity := said or (row.entity if row else None):
+        values["entity"] = entity
+    if action := _action(values.pop("action", None), name, row, layout.actions):
+        values["action"] = action
     kind = entity if said or not layout.names_entities else None  # else records of two kinds would have one name
-    resource = _resource(layout, item, plan, values, extra)
-    key = _take(item, plan.record_key, {}, key_of) if plan.record_key else None
-    number = values["resource_id"] or (resource and resource.id) or key
-    resource_id = number or _take(item, plan.entity_id, {}, _text)
-    action = _action(values["action"], name, row, layout.actions)
-    times = plan.timestamp
-    if plan.deleted_at:
-        times = plan.deleted_at + times if action == "deleted" else times + plan.deleted_at
-    values["id"] = id
-    values["publisher"] = publisher
-    values["type"] = type
-    values["wire_event"] = name
-    values["entity"] = entity
-    values["action"] = action
-    values["resource"] = resource.name if resource else _name(kind, resource_id)
-    values["resource_path"] = resource.path if resource else None
-    values["resource_id"] = resource_id
-    values["occurred_at"], values["ticks"] = _take(item, times, extra, read_time) or (None, None)
-    values["scheduled"] = _take(item, plan.scheduled, extra, _flag)
-    values["extra"] = extra
+    _name_record(layout, item, plan, values, extra, kind)
+    _date(item, plan, values, extra)
+    scheduled = _take(item, plan.scheduled, extra, _flag)
+    if scheduled is not None:
+        values["scheduled"] = scheduled
     _take(item, plan.notification_id, extra, id_text)
     if len(plan.event) > 1:
         extra |= {key: item[key] for key in plan.event if item[key] not in (None, "", name)}
+    if extra:
+        values["extra"] = extra
     return values
+
+
+def _name_record(
+    layout: Layout, item: Mapping[str, Any], plan: Plan, values: dict[str, Any], extra: dict[str, Any], kind: str | None
+) -> None:
+    """Set what says which record it is; `kind` names it where only its number is known."""
+    resource = _resource(layout, item, plan, values, extra)
+    key = _take(item, plan.record_key, {}, key_of) if plan.record_key else None
+    number = values.get("resource_id") or (resource and resource.id) or key
+    resource_id = number or _take(item, plan.entity_id, {}, _text)
+    if resource_id:
+        values["resource_id"] = resource_id
+    if resource:
+        values["resource"], values["resource_path"] = resource.name, resource.path
+    elif name := _name(kind, resource_id):
+        values["resource"] = name
+
+
+def _date(item: Mapping[str, Any], plan: Plan, values: dict[str, Any], extra: dict[str, Any]) -> None:
+    """Set when it happened, as far as the item says that."""
+    times = plan.timestamp
+    if plan.deleted_at:
+        times = plan.deleted_at + times if values.get("action") == "deleted" else times + plan.deleted_at
+    if time := _take(item, times, extra, read_time):
+        values["occurred_at"], ticks = time
+        if ticks is not None:
+            values["ticks"] = ticks
 
 
 def _resource(
@@ -97,7 +113,7 @@ def _resource(
     A path that is refused is not replaced by another the same sender offers: both stay in `extra`.
     """
     links = (values.pop("relative_path", None), values.pop("resource_uri", None))
-    number = values["resource_id"]
+    number = values.get("resource_id")
     if number and number[-1] == ")":
         values["resource_id"] = number = layout.records.decoded_id(number)
     link = links[0] or links[1]
@@ -109,29 +125,29 @@ def _resource(
         return None
     if number and number != resource.id and unquote(number) == resource.id:
         values["resource_id"] = resource.id
-    if values["company_id"] is None:
+    if "company_id" not in values:
         other = layout.records.read(links[1], number) if links[0] and links[1] else None
-        values["company_id"] = resource.company or (other and other.company)
+        if company := resource.company or (other and other.company):
+            values["company_id"] = company
     return resource
 
 
-def _texts(item: Mapping[str, Any], plan: Plan) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read the fields of plain text, as `_take` reads one; return a value for every field, and what goes to `extra`.
+def _texts(item: Mapping[str, Any], plan: Plan, values: dict[str, Any]) -> dict[str, Any]:
+    """Set the fields of plain text, read as `_take` reads one; return what goes to `extra`.
 
     A loop of its own, for they are most of an item.
     """
-    values = _NOTHING.copy()
     extra = {key: item[key] for key in plan.kept}
     for field, key in plan.texts:
         value = item[key]
         if value is None or value == "":
             continue
         text = value if type(value) is str and not value.isspace() else _text(value)
-        if text is None or values.get(field) is not None:
+        if text is None or field in values:
             extra[key] = value
         else:
             values[field] = text
-    return values, extra
+    return extra
 
 
 def _take(

@@ -12,6 +12,7 @@ and without `raw` and `hints`, which stand beside it. Entries of earlier version
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -100,7 +101,7 @@ _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class _Form(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """The event as JSON, in the order of the model."""
+    """The event as JSON: what may be in it, in the order of the model, and what has to be."""
 
     id: str
     publisher: str
@@ -148,9 +149,9 @@ def quarantine_fields(
 
 
 def write_event(values: Mapping[str, Any]) -> bytes:
-    """Return the field of an event with these values, `hints` and `raw` aside; empty where JSON cannot hold one."""
+    """Return the field of an event with these values, none of them None; empty where JSON cannot hold one."""
     try:
-        return _encode(_Form(**values))
+        return _encode(values)
     except (ValueError, TypeError, OverflowError, RecursionError):
         return b""
 
@@ -210,5 +211,6 @@ def text_of(fields: Fields, name: bytes) -> str:
     return fields.get(name, b"").decode(errors="replace")
 
 
+@lru_cache(maxsize=16)  # many events are received in the same millisecond
 def _moment(at: int) -> datetime:
     return datetime.fromtimestamp(at / 1000, UTC)

@@ -279,12 +279,13 @@ def refused(answer: Answer, status: int) -> str:
 
 
 async def test_one_notification_is_stored_as_it_came(door: Door) -> None:
-    """202 says what became of the item; its entry has its id, when it came, and its own bytes, untouched."""
+    """202 says what became of the item; its entry has its id, when it came, what it means, and its own bytes."""
     body = b' {"event":"Customer_Changed",  "NotificationId":"ABC-1", "timeStamp":638974335577900000} '
     answer = await door.post_bytes(body)
     assert (answer.status, answer.body) == (202, b'{"accepted": 1, "duplicates": 0, "quarantined": 0}')
     assert answer.headers["Content-Type"] == "application/json"
     [entry] = await door.entries(door.store.keys.events(f"{SLUG}/customer_changed"))
+    assert json.loads(entry.pop(b"event"))["type"] == "customer_changed"
     assert entry == {b"id": b"abc-1", b"at": b"1700000000500", b"raw": body.strip()}
 
 

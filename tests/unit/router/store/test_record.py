@@ -187,7 +187,7 @@ def test_an_entry_without_id_or_raw_is_none_of_ours(name: str) -> None:
 def test_an_item_that_cannot_be_normalised_is_stored_without_event() -> None:
     """A fault of ours in normalising or writing costs no event: the entry has its `raw`."""
     item = Identified(CUSTOMERS, "a", RAW)
-    for broken in (item, Identified(CUSTOMERS, "a", RAW, {"id": "a"}), Identified(CUSTOMERS, "a", RAW, {"x": 1})):
+    for broken in (item, Identified(CUSTOMERS, "a", RAW, {"id": 1j}), Identified(CUSTOMERS, "a", RAW, {1.5j: "a"})):
         assert entry_of(Keys(), FINANCIAL, broken, AT).fields == (b"id", "a", b"at", AT, b"raw", RAW)
 
 
