@@ -83,10 +83,10 @@ class Held:
         """The event's id as the entry has it, for logs."""
         return text_of(self.fields, ID)
 
-    def event(self, catalogue: Catalogue) -> Event:
+    def event(self, catalogue: Catalogue, *, renormalise: bool = False) -> Event:
         """Return the normalised event; raises UnreadableEvent where the entry is not one of ours."""
         self.received = number_of(self.fields.get(AT))
-        return read_event(catalogue, self.stream, self.fields)
+        return read_event(catalogue, self.stream, self.fields, renormalise=renormalise)
 
     def errors(self) -> tuple[AttemptError, ...]:
         """Return the earlier failures, oldest first."""

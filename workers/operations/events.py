@@ -74,11 +74,15 @@ class StoredEvent:
 
 
 class Browser:
-    """Reads what one store holds; every method raises StoreUnavailable when it is away."""
+    """Reads what one store holds; every method raises StoreUnavailable when it is away.
 
-    def __init__(self, store: Store, catalogue: Catalogue) -> None:
+    `renormalise`: the events are made anew of the bytes as sent.
+    """
+
+    def __init__(self, store: Store, catalogue: Catalogue, *, renormalise: bool = False) -> None:
         self._store = store
         self._catalogue = catalogue
+        self._renormalise = renormalise
 
     async def newest(self, streams: Sequence[str], wanted: EventFilter) -> AsyncIterator[StoredEvent]:
         """Yield the events of these streams, newest first."""
@@ -134,11 +138,10 @@ class Browser:
 
     def read(self, stream: str, entry_id: bytes, fields: Fields) -> StoredEvent:
         """Return what an entry of a stream is."""
-        return StoredEvent(entry_id.decode(), stream, _event(self._catalogue, stream, fields))
+        return StoredEvent(entry_id.decode(), stream, self._event(stream, fields))
 
-
-def _event(catalogue: Catalogue, stream: str, fields: Fields) -> Event | None:
-    try:
-        return read_event(catalogue, stream, fields)
-    except UnreadableEvent:
-        return None
+    def _event(self, stream: str, fields: Fields) -> Event | None:
+        try:
+            return read_event(self._catalogue, stream, fields, renormalise=self._renormalise)
+        except UnreadableEvent:
+            return None

@@ -70,6 +70,8 @@ class Handover(Change[StoredEvent]):
     What it was not given yet comes to it anyway, and is left out. `glob` says of which streams, `after` leaves out what
     is not behind that position. What was given is remembered for a week at least: repeating a replay gives the rest,
     and counts what was given BEFORE. To give events again, a replay takes a name of its own: `again`.
+
+    `renormalise`: the events are made anew of the bytes as sent, to select by them and when they are handled.
     """
 
     def __init__(
@@ -83,11 +85,14 @@ class Handover(Change[StoredEvent]):
         after: Position | None = None,
         again: str = "",
         most: int | None = None,
+        renormalise: bool = False,
     ) -> None:
         given = {"glob": glob, **wanted.describe(), **({"after": str(after)} if after else {})}
         given |= {"again": again} if again else {}
+        given |= {"renormalise": "true"} if renormalise else {}
         super().__init__(store, "events replay", subject=subscription, selector=given, most=most)
-        self._browser = Browser(store, catalogue)
+        self._browser = Browser(store, catalogue, renormalise=renormalise)
+        self._renormalise = renormalise
         self._streams = select(catalogue, glob)
         self._wanted = wanted
         self._after = after
@@ -163,7 +168,7 @@ class Handover(Change[StoredEvent]):
         keys, name = self.store.keys, self.subject
         replayed = replayed_keys(keys, stream, name)
         given = (keys.events(stream), keys.inbox(stream, name), replayed, name, line, self._name)
-        return scripts.hand_over(*given, 2 * _WEEK * 1000, ids)
+        return scripts.hand_over(*given, 2 * _WEEK * 1000, ids, renormalise=self._renormalise)
 
 
 def replayed_keys(keys: Keys, stream: str, subscription: str) -> list[str]:

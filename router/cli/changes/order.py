@@ -5,13 +5,17 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["DryRun", "Most", "Order", "Rate", "Reason", "Yes"]
+__all__ = ["DryRun", "Most", "Order", "Rate", "Reason", "Renormalise", "Yes"]
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Go ahead without asking.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what is selected.")]
 Most = Annotated[int | None, typer.Option("--max", min=1, help="At most so many; of each stream the oldest.")]
 Rate = Annotated[float | None, typer.Option("--rate", min=0.01, help="At most so many a second.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the audit and in the log.")]
+
+Renormalise = Annotated[
+    bool, typer.Option("--renormalise", help="Make the events anew of the bytes as sent, by the catalogue of today.")
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Literal
 
 from router.cli.changes.change import carry_out, finish, gone
-from router.cli.changes.order import DryRun, Most, Order, Rate, Reason, Yes
+from router.cli.changes.order import DryRun, Most, Order, Rate, Reason, Renormalise, Yes
 from router.cli.command.exits import usage
 from router.cli.command.loop import run
 from router.cli.command.runtime import opened
@@ -28,6 +28,7 @@ def replay(
     *,
     yes: Yes = False,
     dry_run: DryRun = False,
+    renormalise: Renormalise = False,
     rate: Rate = None,
     most: Most = None,
     reason: Reason = "",
@@ -38,7 +39,7 @@ def replay(
     A single one goes at once. More than one, and everything where nothing selects, is counted and shown first.
     """
     order = Order(verb="replay", done="replayed", noun=_NOUN, yes=yes, dry_run=dry_run, reason=reason, rate=rate)
-    _change("replay", order, narrowed(selector, what), most, as_json=as_json)
+    _change("replay", order, narrowed(selector, what), most, renormalise=renormalise, as_json=as_json)
 
 
 @selecting
@@ -63,7 +64,13 @@ def purge(
 
 
 def _change(
-    verb: Literal["replay", "purge"], order: Order, selector: Selector, most: int | None, *, as_json: bool
+    verb: Literal["replay", "purge"],
+    order: Order,
+    selector: Selector,
+    most: int | None,
+    *,
+    renormalise: bool = False,
+    as_json: bool,
 ) -> None:
     async def work() -> Result:
         async with opened() as session:
@@ -72,7 +79,9 @@ def _change(
                 why = await none_named(session, selector.subscription) or "no dead letter matches"
                 return f"{why}; `event-router dlq list` shows the dead letters"
 
-            change = DeadLetterChange(session.store, session.catalogue, verb, selector, most=most)
+            change = DeadLetterChange(
+                session.store, session.catalogue, verb, selector, most=most, renormalise=renormalise
+            )
             row_of = partial(dead_letter_row, session.catalogue)
             return await carry_out(session, order, change, DEAD_LETTER_COLUMNS, row_of, nothing)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from router.cli.changes.change import carry_out, finish, gone
-from router.cli.changes.order import DryRun, Most, Order, Rate, Reason, Yes
+from router.cli.changes.order import DryRun, Most, Order, Rate, Reason, Renormalise, Yes
 from router.cli.command.exits import NothingMatched, complain, usage
 from router.cli.command.loop import run
 from router.cli.command.runtime import Session, opened
@@ -60,6 +60,7 @@ def replay(
     resource: Resource = None,
     company: Company = None,
     again: Again = "",
+    renormalise: Renormalise = False,
     most: Most = None,
     rate: Rate = None,
     reason: Reason = "",
@@ -89,7 +90,7 @@ def replay(
     async def work() -> tuple[Result, Position | None]:
         async with opened() as session:
             given = (session.store, session.catalogue, to, EventFilter(resource, company, since, until))
-            change = Handover(*given, glob=glob, after=after, again=again, most=most)
+            change = Handover(*given, glob=glob, after=after, again=again, most=most, renormalise=renormalise)
             return await _replay(session, order, change, glob), change.last
 
     result, last = run(work())

@@ -5,7 +5,7 @@ from typing import Literal
 import typer
 
 from router.cli.changes.change import carry_out, finish, gone
-from router.cli.changes.order import DryRun, Most, Order, Rate, Reason, Yes
+from router.cli.changes.order import DryRun, Most, Order, Rate, Reason, Renormalise, Yes
 from router.cli.command.exits import ExitCode, complain, usage
 from router.cli.command.loop import run
 from router.cli.command.runtime import opened
@@ -31,6 +31,7 @@ def retry(
     company: Company = None,
     since: Since = None,
     until: Until = None,
+    renormalise: Renormalise = False,
     yes: Yes = False,
     dry_run: DryRun = False,
     rate: Rate = None,
@@ -40,8 +41,10 @@ def retry(
 ) -> None:
     """Read bodies again, by the catalogue of today; what becomes an event leaves the quarantine. Safe to repeat.
 
-    What still cannot be read stays, its reason is said, and the exit code is 1.
+    --renormalise changes nothing here: a retry always makes the events of the bytes as sent. What still
+    cannot be read stays, its reason is said, and the exit code is 1.
     """
+    del renormalise
     wanted = selector_of(what, publisher, text, since, until, company)
     order = Order(verb="retry", done="stored", noun=_NOUN, yes=yes, dry_run=dry_run, reason=reason, rate=rate)
     _finish_retry(order, _changed("retry", order, wanted, most), as_json=as_json)

@@ -172,14 +172,23 @@ def alive(consumers: str, lease: int) -> Call:
 
 
 def hand_over(
-    events: str, inbox: str, replayed: Sequence[str], group: str, line: str, name: str, ttl: int, ids: Sequence[Field]
+    events: str,
+    inbox: str,
+    replayed: Sequence[str],
+    group: str,
+    line: str,
+    name: str,
+    ttl: int,
+    ids: Sequence[Field],
+    *,
+    renormalise: bool = False,
 ) -> Call:
     """Copy events into the inbox of a subscription, but not those that a replay of this name has copied before.
 
     `replayed` remembers them: the hash of this week, kept for `ttl` milliseconds, and that of the week before. Reply:
-    how many were copied, and how many had been before.
+    how many were copied, and how many had been before. `renormalise` as of `replay`.
     """
-    return Call(_HAND_OVER, (events, inbox, *replayed), (group, line, name, ttl, *ids))
+    return Call(_HAND_OVER, (events, inbox, *replayed), (group, line, name, ttl, _flag(renormalise), *ids))
 
 
 def pause(pauses: str, halted: str, verb: str, milliseconds: int, by: str, reason: str) -> Call:
@@ -187,9 +196,12 @@ def pause(pauses: str, halted: str, verb: str, milliseconds: int, by: str, reaso
     return Call(_PAUSE, (pauses, halted), (verb, milliseconds, by, reason))
 
 
-def replay(dead: str, inbox: str, ids: Sequence[Field], line: str) -> Call:
-    """Move dead letters back into the inbox. Reply: how many were still there to be moved."""
-    return Call(_REPLAY, (dead, inbox), (line, *ids))
+def replay(dead: str, inbox: str, ids: Sequence[Field], line: str, *, renormalise: bool = False) -> Call:
+    """Move dead letters back into the inbox. Reply: how many were still there to be moved.
+
+    `renormalise`: without the normalised event, which the worker then makes anew.
+    """
+    return Call(_REPLAY, (dead, inbox), (line, _flag(renormalise), *ids))
 
 
 def extent(stream: str, first: str, last: str) -> Call:

@@ -10,13 +10,14 @@
 -- ARGV[2]    line for the history
 -- ARGV[3]    what the replay is known by; empty, or of a few characters
 -- ARGV[4]    how long the hash of this week is kept, milliseconds
--- ARGV[5..]  entry ids, at most 100
+-- ARGV[5]    '1' to leave out the normalised event, so that it is made anew of `raw`
+-- ARGV[6..]  entry ids, at most 100
 -- Reply      how many were copied, and how many the replay had given before (the others are not in the stream any more)
 --- lib/fields.lua
 --- lib/bounded.lua
 redis.call('XPENDING', KEYS[2], ARGV[1])
 local given, before = 0, 0
-for i = 5, #ARGV do
+for i = 6, #ARGV do
   local mark = ARGV[i] .. ARGV[3]
   if redis.call('HGET', KEYS[3], mark) or redis.call('HGET', KEYS[4], mark) then
     before = before + 1
@@ -24,6 +25,9 @@ for i = 5, #ARGV do
     local found = redis.call('XRANGE', KEYS[1], ARGV[i], ARGV[i])
     if #found == 1 then
       local fields = bounded(found[1][2])
+      if ARGV[5] == '1' then
+        fields = without(fields, EVENT)
+      end
       fields[#fields + 1] = HISTORY
       fields[#fields + 1] = ARGV[2]
       redis.call('XADD', KEYS[2], '*', unpack(fields))

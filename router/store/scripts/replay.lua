@@ -3,13 +3,15 @@
 -- KEYS[1]    dead letters
 -- KEYS[2]    inbox
 -- ARGV[1]    line for the history
--- ARGV[2..]  entry ids, at most 100
+-- ARGV[2]    '1' to leave out the normalised event, so that it is made anew of `raw`
+-- ARGV[3..]  entry ids, at most 100
 -- Reply      how many were moved (one that is not there any more was replayed or purged before)
 --- lib/fields.lua
 --- lib/bounded.lua
 local LEFT = { [ATTEMPTS] = true, [CRASHES] = true, [REASON] = true, [ORIGIN] = true }
+LEFT[EVENT] = ARGV[2] == '1'
 local moved = 0
-for i = 2, #ARGV do
+for i = 3, #ARGV do
   local found = redis.call('XRANGE', KEYS[1], ARGV[i], ARGV[i])
   if #found == 1 then
     local kept = {}

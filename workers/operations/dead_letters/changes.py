@@ -19,7 +19,7 @@ __all__ = ["DeadLetterChange"]
 class DeadLetterChange(Change[DeadLetterEntry]):
     """A change of the selected dead letters, of each subscription and stream the oldest first.
 
-    `where`: and only of those for which it returns true.
+    `where`: and only of those for which it returns true. `renormalise` as of `DeadLetters`.
     """
 
     def __init__(
@@ -31,9 +31,11 @@ class DeadLetterChange(Change[DeadLetterEntry]):
         *,
         where: Callable[[DeadLetterEntry], bool] | None = None,
         most: int | None = None,
+        renormalise: bool = False,
     ) -> None:
-        super().__init__(store, f"dlq {verb}", selector=selector.describe(), most=most)
-        self._letters = DeadLetters(store, catalogue)
+        given = selector.describe() | ({"renormalise": "true"} if renormalise else {})
+        super().__init__(store, f"dlq {verb}", selector=given, most=most)
+        self._letters = DeadLetters(store, catalogue, renormalise=renormalise)
         self._replays = verb == "replay"
         self._wanted = selector
         self._where = where

@@ -24,17 +24,25 @@ _ENTRY_ID = re.compile(rb"[0-9]{1,19}-[0-9]{1,19}")
 class DeadLetterEntry:
     """An event that one subscription gave up; whatever somebody may have written there, nothing of it raises.
 
-    `fields` are those of the entry, in their order.
+    `fields` are those of the entry, in their order. `renormalise`: the event is made anew of the bytes as sent.
     """
 
     def __init__(
-        self, catalogue: Catalogue, stream: str, subscription: str, entry_id: bytes, fields: Mapping[bytes, bytes]
+        self,
+        catalogue: Catalogue,
+        stream: str,
+        subscription: str,
+        entry_id: bytes,
+        fields: Mapping[bytes, bytes],
+        *,
+        renormalise: bool = False,
     ) -> None:
         self.stream = stream
         self.subscription = subscription
         self.entry_id = entry_id.decode()
         self.fields = fields
         self._catalogue = catalogue
+        self._renormalise = renormalise
         self._held = Held(stream, entry_id, fields, inbox=False, touched=0.0)
 
     @property
@@ -46,7 +54,7 @@ class DeadLetterEntry:
     def event(self) -> Event | None:
         """The event; None where it cannot be read."""
         try:
-            return self._held.event(self._catalogue)
+            return self._held.event(self._catalogue, renormalise=self._renormalise)
         except (UnreadableEvent, ValueError, OverflowError):  # the latter for a time that no calendar has
             return None
 

@@ -54,11 +54,14 @@ class DeadLetters:
 
     They are found by the subscriptions that exist on the streams of the catalogue, so nothing scans the keys. Every
     method raises StoreUnavailable when the store is away.
+
+    `renormalise`: their events are made anew of the bytes as sent, to select by them and when they are replayed.
     """
 
-    def __init__(self, store: Store, catalogue: Catalogue) -> None:
+    def __init__(self, store: Store, catalogue: Catalogue, *, renormalise: bool = False) -> None:
         self._store = store
         self._catalogue = catalogue
+        self._renormalise = renormalise
 
     async def newest(self, selector: Selector) -> AsyncIterator[DeadLetterEntry]:
         """Yield what is selected, newest first over all streams."""
@@ -114,7 +117,7 @@ class DeadLetters:
         keys, calls, sizes = self._store.keys, [], []
         for (stream, subscription), ids in _batches(letters):
             dead, inbox = keys.dead(stream, subscription), keys.inbox(stream, subscription)
-            calls.append(scripts.replay(dead, inbox, ids, line))
+            calls.append(scripts.replay(dead, inbox, ids, line, renormalise=self._renormalise))
             sizes.append(len(ids))
         return _result(await self._store.run(calls), sizes)
 
@@ -126,7 +129,8 @@ class DeadLetters:
 
     def read(self, pile: Pile, entry_id: bytes, fields: dict[bytes, bytes]) -> DeadLetterEntry:
         """Read an entry of a pile."""
-        return DeadLetterEntry(self._catalogue, pile.stream, pile.subscription, entry_id, fields)
+        place, anew = (pile.stream, pile.subscription), self._renormalise
+        return DeadLetterEntry(self._catalogue, *place, entry_id, fields, renormalise=anew)
 
 
 def _batches(letters: Iterable[DeadLetterEntry]) -> Iterator[tuple[tuple[str, str], list[str]]]:

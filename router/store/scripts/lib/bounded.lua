@@ -9,3 +9,14 @@ local function bounded(fields)
   end
   return kept
 end
+
+local function without(fields, name)
+  local kept = {}
+  for i = 1, #fields, 2 do
+    if fields[i] ~= name then
+      kept[#kept + 1] = fields[i]
+      kept[#kept + 1] = fields[i + 1]
+    end
+  end
+  return kept
+end
