@@ -169,17 +169,19 @@ def _reached(start: str, graph: Graph) -> set[str]:
     return found
 
 
-def _table() -> Iterator[str]:
-    yield "| package | modules | what it does |"
-    yield "|---|---|---|"
+def _rooms() -> Iterator[str]:
+    """Yield a line for each package: what it does, and the names of its modules."""
     for package, below in packages().items():
         words = (importlib.import_module(package).__doc__ or "").partition("\n\n")[0]
-        yield f"| `{package.replace('.', '/')}` | {len(below)} | {' '.join(words.split())} |"
+        scripts = sorted(path.name for path in (ROOT / package.replace(".", "/")).glob("*.lua"))
+        names = " · ".join([*(module.rpartition(".")[2] for module in below), *scripts])
+        line = f"- **`{package.replace('.', '/')}`** {' '.join(words.split())}"
+        yield f"{line}  \n  {names}" if names else line
 
 
 def written(document: str) -> str:
     """Return a document with its picture and its table of packages replaced by those of the code."""
-    for name, lines in (("picture", _picture()), ("packages", _table())):
+    for name, lines in (("picture", _picture()), ("packages", _rooms())):
         begin, end = f"<!-- {name} -->\n", "<!-- end -->\n"
         before, _, rest = document.partition(begin)
         _, _, after = rest.partition(end)
