@@ -33,6 +33,13 @@ CONSUMERS = {
 
 DEEPEST = 65
 
+_TEXTS = """
+id publisher type wire_event entity action resource resource_path resource_id company_id tenant_id occurred_at
+received_at document_status erp_event user_id api_client_id connect_id
+"""
+PROMISED = dict.fromkeys(_TEXTS.split(), "string") | {"ticks": "integer", "scheduled": "boolean", "extra": "object"}
+"""The members of the event that the contract began with, and their types: only ever added to."""
+
 
 @cache
 def _file(name: str) -> Any:
@@ -110,6 +117,15 @@ def test_the_schema_has_each_member_and_refuses_what_is_none(catalogue: Catalogu
             assert faults_of(schema, {**event, name: wrong}), name
     assert faults_of(schema, {**event, "received_at": "2025-11-03 09:30"})
     assert faults_of(schema, {**event, "of_a_later_version": None}) == []
+
+
+def test_what_was_promised_stays() -> None:
+    """No member of the event and no field of an entry that readers rely on is removed, renamed or of another type."""
+    members = {name: form["type"] for name, form in _file("event.schema.json")["properties"].items()}
+    assert PROMISED.items() <= members.items()
+    assert {"id", "publisher", "type", "wire_event", "received_at"} <= set(_file("event.schema.json")["required"])
+    fields = _file("asyncapi.json")["components"]["schemas"]["entry"]["properties"]
+    assert {"id", "at", "event", "raw", "hints", "trace"} <= fields.keys()
 
 
 def test_the_asyncapi_document_refers_to_what_is_there() -> None:
