@@ -93,7 +93,7 @@ def to_cloudevent_json(event: Event) -> bytes:
 
 
 def from_cloudevent(source: bytes | dict[str, Any]) -> Event:
-    """Make the event that became this CloudEvents JSON event; of a parsed one, `raw` is written anew from `data`.
+    """Make the event that became this CloudEvents JSON event; of a parsed one, `raw` is written again from `data`.
 
     Raises InvalidCloudEvent for one that did not come from an event of this router.
     """

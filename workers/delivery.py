@@ -71,7 +71,7 @@ class Held:
         return self.attempts + self.crashes - 1 if self.crashes else self.attempts
 
     def poisonous(self, limit: int) -> bool:
-        """Return whether it has killed workers, for certain, until its attempts were used up."""
+        """Return whether it has surely killed workers until its attempts were used up."""
         return self.crashes > 1 and self.used >= limit
 
     def surely_ours(self, stale: float) -> bool:

@@ -28,7 +28,7 @@ customers = Subscription(
 
 @customers.handler
 async def sync_customer(event: Event) -> None:
-    """Read the customer anew and store it: the event says that it changed, the ERP says what it is now."""
+    """Read the customer again and store it: the event says that it changed, the ERP says what it is now."""
     if event.company_id is None:
         raise DeadLetter("the event names no company")  # no retry can mend this: give it up now
     if event.action == "deleted":

@@ -1,6 +1,6 @@
 """What a failed attempt says: the class, text and traceback of its error, also where the user's code for those fails.
 
-An exception group, as of an `asyncio.TaskGroup`, only wraps: its members count, however deeply nested. Members that
+An exception group (`asyncio.TaskGroup` raises them) only wraps: its members count, however deeply nested. Members that
 fail alike count as one, because it depends on timing how many of them fail before the group is cancelled.
 """
 

@@ -59,7 +59,7 @@ class Watch:
             return self._last
 
     def forget(self) -> None:
-        """Look anew next time: something was changed."""
+        """Look again next time: something was changed."""
         self._last = None
 
     def history(self) -> Sequence[Rates]:

@@ -37,7 +37,7 @@ def server_binary() -> str:
 class ServerProcess:
     """The server of a directory, whichever process started it; it gets `stop_timeout` seconds to end.
 
-    `fsync` is when it flushes its append-only file, as of `appendfsync`.
+    `fsync` is when it flushes its append-only file, as in `appendfsync`.
     """
 
     def __init__(self, directory: Path, *, stop_timeout: float, fsync: str = "everysec") -> None:

@@ -34,7 +34,7 @@ _LOOK = 0.02  # seconds between two looks at a server that starts
 async def embedded(directory: Path, *, ready_timeout: float = 10.0, fsync: str = "everysec") -> AsyncIterator[str]:
     """Run the directory's server, or join the one that runs already, and yield its `unix://` URL.
 
-    `fsync` is when it flushes its file, as of `appendfsync`. Raises RouterError when no server answers within
+    `fsync` is when it flushes its file, as in `appendfsync`. Raises RouterError when no server answers within
     `ready_timeout` seconds; the time it loads its data is not counted.
     """
     server = EmbeddedServer(directory, ready_timeout=ready_timeout, fsync=fsync)

@@ -40,7 +40,7 @@ _SCHEMES: Final = frozenset(("http", "https"))
 _TIMES: Final = {10: (10**9, 22 * 10**8), 13: (10**12, 22 * 10**11), 18: (6 * 10**17, 66 * 10**16)}
 """By how many digits: numbers that can be times, in seconds or milliseconds since 1970 or in ticks."""
 
-_LEADING: Final = 4  # digits of a time that are always drawn anew
+_LEADING: Final = 4  # digits of a time that are always replaced
 
 _PARTS_OF_DATES: Final = {1: _DIGITS[1:], 2: ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12")}
 """Days that are months too: which of them comes first is not known."""

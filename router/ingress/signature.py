@@ -1,7 +1,7 @@
 """Verifies and makes the signature of a webhook: base64 of the HMAC-SHA256 of the raw body.
 
 The key is the portal's secret as text, not what it would be decoded from base64, which it only looks like. Nothing but
-the body is signed, and the body is taken as it came: one written anew from what was parsed has another signature.
+the body is signed, and the body is taken as it came: one written again from what was parsed has another signature.
 """
 
 import hmac

@@ -39,7 +39,7 @@ _TRIED = 1024 * 1024
 """Bytes that must be free for a file that was refused to be taken for one that can be written again."""
 _OVERHEAD = 64
 """Bytes that a row takes beyond its texts, about."""
-_SIZE = f"size + LENGTH(stream) + 2 * LENGTH(marker) + {_OVERHEAD}"  # as of `size_of`
+_SIZE = f"size + LENGTH(stream) + 2 * LENGTH(marker) + {_OVERHEAD}"  # as in `size_of`
 
 
 class Misplaced(sqlite3.OperationalError):

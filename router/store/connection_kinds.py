@@ -1,7 +1,7 @@
 """The kinds of connections to a server: packed in C, looked at before they are used again, and failing alike.
 
 A server, a proxy or a gateway gives up what was idle for long, with a word or without one. Such a connection is made
-anew before a command is sent on it, so that nobody has to send a command twice of which nobody knows whether it was
+again before a command is sent on it, so that nobody has to send a command twice of which nobody knows whether it was
 done.
 
 redis-py packs the commands of its asyncio connections in Python, which takes seven times as long: of what ingress does
@@ -107,7 +107,7 @@ def _lost(error: Exception) -> Exception:
 
 
 class _Fresh(_Failing):
-    """Makes the connection anew, before it sends, where the other end has given it up."""
+    """Makes the connection again, before it sends, where the other end has given it up."""
 
     _answered_at = 0.0
 

@@ -1,7 +1,7 @@
 """Many streams as one, newest or oldest entry first, each read in pages.
 
 Begins with one round trip for the ids alone of where each stream begins: an entry is read only when it is its turn, so
-that as little is held as of one stream, however many there are and whatever their entries weigh.
+that no more is held than for one stream, however many there are and whatever their entries weigh.
 """
 
 import heapq

@@ -159,7 +159,7 @@ def write_event(values: Mapping[str, Any]) -> bytes:
 def read_event(catalogue: Catalogue, stream: str, fields: Fields, *, renormalise: bool = False) -> Event:
     """Return the event of an entry, whatever else its fields hold.
 
-    `renormalise`: made anew of `raw`, with this catalogue. Raises UnreadableEvent where the entry has no event.
+    `renormalise`: made again from `raw`, with this catalogue. Raises UnreadableEvent where the entry has no event.
     """
     raw = fields.get(RAW)
     if ID not in fields or raw is None:

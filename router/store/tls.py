@@ -1,7 +1,7 @@
 """The encryption of connections, prepared once for all of them.
 
 Reading the authorities that a system trusts takes tens of milliseconds in which nothing else runs: too much for each of
-the many connections that are made anew after an outage. Files that were renewed are read again.
+the many connections that are made again after an outage. Files that were renewed are read again.
 """
 
 import os

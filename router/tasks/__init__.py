@@ -1,1 +1,1 @@
-"""Tasks of the event loop: ended for certain, tried again after a wait, their outages logged once."""
+"""Tasks of the event loop: ended reliably, tried again after a wait, their outages logged once."""

@@ -1,4 +1,4 @@
-"""Ending tasks for certain, and work that is not to be ended half-way."""
+"""Ending tasks reliably, and work that is not to be ended half-way."""
 
 import asyncio
 from collections.abc import Awaitable, Coroutine, Iterable

@@ -154,7 +154,7 @@ class LogOutlet:
             self._changed.notify_all()
 
     def start_again(self) -> None:
-        """Begin anew in a forked child: what waits is written by its parent, whose threads it does not have."""
+        """Begin again in a forked child: what waits is written by its parent, whose threads it does not have."""
         self._changed = threading.Condition(threading.RLock())
         self._waiting.clear()
         self._size = self._dropped = 0

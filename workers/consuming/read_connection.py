@@ -23,7 +23,7 @@ _UNBLOCK_TIMEOUT = 2.0  # seconds
 class ReadConnection:
     """Runs reads of the streams that share a slot with `key`, which may block up to `block` seconds.
 
-    It connects when there is something to run, and anew after every error: the slot may have moved, the master changed.
+    It connects when there is something to run, and again after every error: the slot or the master may have moved.
     """
 
     def __init__(self, store: Store, key: str, block: float) -> None:
@@ -42,7 +42,7 @@ class ReadConnection:
         self.remade = False
         try:
             if self._connection is not None and not is_fresh(self._connection):
-                await self.aclose()  # if it has to be made anew, then with its number
+                await self.aclose()  # if it has to be made again, then with its number
                 self.remade = True
             connection = self._connection or await self._connect()
             return await connection.execute_command(*command)  # type: ignore[no-untyped-call]

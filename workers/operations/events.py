@@ -76,7 +76,7 @@ class StoredEvent:
 class Browser:
     """Reads what one store holds; every method raises StoreUnavailable when it is away.
 
-    `renormalise`: the events are made anew of the bytes as sent.
+    `renormalise`: the events are made again from the bytes as sent.
     """
 
     def __init__(self, store: Store, catalogue: Catalogue, *, renormalise: bool = False) -> None:

@@ -71,7 +71,7 @@ class Handover(Change[StoredEvent]):
     is not behind that position. What was given is remembered for a week at least: repeating a replay gives the rest,
     and counts what was given BEFORE. To give events again, a replay takes a name of its own: `again`.
 
-    `renormalise`: the events are made anew of the bytes as sent, to select by them and when they are handled.
+    `renormalise`: the events are made again from the bytes as sent, to select by them and when they are handled.
     """
 
     def __init__(

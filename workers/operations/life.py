@@ -66,7 +66,7 @@ class Life:
     """What is known of an event beside what it says.
 
     stored_at: when it was written to its stream, by the server's clock; later than it was received if it waited in a
-    spool. duplicates: how often it was refused as one that is there already, by whomever it was sent again; None once
+    spool. duplicates: how often it was refused as one that is there already, whichever sender sent it again; None once
     the deduplication window is over. subscriptions: a place for each subscription in order of name, and further ones
     where it has the event several times, as a replay can make it.
     """

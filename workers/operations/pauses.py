@@ -17,7 +17,7 @@ __all__ = ["pause", "resume"]
 async def pause(store: Store, name: str, seconds: float | None, *, by: str, reason: str = "") -> Pause:
     """Pause a subscription, for so long or until it is resumed; in place of a pause that it has. Raises redis-py's.
 
-    The audit has a line of it, as of a resumption.
+    The audit has a line of it, and of a resumption.
     """
     milliseconds = 0 if seconds is None else max(1, int(seconds * 1000))
     by, reason = _sendable(by), _sendable(reason)

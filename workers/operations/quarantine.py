@@ -69,7 +69,7 @@ class Quarantine:
                 yield found
 
     async def freeze(self, selector: QuarantineSelector) -> list[QuarantineSpan]:
-        """Return what can be selected, up to the last entry of now: a retry may quarantine anew what it cuts out."""
+        """Return what can be selected, up to the last entry of now: a retry may quarantine again what it cuts out."""
         slugs, span = selector.of(self._catalogue.publishers), selector.span()
         keys = [self._store.keys.quarantine(slug) for slug in slugs]
         replies = await self._store.run([scripts.extent(key, span.first, span.last) for key in keys])

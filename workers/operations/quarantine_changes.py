@@ -44,7 +44,7 @@ class QuarantineChange(Change[Quarantined]):
         self._spans: Sequence[QuarantineSpan] = ()
 
     async def freeze(self) -> datetime | None:
-        """Settle the last body of each publisher: what a retry quarantines anew is not met again."""
+        """Settle the last body of each publisher: what a retry quarantines again is not met again."""
         self._spans = await self._quarantine.freeze(self._wanted)
         return max((moment_of(span.span.last) for span in self._spans), default=None)
 

@@ -43,7 +43,7 @@ _log = logs.get("store")
 
 
 class StoreMetrics(Collector):
-    """The figures as of the last `refresh`; `lease` in seconds, `monotonic` in seconds."""
+    """The figures that the last `refresh` read; `lease` in seconds, `monotonic` in seconds."""
 
     def __init__(
         self,

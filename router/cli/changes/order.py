@@ -14,7 +14,7 @@ Rate = Annotated[float | None, typer.Option("--rate", min=0.01, help="At most so
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the audit and in the log.")]
 
 Renormalise = Annotated[
-    bool, typer.Option("--renormalise", help="Make the events anew of the bytes as sent, by the catalogue of today.")
+    bool, typer.Option("--renormalise", help="Make the events again from the bytes as sent, by the catalogue of today.")
 ]
 
 

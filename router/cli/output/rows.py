@@ -132,7 +132,7 @@ def error_group_json(group: ErrorGroup) -> dict[str, Any]:
 
 
 def quarantined_json(found: Quarantined, *, reveal: bool) -> dict[str, Any]:
-    """Return what was quarantined, with its hints where it has any; `reveal` as of an event."""
+    """Return what was quarantined, with its hints where it has any; `reveal` as for an event."""
     hints = read_hints(found.hints)
     return {
         "entry_id": found.entry_id,

@@ -32,7 +32,7 @@ Modules = Annotated[list[str], typer.Argument(metavar="MODULE...", help="A dotte
 
 def up(
     modules: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODULE]...", help=f"As of `worker`; {_DEFAULT} if none is named.")
+        list[str] | None, typer.Argument(metavar="[MODULE]...", help=f"As in `worker`; {_DEFAULT} if none is named.")
     ] = None,
 ) -> None:
     """Run everything: the embedded server if that is the store, ingress, and workers."""

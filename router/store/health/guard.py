@@ -98,7 +98,7 @@ class StoreGuard(Collector):
         await self._settled.wait()
 
     def warnings(self) -> dict[str, str]:
-        """Return what is wrong with the store by the name of the check, as of the last look."""
+        """Return what is wrong with the store by the name of the check, as the last look found it."""
         return {name: f"{check.detail}; {check.advice}" for name, check in self._wrong().items()}
 
     def collect(self) -> Iterable[GaugeMetricFamily]:

@@ -132,7 +132,7 @@ def schedule(
     *,
     inbox: bool,
 ) -> Call:
-    """Move a pending delivery to the scheduled retries, due in `delay` milliseconds. Reply as of `move`."""
+    """Move a pending delivery to the scheduled retries, due in `delay` milliseconds. Reply as in `move`."""
     return Call(_MOVE, (source, parked, due), (group, consumer, entry_id, _flag(inbox), delay, *fields))
 
 
@@ -186,7 +186,7 @@ def hand_over(
     """Copy events into the inbox of a subscription, but not those that a replay of this name has copied before.
 
     `replayed` remembers them: the hash of this week, kept for `ttl` milliseconds, and that of the week before. Reply:
-    how many were copied, and how many had been before. `renormalise` as of `replay`.
+    how many were copied, and how many had been before. `renormalise` as in `replay`.
     """
     return Call(_HAND_OVER, (events, inbox, *replayed), (group, line, name, ttl, _flag(renormalise), *ids))
 
@@ -199,7 +199,7 @@ def pause(pauses: str, halted: str, verb: str, milliseconds: int, by: str, reaso
 def replay(dead: str, inbox: str, ids: Sequence[Field], line: str, *, renormalise: bool = False) -> Call:
     """Move dead letters back into the inbox. Reply: how many were still there to be moved.
 
-    `renormalise`: without the normalised event, which the worker then makes anew.
+    `renormalise`: without the normalised event, which the worker then makes again.
     """
     return Call(_REPLAY, (dead, inbox), (line, _flag(renormalise), *ids))
 
@@ -244,7 +244,7 @@ def trim(stream: str, window: int) -> Call:
 def discard(stream: str, age: int, count: int) -> Call:
     """Remove entries older than `age` milliseconds, and the oldest of more than `count`; 0 for no limit.
 
-    Reply as of `trim`.
+    Reply as in `trim`.
     """
     return Call(_DISCARD, (stream,), (age, count, BATCH))
 

@@ -10,7 +10,7 @@
 -- ARGV[2]    line for the history
 -- ARGV[3]    what the replay is known by; empty, or of a few characters
 -- ARGV[4]    how long the hash of this week is kept, milliseconds
--- ARGV[5]    '1' to leave out the normalised event, so that it is made anew of `raw`
+-- ARGV[5]    '1' to leave out the normalised event, so that it is made again from `raw`
 -- ARGV[6..]  entry ids, at most 100
 -- Reply      how many were copied, and how many the replay had given before (the others are not in the stream any more)
 --- lib/fields.lua

@@ -3,7 +3,7 @@
 -- KEYS[1]    dead letters
 -- KEYS[2]    inbox
 -- ARGV[1]    line for the history
--- ARGV[2]    '1' to leave out the normalised event, so that it is made anew of `raw`
+-- ARGV[2]    '1' to leave out the normalised event, so that it is made again from `raw`
 -- ARGV[3..]  entry ids, at most 100
 -- Reply      how many were moved (one that is not there any more was replayed or purged before)
 --- lib/fields.lua

@@ -31,6 +31,12 @@ INSTEAD = {
     r"unasked": "by itself",
     r"(?:by|needs?|needed) (?:a )?hand": "manually",
     r"of its own accord": "by itself",
+    r"anew": "again",
+    r"as of": "as in, as under, since",
+    r"for certain": "always, surely, reliably",
+    r"whomever": "any sender, any process: the actor",
+    r"to be had": "available",
+    r"as they please": "as they are configured to",
 }
 """Words that readers stumble over, and what to write instead."""
 

@@ -19,7 +19,7 @@ __all__ = ["DeadLetterChange"]
 class DeadLetterChange(Change[DeadLetterEntry]):
     """A change of the selected dead letters, of each subscription and stream the oldest first.
 
-    `where`: and only of those for which it returns true. `renormalise` as of `DeadLetters`.
+    `where`: and only of those for which it returns true. `renormalise` as in `DeadLetters`.
     """
 
     def __init__(

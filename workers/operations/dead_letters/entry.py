@@ -24,7 +24,7 @@ _ENTRY_ID = re.compile(rb"[0-9]{1,19}-[0-9]{1,19}")
 class DeadLetterEntry:
     """An event that one subscription gave up; whatever somebody may have written there, nothing of it raises.
 
-    `fields` are those of the entry, in their order. `renormalise`: the event is made anew of the bytes as sent.
+    `fields` are those of the entry, in their order. `renormalise`: the event is made again from the bytes as sent.
     """
 
     def __init__(

@@ -55,7 +55,7 @@ class DeadLetters:
     They are found by the subscriptions that exist on the streams of the catalogue, so nothing scans the keys. Every
     method raises StoreUnavailable when the store is away.
 
-    `renormalise`: their events are made anew of the bytes as sent, to select by them and when they are replayed.
+    `renormalise`: their events are made again from the bytes as sent, to select by them and when they are replayed.
     """
 
     def __init__(self, store: Store, catalogue: Catalogue, *, renormalise: bool = False) -> None:
@@ -129,8 +129,8 @@ class DeadLetters:
 
     def read(self, pile: Pile, entry_id: bytes, fields: dict[bytes, bytes]) -> DeadLetterEntry:
         """Read an entry of a pile."""
-        place, anew = (pile.stream, pile.subscription), self._renormalise
-        return DeadLetterEntry(self._catalogue, *place, entry_id, fields, renormalise=anew)
+        place, again = (pile.stream, pile.subscription), self._renormalise
+        return DeadLetterEntry(self._catalogue, *place, entry_id, fields, renormalise=again)
 
 
 def _batches(letters: Iterable[DeadLetterEntry]) -> Iterator[tuple[tuple[str, str], list[str]]]:

@@ -30,7 +30,7 @@ async def watch(
 ) -> AsyncIterator[DeadLetterEntry]:
     """Yield dead letters as they come, without an end; first those since a time, if the selector has one.
 
-    `away` as of `Following`. Raises StoreUnavailable only if the store is away from the beginning.
+    `away` as in `Following`. Raises StoreUnavailable only if the store is away from the beginning.
     """
     piles: dict[str, Pile] = {}
     following = Following(store, away)
