@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from router.cli.command.exits import Guarded
+from router.cli.command.exits import Guarded, is_own_process
 from router.cli.command.interrupt import as_usual
 from router.cli.output.results import print_line
 
@@ -88,6 +88,8 @@ _COMMANDS: Mapping[str, tuple[str | Mapping[str, str], str]] = {
 }
 """Where each command is, or each of a group by its name in the order of the help, and what the help says of it."""
 
+_YOUNG = 10_000  # objects made and not yet gone, at which garbage is looked for: a busy process has thousands in use
+
 
 class _Root(Guarded):
     """Knows the commands by name and by what the help says of them; imports the one that is run."""
@@ -106,6 +108,9 @@ class _Root(Guarded):
         """Find the command to run; with that all is imported: there may be garbage, and Ctrl-C is its own affair."""
         name, _, rest = super().resolve_command(ctx, args)
         command = load(name) if name else None
+        if is_own_process():
+            gc.freeze()  # what was imported stays: it is never looked through
+            gc.set_threshold(_YOUNG)
         gc.enable()
         as_usual()
         return name, command, rest
