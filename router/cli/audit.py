@@ -1,6 +1,5 @@
 """`audit`: who changed what in the store, and why."""
 
-from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +10,7 @@ from router.cli.options.common import Since, Until
 from router.cli.output.listing import Limit, print_list
 from router.cli.output.results import JsonFlag, age, stamp
 from router.cli.output.table import Column, TwoForms, rest
-from workers.operations.audit import AuditLine, lines
+from workers.operations.audit import AuditLine
 
 __all__ = ["audit"]
 
@@ -39,11 +38,11 @@ def audit(
 
     What was begun and has no end, because it is under way or its process was killed, is said to be not finished.
     """
-    wanted = partial(lines, verb=verb, actor=actor, since=since, until=until)
 
     async def work() -> None:
-        async with opened() as session:
-            await print_list(wanted(session.store), _COLUMNS, _row, _json, limit=limit, as_json=as_json)
+        async with opened() as operations:
+            found = operations.audit(verb=verb, actor=actor, since=since, until=until)
+            await print_list(found, _COLUMNS, _row, _json, limit=limit, as_json=as_json)
 
     run(work())
 

@@ -11,15 +11,15 @@ import typer
 
 from router.cli.command.exits import NothingMatched, complain
 from router.cli.command.loop import run
-from router.cli.command.runtime import Session, opened
+from router.cli.command.runtime import opened
 from router.cli.dead_letters.file import STANDARD, writing
-from router.cli.events.listing import find
 from router.cli.quarantine.options import Publisher
 from router.cli.quarantine.reading import found_by
 from router.events.capture import Sample, sample_of
 from router.events.hints import read_hints
 from router.events.vocabulary import Vocabulary
 from workers.operations import audit
+from workers.operations.operations import Operations
 
 __all__ = ["capture_event", "capture_quarantined"]
 
@@ -53,14 +53,14 @@ def capture_event(
     """
 
     async def work() -> Sample:
-        async with opened() as session:
-            stored = await find(session, id_)
+        async with opened() as operations:
+            stored = await operations.event(id_)
             if stored is None or stored.event is None:
                 raise NothingMatched(f"no event {id_!r} was found; `event-router events list` shows the newest")
             event = stored.event
             about = {"publisher": event.publisher, "event": event.type}
             found = _Captured(f"event {event.id}", about, event.raw, event.hints)
-            return await _write(session, "events capture", found, file, keep or ())
+            return await _write(operations, "events capture", found, file, keep or ())
 
     _tell(run(work()), file)
 
@@ -78,20 +78,20 @@ def capture_quarantined(
     """
 
     async def work() -> Sample:
-        async with opened() as session:
-            entry = await found_by(session, id_, publisher)
+        async with opened() as operations:
+            entry = await found_by(operations, id_, publisher)
             about = {"publisher": entry.publisher, "reason": entry.reason}
             found = _Captured(f"quarantined {entry.entry_id}", about, entry.raw, read_hints(entry.hints))
-            return await _write(session, "quarantine capture", found, file, keep or ())
+            return await _write(operations, "quarantine capture", found, file, keep or ())
 
     _tell(run(work()), file)
 
 
-async def _write(session: Session, verb: str, found: _Captured, file: str, keep: Any) -> Sample:
-    vocabulary = Vocabulary.of(session.catalogue.publishers.values(), keep)
+async def _write(operations: Operations, verb: str, found: _Captured, file: str, keep: Any) -> Sample:
+    vocabulary = Vocabulary.of(operations.catalogue.publishers.values(), keep)
     sample = sample_of(found.raw, found.hints, vocabulary, SystemRandom())
     with writing(file) as sink:
-        await audit.record(session.store, verb, subject=f"{found.subject} to {file}", matched=1)
+        await audit.record(operations.store, verb, subject=f"{found.subject} to {file}", matched=1)
         sink.write(_document(found.about, sample))
         sink.finish()
     return sample

@@ -10,7 +10,7 @@ from config.sources import load_settings
 from router.cli.catalogue import Glob
 from router.cli.command.exits import complain
 from router.cli.command.loop import run
-from router.cli.command.runtime import Session, opened
+from router.cli.command.runtime import opened
 from router.cli.output.results import JsonFlag, number_of, print_json, span_text
 from router.cli.output.rows import event_cell
 from router.cli.output.table import EVENT, SUBSCRIPTION, Column, TwoForms, print_table
@@ -18,6 +18,7 @@ from router.cli.subscriptions.listing import pause_json
 from router.events.catalogue import Catalogue
 from router.events.globs import fits, select
 from router.store.keys import Keys
+from workers.operations.operations import Operations
 from workers.state.former import former_streams
 from workers.state.oldest import Way, oldest_waiting
 from workers.state.overview import HEADINGS, StreamOverview, overview
@@ -69,24 +70,24 @@ class _Found:
 
 
 async def _overview(known: Catalogue, glob: str) -> _Found:
-    async with opened() as session:
-        streams = await _streams(session, known, glob)
+    async with opened() as operations:
+        streams = await _streams(operations, known, glob)
         names = sorted({way.name for stream in streams for way in stream.subscriptions})
         return _Found(
-            session.store.keys,
+            operations.store.keys,
             streams,
-            await oldest_waiting(session.store, streams),
-            await paused(session.store, names),
+            await oldest_waiting(operations.store, streams),
+            await paused(operations.store, names),
         )
 
 
-async def _streams(session: Session, known: Catalogue, glob: str) -> list[StreamOverview]:
+async def _streams(operations: Operations, known: Catalogue, glob: str) -> list[StreamOverview]:
     """Look at the selected streams, and at former ones that hold something; raises UnknownStream for neither."""
-    former = [stream for stream in await former_streams(session.store, known) if fits(stream, glob)]
-    left = [seen for seen in await overview(session.store, former) if seen.length or seen.subscriptions]
+    former = [stream for stream in await former_streams(operations.store, known) if fits(stream, glob)]
+    left = [seen for seen in await overview(operations.store, former) if seen.length or seen.subscriptions]
     if left and not any(fits(stream, glob) for stream in known.streams()):
         return left
-    return [*await overview(session.store, select(known, glob)), *left]
+    return [*await overview(operations.store, select(known, glob)), *left]
 
 
 def _cell(known: Catalogue, stream: str, configured: Collection[str]) -> TwoForms:

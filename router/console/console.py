@@ -13,6 +13,7 @@ from router.console.watch import Watch
 from router.events.catalogue import Catalogue
 from router.http.request import Request
 from router.store.client import Store
+from workers.operations.operations import Operations
 
 __all__ = ["Console"]
 
@@ -26,9 +27,7 @@ class Console:
     `guesses` are wrong answers of addresses, `faults` are requests of nobody known that make no sense.
     """
 
-    settings: Settings
-    catalogue: Catalogue
-    store: Store
+    operations: Operations
     token: str = field(repr=False)
     links: LinkReader
     watch: Watch
@@ -41,9 +40,23 @@ class Console:
     @classmethod
     def of(cls, settings: Settings, catalogue: Catalogue, store: Store, token: str) -> "Console":
         """Make the console of a store."""
-        return cls(
-            settings, catalogue, store, token, LinkReader(store, token), Watch(store, catalogue, settings.workers.lease)
-        )
+        watch = Watch(store, catalogue, settings.workers.lease)
+        return cls(Operations(store, catalogue, settings), token, LinkReader(store, token), watch)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of this process."""
+        return self.operations.settings
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The publishers and their events."""
+        return self.operations.catalogue
+
+    @property
+    def store(self) -> Store:
+        """The store that it looks into."""
+        return self.operations.store
 
     def session_of(self, request: Request) -> Session | None:
         """Return who sends a request; None for somebody who is not signed in."""

@@ -15,6 +15,8 @@ from router.store.merging import newest_first, oldest_first
 from router.store.reading import Span, checked, order_of
 from router.store.record import ID, Fields, read_event
 from router.store.spoilt import forgiven
+from router.tasks.iterating import first
+from workers.operations.shortened import is_short_for, is_shortened
 
 __all__ = ["SEARCHED", "Browser", "EventFilter", "Marker", "StoredEvent", "read_marker"]
 
@@ -109,7 +111,12 @@ class Browser:
         return {stream: entries[0][0].decode() if entries else "0-0" for stream, entries in found}
 
     async def find(self, event_id: str) -> StoredEvent | None:
-        """Return the newest event of this id: by its deduplication marker, or else among the newest events of all."""
+        """Return the newest event of this id: by its deduplication marker, or else among the newest events of all.
+
+        An id that is shortened, as a narrow table does it, has no marker.
+        """
+        if is_shortened(event_id):
+            return await self._shortened(event_id.strip().lower())
         event_id = event_id.strip().lower().encode(errors="backslashreplace").decode()  # an argument may be any bytes
         return await self._marked(event_id) or await self._search(event_id)
 
@@ -124,6 +131,12 @@ class Browser:
         rows = ((stream, *reply[0]) for (stream, _), reply in zip(places, replies, strict=True) if reply)
         found = [self.read(*row) for row in rows]
         return max(found, key=lambda stored: order_of(stored.entry_id), default=None)
+
+    async def _shortened(self, event_id: str) -> StoredEvent | None:
+        async for found in first(self.newest(self._catalogue.streams(), EventFilter()), SEARCHED):
+            if found.event is not None and is_short_for(event_id, found.event.id):
+                return found
+        return None
 
     async def _search(self, event_id: str) -> StoredEvent | None:
         names = {self._store.keys.events(stream): stream for stream in self._catalogue.streams()}

@@ -13,13 +13,12 @@ from router.cli.changes.asking import ask
 from router.cli.changes.order import Order
 from router.cli.command.exits import ExitCode, NothingMatched, complain
 from router.cli.command.loop import in_order
-from router.cli.command.runtime import Session
-from router.cli.command.words import without_worker
 from router.cli.output.results import number_of, print_json, print_line, progress
 from router.cli.output.table import Column, print_table
 from router.store.client import STORE_ERRORS, StoreUnavailable
 from workers.operations.audit import INTERRUPTED, MATCHED
 from workers.operations.change import Change, Preview, Result
+from workers.operations.operations import Operations
 
 __all__ = ["carry_out", "confirm", "finish", "gone", "run_change", "show_sample"]
 
@@ -27,7 +26,7 @@ T = TypeVar("T")
 
 
 async def carry_out(
-    session: Session,
+    operations: Operations,
     order: Order,
     change: Change[T],
     columns: Sequence[Column],
@@ -38,7 +37,7 @@ async def carry_out(
     seen = await change.preview()
     if not seen.number:
         raise NothingMatched(f"nothing to {order.verb}: {await nothing()}")
-    if order.verb == "replay" and (away := await without_worker(session, seen.subscriptions)):
+    if order.verb == "replay" and (away := await operations.without_worker(seen.subscriptions)):
         complain(f"no worker runs for {', '.join(away)} now: what is replayed waits until one does")
 
     def show() -> None:

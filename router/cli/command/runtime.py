@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import NamedTuple
 
 from config.errors import ConfigError, RouterError, described
 from config.settings import Settings
@@ -14,19 +13,12 @@ from router.cli.command.stdio import discard_if_closed
 from router.embedded.access import open_store
 from router.events.catalogue import Catalogue
 from router.process.signals import expect_reload
-from router.store.client import STORE_ERRORS, Store, StoreUnavailable
+from router.store.client import STORE_ERRORS, StoreUnavailable
 from router.store.health.deployment import fault_of
 from router.telemetry import logs
+from workers.operations.operations import Operations
 
-__all__ = ["Session", "for_service", "opened", "say_away"]
-
-
-class Session(NamedTuple):
-    """What a command that looks into the store works with."""
-
-    store: Store
-    catalogue: Catalogue
-    settings: Settings
+__all__ = ["for_service", "opened", "say_away"]
 
 
 def for_service() -> Settings:
@@ -45,7 +37,7 @@ def say_away(error: BaseException | None) -> None:
 
 
 @asynccontextmanager
-async def opened(settings: Settings | None = None) -> AsyncIterator[Session]:
+async def opened(settings: Settings | None = None) -> AsyncIterator[Operations]:
     """Open the store to look into it, and log nothing but what is wrong.
 
     Whatever is wrong with the store, then or later, becomes a StoreUnavailable that says what to do. An embedded one
@@ -63,7 +55,7 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Session]:
         except (RouterError, OSError) as error:
             raise StoreUnavailable(f"the embedded server in {settings.data_dir} cannot be used: {error}") from error
         try:
-            yield Session(store, catalogue, settings)
+            yield Operations(store, catalogue, settings)
         except (StoreUnavailable, *STORE_ERRORS) as error:
             text = str(error) if isinstance(error, StoreUnavailable) else described(error)
             fault = fault_of(error, settings.redis.url) or (text.rstrip("."), advice_on(text))

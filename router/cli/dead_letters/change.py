@@ -1,7 +1,7 @@
 """`dlq replay|purge`: changing dead letters, with a look at what is selected before it happens."""
 
+from collections.abc import Callable
 from functools import partial
-from typing import Literal
 
 from router.cli.changes.change import carry_out, finish, gone
 from router.cli.changes.order import DryRun, Most, Order, Rate, Reason, Renormalise, Yes
@@ -12,9 +12,10 @@ from router.cli.command.words import none_named
 from router.cli.dead_letters.options import What, narrowed, selecting
 from router.cli.output.results import JsonFlag
 from router.cli.output.rows import DEAD_LETTER_COLUMNS, dead_letter_row
-from workers.operations.change import Result
-from workers.operations.dead_letters.changes import DeadLetterChange
+from workers.operations.change import Change, Result
+from workers.operations.dead_letters.letters import DeadLetterEntry
 from workers.operations.dead_letters.selector import Selector
+from workers.operations.operations import Operations
 
 __all__ = ["purge", "replay"]
 
@@ -39,7 +40,12 @@ def replay(
     A single one goes at once. More than one, and everything where nothing selects, is counted and shown first.
     """
     order = Order(verb="replay", done="replayed", noun=_NOUN, yes=yes, dry_run=dry_run, reason=reason, rate=rate)
-    _change("replay", order, narrowed(selector, what), most, renormalise=renormalise, as_json=as_json)
+    wanted = narrowed(selector, what)
+
+    def chosen(operations: Operations) -> Change[DeadLetterEntry]:
+        return operations.replay_dead_letters(wanted, most=most, renormalise=renormalise)
+
+    _change(order, chosen, wanted.subscription, as_json=as_json)
 
 
 @selecting
@@ -60,30 +66,29 @@ def purge(
             "dlq purge needs something that selects, such as --subscription NAME or an ID: it never removes everything"
         )
     order = Order(verb="purge", done="purged", noun=_NOUN, yes=yes, dry_run=dry_run, reason=reason)
-    _change("purge", order, wanted, most, as_json=as_json)
+
+    def chosen(operations: Operations) -> Change[DeadLetterEntry]:
+        return operations.purge_dead_letters(wanted, most=most)
+
+    _change(order, chosen, wanted.subscription, as_json=as_json)
 
 
 def _change(
-    verb: Literal["replay", "purge"],
     order: Order,
-    selector: Selector,
-    most: int | None,
+    chosen: Callable[[Operations], Change[DeadLetterEntry]],
+    subscription: str | None,
     *,
-    renormalise: bool = False,
     as_json: bool,
 ) -> None:
     async def work() -> Result:
-        async with opened() as session:
+        async with opened() as operations:
 
             async def nothing() -> str:
-                why = await none_named(session, selector.subscription) or "no dead letter matches"
+                why = await none_named(operations, subscription) or "no dead letter matches"
                 return f"{why}; `event-router dlq list` shows the dead letters"
 
-            change = DeadLetterChange(
-                session.store, session.catalogue, verb, selector, most=most, renormalise=renormalise
-            )
-            row_of = partial(dead_letter_row, session.catalogue)
-            return await carry_out(session, order, change, DEAD_LETTER_COLUMNS, row_of, nothing)
+            row_of = partial(dead_letter_row, operations.catalogue)
+            return await carry_out(operations, order, chosen(operations), DEAD_LETTER_COLUMNS, row_of, nothing)
 
     result = run(work())
     finish(order, result, as_json=as_json, others=gone(result.matched - result.changed - result.failed))

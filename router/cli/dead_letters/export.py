@@ -11,7 +11,7 @@ from config.errors import described
 from router.cli.changes.order import Most, Reason
 from router.cli.command.exits import NothingMatched, complain, usage
 from router.cli.command.loop import in_order, run
-from router.cli.command.runtime import Session, opened
+from router.cli.command.runtime import opened
 from router.cli.command.words import none_named
 from router.cli.dead_letters.file import STANDARD, Incomplete, Sink, writing
 from router.cli.dead_letters.options import What, names_events, narrowed, selecting
@@ -19,9 +19,10 @@ from router.cli.output.results import number_of, progress
 from router.store.client import STORE_ERRORS, StoreUnavailable
 from router.tasks.iterating import first
 from workers.operations.audit import INTERRUPTED, MATCHED, Deed, accounted
-from workers.operations.dead_letters.letters import DeadLetterEntry, DeadLetters
+from workers.operations.dead_letters.letters import DeadLetterEntry
 from workers.operations.dead_letters.lines import line_of
 from workers.operations.dead_letters.selector import Selector
+from workers.operations.operations import Operations
 
 __all__ = ["export"]
 
@@ -48,22 +49,24 @@ def export(
 
 
 async def _export(deed: Deed, selector: Selector, file: str, most: int | None) -> int:
-    async with opened() as session:
-        letters = DeadLetters(session.store, session.catalogue)
+    async with opened() as operations:
+        letters = operations.letters
         piles = await letters.freeze(selector)
         if not [letter async for letter in first(letters.oldest(selector, piles), 1)]:
-            why = await none_named(session, selector.subscription) or "no dead letter matches"
+            why = await none_named(operations, selector.subscription) or "no dead letter matches"
             raise NothingMatched(f"nothing to export: {why}; `event-router dlq list` shows the dead letters")
         selected = first(letters.oldest(selector, piles), most)
         number = sum(pile.length for pile in piles)
-        return await _write(session, deed, selected, file, min(number, most or number))
+        return await _write(operations, deed, selected, file, min(number, most or number))
 
 
-async def _write(session: Session, deed: Deed, letters: AsyncIterator[DeadLetterEntry], file: str, number: int) -> int:
+async def _write(
+    operations: Operations, deed: Deed, letters: AsyncIterator[DeadLetterEntry], file: str, number: int
+) -> int:
     counts: Counter[str] = Counter()
     with writing(file) as sink, progress("export", number) as advance, in_order():
         try:
-            async with accounted(session.store, deed, counts):
+            async with accounted(operations.store, deed, counts):
                 try:
                     async for letter in letters:
                         sink.write(line_of(letter))

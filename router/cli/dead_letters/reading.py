@@ -12,7 +12,7 @@ from router.cli.command.words import none_named
 from router.cli.dead_letters.options import What, narrowed, selecting
 from router.cli.output.listing import Limit, print_list
 from router.cli.output.results import JsonFlag, age, number_of, print_json, print_line, print_record, stamp
-from router.cli.output.reveal import Reveal, revealed
+from router.cli.output.reveal import Reveal
 from router.cli.output.rows import (
     DEAD_LETTER_COLUMNS,
     attempt_json,
@@ -28,8 +28,9 @@ from router.cli.output.table import EVENT, SUBSCRIPTION, Column, TwoForms, ident
 from router.events.catalogue import Catalogue
 from router.tasks.iterating import first
 from workers.operations.dead_letters.error_groups import ErrorGroup
-from workers.operations.dead_letters.letters import DeadLetterEntry, DeadLetters
+from workers.operations.dead_letters.letters import DeadLetterEntry
 from workers.operations.dead_letters.selector import Selector
+from workers.operations.reveal import revealed
 
 __all__ = ["list_", "show", "stats"]
 
@@ -52,11 +53,11 @@ def list_(selector: Selector, what: What = None, *, limit: Limit = None, as_json
 
 
 async def _list(selector: Selector, limit: int | None, *, as_json: bool) -> None:
-    async with opened() as session:
-        letters = DeadLetters(session.store, session.catalogue).newest(selector)
-        row_of = partial(dead_letter_row, session.catalogue)
+    async with opened() as operations:
+        letters = operations.dead_letters(selector)
+        row_of = partial(dead_letter_row, operations.catalogue)
         found = await print_list(letters, DEAD_LETTER_COLUMNS, row_of, dead_letter_json, limit=limit, as_json=as_json)
-        if not found and (words := await none_named(session, selector.subscription)):
+        if not found and (words := await none_named(operations, selector.subscription)):
             complain(words)
 
 
@@ -83,11 +84,11 @@ def stats(
 
 
 async def _stats(selector: Selector) -> tuple[Catalogue, list[ErrorGroup]]:
-    async with opened() as session:
-        groups = await DeadLetters(session.store, session.catalogue).stats(selector)
-        if not groups and (words := await none_named(session, selector.subscription)):
+    async with opened() as operations:
+        groups = await operations.group_dead_letters(selector)
+        if not groups and (words := await none_named(operations, selector.subscription)):
             complain(words)
-        return session.catalogue, groups
+        return operations.catalogue, groups
 
 
 def _stats_row(catalogue: Catalogue, group: ErrorGroup) -> tuple[object, ...]:
@@ -126,15 +127,15 @@ def show(
 
 
 async def _find(selector: Selector, id_: str, *, reveal: bool) -> tuple[DeadLetterEntry, bool]:
-    async with opened() as session:
-        letters = DeadLetters(session.store, session.catalogue).newest(selector.narrowed(id_))
+    async with opened() as operations:
+        letters = operations.dead_letters(selector.narrowed(id_))
         found = [letter async for letter in first(letters, 2)]
         if not found:
             raise NothingMatched(f"no dead letter has the id {id_}; `event-router dlq list` shows them")
         letter = found[0]
         if reveal:
             subject = f"dead letter {letter.event_id} of {letter.subscription} on {letter.stream}"
-            await revealed(session.store, letter.raw, subject=subject)
+            await revealed(operations.store, letter.raw, subject=subject)
     return letter, len(found) > 1
 
 

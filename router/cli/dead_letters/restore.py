@@ -11,7 +11,7 @@ from router.cli.changes.change import confirm, run_change, show_sample
 from router.cli.changes.order import DryRun, Order, Reason, Yes
 from router.cli.command.exits import ExitCode, NothingMatched, complain
 from router.cli.command.loop import run
-from router.cli.command.runtime import Session, opened
+from router.cli.command.runtime import opened
 from router.cli.dead_letters.file import STANDARD, numbered, readable
 from router.cli.output.results import JsonFlag, clean, number_of, print_json, print_line
 from router.cli.output.rows import DEAD_LETTER_COLUMNS, dead_letter_row
@@ -19,6 +19,7 @@ from workers.operations.change import Preview
 from workers.operations.dead_letters.entry import DeadLetterEntry
 from workers.operations.dead_letters.lines import ExportedLetter
 from workers.operations.dead_letters.restore import BEFORE, NEW, REFUSED, THERE, Import
+from workers.operations.operations import Operations
 
 __all__ = ["import_"]
 
@@ -44,17 +45,17 @@ def import_(
     order = Order(verb="import", done="imported", noun=_NOUN, yes=yes, dry_run=dry_run, reason=reason)
 
     async def work() -> tuple[Import, Counter[str]]:
-        async with opened() as session:
+        async with opened() as operations:
             lines = partial(numbered, opened_file)
-            change = Import(session.store, session.catalogue, lines, subject=subject, again=again)
-            return change, await _carry_out(session, order, change)
+            change = operations.import_dead_letters(lines, subject=subject, again=again)
+            return change, await _carry_out(operations, order, change)
 
     with readable(file) as opened_file:
         change, outcomes = run(work())
     _finish(order, change, outcomes, as_json=as_json)
 
 
-async def _carry_out(session: Session, order: Order, change: Import) -> Counter[str]:
+async def _carry_out(operations: Operations, order: Order, change: Import) -> Counter[str]:
     seen = await change.preview()
     for line, why in change.bad_lines:
         complain(f"line {line}: {clean(why)}")
@@ -65,21 +66,21 @@ async def _carry_out(session: Session, order: Order, change: Import) -> Counter[
     if not seen.number:
         return Counter()
     if order.dry_run:
-        _show(session, seen)
+        _show(operations, seen)
         return await change.outlook()
     if seen.number > 1:
-        confirm(order, seen.number, partial(_show, session, seen))
+        confirm(order, seen.number, partial(_show, operations, seen))
     outcomes = (await run_change(order, change, seen.number)).counts
     if change.refusal:
         complain(f"{outcomes[REFUSED]} could not be imported: {change.refusal}")
     return outcomes
 
 
-def _show(session: Session, seen: Preview[ExportedLetter]) -> None:
+def _show(operations: Operations, seen: Preview[ExportedLetter]) -> None:
     def row_of(letter: ExportedLetter) -> Sequence[object]:
         entry_id = letter.entry_id.encode()
-        entry = DeadLetterEntry(session.catalogue, letter.stream, letter.subscription, entry_id, letter.fields)
-        return dead_letter_row(session.catalogue, entry)
+        entry = DeadLetterEntry(operations.catalogue, letter.stream, letter.subscription, entry_id, letter.fields)
+        return dead_letter_row(operations.catalogue, entry)
 
     show_sample(f"import {number_of(seen.number, _NOUN)}", seen, DEAD_LETTER_COLUMNS, row_of)
 

@@ -14,7 +14,7 @@ from router.cli.output.results import clean, json_line, print_line, stamp
 from router.cli.output.rows import dead_letter_json, event_cell
 from router.events.catalogue import Catalogue
 from router.tasks.iterating import first
-from workers.operations.dead_letters.letters import DeadLetterEntry, DeadLetters
+from workers.operations.dead_letters.letters import DeadLetterEntry
 from workers.operations.dead_letters.selector import Selector
 from workers.operations.dead_letters.watch import watch
 
@@ -40,10 +40,10 @@ def watch_(
 
 
 async def _watch(selector: Selector, limit: int | None, *, as_json: bool) -> None:
-    async with opened() as session:
-        letters = DeadLetters(session.store, session.catalogue)
-        line_of = _json_line if as_json else _line_for(session.catalogue)
-        await while_read(_show(first(watch(session.store, letters, selector, say_away), limit), line_of))
+    async with opened() as operations:
+        letters = operations.letters
+        line_of = _json_line if as_json else _line_for(operations.catalogue)
+        await while_read(_show(first(watch(operations.store, letters, selector, say_away), limit), line_of))
 
 
 async def _show(letters: AsyncIterator[DeadLetterEntry], line_of: Callable[[DeadLetterEntry], str]) -> None:

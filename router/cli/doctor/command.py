@@ -128,13 +128,13 @@ def _examine_store(settings: Settings) -> Iterator[Check]:
 
 async def _ask(settings: Settings) -> list[Check]:
     """Ask each server of the store: a Cluster has several, and those that answer are judged without the others."""
-    async with opened(settings) as session:
+    async with opened(settings) as operations:
         try:
-            asked = await masters(session.store)
+            asked = await masters(operations.store)
             parts = await asyncio.gather(*(_judge(name, ask, settings) for name, ask in asked.items()))
             checks = [check for part in parts for check in part]
             if not any(check.name.startswith("deployment") for check in checks):
-                checks += await _try_out(session.store, settings.redis.url)
+                checks += await _try_out(operations.store, settings.redis.url)
         except STORE_ERRORS as error:
             if (fault := fault_of(error, settings.redis.url)) is None:
                 raise

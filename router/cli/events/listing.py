@@ -1,24 +1,24 @@
 """`events list`: what was received; and how a single event is found."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from functools import partial
 
 from router.cli.command.exits import complain
 from router.cli.command.loop import run
-from router.cli.command.runtime import Session, opened
+from router.cli.command.runtime import opened
 from router.cli.options.common import Since, Until
-from router.cli.options.events import Company, EventGlob, Resource, wanted_streams
+from router.cli.options.events import Company, EventGlob, Resource
 from router.cli.output.listing import Limit, print_list
 from router.cli.output.results import JsonFlag, age, stamp
-from router.cli.output.reveal import Reveal, check_reveal, counted, revealing
+from router.cli.output.reveal import Reveal, check_reveal, counted
 from router.cli.output.rows import event_cell, event_json
 from router.cli.output.table import EVENT, Column, TwoForms, ident
 from router.events.catalogue import Catalogue
 from router.events.event import Event
-from workers.operations.events import SEARCHED, Browser, EventFilter, StoredEvent
-from workers.operations.shortened import is_short_for, is_shortened
+from workers.operations.events import EventFilter, StoredEvent
+from workers.operations.reveal import revealing
 
-__all__ = ["EVENT_COLUMNS", "complain_of", "event_row", "find", "list_", "readable"]
+__all__ = ["EVENT_COLUMNS", "complain_of", "event_row", "list_", "readable"]
 
 EVENT_COLUMNS = (
     Column("TIME", drawn="AGE", right=True),
@@ -44,16 +44,14 @@ def list_(
     """List events, newest first. In JSON the values of bodies are masked without --reveal."""
     check_reveal(reveal=reveal, as_json=as_json)
     wanted = EventFilter(resource, company, since, until)
-    run(_list(glob, wanted_streams(glob), wanted, limit, reveal=reveal, as_json=as_json))
+    run(_list(glob, wanted, limit, reveal=reveal, as_json=as_json))
 
 
-async def _list(
-    glob: str, streams: Sequence[str], wanted: EventFilter, limit: int | None, *, reveal: bool, as_json: bool
-) -> None:
-    async with opened() as session:
-        events = readable(Browser(session.store, session.catalogue).newest(streams, wanted))
-        row_of, selector = partial(event_row, session.catalogue), {"glob": glob, **wanted.describe()}
-        async with revealing(session.store, "events list", selector, reveal=reveal) as counts:
+async def _list(glob: str, wanted: EventFilter, limit: int | None, *, reveal: bool, as_json: bool) -> None:
+    async with opened() as operations:
+        events = readable(operations.events(glob, wanted))
+        row_of, selector = partial(event_row, operations.catalogue), {"glob": glob, **wanted.describe()}
+        async with revealing(operations.store, "events list", selector, reveal=reveal) as counts:
             json_of = counted(counts, partial(event_json, reveal=reveal))
             await print_list(events, EVENT_COLUMNS, row_of, json_of, limit=limit, as_json=as_json)
 
@@ -77,21 +75,3 @@ def event_row(catalogue: Catalogue, event: Event) -> tuple[object, ...]:
     moment = event.occurred_at or event.received_at
     time, name = TwoForms(stamp(moment), age(moment)), event_cell(catalogue, event.stream)
     return (time, name, event.resource, event.company_id, event.action, event.id)
-
-
-async def find(session: Session, id_: str) -> StoredEvent | None:
-    """Return the newest event of an id, which may be shortened as a narrow table does it."""
-    browser = Browser(session.store, session.catalogue)
-    return await (_search(browser, session.catalogue, id_) if is_shortened(id_) else browser.find(id_))
-
-
-async def _search(browser: Browser, catalogue: Catalogue, shortened: str) -> StoredEvent | None:
-    """Return the newest event whose id a table shows so; it is searched for among as many as an id without a marker."""
-    searched = 0
-    async for found in browser.newest(catalogue.streams(), EventFilter()):
-        if found.event is not None and is_short_for(shortened.lower(), found.event.id):
-            return found
-        searched += 1
-        if searched == SEARCHED:
-            break
-    return None

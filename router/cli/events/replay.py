@@ -9,7 +9,7 @@ from router.cli.changes.change import carry_out, finish, gone
 from router.cli.changes.order import DryRun, Most, Order, Rate, Reason, Renormalise, Yes
 from router.cli.command.exits import NothingMatched, complain, usage
 from router.cli.command.loop import run
-from router.cli.command.runtime import Session, opened
+from router.cli.command.runtime import opened
 from router.cli.command.words import none_named
 from router.cli.events.listing import EVENT_COLUMNS, event_row
 from router.cli.options.common import Since, Until
@@ -20,6 +20,7 @@ from router.events.catalogue import Catalogue
 from workers.operations.change import Result
 from workers.operations.events import EventFilter, StoredEvent
 from workers.operations.handover import ALL, BEFORE, Handover, NotSubscribed, Position
+from workers.operations.operations import Operations
 
 __all__ = ["replay"]
 
@@ -88,10 +89,12 @@ def replay(
     )
 
     async def work() -> tuple[Result, Position | None]:
-        async with opened() as session:
-            given = (session.store, session.catalogue, to, EventFilter(resource, company, since, until))
-            change = Handover(*given, glob=glob, after=after, again=again, most=most, renormalise=renormalise)
-            return await _replay(session, order, change, glob), change.last
+        async with opened() as operations:
+            wanted = EventFilter(resource, company, since, until)
+            change = operations.replay_events(
+                to, wanted, glob=glob, after=after, again=again, most=most, renormalise=renormalise
+            )
+            return await _replay(operations, order, change, glob), change.last
 
     result, last = run(work())
     before = result.counts[BEFORE]
@@ -103,8 +106,8 @@ def replay(
     finish(order, result, as_json=as_json, more=more, others=others)
 
 
-async def _replay(session: Session, order: Order, change: Handover, glob: str) -> Result:
-    if words := await none_named(session, order.to):
+async def _replay(operations: Operations, order: Order, change: Handover, glob: str) -> Result:
+    if words := await none_named(operations, order.to):
         raise NothingMatched(words)
     try:
         await change.settle()
@@ -116,7 +119,7 @@ async def _replay(session: Session, order: Order, change: Handover, glob: str) -
     async def nothing() -> str:
         return f"{order.to} was given nothing that matches and is still kept"
 
-    return await carry_out(session, order, change, EVENT_COLUMNS, partial(_row, session.catalogue), nothing)
+    return await carry_out(operations, order, change, EVENT_COLUMNS, partial(_row, operations.catalogue), nothing)
 
 
 def _row(catalogue: Catalogue, stored: StoredEvent) -> tuple[object, ...]:

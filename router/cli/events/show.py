@@ -8,13 +8,13 @@ import typer
 from router.cli.command.exits import NothingMatched
 from router.cli.command.loop import run
 from router.cli.command.runtime import opened
-from router.cli.events.listing import find
 from router.cli.output.results import JsonFlag, age, number_of, print_json, print_line, print_record, stamp
-from router.cli.output.reveal import Reveal, revealed
+from router.cli.output.reveal import Reveal
 from router.cli.output.rows import attempt_json, event_json, unsigned
 from router.cli.output.table import SUBSCRIPTION, Column, print_table, rest
 from router.events.event import Event
-from workers.operations.life import Life, Place, life
+from workers.operations.life import Life, Place
+from workers.operations.reveal import revealed
 
 __all__ = ["life_json", "place_text", "show"]
 
@@ -44,14 +44,14 @@ def show(
 
 async def _found(id_: str, *, reveal: bool) -> tuple[Event, Life]:
     """Return an event and its life, once the audit has who sees its values; raises NothingMatched."""
-    async with opened() as session:
-        stored = await find(session, id_)
+    async with opened() as operations:
+        stored = await operations.event(id_)
         if stored is None or stored.event is None:
             raise NothingMatched(f"no event {id_!r} was found; `event-router events list` shows the newest")
         event = stored.event
-        found = await life(session.store, stored)
+        found = await operations.life(stored)
         if reveal:
-            await revealed(session.store, event.raw, subject=event.id)
+            await revealed(operations.store, event.raw, subject=event.id)
         return event, found
 
 

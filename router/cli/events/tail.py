@@ -9,12 +9,12 @@ import typer
 
 from router.cli.command.loop import run
 from router.cli.command.reader import while_read
-from router.cli.command.runtime import Session, opened, say_away
+from router.cli.command.runtime import opened, say_away
 from router.cli.events.listing import complain_of
 from router.cli.options.common import Since, Until
 from router.cli.options.events import Company, EventGlob, Resource, wanted_streams
 from router.cli.output.results import clean, json_line, print_line, stamp
-from router.cli.output.reveal import Reveal, check_reveal, counted, revealing
+from router.cli.output.reveal import Reveal, check_reveal, counted
 from router.cli.output.rows import event_json
 from router.events.catalogue import Catalogue
 from router.events.event import Event
@@ -25,6 +25,8 @@ from router.tasks.ending import in_time
 from router.tasks.iterating import first
 from workers.operations.criteria import within
 from workers.operations.events import Browser, EventFilter, StoredEvent
+from workers.operations.operations import Operations
+from workers.operations.reveal import revealing
 
 __all__ = ["event_line", "tail"]
 
@@ -65,19 +67,19 @@ async def _tail(
     glob: str, streams: Sequence[str], wanted: EventFilter, lines: int | None, *, reveal: bool, as_json: bool
 ) -> None:
     selector = {"glob": glob, **wanted.describe()}
-    async with opened() as session, revealing(session.store, "events tail", selector, reveal=reveal) as counts:
+    async with opened() as operations, revealing(operations.store, "events tail", selector, reveal=reveal) as counts:
         json_of = counted(counts, partial(event_json, reveal=reveal)) if as_json else None
-        tell = partial(_print, session.catalogue, json_of)
-        browser = Browser(session.store, session.catalogue)
+        tell = partial(_print, operations.catalogue, json_of)
+        browser = operations.browser
         after = await browser.last_entries(streams)
         async for stored in _past(browser, after, wanted, lines):
             tell(stored)
         if wanted.until is None:
-            await while_read(_follow(session, browser, after, wanted, tell))
+            await while_read(_follow(operations, browser, after, wanted, tell))
             return
         try:
             left = (wanted.until - datetime.now(UTC)).total_seconds()
-            await in_time(left, while_read(_follow(session, browser, after, wanted, tell)))
+            await in_time(left, while_read(_follow(operations, browser, after, wanted, tell)))
         except TimeoutError:
             return
 
@@ -105,14 +107,14 @@ def _is_past(after: dict[str, str], stored: StoredEvent) -> bool:
 
 
 async def _follow(
-    session: Session,
+    operations: Operations,
     browser: Browser,
     after: dict[str, str],
     wanted: EventFilter,
     tell: Callable[[StoredEvent], None],
 ) -> None:
-    streams = {session.store.keys.events(stream): stream for stream in after}
-    following = Following(session.store, say_away)
+    streams = {operations.store.keys.events(stream): stream for stream in after}
+    following = Following(operations.store, say_away)
     try:
         following.add({key: after[stream] for key, stream in streams.items()})
         async for key, (entry_id, fields) in following.entries():

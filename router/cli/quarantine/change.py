@@ -1,7 +1,5 @@
 """`quarantine retry|purge`: making events of what can be read by now, and removing what never will be."""
 
-from typing import Literal
-
 import typer
 
 from router.cli.changes.change import carry_out, finish, gone
@@ -15,7 +13,7 @@ from router.cli.output.results import JsonFlag, number_of, print_json, print_lin
 from router.cli.quarantine.options import Publisher, Text, What, selector_of
 from router.cli.quarantine.reading import QUARANTINE_COLUMNS, quarantine_row
 from workers.operations.change import Result
-from workers.operations.quarantine_changes import DUPLICATE, REFUSED, STORED, UNREADABLE, QuarantineChange
+from workers.operations.quarantine_changes import DUPLICATE, REFUSED, STORED, UNREADABLE
 from workers.operations.quarantined import QuarantineSelector
 
 __all__ = ["purge", "retry"]
@@ -47,7 +45,7 @@ def retry(
     del renormalise
     wanted = selector_of(what, publisher, text, since, until, company)
     order = Order(verb="retry", done="stored", noun=_NOUN, yes=yes, dry_run=dry_run, reason=reason, rate=rate)
-    _finish_retry(order, _changed("retry", order, wanted, most), as_json=as_json)
+    _finish_retry(order, _changed(order, wanted, most), as_json=as_json)
 
 
 def purge(
@@ -71,19 +69,19 @@ def purge(
             "quarantine purge needs something that selects, such as a publisher or an ID: it never removes everything"
         )
     order = Order(verb="purge", done="purged", noun=_NOUN, yes=yes, dry_run=dry_run, reason=reason)
-    result = _changed("purge", order, wanted, most)
+    result = _changed(order, wanted, most)
     finish(order, result, as_json=as_json, others=gone(result.matched - result.changed - result.failed))
 
 
-def _changed(verb: Literal["retry", "purge"], order: Order, selector: QuarantineSelector, most: int | None) -> Result:
+def _changed(order: Order, selector: QuarantineSelector, most: int | None) -> Result:
     async def nothing() -> str:
         return f"no {_NOUN} matches; `event-router quarantine list` shows what there is"
 
     async def work() -> Result:
-        async with opened() as session:
-            given = (session.store, session.catalogue, session.settings)
-            change = QuarantineChange(*given, verb, selector, most=most)
-            return await carry_out(session, order, change, QUARANTINE_COLUMNS, quarantine_row, nothing)
+        async with opened() as operations:
+            retries = order.verb == "retry"
+            change = (operations.retry_quarantined if retries else operations.purge_quarantined)(selector, most=most)
+            return await carry_out(operations, order, change, QUARANTINE_COLUMNS, quarantine_row, nothing)
 
     return run(work())
 

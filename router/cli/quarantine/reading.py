@@ -7,18 +7,18 @@ import typer
 
 from router.cli.command.exits import NothingMatched
 from router.cli.command.loop import run
-from router.cli.command.runtime import Session, opened
+from router.cli.command.runtime import opened
 from router.cli.options.common import Since, Until
 from router.cli.options.events import Company
 from router.cli.output.listing import Limit, print_list
 from router.cli.output.results import JsonFlag, age, print_json, print_record, stamp
-from router.cli.output.reveal import Reveal, check_reveal, counted, revealed, revealing
+from router.cli.output.reveal import Reveal, check_reveal, counted
 from router.cli.output.rows import quarantined_json, unsigned
 from router.cli.output.table import Column, TwoForms, rest
 from router.cli.quarantine.options import Publisher, Text, What, selector_of
-from router.tasks.iterating import first
-from workers.operations.quarantine import Quarantine
-from workers.operations.quarantined import Quarantined, QuarantineSelector
+from workers.operations.operations import Operations
+from workers.operations.quarantined import Quarantined
+from workers.operations.reveal import revealed, revealing
 
 __all__ = ["QUARANTINE_COLUMNS", "found_by", "list_", "quarantine_row", "show"]
 
@@ -48,9 +48,9 @@ def list_(
     selector = selector_of(what, publisher, text, since, until, company)
 
     async def work() -> None:
-        async with opened() as session:
-            found = Quarantine(session.store, session.catalogue).newest(selector)
-            async with revealing(session.store, "quarantine list", selector.describe(), reveal=reveal) as counts:
+        async with opened() as operations:
+            found = operations.quarantined(selector)
+            async with revealing(operations.store, "quarantine list", selector.describe(), reveal=reveal) as counts:
                 json_of = counted(counts, partial(quarantined_json, reveal=reveal))
                 await print_list(found, QUARANTINE_COLUMNS, quarantine_row, json_of, limit=limit, as_json=as_json)
 
@@ -80,18 +80,16 @@ def show(
 
 
 async def _find(id_: str, publisher: str | None, *, reveal: bool) -> Quarantined:
-    async with opened() as session:
-        found = await found_by(session, id_, publisher)
+    async with opened() as operations:
+        found = await found_by(operations, id_, publisher)
         if reveal:
-            await revealed(session.store, found.raw, subject=f"quarantined {found.entry_id} of {found.publisher}")
+            await revealed(operations.store, found.raw, subject=f"quarantined {found.entry_id} of {found.publisher}")
     return found
 
 
-async def found_by(session: Session, id_: str, publisher: str | None) -> Quarantined:
+async def found_by(operations: Operations, id_: str, publisher: str | None) -> Quarantined:
     """Return the newest body of an id; raises NothingMatched."""
-    selector = selector_of((), publisher)
-    wanted = QuarantineSelector(selector.publishers, ids=selector.ids.of([id_.strip()]))
-    newest = Quarantine(session.store, session.catalogue).newest(wanted)
-    async for item in first(newest, 1):
-        return item
-    raise NothingMatched(f"nothing is quarantined as {id_!r}; `event-router quarantine list` shows what is")
+    found = await operations.quarantined_body(id_.strip(), *selector_of((), publisher).publishers)
+    if found is None:
+        raise NothingMatched(f"nothing is quarantined as {id_!r}; `event-router quarantine list` shows what is")
+    return found

@@ -8,7 +8,7 @@ from router.cli.command.loop import run
 from router.cli.command.runtime import opened
 from router.cli.output.results import JsonFlag, print_json, stamp
 from router.cli.output.table import SUBSCRIPTION, Column, print_table, rest
-from workers.operations.figures import Row, figures
+from workers.operations.figures import Row
 from workers.state.overview import FIGURES, HEADINGS
 from workers.state.pauses import Pause
 
@@ -34,8 +34,8 @@ def list_(*, as_json: JsonFlag = False) -> None:
 
 
 async def _rows() -> Sequence[Row]:
-    async with opened() as session:
-        return (await figures(session.store, session.catalogue, session.settings.workers.lease)).rows
+    async with opened() as operations:
+        return (await operations.figures()).rows
 
 
 def _table(rows: Sequence[Row]) -> tuple[tuple[Column, ...], list[tuple[object, ...]]]:

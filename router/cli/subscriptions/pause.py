@@ -9,14 +9,14 @@ import typer
 
 from router.cli.command.exits import NothingMatched, complain
 from router.cli.command.loop import in_order, run
-from router.cli.command.runtime import Session, opened
+from router.cli.command.runtime import opened
 from router.cli.command.words import none_named
 from router.cli.options.completing import subscriptions
 from router.cli.output.results import JsonFlag, clean, number_of, print_json, print_line
 from router.cli.subscriptions.listing import pause_json
-from workers.operations import audit, pauses
+from workers.operations.operations import Operations
 from workers.state.liveness import live_consumers
-from workers.state.pauses import Pause, confirmed, paused
+from workers.state.pauses import Pause, confirmed
 
 __all__ = ["pause", "resume"]
 
@@ -57,27 +57,27 @@ def pause(name: Name, *, for_: For = None, reason: Reason = "", as_json: JsonFla
 
 
 async def _pause(name: str, for_: timedelta | None, reason: str) -> tuple[Pause, list[str], list[str]]:
-    async with opened() as session:
-        await _check(session, name)
+    async with opened() as operations:
+        await _check(operations, name)
         seconds = for_.total_seconds() if for_ else None
         with in_order():
-            made = await pauses.pause(session.store, name, seconds, by=audit.whoami(), reason=reason)
-        return made, *await _halted(session, name, made)
+            made = await operations.pause(name, seconds, reason=reason)
+        return made, *await _halted(operations, name, made)
 
 
-async def _halted(session: Session, name: str, made: Pause) -> tuple[list[str], list[str]]:
+async def _halted(operations: Operations, name: str, made: Pause) -> tuple[list[str], list[str]]:
     """Return the workers there are, and those that have said so far that they take no more."""
     deadline = asyncio.get_running_loop().time() + _PATIENCE
     while True:
-        at_work = (await live_consumers(session.store, [name], session.settings.workers.lease))[name]
-        halted = await confirmed(session.store, name, made)
+        at_work = (await live_consumers(operations.store, [name], operations.settings.workers.lease))[name]
+        halted = await confirmed(operations.store, name, made)
         if halted.issuperset(at_work) or asyncio.get_running_loop().time() > deadline:
             return sorted(at_work), sorted(halted)
         await asyncio.sleep(_AGAIN)
 
 
-async def _check(session: Session, name: str) -> None:
-    if words := await none_named(session, name):
+async def _check(operations: Operations, name: str) -> None:
+    if words := await none_named(operations, name):
         raise NothingMatched(words)
 
 
@@ -98,10 +98,10 @@ def resume(name: Name, *, reason: Reason = "", as_json: JsonFlag = False) -> Non
 
 
 async def _resume(name: str, reason: str) -> Pause:
-    async with opened() as session:
-        was = (await paused(session.store, [name])).get(name)
+    async with opened() as operations:
+        was = await operations.paused(name)
         if was is None:
-            raise NothingMatched(await none_named(session, name) or f"{name} is not paused")
+            raise NothingMatched(await none_named(operations, name) or f"{name} is not paused")
         with in_order():
-            await pauses.resume(session.store, name, by=audit.whoami(), reason=reason)
+            await operations.resume(name, reason=reason)
         return was

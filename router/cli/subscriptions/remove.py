@@ -11,13 +11,14 @@ from router.cli.changes.change import run_change
 from router.cli.changes.order import Order, Reason, Yes
 from router.cli.command.exits import ExitCode, NothingMatched, complain, usage
 from router.cli.command.loop import run
-from router.cli.command.runtime import Session, opened
+from router.cli.command.runtime import opened
 from router.cli.command.words import none_named
 from router.cli.options.completing import event_types, subscriptions
 from router.cli.output.results import JsonFlag, number_of, print_json, print_line
 from router.cli.output.rows import event_cell
 from router.cli.output.table import EVENT, Column, print_table
 from router.events.catalogue import Catalogue
+from workers.operations.operations import Operations
 from workers.operations.removal import FIGURES, Removal
 from workers.state.holdings import Holding
 
@@ -60,10 +61,10 @@ def remove(
     order = Order(verb="remove", done="removed", noun="stream", yes=yes, reason=reason)
 
     async def work() -> Removal:
-        async with opened() as session:
-            given = (session.store, session.catalogue, session.settings, name)
-            change = Removal(*given, events=events or (), former=former, dead_letters=dead_letters)
-            await _remove(session, order, change, these="of these streams" if events else "", dead_letters=dead_letters)
+        async with opened() as operations:
+            change = operations.remove_subscription(name, events=events or (), former=former, dead_letters=dead_letters)
+            these = "of these streams" if events else ""
+            await _remove(operations, order, change, these=these, dead_letters=dead_letters)
             return change
 
     change = run(work())
@@ -83,20 +84,20 @@ def remove(
         raise typer.Exit(ExitCode.PARTLY_FAILED)
 
 
-async def _remove(session: Session, order: Order, change: Removal, *, these: str, dead_letters: bool) -> None:
+async def _remove(operations: Operations, order: Order, change: Removal, *, these: str, dead_letters: bool) -> None:
     name, seen = change.subject, await change.preview()
     if not seen.number:
-        raise NothingMatched(await _nothing(session, name, these))
+        raise NothingMatched(await _nothing(operations, name, these))
     _refuse_dead_letters(name, change.holdings, dead_letters=dead_letters)
     if not order.yes:
-        _confirm(name, change.holdings, session.catalogue)
+        _confirm(name, change.holdings, operations.catalogue)
         await change.refuse_in_use()
     await run_change(order, change, seen.number)
 
 
-async def _nothing(session: Session, name: str, these: str) -> str:
+async def _nothing(operations: Operations, name: str, these: str) -> str:
     where = f"none {these}" if these else "no stream that is no longer configured"
-    why = await none_named(session, name) or f"{name} is on {where}"
+    why = await none_named(operations, name) or f"{name} is on {where}"
     return f"nothing to remove, or removed already: {why}"
 
 

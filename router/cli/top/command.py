@@ -14,14 +14,15 @@ from rich.live import Live
 
 from config.errors import described
 from router.cli.command.loop import run
-from router.cli.command.runtime import Session, opened
+from router.cli.command.runtime import opened
 from router.cli.output.results import json_line, print_json, print_line, stamp
 from router.cli.subscriptions.listing import pause_json
 from router.cli.top.keys import ending_by_key
 from router.cli.top.view import Frame, render
 from router.store.client import STORE_ERRORS, StoreUnavailable
 from router.tasks.ending import end
-from workers.operations.figures import Figures, Rates, Row, figures, rates
+from workers.operations.figures import Figures, Rates, Row, rates
+from workers.operations.operations import Operations
 from workers.state.overview import StreamOverview
 
 __all__ = ["frame_json", "top"]
@@ -47,10 +48,10 @@ def top(
 
 
 async def _once(interval: float, *, as_json: bool) -> None:
-    async with opened() as session:
-        first = await _look(session)
+    async with opened() as operations:
+        first = await _look(operations)
         await asyncio.sleep(interval)
-        found = await _look(session)
+        found = await _look(operations)
     frame = Frame(datetime.now(UTC), interval, found, rates(first, found))
     if as_json:
         print_json(frame_json(frame))
@@ -60,10 +61,10 @@ async def _once(interval: float, *, as_json: bool) -> None:
 
 async def _watch(interval: float, *, as_json: bool) -> None:
     quit_ = asyncio.Event()
-    async with opened() as session:
+    async with opened() as operations:
         with ending_by_key(quit_), ExitStack() as stack:
             show = _print_json if as_json else _shown(stack)
-            watching = asyncio.create_task(_show_all(session, interval, show))
+            watching = asyncio.create_task(_show_all(operations, interval, show))
             quitting = asyncio.create_task(quit_.wait())
             try:
                 await asyncio.wait([watching, quitting], return_when=asyncio.FIRST_COMPLETED)
@@ -73,19 +74,19 @@ async def _watch(interval: float, *, as_json: bool) -> None:
                 await end([watching, quitting])
 
 
-async def _show_all(session: Session, interval: float, show: Show) -> None:
-    async for frame in _frames(session, interval):
+async def _show_all(operations: Operations, interval: float, show: Show) -> None:
+    async for frame in _frames(operations, interval):
         show(frame)
 
 
-async def _frames(session: Session, interval: float) -> AsyncIterator[Frame]:
+async def _frames(operations: Operations, interval: float) -> AsyncIterator[Frame]:
     """Yield a frame at every interval; one with an error and the last figures while the store is away."""
     clock = asyncio.get_running_loop().time
     frame = Frame(datetime.now(UTC), interval, None, None)
     while True:
         begun = clock()
         try:
-            found = await _look(session)
+            found = await _look(operations)
             speed = rates(frame.figures, found) if frame.figures else None
             frame = Frame(datetime.now(UTC), interval, found, speed)
         except (StoreUnavailable, *STORE_ERRORS) as error:
@@ -94,8 +95,8 @@ async def _frames(session: Session, interval: float) -> AsyncIterator[Frame]:
         await asyncio.sleep(max(0.0, interval - (clock() - begun)))
 
 
-async def _look(session: Session) -> Figures:
-    return await figures(session.store, session.catalogue, session.settings.workers.lease)
+async def _look(operations: Operations) -> Figures:
+    return await operations.figures()
 
 
 def _shown(stack: ExitStack) -> Show:

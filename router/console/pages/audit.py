@@ -22,6 +22,6 @@ async def list_(page: Page) -> Response:
         problem = str(error)
     else:
         verb, actor = typed.get("verb"), typed.get("actor")
-        found = audit.lines(page.console.store, verb=verb, actor=actor, since=since, until=until)
+        found = page.console.operations.audit(verb=verb, actor=actor, since=since, until=until)
         listed = await taken(found, cursor, lambda line: line.id)
     return list_page(page, "audit.html", typed, cursor, listed, problem)

@@ -1,7 +1,7 @@
 """Changing dead letters: a look at what is selected, and a yes."""
 
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from router.console.dlq_form import FIELDS, Selection
@@ -11,8 +11,8 @@ from router.console.pages.jobs import begin
 from router.console.site import Page
 from router.events.globs import short
 from router.http.response import Response
-from workers.operations.dead_letters.changes import DeadLetterChange
-from workers.state.liveness import live_consumers
+from workers.operations.change import Change
+from workers.operations.dead_letters.letters import DeadLetterEntry
 
 __all__ = ["carry", "preview"]
 
@@ -32,7 +32,6 @@ async def preview(page: Page) -> Response:
         return page.problem("That is not clear", problem, status=400)
     console = page.console
     seen = await _change(page, selection, picked).preview(_SAMPLE, _PATIENCE)
-    alive = await live_consumers(console.store, sorted(seen.subscriptions), console.settings.workers.lease)
     return page.answer(
         "preview.html",
         verb=sent["verb"],
@@ -41,7 +40,7 @@ async def preview(page: Page) -> Response:
         picks=sorted(" ".join(pick) for pick in picked),
         until=seen.until.isoformat() if seen.until else "",
         since=selection.selector.since.isoformat() if selection.selector.since else "",
-        away=sorted(name for name, consumers in alive.items() if not consumers),
+        away=await console.operations.without_worker(seen.subscriptions),
         back=f"/dead-letters?{urlencode(selection.typed)}",
         letter_url=letter_url,
         pick_of=pick_of,
@@ -72,16 +71,15 @@ async def carry(page: Page) -> Response:
     )
 
 
-def _change(page: Page, selection: Selection, picked: frozenset[Picked]) -> DeadLetterChange:
+def _change(page: Page, selection: Selection, picked: frozenset[Picked]) -> Change[DeadLetterEntry]:
     """Return the change of the letters selected, or only of those picked: then no more is read than they need."""
-    console, selector = page.console, selection.selector
-    verb: Literal["replay", "purge"] = "purge" if page.request.form["verb"] == "purge" else "replay"
+    operations = page.console.operations
+    purges = page.request.form["verb"] == "purge"
+    change = operations.purge_dead_letters if purges else operations.replay_dead_letters
     if not picked:
-        return DeadLetterChange(console.store, console.catalogue, verb, selector)
-    narrowed = selector.narrowed(*(entry_id for entry_id, _, _ in picked))
-    return DeadLetterChange(
-        console.store, console.catalogue, verb, narrowed, where=lambda letter: key_of(letter) in picked
-    )
+        return change(selection.selector)
+    narrowed = selection.selector.narrowed(*(entry_id for entry_id, _, _ in picked))
+    return change(narrowed, where=lambda letter: key_of(letter) in picked)
 
 
 def _picked(sent: Any) -> frozenset[Picked]:

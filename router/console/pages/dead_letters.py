@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from functools import partial
 from urllib.parse import urlencode
 
-from router.cli.output.reveal import revealed
 from router.console.dlq_form import Selection
 from router.console.paging import Cursor, Listed, list_page, taken
 from router.console.site import Page
@@ -16,6 +15,7 @@ from router.tasks.iterating import first
 from workers.operations.dead_letters.error_groups import ErrorGroup, grouped
 from workers.operations.dead_letters.letters import DeadLetterEntry, DeadLetters
 from workers.operations.dead_letters.selector import Selector
+from workers.operations.reveal import revealed
 
 __all__ = ["Picked", "key_of", "letter_url", "list_", "pick_of", "reveal", "show"]
 
@@ -33,7 +33,7 @@ async def list_(page: Page) -> Response:
     """List those that the form selects, and what they have in common."""
     query, catalogue = page.request.query, page.console.catalogue
     selection = Selection.of(query, catalogue)
-    letters = DeadLetters(page.console.store, catalogue)
+    letters = page.console.operations.letters
     cursor = Cursor.of(query)
     listed = await taken(letters.newest(selector_of(selection)), cursor, lambda letter: letter.entry_id)
     groups = await _groups(letters, selection) if cursor == Cursor() and listed.items and not listed.given_up else []
@@ -78,7 +78,7 @@ async def find(page: Page) -> DeadLetterEntry | None:
     query = page.request.query
     wanted = tuple(query.get(name, "") for name in ("id", "stream", "subscription"))
     selector = Selector(events=wanted[1], subscription=wanted[2]).narrowed(wanted[0])
-    letters = DeadLetters(page.console.store, page.console.catalogue)
+    letters = page.console.operations.letters
     if not all(wanted) or wanted[1] not in page.console.catalogue.streams():
         return None
     found = [letter async for letter in first(letters.newest(selector), 2)]

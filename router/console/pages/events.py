@@ -4,7 +4,6 @@ from functools import partial
 from urllib.parse import urlencode
 
 from config.errors import RouterError
-from router.cli.output.reveal import revealed
 from router.console.forms import moment_in, streams_in, typed_in
 from router.console.paging import Cursor, Listed, list_page, taken
 from router.console.site import Page, go
@@ -13,8 +12,8 @@ from router.events.globs import short
 from router.events.redact import redacted, redacted_hints
 from router.http.response import Response
 from router.tasks.ending import in_time
-from workers.operations.events import Browser, EventFilter, StoredEvent
-from workers.operations.life import life
+from workers.operations.events import EventFilter, StoredEvent
+from workers.operations.reveal import revealed
 
 __all__ = ["FIELDS", "list_", "reveal", "show"]
 
@@ -41,7 +40,7 @@ async def list_(page: Page) -> Response:
     except (ValueError, OverflowError, UnknownStream) as error:
         problem = str(error)
     else:
-        found = Browser(page.console.store, catalogue).newest(streams, wanted)
+        found = page.console.operations.browser.newest(streams, wanted)
         listed = await taken(found, cursor, lambda stored: stored.entry_id)
     type_of = partial(short, catalogue)
     return list_page(page, "events.html", typed, cursor, listed, problem, type_of=type_of)
@@ -68,7 +67,7 @@ async def _find(page: Page) -> StoredEvent | None:
     if not id_:
         return None
     try:
-        found = await in_time(_PATIENCE, Browser(page.console.store, page.console.catalogue).find(id_))
+        found = await in_time(_PATIENCE, page.console.operations.event(id_))
     except TimeoutError:
         raise RouterError("the search for this event took too long and was ended") from None
     return found if found and found.event else None
@@ -83,7 +82,7 @@ async def _whole(page: Page, stored: StoredEvent, *, raw: str | None = None) -> 
         event=event,
         stream=stored.stream,
         type_name=short(console.catalogue, stored.stream),
-        life=await life(console.store, stored),
+        life=await console.operations.life(stored),
         facts=[(name.replace("_", " "), value) for name, value in facts if value is not None],
         extra=sorted(event.extra),
         hints=event.hints if raw else redacted_hints(event.hints),

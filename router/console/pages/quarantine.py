@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from config.errors import ConfigError
-from router.cli.output.reveal import revealed
 from router.console.forms import moment_in, typed_in
 from router.console.paging import Cursor, Listed, list_page, taken
 from router.console.site import Page
 from router.events.redact import redacted
 from router.http.response import Response
 from workers.operations.criteria import Ids
-from workers.operations.quarantine import Quarantine
 from workers.operations.quarantined import Quarantined, QuarantineSelector
+from workers.operations.reveal import revealed
 
 __all__ = ["FIELDS", "entry_url", "list_", "reveal", "selector_of", "show"]
 
@@ -41,7 +40,7 @@ async def list_(page: Page) -> Response:
     except (ValueError, OverflowError, ConfigError) as error:
         problem = str(error)
     else:
-        found = Quarantine(page.console.store, catalogue).newest(selector)
+        found = page.console.operations.quarantined(selector)
         listed = await taken(found, cursor, lambda entry: entry.entry_id)
     publishers = list(catalogue.publishers)
     return list_page(
@@ -75,7 +74,7 @@ async def _find(page: Page) -> Quarantined | None:
     if not {"publisher", "id"} <= typed.keys() or typed["publisher"] not in page.console.catalogue.publishers:
         return None
     selector = QuarantineSelector(frozenset([typed["publisher"]]), ids=Ids.of([typed["id"]]))
-    listed = await taken(Quarantine(page.console.store, page.console.catalogue).newest(selector), Cursor(), _id_of)
+    listed = await taken(page.console.operations.quarantined(selector), Cursor(), _id_of)
     return listed.items[0] if listed.items else None
 
 

@@ -1,7 +1,7 @@
 """Changing what is quarantined: a look at what is selected, and a yes."""
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final
 from urllib.parse import urlencode
 
 from config.errors import ConfigError
@@ -10,8 +10,8 @@ from router.console.pages.jobs import begin
 from router.console.pages.quarantine import FIELDS, entry_url, selector_of
 from router.console.site import Page
 from router.http.response import Response
-from workers.operations.quarantine_changes import QuarantineChange
-from workers.operations.quarantined import QuarantineSelector
+from workers.operations.change import Change
+from workers.operations.quarantined import Quarantined, QuarantineSelector
 
 __all__ = ["carry", "preview"]
 
@@ -59,10 +59,9 @@ async def carry(page: Page) -> Response:
     )
 
 
-def _change(page: Page, sent: Mapping[str, str], selector: QuarantineSelector) -> QuarantineChange:
-    console = page.console
-    verb: Literal["retry", "purge"] = "purge" if sent["verb"] == "purge" else "retry"
-    return QuarantineChange(console.store, console.catalogue, console.settings, verb, selector)
+def _change(page: Page, sent: Mapping[str, str], selector: QuarantineSelector) -> Change[Quarantined]:
+    operations = page.console.operations
+    return (operations.purge_quarantined if sent["verb"] == "purge" else operations.retry_quarantined)(selector)
 
 
 def _meant(page: Page, sent: Mapping[str, str]) -> QuarantineSelector:

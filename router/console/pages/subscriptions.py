@@ -7,8 +7,6 @@ from router.console.forms import line_in
 from router.console.site import Page, go
 from router.events.globs import short
 from router.http.response import Response
-from workers.operations import pauses
-from workers.state.pauses import paused
 
 __all__ = ["LASTING", "list_", "pause", "resume"]
 
@@ -33,11 +31,12 @@ async def list_(page: Page) -> Response:
 async def pause(page: Page) -> Response:
     """Keep the workers of a subscription from taking events."""
     sent = {name: str(value) for name, value in page.request.form.items()}
-    name, lasting, store = sent.get("name", ""), sent.get("lasting", ""), page.console.store
+    name, lasting = sent.get("name", ""), sent.get("lasting", "")
     if lasting not in LASTING or not await _is_known(page, name):
         return page.problem("That is not clear", "There is no such subscription, or no such time.", status=400)
     reason = line_in(sent, "reason", _REASON)
-    await pauses.pause(store, name, float(lasting) if lasting else None, by=page.session.actor, reason=reason)
+    seconds = float(lasting) if lasting else None
+    await page.console.operations.pause(name, seconds, actor=page.session.actor, reason=reason)
     page.console.watch.forget()
     return go(f"/subscriptions#{quote(name)}")
 
@@ -45,9 +44,9 @@ async def pause(page: Page) -> Response:
 async def resume(page: Page) -> Response:
     """Let the workers of a subscription go on."""
     name = str(page.request.form.get("name", ""))
-    if name not in await paused(page.console.store, [name]):
+    if await page.console.operations.paused(name) is None:
         return page.problem("Not paused", "The subscription is not paused any more.", status=400)
-    await pauses.resume(page.console.store, name, by=page.session.actor)
+    await page.console.operations.resume(name, actor=page.session.actor)
     page.console.watch.forget()
     return go(f"/subscriptions#{quote(name)}")
 

@@ -35,10 +35,10 @@ LAYERS = (
     {"workers.consuming", "workers.retention"},
     {
         "workers.operations.audit",
-        "workers.operations.events",
         "workers.operations.figures",
         "workers.operations.shortened",
     },
+    {"workers.operations.events", "workers.operations.reveal"},
     {
         "workers.operations.change",
         "workers.operations.criteria",
@@ -49,6 +49,7 @@ LAYERS = (
     {"workers.operations.dead_letters", "workers.operations.handover", "workers.operations.quarantined"},
     {"workers.operations.quarantine", "workers.operations.removal"},
     {"workers.operations.quarantine_changes"},
+    {"workers.operations.operations"},
     {"workers.operations"},
     {"workers.example", "workers.log_events", "workers.service", "workers.testing"},
     {"router.cli", "router.console"},

@@ -1,0 +1,235 @@
+"""One API for all that an operator sees or changes: of the command line, of the console, and of scripts."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Self, TypeVar
+
+from config.errors import RouterError
+from config.settings import Settings
+from config.sources import load_settings
+from router.embedded.access import open_store
+from router.events.catalogue import Catalogue
+from router.events.globs import select
+from router.store.client import Store
+from router.tasks.iterating import first
+from workers.operations import audit, pauses
+from workers.operations.audit import AuditLine
+from workers.operations.change import Change
+from workers.operations.criteria import Ids
+from workers.operations.dead_letters.changes import DeadLetterChange
+from workers.operations.dead_letters.error_groups import ErrorGroup
+from workers.operations.dead_letters.letters import DeadLetterEntry, DeadLetters
+from workers.operations.dead_letters.restore import Import, Lines
+from workers.operations.dead_letters.selector import Selector
+from workers.operations.events import Browser, EventFilter, StoredEvent
+from workers.operations.figures import Figures, figures
+from workers.operations.handover import ALL, Handover, Position
+from workers.operations.life import Life, life
+from workers.operations.quarantine import Quarantine
+from workers.operations.quarantine_changes import QuarantineChange
+from workers.operations.quarantined import Quarantined, QuarantineSelector
+from workers.operations.removal import Removal
+from workers.state.existing import existing_groups
+from workers.state.former import all_streams
+from workers.state.liveness import live_consumers
+from workers.state.pauses import Pause, paused
+
+__all__ = ["NothingSelects", "Operations"]
+
+T = TypeVar("T")
+
+_ALL_LETTERS, _ALL_EVENTS, _ALL_BODIES = Selector(), EventFilter(), QuarantineSelector()
+
+
+class NothingSelects(RouterError):
+    """A purge takes something that selects: it never removes everything."""
+
+
+class Operations:
+    """What one store holds, and the changes that can be made to it.
+
+    What lists is an asynchronous iterator. What changes returns a `Change`: preview it, and run it. Every method raises
+    StoreUnavailable when the store is away; none logs a body, and whoever looks into `raw` sees personal data.
+    """
+
+    def __init__(self, store: Store, catalogue: Catalogue, settings: Settings) -> None:
+        self.store = store
+        self.catalogue = catalogue
+        self.settings = settings
+        self.letters = DeadLetters(store, catalogue)
+        self.browser = Browser(store, catalogue)
+        self.quarantine = Quarantine(store, catalogue)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings | None = None) -> AsyncIterator[Self]:
+        """Open the store of the settings, by default those that the commands read; close it at the end.
+
+        Raises ConfigError, and StoreUnavailable where the embedded server has no data.
+        """
+        settings = settings or load_settings()
+        catalogue = Catalogue.for_settings(settings)
+        async with open_store(settings, create=False) as store:
+            yield cls(store, catalogue, settings)
+
+    # Dead letters
+
+    def dead_letters(self, selector: Selector = _ALL_LETTERS) -> AsyncIterator[DeadLetterEntry]:
+        """List dead letters, newest first."""
+        return self.letters.newest(selector)
+
+    async def dead_letter(self, id_: str, selector: Selector = _ALL_LETTERS) -> DeadLetterEntry | None:
+        """Return the newest dead letter of an event or an entry of this id."""
+        return await _one(self.letters.newest(selector.narrowed(id_)))
+
+    async def count_dead_letters(self, selector: Selector = _ALL_LETTERS) -> int:
+        """Count dead letters."""
+        return (await DeadLetterChange(self.store, self.catalogue, "replay", selector).preview(0)).number
+
+    async def group_dead_letters(self, selector: Selector = _ALL_LETTERS) -> list[ErrorGroup]:
+        """Count dead letters by what went wrong, the most frequent first."""
+        return await self.letters.stats(selector)
+
+    def replay_dead_letters(
+        self,
+        selector: Selector = _ALL_LETTERS,
+        *,
+        where: Callable[[DeadLetterEntry], bool] | None = None,
+        most: int | None = None,
+        renormalise: bool = False,
+    ) -> Change[DeadLetterEntry]:
+        """Give events to the subscriptions that failed once more; `where`: only those for which it returns true.
+
+        renormalise: the events are made anew of the bytes as sent, by the catalogue of today.
+        """
+        return DeadLetterChange(
+            self.store, self.catalogue, "replay", selector, where=where, most=most, renormalise=renormalise
+        )
+
+    def purge_dead_letters(
+        self,
+        selector: Selector,
+        *,
+        where: Callable[[DeadLetterEntry], bool] | None = None,
+        most: int | None = None,
+    ) -> Change[DeadLetterEntry]:
+        """Remove dead letters for good; raises NothingSelects."""
+        if selector.is_empty and where is None:
+            raise NothingSelects("a purge of dead letters takes something that selects: it never removes everything")
+        return DeadLetterChange(self.store, self.catalogue, "purge", selector, where=where, most=most)
+
+    def import_dead_letters(self, lines: Lines, *, subject: str = "", again: bool = False) -> Import:
+        """Put back the dead letters of an export; `again`: also those that came back before and are gone since."""
+        return Import(self.store, self.catalogue, lines, subject=subject, again=again)
+
+    # Events
+
+    def events(self, glob: str = ALL, wanted: EventFilter = _ALL_EVENTS) -> AsyncIterator[StoredEvent]:
+        """List events, newest first; raises UnknownStream for a glob that means none."""
+        return self.browser.newest(select(self.catalogue, glob), wanted)
+
+    async def event(self, id_: str) -> StoredEvent | None:
+        """Return the newest event of an id, which may be shortened as a narrow table does it."""
+        return await self.browser.find(id_)
+
+    async def life(self, stored: StoredEvent) -> Life:
+        """Return what became of an event, for each subscription."""
+        return await life(self.store, stored)
+
+    def replay_events(
+        self,
+        to: str,
+        wanted: EventFilter,
+        *,
+        glob: str = ALL,
+        after: Position | None = None,
+        again: str = "",
+        most: int | None = None,
+        renormalise: bool = False,
+    ) -> Handover:
+        """Give a subscription past events once more; `again` names a new replay, which gives also what others gave.
+
+        renormalise: the events are made anew of the bytes as sent, by the catalogue of today.
+        """
+        given = (self.store, self.catalogue, to, wanted)
+        return Handover(*given, glob=glob, after=after, again=again, most=most, renormalise=renormalise)
+
+    # The quarantine
+
+    def quarantined(self, selector: QuarantineSelector = _ALL_BODIES) -> AsyncIterator[Quarantined]:
+        """List what is quarantined, newest first."""
+        return self.quarantine.newest(selector)
+
+    async def quarantined_body(self, id_: str, *publishers: str) -> Quarantined | None:
+        """Return the newest body, of these publishers or any, that has this id or whose entry has."""
+        return await _one(self.quarantine.newest(QuarantineSelector(frozenset(publishers), ids=Ids.of([id_]))))
+
+    def retry_quarantined(
+        self,
+        selector: QuarantineSelector = _ALL_BODIES,
+        *,
+        most: int | None = None,
+    ) -> Change[Quarantined]:
+        """Make events of bodies that can be read by now."""
+        return QuarantineChange(self.store, self.catalogue, self.settings, "retry", selector, most=most)
+
+    def purge_quarantined(self, selector: QuarantineSelector, *, most: int | None = None) -> Change[Quarantined]:
+        """Remove bodies for good; raises NothingSelects."""
+        if selector.is_empty:
+            raise NothingSelects("a purge of the quarantine takes something that selects: it never removes everything")
+        return QuarantineChange(self.store, self.catalogue, self.settings, "purge", selector, most=most)
+
+    # Subscriptions
+
+    async def figures(self) -> Figures:
+        """Return how far every subscription is with each of its streams."""
+        return await figures(self.store, self.catalogue, self.settings.workers.lease)
+
+    async def subscriptions(self) -> list[str]:
+        """Return the names of the subscriptions that exist, whether a worker runs for them or not."""
+        groups = await existing_groups(self.store, await all_streams(self.store, self.catalogue))
+        return sorted({group.name for found in groups.values() for group in found})
+
+    async def without_worker(self, names: Iterable[str]) -> list[str]:
+        """Return those of the subscriptions for which no worker has given a sign of life within the lease."""
+        alive = await live_consumers(self.store, sorted(set(names)), self.settings.workers.lease)
+        return [name for name, consumers in alive.items() if not consumers]
+
+    async def paused(self, name: str) -> Pause | None:
+        """Return the pause of a subscription; None where it is not paused."""
+        return (await paused(self.store, [name])).get(name)
+
+    async def pause(self, name: str, seconds: float | None = None, *, actor: str = "", reason: str = "") -> Pause:
+        """Pause a subscription, for so long or until it is resumed."""
+        return await pauses.pause(self.store, name, seconds, by=actor or audit.whoami(), reason=reason)
+
+    async def resume(self, name: str, *, actor: str = "", reason: str = "") -> None:
+        """End the pause of a subscription."""
+        await pauses.resume(self.store, name, by=actor or audit.whoami(), reason=reason)
+
+    def remove_subscription(
+        self, name: str, *, events: Sequence[str] = (), former: bool = False, dead_letters: bool = False
+    ) -> Removal:
+        """Remove a subscription that no worker runs any more, with all that it had still to do."""
+        given = (self.store, self.catalogue, self.settings, name)
+        return Removal(*given, events=events, former=former, dead_letters=dead_letters)
+
+    # The audit
+
+    def audit(
+        self,
+        *,
+        verb: str | None = None,
+        actor: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> AsyncIterator[AuditLine]:
+        """List who changed what, newest first: of verbs that fit a glob, of actors whose name has this part."""
+        return audit.lines(self.store, verb=verb, actor=actor, since=since, until=until)
+
+
+async def _one(items: AsyncIterator[T]) -> T | None:
+    async for item in first(items, 1):
+        return item
+    return None
