@@ -182,7 +182,7 @@ def test_events_show_by_a_shortened_id(filled: Cli, monkeypatch: pytest.MonkeyPa
     assert filled.json("events", "show", "BC0FA…ca33c")["resource"] == "customer/9"
     filled.fails(3, "events", "show", "bc0fb…ca33c")
     filled.fill(lambda store: put_events(store, "newer"))
-    monkeypatch.setattr("router.cli.events.listing.SEARCHED", 1)
+    monkeypatch.setattr("workers.operations.events.SEARCHED", 1)
     filled.fails(3, "events", "show", "BC0FA…ca33c")
 
 

@@ -89,7 +89,7 @@ def test_who_confirmed_is_counted(filled: Cli, monkeypatch: pytest.MonkeyPatch) 
         await confirm(store, name, "w1", made)
         return made
 
-    monkeypatch.setattr("router.cli.subscriptions.pause.pauses.pause", at_once)
+    monkeypatch.setattr("workers.operations.operations.pauses.pause", at_once)
     result = filled.run("subscriptions", "pause", "sync")
     assert "1 of 1 worker has stopped taking events" in result.stdout
     assert "confirm" not in result.stderr
