@@ -50,7 +50,7 @@ class Operations:
     """What one store holds, and the changes that can be made to it.
 
     What lists is an asynchronous iterator. What changes returns a `Change`: preview it, and run it. Every method raises
-    StoreUnavailable when the store is away; none logs a body, and whoever looks into `raw` sees personal data.
+    StoreUnavailable when the store is away; none logs a body, and `raw` holds personal data.
     """
 
     def __init__(self, store: Store, catalogue: Catalogue, settings: Settings) -> None:
@@ -101,7 +101,7 @@ class Operations:
     ) -> Change[DeadLetterEntry]:
         """Give events to the subscriptions that failed once more; `where`: only those for which it returns true.
 
-        renormalise: the events are made anew of the bytes as sent, by the catalogue of today.
+        renormalise: the events are made again from the bytes as sent, by the catalogue of today.
         """
         return DeadLetterChange(
             self.store, self.catalogue, "replay", selector, where=where, most=most, renormalise=renormalise
@@ -150,7 +150,7 @@ class Operations:
     ) -> Handover:
         """Give a subscription past events once more; `again` names a new replay, which gives also what others gave.
 
-        renormalise: the events are made anew of the bytes as sent, by the catalogue of today.
+        renormalise: the events are made again from the bytes as sent, by the catalogue of today.
         """
         given = (self.store, self.catalogue, to, wanted)
         return Handover(*given, glob=glob, after=after, again=again, most=most, renormalise=renormalise)
