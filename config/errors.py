@@ -8,6 +8,9 @@ __all__ = ["ConfigError", "RouterError", "causes", "described"]
 class RouterError(Exception):
     """Something a user or operator can act on; the message says what happened, with which value, and what to do."""
 
+    named = True
+    """Whether `described` names the class; the text of some says all there is."""
+
 
 class ConfigError(RouterError):
     """A setting, secret or catalogue file is wrong; raised at start, before anything is accepted."""
@@ -15,7 +18,7 @@ class ConfigError(RouterError):
 
 def described(error: BaseException) -> str:
     """Return the class and the text of an error, for logs and messages."""
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}" if getattr(error, "named", True) else str(error)
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

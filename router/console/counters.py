@@ -12,8 +12,8 @@ from typing import Any
 
 from router.events.catalogue import Catalogue
 from router.store.client import Store
+from router.store.errors import is_spoilt
 from router.store.reading import checked
-from router.store.spoilt import is_spoilt
 from workers.operations.figures import Figures, figures
 from workers.state.oldest import Way
 

@@ -14,7 +14,7 @@ from router.console.turns import Crowded
 from router.http.request import BadRequest, Request
 from router.http.response import Response
 from router.http.site import Answering
-from router.store.client import STORE_ERRORS, StoreUnavailable
+from router.store.client import STORE_ERRORS
 from router.telemetry import logs
 
 __all__ = ["Page", "PageAnswering", "go", "guarded", "open_to_all", "too_fast"]
@@ -156,7 +156,7 @@ async def _safely(page: Page, session: Session | None, answering: PageAnswering,
         return too_fast(page.problem("Busy", str(error), status=503), error.retry_after)
     except BadRequest as error:
         return page.problem("Not readable", f"{str(error).capitalize()}.", status=400)
-    except (StoreUnavailable, *STORE_ERRORS) as error:
+    except STORE_ERRORS as error:
         _log.warning("console_store_unavailable", path=page.request.path, reason=described(error))
         return page.answer("away.html", status=503)
     except RouterError as error:

@@ -176,7 +176,7 @@ async def _readiness(store: Store, spool: Spool | None) -> dict[str, bool | str]
 async def store_check(store: Store) -> dict[str, bool | str]:
     """Return the readiness check that asks whether the store answers."""
     try:
-        await in_time(_ANSWER, store.client.ping())
+        await in_time(_ANSWER, store.command("PING"))
     except TimeoutError:
         return {"store": f"no answer within {_ANSWER:g} s"}
     except STORE_ERRORS as error:

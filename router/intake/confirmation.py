@@ -10,10 +10,8 @@ marker that is not there shows that another server answers than the one that app
 from collections.abc import Sequence
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from config.durability import Durability
-from router.store.client import Store
+from router.store.client import Store, StoreUnavailable
 
 __all__ = ["Confirmation", "NotDurable"]
 
@@ -21,8 +19,10 @@ _SHARE = 0.8
 """Of the time a command may take, what the server may wait: it then answers how far it came before we give up."""
 
 
-class NotDurable(RedisError):
+class NotDurable(StoreUnavailable):
     """The entries are in the store, but not as durable as configured."""
+
+    named = True
 
 
 class Confirmation:

@@ -12,13 +12,11 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import cast
 
-from redis.exceptions import ResponseError
-
 from config.errors import described
 from router.intake.entry import Answer, Entry, Waiting
 from router.intake.spool import Spool
 from router.intake.writer import Batch, Outcome
-from router.store.client import StoreUnavailable
+from router.store.client import StoreRefused, StoreUnavailable
 from router.telemetry import logs
 
 __all__ = ["Appender"]
@@ -102,7 +100,7 @@ class Appender:
                 waiting.tell(cast("list[bool]", flags))
             return
         errors = [error for _, flags in answers if (error := _error_of(flags)) is not None]
-        if errors and len(errors) == len(batch) and not any(isinstance(error, ResponseError) for error in errors):
+        if errors and len(errors) == len(batch) and not any(isinstance(error, StoreRefused) for error in errors):
             self._store_failed(errors[0], answers)
             return
         for waiting, flags in answers:

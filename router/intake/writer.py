@@ -9,14 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import zip_longest
 from typing import Any, Self
 
-from redis.exceptions import ResponseError
-
 from config.settings import Settings
 from router.intake.confirmation import Confirmation
 from router.intake.entry import Entry
 from router.store import scripts
-from router.store.client import Store
-from router.store.connection_kinds import ConnectionLost
+from router.store.client import Store, StoreRefused
+from router.store.connection_kinds import was_lost
 from router.store.windows import Windows
 
 __all__ = ["Batch", "Outcome"]
@@ -63,7 +61,7 @@ class Batch:
 
     def is_hopeless(self, errors: Iterable[BaseException]) -> bool:
         """Return whether errors say that the store as a whole does not answer: other streams would fare no better."""
-        return not self._store.cluster and not any(isinstance(error, ResponseError) for error in errors)
+        return not self._store.cluster and not any(isinstance(error, StoreRefused) for error in errors)
 
     async def _send(
         self,
@@ -89,7 +87,7 @@ class Batch:
     async def _replies(self, calls: Sequence[scripts.Call]) -> list[Any]:
         """Run calls, and once more those whose connection broke: what was appended is found by its markers."""
         replies = await self._store.run(calls)
-        lost = [index for index, reply in enumerate(replies) if isinstance(reply, ConnectionLost)]
+        lost = [index for index, reply in enumerate(replies) if was_lost(reply)]
         again = await self._store.run([calls[index] for index in lost]) if lost else []
         for index, reply in zip(lost, again, strict=True):
             replies[index] = reply

@@ -5,27 +5,24 @@ from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
-from redis.exceptions import NoScriptError, RedisClusterException, RedisError
+from redis.exceptions import NoScriptError
 
-from config.errors import ConfigError, RouterError
+from config.errors import ConfigError
 from config.urls import Node, parse_redis_url
 from router.store.cluster import by_node, followed_by
 from router.store.connections import Client, ClusterConnector, Connector, connector_for
+from router.store.errors import STORE_ERRORS, StoreRefused, StoreUnavailable, ours
 from router.store.keys import Keys
 from router.store.scripts import Call
 
-__all__ = ["STORE_ERRORS", "Client", "Store", "StoreUnavailable", "connect"]
-
-STORE_ERRORS = (RedisError, RedisClusterException, OSError, asyncio.TimeoutError)
-"""What a command may raise when the store is away, busy or refuses."""
-
-
-class StoreUnavailable(RouterError):
-    """The store did not take or answer a command; whether the command was carried out may be unknown."""
+__all__ = ["STORE_ERRORS", "Client", "Store", "StoreRefused", "StoreUnavailable", "connect"]
 
 
 class Store:
-    """A client for ordinary commands and scripts, and a maker of further ones for blocking reads."""
+    """A client for ordinary commands and scripts, and a maker of further ones for blocking reads.
+
+    Its methods raise StoreUnavailable and StoreRefused, or return them in place of a reply where they say so.
+    """
 
     def __init__(self, connector: Connector, keys: Keys, *, timeout: float = 5.0, cluster: bool = False) -> None:
         self.keys = keys
@@ -37,7 +34,7 @@ class Store:
     async def reader(self, key: str, block: float) -> Redis:
         """Return a client of its own, of one server, for reads of `key` that block up to `block` seconds.
 
-        The caller closes it. On a Cluster the server is the one that has the key now: raises what redis-py raises.
+        The caller closes it. On a Cluster the server is the one that has the key now: raises as the others.
         """
         connector = self._connector
         if isinstance(connector, ClusterConnector):
@@ -49,17 +46,26 @@ class Store:
     async def _node_of(self, key: str) -> Node:
         assert isinstance(self.client, RedisCluster)
         async with self._searching:  # many look at once, and the client refuses when its connections are all in use
-            await self.client.exists(key)  # an answer means that the client knows the way, after a failover too
+            await self.command("EXISTS", key)  # an answer means that the client knows the way, after a failover too
         node = self.client.get_node_from_key(key)
         assert node is not None
         return Node(str(node.host), int(node.port))
 
+    async def command(self, *command: Any, **options: Any) -> Any:
+        """Run one plain command, with options of the client, and return its reply."""
+        try:
+            return await self.client.execute_command(*command, **options)
+        except STORE_ERRORS as error:
+            raise ours(error) from error
+
     async def call(self, call: Call) -> Any:
-        """Run one script and return its reply; raises what redis-py raises."""
+        """Run one script and return its reply."""
         try:
             return await self.client.execute_command(*_evalsha(call))
         except NoScriptError:
-            return await self.client.execute_command(*_eval(call))
+            return await self.command(*_eval(call))
+        except STORE_ERRORS as error:
+            raise ours(error) from error
 
     async def run(self, calls: Sequence[Call]) -> list[Any]:
         """Run scripts in one round trip; an entry of the result is that script's reply, or the exception it ended in.
@@ -70,8 +76,8 @@ class Store:
             return [await self._outcome(calls[0])]
         replies = await self.commands([_evalsha(call) for call in calls])
         for index, reply in enumerate(replies):
-            if isinstance(reply, NoScriptError):
-                replies[index] = (await self.run([calls[index]]))[0]
+            if isinstance(reply, StoreRefused) and isinstance(reply.__cause__, NoScriptError):
+                replies[index] = await self._outcome(calls[index])
         return replies
 
     async def _outcome(self, call: Call) -> Any:
@@ -83,15 +89,15 @@ class Store:
     async def commands(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Run plain commands in one round trip; an entry of the result is the reply or the exception."""
         if isinstance(self.client, RedisCluster):
-            return await by_node(self.client, commands)
+            return _ours(await by_node(self.client, commands))
         pipeline = self.client.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
         try:
             replies: list[Any] = await pipeline.execute(raise_on_error=False)
         except STORE_ERRORS as error:
-            return [error] * len(commands)
-        return replies
+            return [ours(error)] * len(commands)
+        return _ours(replies)
 
     async def followed(self, commands: Sequence[tuple[Any, ...]], last: tuple[Any, ...]) -> list[tuple[Any, Any]]:
         """Run commands on keys, and on each connection used `last` after them; return pairs of both replies.
@@ -99,7 +105,8 @@ class Store:
         A reply can be the exception it ended in. On a Cluster nothing is redirected: a moved slot is such an exception.
         """
         if isinstance(self.client, RedisCluster):
-            return await followed_by(self.client, commands, last)
+            pairs = await followed_by(self.client, commands, last)
+            return [(found, reply) for found, reply in (_ours([*pair]) for pair in pairs)]
         *replies, reply = await self.commands([*commands, last])
         return [(found, reply) for found in replies]
 
@@ -109,6 +116,14 @@ class Store:
             # An error marks the client as one that has to be initialised again, and then it would close nothing.
             self.client._initialize = False  # noqa: SLF001
         await self.client.aclose()
+
+
+def _ours(replies: list[Any]) -> list[Any]:
+    """Put the errors of ours in place of those among the replies."""
+    for index, reply in enumerate(replies):
+        if isinstance(reply, BaseException):
+            replies[index] = ours(reply)
+    return replies
 
 
 def _evalsha(call: Call) -> tuple[Any, ...]:

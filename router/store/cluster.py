@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio import RedisCluster
-from redis.exceptions import AskError, MovedError, RedisClusterException, RedisError, TryAgainError
+from redis.exceptions import AskError, MovedError, RedisClusterException, TryAgainError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from router.store.errors import STORE_ERRORS
+
 __all__ = ["by_node", "followed_by"]
 
-_ERRORS = (RedisError, RedisClusterException, OSError, asyncio.TimeoutError)
 _GONE = (RedisConnectionError, RedisTimeoutError, OSError)
 _REDIRECTED = (MovedError, AskError, TryAgainError)
 _KEYLESS = frozenset({"ACL", "CLIENT", "COMMAND", "CONFIG", "INFO", "PING", "SCRIPT", "TIME"})
@@ -59,7 +60,7 @@ async def _find_nodes(client: RedisCluster) -> BaseException | None:
     """Ask who has which slots where that is not known, or doubtful since a node failed; return why it cannot be."""
     try:
         await client.initialize()
-    except _ERRORS as error:
+    except STORE_ERRORS as error:
         return error
     return None
 
@@ -104,7 +105,7 @@ async def _on(client: RedisCluster, node: Any, commands: Sequence[Command]) -> l
         pipeline.execute_command(*command, target_nodes=node)
     try:
         replies: list[Any] = await pipeline.execute(raise_on_error=False, allow_redirections=False)
-    except _ERRORS as error:
+    except STORE_ERRORS as error:
         replies = [error] * len(commands)
     if any(isinstance(reply, _GONE) for reply in replies):
         # As it does itself for a single command: the next one asks who has the slots now.
@@ -115,5 +116,5 @@ async def _on(client: RedisCluster, node: Any, commands: Sequence[Command]) -> l
 async def _alone(client: RedisCluster, command: Command) -> Any:
     try:
         return await client.execute_command(*command)
-    except _ERRORS as error:
+    except STORE_ERRORS as error:
         return error

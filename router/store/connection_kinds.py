@@ -25,6 +25,7 @@ from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSL
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError, RedisError, ResponseError
 
+from config.errors import causes
 from router.process.forking import OpenConnection
 from router.store.tls import context_of
 
@@ -37,6 +38,7 @@ __all__ = [
     "Plain",
     "PlainToMaster",
     "is_fresh",
+    "was_lost",
 ]
 
 _CLOSED = (AttributeError, RuntimeError)
@@ -48,6 +50,11 @@ _PART = 0.25
 
 class ConnectionLost(RedisConnectionError):
     """A connection broke in use: what was sent on it may have been done, or not."""
+
+
+def was_lost(error: object) -> bool:
+    """Return whether a reply is an error that says that the connection broke in use."""
+    return isinstance(error, BaseException) and any(isinstance(one, ConnectionLost) for one in causes(error))
 
 
 class HandshakeRefused(RedisConnectionError):

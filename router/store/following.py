@@ -13,8 +13,9 @@ from typing import Any
 from redis.asyncio import Redis
 
 from router.store.client import STORE_ERRORS, Store
+from router.store.errors import is_spoilt, ours
 from router.store.reading import BUDGET, Entry, Pager
-from router.store.spoilt import forgiven, is_spoilt
+from router.store.spoilt import forgiven
 from router.tasks.backoff import Backoff
 from router.tasks.ending import end
 
@@ -86,7 +87,7 @@ class Following:
                     if is_spoilt(error) and not spoilt:
                         spoilt = True
                         continue
-                    self._say(place, error)
+                    self._say(place, ours(error))
                     await _closed(client)
                     client = None
                     await asyncio.sleep(backoff.next())

@@ -56,6 +56,8 @@ def moment_of(entry_id: bytes | str) -> datetime:
 def checked(replies: Sequence[Any]) -> list[Any]:
     """Return the replies of a round trip; raises StoreUnavailable with the first error among them."""
     for reply in replies:
+        if isinstance(reply, StoreUnavailable):
+            raise reply
         if isinstance(reply, BaseException):
             raise StoreUnavailable(described(reply)) from reply
     return list(replies)

@@ -7,21 +7,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from redis.exceptions import ResponseError
-
+from router.store.errors import is_spoilt
 from router.telemetry import logs
 
-__all__ = ["SPOILT", "forgiven", "is_spoilt"]
-
-SPOILT = "WRONGTYPE"
-"""How the server's error begins."""
+__all__ = ["forgiven"]
 
 _log = logs.get("store")
-
-
-def is_spoilt(reply: object) -> bool:
-    """Return whether a reply says that its key holds something else than it should."""
-    return isinstance(reply, ResponseError) and SPOILT in str(reply)
 
 
 def forgiven(replies: Sequence[Any], keys: Sequence[str], nothing: Any) -> list[Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from router.store import scripts
 from router.store.client import STORE_ERRORS
+from router.store.errors import is_no_group
 from router.store.record import HISTORY
 from router.tasks.backoff import Backoff
 from router.telemetry import logs
@@ -20,7 +21,6 @@ from workers.handlers.handling import call
 from workers.handlers.scope import Scope
 from workers.outcomes import Dead, Done, HandlerTimeout, RetryIn, WorkerMustEnd
 from workers.retry import decide
-from workers.state.groups import is_no_group
 
 __all__ = ["Attempts"]
 

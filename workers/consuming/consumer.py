@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from config.errors import described
 from config.settings import WorkerSettings
 from router.events.catalogue import Catalogue
-from router.store.client import STORE_ERRORS, Store, StoreUnavailable
+from router.store.client import STORE_ERRORS, Store
 from router.tasks.backoff import Backoff
 from router.tasks.ending import CutShort, end, ended_in, in_time
 from workers.consuming.context import Context
@@ -147,7 +147,7 @@ class Consumer:
                     await self._sweeper.recover(self.context.consumer)
                 await self._heartbeat.beat()
                 await self._pause_watch.begin()
-            except (StoreUnavailable, *STORE_ERRORS) as error:
+            except STORE_ERRORS as error:
                 delay = backoff.next()
                 self.context.outage.failed("joining", error)
                 await asyncio.sleep(delay)
@@ -186,8 +186,8 @@ class Consumer:
 
     async def _sign_off(self) -> None:
         """Take this consumer off the list; or, with retries to watch over, declare it dead for another to take over."""
-        client, key = self.context.store.client, self.context.keys.consumers(self.context.group)
+        store, key = self.context.store, self.context.keys.consumers(self.context.group)
         if self._schedule.watching:
-            await client.zadd(key, {self.context.consumer: 0})
+            await store.command("ZADD", key, 0, self.context.consumer)
         else:
-            await client.zrem(key, self.context.consumer)
+            await store.command("ZREM", key, self.context.consumer)

@@ -5,10 +5,11 @@ from collections.abc import Awaitable, Callable
 
 from router.store import scripts
 from router.store.client import STORE_ERRORS
+from router.store.errors import is_no_group
 from router.tasks.backoff import Backoff
 from workers.consuming.context import Context
 from workers.delivery import Held
-from workers.state.groups import is_no_group, name_of
+from workers.state.groups import name_of
 
 __all__ = ["Heartbeat"]
 

@@ -7,7 +7,7 @@ what comes keeps waiting too, and retention keeps it all. A worker says so; what
 import asyncio
 from collections.abc import Sequence
 
-from router.store.client import STORE_ERRORS, StoreUnavailable
+from router.store.client import STORE_ERRORS
 from router.tasks.backoff import Backoff
 from workers.consuming.context import Context
 from workers.state.holdings import Holding, holdings
@@ -37,7 +37,7 @@ class LeftOut:
         while True:
             try:
                 found = await holdings(self._context.store, self._others, self._context.group) if self._others else []
-            except (StoreUnavailable, *STORE_ERRORS):
+            except STORE_ERRORS:
                 await asyncio.sleep(backoff.next())
                 continue
             self._take([holding for holding in found if _unfinished(holding)])

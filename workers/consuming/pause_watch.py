@@ -6,12 +6,10 @@ A pause is heard of at once, by a read that blocks; what is missed is made up fo
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from redis.exceptions import ResponseError
-
-from router.store.client import STORE_ERRORS, StoreUnavailable
+from router.store.client import STORE_ERRORS, StoreRefused, StoreUnavailable
+from router.store.read_connection import ReadConnection
 from router.tasks.backoff import Backoff
 from workers.consuming.context import Context
-from workers.consuming.read_connection import ReadConnection
 from workers.state.pauses import Pause, confirm, paused
 
 __all__ = ["PauseWatch"]
@@ -49,7 +47,7 @@ class PauseWatch:
                     await self._wait()
                     backoff.reset()
                     self._context.outage.over("watching for pauses")
-                except (StoreUnavailable, *STORE_ERRORS) as error:
+                except STORE_ERRORS as error:
                     self._context.outage.failed("watching for pauses", error)
                     await asyncio.sleep(_BLOCK if _is_refused(error) else backoff.next())
         finally:
@@ -93,4 +91,4 @@ class PauseWatch:
 
 def _is_refused(error: BaseException) -> bool:
     """Return whether a store that works refuses it, as the ACL of an older version does."""
-    return isinstance(error.__cause__ or error, ResponseError)
+    return isinstance(error, StoreRefused)

@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from router.store.client import STORE_ERRORS
+from router.store.errors import is_no_group
+from router.store.read_connection import ReadConnection
 from router.tasks.backoff import Backoff
 from workers.consuming.context import Context
 from workers.consuming.pace import Pace
-from workers.consuming.read_connection import ReadConnection
 from workers.consuming.stranded import Stranded
 from workers.delivery import Held
-from workers.state.groups import ensure_groups, is_no_group
+from workers.state.groups import ensure_groups
 
 __all__ = ["Reader", "readers_of"]
 

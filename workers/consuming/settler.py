@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from router.store import scripts
+from router.store.errors import is_no_group
 from router.store.record import REASON
 from router.tasks.backoff import Backoff
 from workers.consuming.context import Context
 from workers.delivery import Held, error_line
 from workers.outcomes import Dead, Done, Outcome, RetryIn
-from workers.state.groups import is_no_group
 
 __all__ = ["Settler"]
 

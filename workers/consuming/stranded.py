@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from router.store import scripts
+from router.store.errors import is_no_group
 from workers.consuming.context import Context
 from workers.delivery import Held
-from workers.state.groups import is_no_group
 
 __all__ = ["Stranded"]
 
@@ -76,10 +76,10 @@ class Stranded:
     async def _fetch(self, key: bytes, entry_id: bytes) -> Held | None:
         context = self._context
         stream, inbox = self._sources[key]
-        entries: Any = await context.store.client.xrange(key, entry_id, entry_id)
+        entries: Any = await context.store.command("XRANGE", key, entry_id, entry_id)
         if entries:
             return Held(stream, entry_id, entries[0][1], inbox=inbox, touched=0.0)
-        await context.store.client.xack(key, context.group, entry_id)
+        await context.store.command("XACK", key, context.group, entry_id)
         context.metrics.gone.labels(context.group).inc()
         context.log.error("entries_gone", stream=stream, entries=1)
         return None

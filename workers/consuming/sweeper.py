@@ -8,10 +8,11 @@ from typing import Any
 from config.errors import described
 from router.store import scripts
 from router.store.client import STORE_ERRORS
+from router.store.errors import is_no_group
 from workers.consuming.context import Context
 from workers.delivery import error_line
 from workers.outcomes import WorkerLost
-from workers.state.groups import is_no_group, name_of, raw_of
+from workers.state.groups import name_of, raw_of
 
 __all__ = ["Sweeper", "forget"]
 
@@ -56,7 +57,7 @@ class Sweeper:
                 name = name_of(row[b"name"])
                 held[name] += row[b"pending"]
                 idle[name] = min(row[b"idle"], idle.get(name, row[b"idle"]))
-        alive = await context.store.client.zrange(context.keys.consumers(context.group), 0, -1)
+        alive = await context.store.command("ZRANGE", context.keys.consumers(context.group), 0, -1)
         gone = (name for name in idle if held[name] or idle[name] > lease)
         return [name for name in gone if name != context.consumer and raw_of(name) not in alive]
 
@@ -71,7 +72,7 @@ class Sweeper:
         log = context.log.warning if moved else context.log.info
         log("consumer_recovered", consumer=shown, deliveries=moved)
         if await forget(context, consumer):
-            await context.store.client.zrem(context.keys.consumers(context.group), raw_of(consumer))
+            await context.store.command("ZREM", context.keys.consumers(context.group), raw_of(consumer))
         self._recovered()
 
     async def _move_all(self, consumer: str, idle: int, line: str) -> int:

@@ -18,10 +18,9 @@ from fnmatch import fnmatchcase
 from typing import Any, Final, NoReturn
 
 import msgspec
-from redis.exceptions import ResponseError
 
 from config.errors import RouterError, described
-from router.store.client import STORE_ERRORS, Store, StoreUnavailable
+from router.store.client import STORE_ERRORS, Store, StoreRefused, StoreUnavailable
 from router.store.merging import newest_first
 from router.store.reading import Span, moment_of
 from router.tasks.ending import whole
@@ -133,7 +132,7 @@ async def accounted(store: Store, deed: Deed, counts: Counter[str], *, strictly:
     purging; `strictly` raises NotAudited instead.
     """
     begun = await _append(store, _log.info, "audit_begun", deed, counts, {"state": "begun"})
-    if isinstance(begun, BaseException) and (strictly or not isinstance(begun, ResponseError)):
+    if isinstance(begun, BaseException) and (strictly or not isinstance(begun, StoreRefused)):
         _must_not(begun)
     error = ""
     try:
@@ -221,7 +220,7 @@ async def _append(
 
 def _must_not(error: BaseException) -> NoReturn:
     """Raise because a line was not taken."""
-    if not isinstance(error, ResponseError):
+    if not isinstance(error, StoreRefused):
         raise StoreUnavailable(described(error)) from error
     raise NotAudited(f"not done, since the audit does not take a line: {described(error)}") from error
 

@@ -9,13 +9,11 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Final, NamedTuple, Self
 
-from redis.exceptions import ResponseError
-
 from config.errors import RouterError
 from router.events.catalogue import Catalogue
 from router.events.globs import select
 from router.store import scripts
-from router.store.client import Store
+from router.store.client import Store, StoreRefused
 from router.store.keys import Keys
 from router.store.reading import Span, checked, moment_of, order_of
 from workers.operations.audit import CHANGED, FAILED
@@ -156,7 +154,7 @@ class Handover(Change[StoredEvent]):
         replies = await self.store.run([self._call(stream, found, line) for stream, found in ids.items()])
         counts: Counter[str] = Counter()
         for found, reply in zip(ids.values(), replies, strict=True):
-            if isinstance(reply, ResponseError):
+            if isinstance(reply, StoreRefused):
                 counts[FAILED] += len(found)
             else:
                 ((given, before),) = checked([reply])

@@ -11,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from router.store.client import Store
+from router.store.errors import is_no_group
 from router.store.reading import Entry, Span, checked, forward, moment_of, order_of
 from router.store.record import ID, REASON, text_of
 from router.store.spoilt import forgiven
 from workers.delivery import AttemptError, Held
 from workers.operations.events import SEARCHED, StoredEvent, read_marker
 from workers.state.existing import Group, existing_groups
-from workers.state.groups import is_no_group, name_of
+from workers.state.groups import name_of
 
 __all__ = ["Life", "Place", "State", "life"]
 
@@ -142,7 +143,7 @@ class _Look:
 
     async def _pending(self, name: str, key: str, entry_id: str, held: Held | None = None) -> list[Place]:
         try:
-            rows: list[Any] = await self._store.client.xpending_range(key, name, entry_id, entry_id, 1)
+            rows: list[Any] = await self._store.command("XPENDING", key, name, entry_id, entry_id, 1, parse_detail=True)
         except Exception as error:
             if is_no_group(error):
                 return []

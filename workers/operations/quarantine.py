@@ -8,8 +8,6 @@ ending in between leaves it in both, and the next try finds a duplicate.
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from redis.exceptions import ResponseError
-
 from config.errors import described
 from router.events.catalogue import Catalogue
 from router.events.hints import read_hints, share
@@ -18,7 +16,7 @@ from router.intake.confirmation import NotDurable
 from router.intake.entry import Entry, entry_of
 from router.intake.writer import Batch, Outcome
 from router.store import scripts
-from router.store.client import Store
+from router.store.client import Store, StoreRefused
 from router.store.merging import newest_first
 from router.store.reading import Span, checked, forward
 from router.store.spoilt import forgiven
@@ -125,13 +123,13 @@ class Quarantine:
         for item in items:
             ids.setdefault(self._store.keys.quarantine(item.publisher), []).append(item.entry_id)
         replies = await self._store.commands([("XDEL", key, *found) for key, found in ids.items()])
-        refused = [isinstance(reply, ResponseError) for reply in replies]
+        refused = [isinstance(reply, StoreRefused) for reply in replies]
         failed = sum(len(found) for found, bad in zip(ids.values(), refused, strict=True) if bad)
-        return Removed(sum(checked([reply for reply in replies if not isinstance(reply, ResponseError)])), failed)
+        return Removed(sum(checked([reply for reply in replies if not isinstance(reply, StoreRefused)])), failed)
 
 
 def _judged(item: Quarantined, outcomes: Sequence[Outcome]) -> Retried:
     for outcome in outcomes:
-        if isinstance(outcome, ResponseError | NotDurable):
+        if isinstance(outcome, StoreRefused | NotDurable):
             return Retried(item, "refused", described(outcome))
     return Retried(item, "stored" if any(checked(outcomes)) else "duplicate")

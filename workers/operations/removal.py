@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from redis.exceptions import ResponseError
-
 from config.errors import RouterError
 from config.settings import Settings
 from router.events.catalogue import Catalogue
 from router.events.globs import select
 from router.store import scripts
-from router.store.client import Store
+from router.store.client import Store, StoreRefused
 from router.store.reading import checked
 from workers.operations.audit import CHANGED, FAILED
 from workers.operations.change import Change
@@ -149,9 +147,9 @@ async def remove_subscription(
         own = (store.keys.consumers(name), store.keys.pause(name), store.keys.halted(name))
         checked(await store.commands([("UNLINK", *own)]))
     replies = await store.run([_call(store, stream, name, dead_letters=dead_letters) for stream in streams])
-    checked([reply for reply in replies if not isinstance(reply, ResponseError)])
+    checked([reply for reply in replies if not isinstance(reply, StoreRefused)])
     outcomes = dict(zip(streams, replies, strict=True))
-    refused = {stream: str(reply) for stream, reply in outcomes.items() if isinstance(reply, ResponseError)}
+    refused = {stream: str(reply) for stream, reply in outcomes.items() if isinstance(reply, StoreRefused)}
     dead = {stream: reply for stream, reply in outcomes.items() if stream not in refused}
     kept = tuple(stream for stream, number in dead.items() if number == _FORBIDDEN)
     return Removed(sum(dead.values()) - _FORBIDDEN * len(kept), kept, refused)

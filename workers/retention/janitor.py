@@ -9,12 +9,11 @@ from random import Random
 from typing import Self
 
 import structlog
-from redis.exceptions import ResponseError
 
 from config.errors import described
 from config.settings import RetentionSettings
 from router.events.catalogue import Catalogue
-from router.store.client import STORE_ERRORS, Store
+from router.store.client import STORE_ERRORS, Store, StoreRefused
 from workers.metrics import WorkerMetrics
 from workers.retention.round import Retention
 
@@ -78,8 +77,9 @@ class Janitor:
         """Return whether the round of this interval is ours to do."""
         milliseconds = max(1, int(self._interval * 1000))
         try:
-            return bool(await self._store.client.set(self._store.keys.janitor(), self._name, nx=True, px=milliseconds))
-        except ResponseError as error:  # such as out of memory, when a round is needed most
+            key = self._store.keys.janitor()
+            return bool(await self._store.command("SET", key, self._name, "NX", "PX", milliseconds))
+        except StoreRefused as error:  # such as out of memory, when a round is needed most
             log.warning("claim_refused", error=str(error))
             return True
 

@@ -11,13 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import structlog
-from redis.exceptions import ResponseError
 
 from config.errors import described
 from config.settings import RetentionSettings
 from router.events.catalogue import Catalogue
 from router.store import scripts
-from router.store.client import Store, StoreUnavailable
+from router.store.client import Store, StoreRefused, StoreUnavailable
 from workers.metrics import WorkerMetrics
 from workers.state.existing import parse_groups
 from workers.state.former import former_streams, note_streams
@@ -68,7 +67,7 @@ class Retention:
             await note_streams(self._store, self._catalogue)
         except StoreUnavailable as error:
             self._failed = True
-            if isinstance(error.__cause__, ResponseError):  # what follows reports a store that is away
+            if isinstance(error, StoreRefused):  # what follows reports a store that is away
                 log.warning("retention_refused", error=str(error), number=1, keys=[self._keys.streams()])
         return (*self._catalogue.streams(), *former)
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from router.store.client import Store
+from router.store.errors import is_no_group
 from router.store.reading import checked
-from workers.state.groups import is_no_group
 
 __all__ = ["Group", "existing_groups", "parse_groups"]
 

@@ -1,22 +1,9 @@
 """The consumer groups of a subscription: made at the earliest entry, made again when the server lost them."""
 
-from redis.exceptions import ResponseError
-
-from router.store.spoilt import SPOILT, is_spoilt
+from router.store.errors import is_refusal, is_spoilt
 from workers.consuming.context import Context
 
-__all__ = ["NO_GROUP", "ensure_groups", "is_no_group", "name_of", "raw_of"]
-
-NO_GROUP = (
-    *("NOGROUP", "UNBLOCKED", "no longer exists", "requires the key to exist", "No such key", "no such key"),
-    SPOILT,
-)
-"""How the texts of the errors begin, or what they contain, when the group or its stream is not there (any more)."""
-
-
-def is_no_group(error: object) -> bool:
-    """Return whether a reply says that the consumer group, or its stream, does not exist."""
-    return isinstance(error, ResponseError) and any(text in str(error) for text in NO_GROUP)
+__all__ = ["ensure_groups", "name_of", "raw_of"]
 
 
 def name_of(raw: bytes) -> str:
@@ -46,7 +33,7 @@ async def ensure_groups(context: Context, start: str = "earliest") -> int:
             made += 1
         elif is_spoilt(reply):
             spoilt.add(key)
-        elif not (isinstance(reply, ResponseError) and "BUSYGROUP" in str(reply)):
+        elif not (is_refusal(reply) and "BUSYGROUP" in str(reply)):
             raise reply
     if spoilt:
         context.log.error("keys_of_another_type", keys=sorted(spoilt), advice="rename or delete them")

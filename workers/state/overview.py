@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from router.store.client import Store
+from router.store.errors import is_no_group
 from router.store.keys import Keys
 from router.store.reading import checked
 from router.store.spoilt import forgiven
 from workers.state.existing import Group, parse_groups
-from workers.state.groups import is_no_group
 
 __all__ = ["FIGURES", "HEADINGS", "MOST_COUNTED", "StreamOverview", "SubscriptionOverview", "overview"]
 

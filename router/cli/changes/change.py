@@ -15,7 +15,7 @@ from router.cli.command.exits import ExitCode, NothingMatched, complain
 from router.cli.command.loop import in_order
 from router.cli.output.results import number_of, print_json, print_line, progress
 from router.cli.output.table import Column, print_table
-from router.store.client import STORE_ERRORS, StoreUnavailable
+from router.store.client import STORE_ERRORS
 from workers.operations.audit import INTERRUPTED, MATCHED
 from workers.operations.change import Change, Preview, Result
 from workers.operations.operations import Operations
@@ -112,4 +112,4 @@ def _described(order: Order, change: Change[Any], number: int) -> str:
 def _why(error: BaseException) -> str:
     if isinstance(error, asyncio.CancelledError):
         return INTERRUPTED
-    return "the store was lost" if isinstance(error, (StoreUnavailable, *STORE_ERRORS)) else described(error)
+    return "the store was lost" if isinstance(error, STORE_ERRORS) else described(error)

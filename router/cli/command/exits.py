@@ -132,9 +132,7 @@ def code_of(error: BaseException) -> int:
 
 def _code_of(error: Exception) -> ExitCode | None:
     """Return how a command ends with this error; None for one that nobody foresaw."""
-    from redis.exceptions import RedisError  # noqa: PLC0415 - slow to import, and most commands end well
-
-    from router.events.catalogue import UnknownStream  # noqa: PLC0415 - likewise
+    from router.events.catalogue import UnknownStream  # noqa: PLC0415 - slow to import, and most commands end well
     from router.store.client import StoreUnavailable  # noqa: PLC0415 - likewise
 
     codes: tuple[tuple[type[Exception], ExitCode], ...] = (
@@ -144,7 +142,6 @@ def _code_of(error: Exception) -> ExitCode | None:
         (NothingMatched, ExitCode.NOTHING_MATCHED),
         (Unanswered, ExitCode.UNREACHABLE),
         (StoreUnavailable, ExitCode.UNREACHABLE),
-        (RedisError, ExitCode.UNREACHABLE),
         (RouterError, ExitCode.PARTLY_FAILED),
     )
     return next((code for kind, code in codes if isinstance(error, kind)), None)

@@ -56,8 +56,8 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Operations]:
             raise StoreUnavailable(f"the embedded server in {settings.data_dir} cannot be used: {error}") from error
         try:
             yield Operations(store, catalogue, settings)
-        except (StoreUnavailable, *STORE_ERRORS) as error:
-            text = str(error) if isinstance(error, StoreUnavailable) else described(error)
+        except STORE_ERRORS as error:
+            text = described(error)
             fault = fault_of(error, settings.redis.url) or (text.rstrip("."), advice_on(text))
             where = redact_url(settings.redis.url)
             raise StoreUnavailable(f"the store ({where}) cannot be used: {'; '.join(fault)}") from error

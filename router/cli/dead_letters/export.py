@@ -16,7 +16,7 @@ from router.cli.command.words import none_named
 from router.cli.dead_letters.file import STANDARD, Incomplete, Sink, writing
 from router.cli.dead_letters.options import What, names_events, narrowed, selecting
 from router.cli.output.results import number_of, progress
-from router.store.client import STORE_ERRORS, StoreUnavailable
+from router.store.client import STORE_ERRORS
 from router.tasks.iterating import first
 from workers.operations.audit import INTERRUPTED, MATCHED, Deed, accounted
 from workers.operations.dead_letters.letters import DeadLetterEntry
@@ -72,7 +72,7 @@ async def _write(
                         sink.write(line_of(letter))
                         counts[MATCHED] += 1
                         advance(1)
-                except (StoreUnavailable, *STORE_ERRORS) as error:
+                except STORE_ERRORS as error:
                     raise Incomplete(_incomplete(sink, counts[MATCHED], described(error))) from error
                 sink.finish()
         except asyncio.CancelledError:

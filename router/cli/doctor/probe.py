@@ -17,7 +17,6 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import aiohttp
-from redis.exceptions import ResponseError
 
 from config.settings import Settings
 from router.cli.doctor.checks import Conversation, LeftFile, SpoolFolder, Spooling, UsedFile, Warned
@@ -25,6 +24,7 @@ from router.cli.doctor.security_checks import Knowing, TokenRefused
 from router.process.ops import PROCESS_HEADER
 from router.process.ops_ports import TIMEOUT, ops_ports
 from router.process.ops_token import bearer
+from router.store.client import StoreRefused
 from router.store.health.survey import Ask, is_denied
 
 __all__ = ["ask_ingresses", "ask_workers", "look_at_spool", "talk_to"]
@@ -36,7 +36,7 @@ _SPOOL_METRIC = re.compile(r"^event_router_spool_(\w+) (\S+)$", re.MULTILINE)
 
 
 async def talk_to(name: str, ask: Ask) -> Conversation:
-    """Talk to a server for a moment; raises what redis-py raises when it does not answer."""
+    """Talk to a server for a moment; raises StoreUnavailable when it does not answer."""
     ahead = await _ahead(ask)  # first, so that connecting is not measured
     return Conversation(name, await _round_trip(ask), ahead, await _user(ask))
 
@@ -154,7 +154,7 @@ async def _ahead(ask: Ask) -> float | None:
     before = time.time()
     try:
         seconds, microseconds = await ask("TIME")
-    except ResponseError as error:
+    except StoreRefused as error:
         if is_denied(error):
             return None
         raise
@@ -164,7 +164,7 @@ async def _ahead(ask: Ask) -> float | None:
 async def _user(ask: Ask) -> str | None:
     try:
         reply = await ask("ACL WHOAMI")
-    except ResponseError as error:
+    except StoreRefused as error:
         if is_denied(error):
             return None
         raise

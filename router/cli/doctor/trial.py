@@ -4,17 +4,15 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.exceptions import ResponseError
-
 from config.errors import described
 from router.cli.command.advice import advice_on
 from router.store import scripts
-from router.store.client import Store
+from router.store.client import Store, StoreRefused
 from router.store.health.deployment import fault_of
 from router.store.health.judgement import Check
 from router.store.health.rights import Role, judge_rights, scratch_stream, try_rights
 from router.store.health.survey import is_denied
+from router.store.read_connection import ReadConnection
 
 __all__ = ["try_out"]
 
@@ -27,21 +25,21 @@ _ACL = "allow the user of redis.url what docs/redis.md says under ACL"
 
 
 async def try_out(store: Store, url: str) -> list[Check]:
-    """Do once what ingress and a worker do all the time; raises what redis-py raises when the store is away.
+    """Do once what ingress and a worker do all the time; raises StoreUnavailable when the store is away.
 
     A user who may not remove the keys makes none: it is only asked what he may do.
     """
     trial = _Trial(store, secrets.token_hex(4))
     try:
         await trial.remove()
-    except ResponseError as error:
+    except StoreRefused as error:
         return await _ask_only(store, url) if is_denied(error) else [_failed("script", error, url)]
     checks: list[Check] = []
     name = ""
     try:
         for name, step in (("script", trial.append), ("group", trial.join), ("blocking read", trial.read)):
             checks.append(Check(name, "ok", await step()))
-    except (ResponseError, _NotSo) as error:
+    except (StoreRefused, _NotSo) as error:
         checks.append(_failed(name, error, url))
     finally:
         await trial.remove()
@@ -81,7 +79,7 @@ class _Trial:
 
     async def read(self) -> str:
         """Read by the group until the event comes, and then in vain."""
-        reader = await self._store.reader(self._events, _BLOCK)
+        reader = ReadConnection(self._store, self._events, _BLOCK)
         try:
             found = await self._read(reader, _BLOCK)
             if [entry_id for entries in found.values() for entry_id, _ in entries] != [self._id]:
@@ -93,14 +91,14 @@ class _Trial:
         return "brings the event, once"
 
     async def remove(self) -> None:
-        """Remove every key that a trial may have made; raises what redis-py raises."""
+        """Remove every key that a trial may have made; raises StoreUnavailable."""
         for reply in await self._store.commands([("UNLINK", key) for key in (*self._sources, self._marker)]):
             if isinstance(reply, BaseException):
                 raise reply
 
-    async def _read(self, reader: Redis, block: float) -> Any:
+    async def _read(self, reader: ReadConnection, block: float) -> Any:
         command = ("XREADGROUP", "GROUP", _GROUP, _GROUP, "COUNT", 1, "BLOCK", int(block * 1000))
-        found = await reader.execute_command(*command, "STREAMS", *self._sources, ">", ">")  # type: ignore[no-untyped-call]
+        found = await reader.run(*command, "STREAMS", *self._sources, ">", ">")
         return found or {}
 
 
@@ -117,7 +115,7 @@ async def _ask_only(store: Store, url: str) -> list[Check]:
 def _failed(name: str, error: Exception, url: str) -> Check:
     if (fault := fault_of(error, url)) is not None:
         return Check(name, "failed", *fault)
-    if isinstance(error, ResponseError) and is_denied(error):
+    if is_denied(error):
         what = {"script": "EVALSHA and EVAL", "group": "XGROUP CREATE", "blocking read": "XREADGROUP"}[name]
         return Check(
             name, "failed", f"the user of redis.url may not run {what} ({error})", f"{_ACL}, rename no command"

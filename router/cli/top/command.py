@@ -19,7 +19,7 @@ from router.cli.output.results import json_line, print_json, print_line, stamp
 from router.cli.subscriptions.listing import pause_json
 from router.cli.top.keys import ending_by_key
 from router.cli.top.view import Frame, render
-from router.store.client import STORE_ERRORS, StoreUnavailable
+from router.store.client import STORE_ERRORS
 from router.tasks.ending import end
 from workers.operations.figures import Figures, Rates, Row, rates
 from workers.operations.operations import Operations
@@ -89,7 +89,7 @@ async def _frames(operations: Operations, interval: float) -> AsyncIterator[Fram
             found = await _look(operations)
             speed = rates(frame.figures, found) if frame.figures else None
             frame = Frame(datetime.now(UTC), interval, found, speed)
-        except (StoreUnavailable, *STORE_ERRORS) as error:
+        except STORE_ERRORS as error:
             frame = replace(frame, at=datetime.now(UTC), rates=None, error=described(error))
         yield frame
         await asyncio.sleep(max(0.0, interval - (clock() - begun)))

@@ -57,7 +57,7 @@ class LinkReader:
         if not now - LINK_AGE <= at <= now + 1:
             return False
         key = self._store.keys.sign_in_link(hashlib.sha256(made.encode()).hexdigest()[:_DIGEST])
-        return bool(await self._store.client.set(key, b"used", nx=True, px=_KEPT))
+        return bool(await self._store.command("SET", key, b"used", "NX", "PX", _KEPT))
 
 
 def _file(settings: Settings) -> Path:

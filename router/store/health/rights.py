@@ -7,12 +7,9 @@ A server looks at the rights, and at the slots of a Cluster, before it looks whe
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-
 from router.store import scripts
 from router.store.client import Store
+from router.store.errors import STORE_ERRORS, is_refusal
 from router.store.health.deployment import fault_of
 from router.store.health.judgement import Check
 from router.store.health.survey import is_denied
@@ -27,8 +24,6 @@ Trial = tuple[str, BaseException]
 
 Command = tuple[Any, ...]
 
-_GONE = (RedisConnectionError, RedisTimeoutError, OSError)
-
 
 def scratch_stream(name: object) -> str:
     """Return a name of a stream, by whose keys something is tried; no publisher can have it."""
@@ -36,7 +31,7 @@ def scratch_stream(name: object) -> str:
 
 
 async def try_rights(store: Store, roles: Sequence[Role]) -> list[Trial]:
-    """Try what the roles need; return what ended in an error. Raises what redis-py raises when the store is away."""
+    """Try what the roles need; return what ended in an error. Raises StoreUnavailable when the store is away."""
     if not roles:
         return []
     names, commands = zip(*(pair for role in roles for pair in _COMMANDS[role](store.keys, store.cluster)), strict=True)
@@ -44,7 +39,7 @@ async def try_rights(store: Store, roles: Sequence[Role]) -> list[Trial]:
     script = (await store.run([scripts.append(stream, [], [], 0)]))[0]
     replies: list[Any] = [script, *await store.commands(commands)]
     for reply in replies:
-        if isinstance(reply, _GONE):
+        if isinstance(reply, STORE_ERRORS) and not is_refusal(reply):
             raise reply
     return [
         (name, reply)
@@ -88,7 +83,7 @@ def judge_rights(trials: Sequence[Trial], url: str) -> Iterator[Check]:
     faults = {fault: None for _, error in trials if (fault := fault_of(error, url)) is not None}
     for fault in faults:
         yield Check("deployment", "failed", fault.found, fault.advice, refused=True)
-    denied = {name: error for name, error in trials if isinstance(error, ResponseError) and is_denied(error)}
+    denied = {name: error for name, error in trials if is_denied(error)}
     if denied and not faults:
         found = f"the user of redis.url may not run {', '.join(denied)} ({next(iter(denied.values()))})"
         advice = "allow it what docs/redis.md says under ACL, and rename no command on the server"

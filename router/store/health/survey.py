@@ -6,9 +6,10 @@ from functools import partial
 from typing import Any
 
 from redis.asyncio import RedisCluster
-from redis.exceptions import BusyLoadingError, NoPermissionError, ResponseError
+from redis.exceptions import NoPermissionError
 
 from router.store.client import Store
+from router.store.errors import STORE_ERRORS, StoreRefused, StoreUnavailable, is_refusal, ours
 from router.store.health.judgement import Server
 
 __all__ = ["Ask", "ask_server", "ask_servers", "is_denied", "masters"]
@@ -20,17 +21,20 @@ Ask = Callable[..., Awaitable[Any]]
 async def masters(store: Store) -> Mapping[str, Ask]:
     """Return what asks each master, by host:port for a Cluster; a store that is no Cluster has one, by the name "".
 
-    Raises what redis-py raises when a Cluster does not tell which they are.
+    Raises StoreUnavailable when a Cluster does not tell which they are.
     """
     client = store.client
     if not isinstance(client, RedisCluster):
-        return {"": client.execute_command}
-    await client.initialize()
-    return {node.name: partial(client.execute_command, target_nodes=node) for node in client.get_primaries()}
+        return {"": store.command}
+    try:
+        await client.initialize()
+    except STORE_ERRORS as error:
+        raise ours(error) from error
+    return {node.name: partial(store.command, target_nodes=node) for node in client.get_primaries()}
 
 
 async def ask_servers(store: Store, *, fsync: bool) -> list[Server]:
-    """Ask all masters at once; raises what redis-py raises as soon as one does not answer."""
+    """Ask all masters at once; raises StoreUnavailable as soon as one does not answer."""
     servers = await _ask_all(store, fsync=fsync)
     if isinstance(store.client, RedisCluster) and any(server.info.get("role") == "slave" for server in servers):
         # A client that was idle during a failover still takes the old masters for such.
@@ -45,32 +49,33 @@ async def _ask_all(store: Store, *, fsync: bool) -> list[Server]:
 
 
 async def ask_server(name: str, ask: Ask, *, fsync: bool) -> Server:
-    """Ask one server for its INFO and, for `fsync`, for WAITAOF; raises what redis-py raises when it does not answer.
+    """Ask one server for its INFO and, for `fsync`, for WAITAOF; raises StoreUnavailable when it does not answer.
 
     For that it is also asked when it flushes, which managed servers do not tell; all else is INFO.
     """
     try:
         info = await ask("INFO")
-    except ResponseError as error:
+    except StoreRefused as error:
         if is_denied(error):
             return Server(name, denied=str(error))
         raise
     if int(info.get("loading", 0)):
         # What it says of itself is not so until it has loaded: its append-only file, which it reads, seems to be off.
-        raise BusyLoadingError("the server is loading its data")
+        raise StoreUnavailable("the server is loading its data")
     return Server(name, info, await _has_waitaof(ask), appendfsync=await _flushes(ask)) if fsync else Server(name, info)
 
 
-def is_denied(error: ResponseError) -> bool:
+def is_denied(error: BaseException) -> bool:
     """Return whether a command may not be used: an ACL forbids it, or the server does not have it (under that name)."""
-    return isinstance(error, NoPermissionError) or "unknown command" in str(error).lower()
+    text = str(error).lower()
+    return is_refusal(error) and (isinstance(error.__cause__ or error, NoPermissionError) or "unknown command" in text)
 
 
 async def _flushes(ask: Ask) -> str:
     """Return when the server flushes its append-only file; empty where it does not tell."""
     try:
         found = await ask("CONFIG GET", "appendfsync")
-    except ResponseError as error:
+    except StoreRefused as error:
         if is_denied(error):
             return ""
         raise
@@ -82,7 +87,7 @@ async def _has_waitaof(ask: Ask) -> bool | None:
     try:
         # One word to redis-py, which would stumble over the empty answer for a command that is not there.
         (found,) = await ask("COMMAND INFO", "waitaof")
-    except ResponseError as error:
+    except StoreRefused as error:
         if is_denied(error):
             return None
         raise

@@ -1,5 +1,7 @@
 """Imports go one way, so that each part can be read, tested and used without those above it."""
 
+import re
+
 import pytest
 from support.import_graph import (
     DOCUMENT,
@@ -58,6 +60,8 @@ LAYERS = (
 
 MOST_MODULES = 20
 
+REDIS_PY = re.compile(r"^\s*(?:from|import) redis\b.*", re.MULTILINE)
+
 BEING_TAKEN_OUT = {
     ("workers.state", "workers.consuming"),
 }
@@ -103,6 +107,17 @@ def test_no_packages_import_each_other() -> None:
 def test_a_package_is_small_enough_to_be_seen_at_once(name: str) -> None:
     """No package has more than twenty modules."""
     assert len(packages()[name]) <= MOST_MODULES
+
+
+def test_the_store_alone_knows_redis_py() -> None:
+    """What redis-py is like is known in `router.store` and nowhere else: all others see our store and its errors."""
+    strangers = {
+        name: found
+        for name, path in modules().items()
+        if not name.startswith("router.store.") and (found := REDIS_PY.findall(path.read_text(encoding="utf-8")))
+    }
+    assert not strangers
+    assert REDIS_PY.findall("    from redis.exceptions import RedisError")
 
 
 def test_a_circle_is_found() -> None:

@@ -6,11 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from redis.exceptions import ResponseError
-
 from router.events.catalogue import Catalogue
 from router.store import scripts
-from router.store.client import Store
+from router.store.client import Store, StoreRefused
 from router.store.merging import newest_first
 from router.store.reading import Span, checked, forward
 from router.store.spoilt import forgiven
@@ -144,5 +142,5 @@ def _batches(letters: Iterable[DeadLetterEntry]) -> Iterator[tuple[tuple[str, st
 
 
 def _result(replies: Sequence[Any], sizes: Sequence[int]) -> Result:
-    failed = sum(size for reply, size in zip(replies, sizes, strict=True) if isinstance(reply, ResponseError))
-    return Result(sum(checked([reply for reply in replies if not isinstance(reply, ResponseError)])), failed)
+    failed = sum(size for reply, size in zip(replies, sizes, strict=True) if isinstance(reply, StoreRefused))
+    return Result(sum(checked([reply for reply in replies if not isinstance(reply, StoreRefused)])), failed)

@@ -9,12 +9,10 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from datetime import datetime
 from typing import Final
 
-from redis.exceptions import ResponseError
-
 from config.errors import described
 from router.events.catalogue import Catalogue
 from router.store import scripts
-from router.store.client import Store
+from router.store.client import Store, StoreRefused
 from router.store.reading import checked
 from router.store.record import ORIGIN
 from router.store.scripts import BATCH, Call, Field
@@ -72,10 +70,10 @@ class Importer:
         """Put dead letters back, in their order; with `dry`, only look. Return how many were NEW, THERE and so on."""
         batches = list(_batches(letters))
         replies = await self._store.run([self._call(batch, dry=dry) for batch in batches])
-        checked([reply for reply in replies if not isinstance(reply, ResponseError)])
+        checked([reply for reply in replies if not isinstance(reply, StoreRefused)])
         counts: Counter[str] = Counter()
         for batch, reply in zip(batches, replies, strict=True):
-            if isinstance(reply, ResponseError):
+            if isinstance(reply, StoreRefused):
                 self.refusal = described(reply)
                 counts[REFUSED] += len(batch)
             else:

@@ -181,7 +181,7 @@ async def test_a_link_without_a_store(stranger: Visitor, store: Store, monkeypat
         raise RedisConnectionError("connection refused")
 
     with monkeypatch.context() as patch:
-        patch.setattr(store.client, "set", away)
+        patch.setattr(store, "command", away)
         response = await stranger.post("/login", {"code": code}, csrf="")
         assert (response.status, "The store does not answer" in await response.text()) == (503, True)
         assert "Set-Cookie" not in response.headers

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 from support.spools import append
 from support.waiting import eventually
@@ -15,6 +14,7 @@ from router.intake.entry import Entry
 from router.intake.group_commit import Appender
 from router.intake.writer import Batch, _trips
 from router.store.client import Store, StoreUnavailable
+from router.store.errors import StoreRefused
 from router.store.scripts import BATCH, Call
 
 FIRST, SECOND = "p/first", "p/second"
@@ -100,7 +100,7 @@ async def test_the_order_of_a_stream_is_that_of_the_requests(recorder: Recorder,
 
 async def test_failure_fails_only_those_whose_stream_failed(recorder: Recorder, appender: Appender) -> None:
     """A request fails unless all of its entries are stored; one that has nothing in the failing stream does not."""
-    recorder.failing[SECOND] = ResponseError("OOM")
+    recorder.failing[SECOND] = StoreRefused("OOM")
     good = append(appender, [entry("a")])
     mixed = append(appender, [entry("b"), entry("b", SECOND)])
     bad = append(appender, [entry("c", SECOND)])
@@ -109,7 +109,7 @@ async def test_failure_fails_only_those_whose_stream_failed(recorder: Recorder, 
     for failed in (mixed, bad):
         with pytest.raises(StoreUnavailable, match="OOM") as caught:
             await failed
-        assert isinstance(caught.value.__cause__, ResponseError)
+        assert isinstance(caught.value.__cause__, StoreRefused)
     recorder.failing.clear()
     assert await append(appender, [entry("b"), entry("b", SECOND)]) == [False, True]
 

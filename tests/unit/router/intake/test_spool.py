@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
 from support.spools import MemoryStore, append, entry, waiting
 from support.waiting import eventually
 
@@ -20,6 +19,7 @@ from router.intake.group_commit import Appender
 from router.intake.spool import Spool, SpoolFull
 from router.intake.spool_file import SpoolFile, size_of
 from router.intake.writer import Batch
+from router.store.errors import StoreRefused
 
 AWAY = RedisConnectionError("away")
 FIRST, SECOND = "p/first", "p/second"
@@ -114,7 +114,7 @@ async def test_the_drain_keeps_the_order_over_streams(parts: Parts) -> None:
 
 async def test_a_stream_whose_entries_wait_is_not_overtaken(parts: Parts) -> None:
     """While something of a stream waits, more of it goes behind that; other streams go straight to the store."""
-    parts.store.failing[FIRST] = ResponseError("WRONGTYPE")
+    parts.store.failing[FIRST] = StoreRefused("WRONGTYPE")
     await parts.append("a1")
     parts.store.failing.clear()
     assert await parts.append("b1", stream=SECOND) == [True]
@@ -166,7 +166,7 @@ async def test_one_refused_stream_does_not_hold_up_the_others(parts: Parts) -> N
     for number in range(6):
         await parts.append(f"n{number}", stream=(FIRST, SECOND)[number % 2])
     parts.store.away = None
-    parts.store.failing[FIRST] = ResponseError("WRONGTYPE")
+    parts.store.failing[FIRST] = StoreRefused("WRONGTYPE")
     assert not await parts.drain.once()
     assert parts.appended == ["n1", "n3", "n5"]
     parts.store.failing.clear()
@@ -398,7 +398,7 @@ async def test_a_large_spool_shrinks_once_it_is_empty(
 
 async def test_no_later_hundred_overtakes_one_that_was_refused(parts: Parts) -> None:
     """Of an array of many hundreds the first is refused and the next would be taken: none of them goes before it."""
-    refusals = [ResponseError("OOM")]
+    refusals = [StoreRefused("OOM")]
     run = parts.store.run
 
     async def memory_comes_back(calls: list[Any]) -> list[Any]:
@@ -417,7 +417,7 @@ async def test_no_later_hundred_overtakes_one_that_was_refused(parts: Parts) -> 
 async def test_a_queued_request_does_not_overtake_the_one_that_was_spooled(parts: Parts) -> None:
     """What waits behind a round trip that fails for its stream follows it into the spool."""
     parts.store.open.clear()
-    parts.store.failing[FIRST] = ResponseError("OOM")
+    parts.store.failing[FIRST] = StoreRefused("OOM")
     first = asyncio.ensure_future(parts.append("a"))
     await eventually(lambda: parts.store.trips == 1)
     second = asyncio.ensure_future(parts.append("b"))
@@ -433,7 +433,7 @@ async def test_a_queued_request_does_not_overtake_the_one_that_was_spooled(parts
 
 async def test_a_request_for_the_spool_does_not_overtake_those_under_way(parts: Parts) -> None:
     """One that has to go to the spool for one of its items waits for those that share another item's stream."""
-    parts.store.failing[SECOND] = ResponseError("OOM")
+    parts.store.failing[SECOND] = StoreRefused("OOM")
     await parts.append("spooled", stream=SECOND)
     parts.store.failing.clear()
     parts.store.open.clear()

@@ -13,7 +13,7 @@ from router.store.client import Store
 
 def store_whose_ping(ends: asyncio.Event) -> Store:
     """Return what stands for a store that answers as soon as `ends` is set."""
-    return cast("Store", SimpleNamespace(client=SimpleNamespace(ping=ends.wait)))
+    return cast("Store", SimpleNamespace(command=lambda _ping: ends.wait()))
 
 
 async def test_a_store_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 from redis.asyncio import RedisCluster
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
 
 from config.errors import ConfigError
 from router.store import scripts
 from router.store.client import STORE_ERRORS, Store, connect
+from router.store.errors import StoreRefused, StoreUnavailable
 from router.store.keys import Keys
 
 KEYS = Keys("x")
@@ -152,10 +151,10 @@ async def test_an_error_of_one_script_is_its_reply(store: Store) -> None:
     for _ in range(2):  # unknown to the server, then known
         first, error, last = await store.run([beat("a"), broken, beat("b")])
         assert first == last == []
-        assert isinstance(error, ResponseError)
+        assert isinstance(error, StoreRefused)
     [alone] = await store.run([broken])
-    assert isinstance(alone, ResponseError)
-    with pytest.raises(ResponseError):
+    assert isinstance(alone, StoreRefused)
+    with pytest.raises(StoreRefused):
         await store.call(broken)
     await store.client.delete("x:string")
     assert await alive(store) == {b"a", b"b"}
@@ -172,7 +171,7 @@ async def test_plain_commands_in_one_round_trip(store: Store) -> None:
     key = f"{store.keys.prefix}:string"
     replies = await store.commands([("SET", key, "1"), ("LPUSH", key, "x"), ("GET", key)])
     assert replies[2] == b"1"
-    assert isinstance(replies[1], ResponseError)
+    assert isinstance(replies[1], StoreRefused)
 
 
 async def test_a_store_that_is_away_is_a_reply(nobody: str) -> None:
@@ -184,7 +183,7 @@ async def test_a_store_that_is_away_is_a_reply(nobody: str) -> None:
         await store.commands([("PING",), ("PING",)]),
     ):
         assert replies
-        assert all(isinstance(reply, RedisConnectionError) for reply in replies)
+        assert all(isinstance(reply, StoreUnavailable) for reply in replies)
     with pytest.raises(STORE_ERRORS):
         await store.call(beat())
     await store.aclose()
@@ -196,10 +195,10 @@ async def test_a_cluster_runs_each_call_on_its_own(store: Store) -> None:
     await cluster.client.set("x:string", "x")
     first, error = await cluster.run([beat("a"), scripts.beat("x:string", "c", 1)])
     assert first == []
-    assert isinstance(error, RedisError)
+    assert isinstance(error, StoreRefused)
     good, bad = await cluster.commands([("GET", "x:string"), ("LPUSH", "x:string", "x")])
     assert good == b"x"
-    assert isinstance(bad, RedisError)
+    assert isinstance(bad, StoreRefused)
     await cluster.client.delete("x:string")
     assert await alive(cluster) == {b"a"}
     await cluster.aclose()

@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from redis.exceptions import ResponseError
 from support.servers import starting
 from support.topologies import running_sentinels
 
 from router.store.client import connect
 from router.store.connection_kinds import HandshakeRefused
+from router.store.errors import StoreRefused
 from router.store.keys import Keys
 
 
@@ -43,6 +43,6 @@ async def test_what_a_script_was_given_is_not_quoted() -> None:
         store = connect(server.url, Keys("x"))
         for commands in ([("EVALSHA", "x", 0, "canary")], [("EVALSHA", "x", 0, "canary"), ("PING",)]):
             reply = (await store.commands(commands))[0]
-            assert isinstance(reply, ResponseError)
-            assert str(reply) == "unknown command 'EVALSHA'"
+            assert isinstance(reply, StoreRefused)
+            assert str(reply.__cause__) == "unknown command 'EVALSHA'"
         await store.aclose()

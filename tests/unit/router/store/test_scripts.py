@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.exceptions import ResponseError
 
 from router.store import scripts
 from router.store.client import Store
+from router.store.errors import StoreRefused
 from router.store.scripts import BATCH
 
 STREAM = "publisher/type"
@@ -157,7 +157,7 @@ async def test_append_forgets_a_marker_after_the_window(place: Place) -> None:
 async def test_append_leaves_no_marker_without_an_entry(place: Place) -> None:
     """When the server refuses the entry, no marker makes the sender's next try look like a duplicate."""
     await place.client.set(place.events, "not a stream")
-    with pytest.raises(ResponseError):
+    with pytest.raises(StoreRefused):
         await place.append("a")
     assert not await place.client.exists(place.seen("a"))
     await place.client.delete(place.events)
@@ -692,7 +692,7 @@ async def test_a_missing_group_is_an_error(place: Place) -> None:
         scripts.forget(place.events, GROUP, "c1"),
         scripts.move(place.events, place.dead, GROUP, "c1", "1-1", ["id", "a"], inbox=False),
     ):
-        with pytest.raises(ResponseError):
+        with pytest.raises(StoreRefused):
             await place.store.call(call)
     assert json.loads(LINE) == {"line": 1}
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from faults.proxy import Proxy
-from redis.exceptions import ConnectionError as RedisConnectionError
 from support.servers import Server, starting
 from support.stores import fresh_keys, real_store
 from support.topologies import running_sentinels
@@ -17,7 +16,8 @@ from router.intake.entry import Entry
 from router.intake.writer import Batch
 from router.store.client import Store, connect
 from router.store.connection_kinds import ConnectionLost
-from workers.consuming.read_connection import ReadConnection
+from router.store.errors import StoreUnavailable
+from router.store.read_connection import ReadConnection
 
 pytestmark = pytest.mark.real
 
@@ -173,7 +173,7 @@ async def test_an_append_is_not_tried_without_end() -> None:
         assert await batch.append([entry(store, "first")]) == [True]
         proxy.lose_replies()
         [outcome] = await batch.append([entry(store, "one")])
-        assert isinstance(outcome, RedisConnectionError)
+        assert isinstance(outcome, StoreUnavailable)
         proxy.heal()
         assert await batch.append([entry(store, "one")]) == [False]
 

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from redis.exceptions import ResponseError
 from support.stores import fake_store, real_store
 
 from router.store import scripts
 from router.store.client import Store
+from router.store.errors import StoreRefused
 from router.store.reading import order_of
 
 STREAM = "publisher/type"
@@ -235,7 +235,7 @@ async def test_nodes_larger_than_a_call(real_store: Store) -> None:
 async def test_wrong_type(place: Place) -> None:
     """A key that is no stream is an error."""
     await place.client.set(place.key, "no stream")
-    with pytest.raises(ResponseError):
+    with pytest.raises(StoreRefused):
         await place.trim()
 
 

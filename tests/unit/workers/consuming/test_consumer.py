@@ -16,7 +16,6 @@ import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
 from support.stores import SERVER_URL
 from support.waiting import eventually
 
@@ -24,10 +23,11 @@ from config.settings import WorkerSettings
 from router.events.catalogue import Catalogue, UnknownStream
 from router.store import scripts
 from router.store.client import Store
+from router.store.errors import StoreRefused
+from router.store.read_connection import ReadConnection
 from router.tasks.ending import CutShort, end
 from workers import DeadLetter, Delivery, Event, Retry, RetryLater, Subscription
 from workers.consuming.consumer import Consumer
-from workers.consuming.read_connection import ReadConnection
 from workers.metrics import WorkerMetrics
 
 SLUG = "visma-net-financial"
@@ -1482,7 +1482,7 @@ async def test_a_start_waits_for_the_store(bench: Bench, seen: Seen, monkeypatch
 
 async def test_a_worker_is_ready_once_it_has_read(bench: Bench, seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker whose groups are made, but whose reads fail, is not ready; it is once they come back."""
-    refused, reads = ResponseError("CROSSSLOT Keys in request don't hash to the same slot"), 0
+    refused, reads = StoreRefused("CROSSSLOT Keys in request don't hash to the same slot"), 0
     run = ReadConnection.run
 
     async def refuse(self: ReadConnection, *command: Any) -> Any:

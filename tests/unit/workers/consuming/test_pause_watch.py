@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
-from redis.exceptions import ResponseError
 from support.filling import CUSTOMERS, put_events, put_group
 from support.servers import starting
 from support.stores import real_store as on_real_server
@@ -18,6 +17,7 @@ from support.waiting import eventually
 from config.settings import WorkerSettings
 from router.events.catalogue import Catalogue
 from router.store.client import Store
+from router.store.errors import StoreRefused
 from workers import Delivery, Retry, Subscription
 from workers.consuming.consumer import Consumer
 from workers.metrics import WorkerMetrics
@@ -240,7 +240,7 @@ async def test_a_store_that_does_not_tell(house: House, monkeypatch: pytest.Monk
     commands = house.store.commands
 
     async def refusing(asked: Any) -> list[Any]:
-        refused = ResponseError("NOPERM no permissions to access the key")
+        refused = StoreRefused("NOPERM no permissions to access the key")
         return [
             refused if one[0] == "XREVRANGE" else reply for one, reply in zip(asked, await commands(asked), strict=True)
         ]

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
 from support.stores import real_store
 from support.waiting import eventually
 
 from config.settings import WorkerSettings
 from router.events.catalogue import Catalogue
 from router.store.client import Store
+from router.store.errors import StoreRefused, is_no_group
 from router.store.keys import Keys
 from workers import Subscription
 from workers.consuming.context import Context
@@ -21,7 +21,7 @@ from workers.consuming.pace import Pace
 from workers.consuming.reader import Reader, readers_of
 from workers.delivery import Held
 from workers.metrics import WorkerMetrics
-from workers.state.groups import ensure_groups, is_no_group
+from workers.state.groups import ensure_groups
 
 FIRST, SECOND = "visma-net-financial/customer_changed", "visma-net-financial/supplier_changed"
 
@@ -204,7 +204,7 @@ async def test_how_far_ahead_follows_the_speed(catalogue: Catalogue) -> None:
 
 async def test_a_lost_group_is_made_again(catalogue: Catalogue) -> None:
     """When the server has lost the group, all groups are made again, at the earliest entry, and reading goes on."""
-    error = ResponseError("NOGROUP No such key or consumer group")
+    error = StoreRefused("NOGROUP No such key or consumer group")
     script = Script(error, {EVENTS: entries(1)})
     _, got = await read(script, catalogue)
     assert [held.event_id for held in got] == ["n0"]
@@ -213,16 +213,16 @@ async def test_a_lost_group_is_made_again(catalogue: Catalogue) -> None:
 
 async def test_groups_that_cannot_be_made_are_tried_again(catalogue: Catalogue) -> None:
     """While the store refuses, each read finds out anew."""
-    error = ResponseError("UNBLOCKED the stream key no longer exists")
+    error = StoreRefused("UNBLOCKED the stream key no longer exists")
     script = Script(error, error, {EVENTS: entries(1)})
-    script.refuse = ResponseError("LOADING")
+    script.refuse = StoreRefused("LOADING")
     _, got = await read(script, catalogue)
     assert len(got) == 1
 
 
 @pytest.mark.parametrize(
     "error",
-    [RedisConnectionError("cut"), TimeoutError(), OSError("net"), ResponseError("LOADING"), ResponseError("x")],
+    [RedisConnectionError("cut"), TimeoutError(), OSError("net"), StoreRefused("LOADING"), StoreRefused("x")],
 )
 async def test_reading_goes_on_after_any_error_of_the_store(catalogue: Catalogue, error: Exception) -> None:
     """Whatever the store says, the reader is there when it answers again; it makes groups for none of these."""
@@ -290,10 +290,10 @@ async def test_a_missing_group_is_recognised_on_every_server(store: Store) -> No
     command = ("XREADGROUP", "GROUP", "sub", "c1", "STREAMS", key, ">")
     [error] = await store.commands([command])
     assert is_no_group(error)
-    assert not is_no_group(ResponseError("BUSYGROUP"))
+    assert not is_no_group(StoreRefused("BUSYGROUP"))
     assert not is_no_group(RedisConnectionError("NOGROUP"))
     assert not is_no_group(None)
-    assert is_no_group(ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"))
+    assert is_no_group(StoreRefused("WRONGTYPE Operation against a key holding the wrong kind of value"))
 
 
 async def test_a_key_of_another_type_is_noted_and_the_others_get_their_groups(

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
 from structlog.contextvars import bind_contextvars, get_contextvars, unbind_contextvars
 from support.waiting import eventually
 
 from config.settings import WorkerSettings
 from router.events.catalogue import Catalogue
 from router.store.client import Store
+from router.store.errors import StoreRefused
 from router.store.scripts import BATCH, Call, Script
 from router.tasks.outage import Outage
 from workers import Subscription
@@ -251,7 +251,7 @@ async def test_a_fault_of_ours_is_reported(bench: Bench, monkeypatch: pytest.Mon
 async def test_a_cancelled_settler_is_no_fault(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that is ended by force reports nothing."""
     [held] = await bench.deliver("a")
-    trips = bench.fail(monkeypatch, *[ResponseError("busy")] * 50)
+    trips = bench.fail(monkeypatch, *[StoreRefused("busy")] * 50)
     bench.settler.settle(held, Done())
     await eventually(lambda: trips)
     assert bench.settler._task

@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
-from redis.exceptions import ResponseError
 from support.filling import CUSTOMERS, FINANCIAL, put_events, put_group, raw_of
 from support.waiting import eventually
 
 from config.settings import WorkerSettings
 from router.events.catalogue import Catalogue
-from router.store.client import Store, StoreUnavailable
+from router.store.client import Store, StoreRefused, StoreUnavailable
 from workers import Delivery, Subscription
 from workers.consuming.consumer import Consumer
 from workers.metrics import WorkerMetrics
@@ -213,7 +212,7 @@ async def test_store_away(filled: Store, catalogue: Catalogue, monkeypatch: pyte
     replay = _replay(filled, catalogue)
 
     async def refusing(calls: Any) -> list[Any]:
-        return [ResponseError("OOM"), [1, 0]][: len(calls)]
+        return [StoreRefused("OOM"), [1, 0]][: len(calls)]
 
     monkeypatch.setattr(filled, "run", refusing)
     assert await replay.apply(meant, "") == Counter({CHANGED: 1, FAILED: 3})

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
 from support.filling import CUSTOMERS, history, put_dead, put_events, put_group, raw_of
 from support.servers import starting
 from support.stores import real_store as on_real_server
 
 from router.events.catalogue import Catalogue
 from router.store.client import Store
+from router.store.errors import StoreRefused
 from workers.operations.events import Browser, StoredEvent
 from workers.operations.life import Life, Place, life
 
@@ -206,17 +206,17 @@ async def test_an_entry_that_is_no_event(store: Store) -> None:
     assert [place.state for place in found.subscriptions] == ["undelivered"]
 
 
-@pytest.mark.parametrize("error", [RedisConnectionError("away"), ResponseError("NOPERM")])
+@pytest.mark.parametrize("error", [RedisConnectionError("away"), StoreRefused("NOPERM")])
 async def test_what_the_store_says_is_not_swallowed(
     store: Store, stored: StoredEvent, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     """A store that does not answer, or refuses, is an error, and never `done`."""
     await _finish(store, stored)
 
-    async def fails(*_: Any) -> Any:
+    async def fails(*_: Any, **_options: Any) -> Any:
         raise error
 
-    monkeypatch.setattr(store.client, "xpending_range", fails)
+    monkeypatch.setattr(store, "command", fails)
     with pytest.raises(type(error)):
         await life(store, stored)
 

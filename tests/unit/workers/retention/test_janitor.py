@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError
 from structlog.testing import capture_logs
 from support.filling import CUSTOMERS, put_events, put_group, raw_of
 from support.servers import Server, starting
@@ -19,6 +18,7 @@ from support.waiting import eventually
 from config.settings import RetentionSettings, WorkerSettings
 from router.events.catalogue import Catalogue
 from router.store.client import STORE_ERRORS, Store
+from router.store.errors import StoreRefused
 from router.store.scripts import BATCH, Call, append
 from workers import Event, Subscription
 from workers.consuming.consumer import Consumer
@@ -121,9 +121,9 @@ async def test_a_claim_that_is_refused_is_no_reason_to_stay_idle(
     """A server that is full cannot take the claim, and needs the round most."""
 
     async def refuse(*_arguments: Any, **_options: Any) -> None:
-        raise OutOfMemoryError("OOM command not allowed when used memory > 'maxmemory'")
+        raise StoreRefused("OOM command not allowed when used memory > 'maxmemory'")
 
-    monkeypatch.setattr(store.client, "set", refuse)
+    monkeypatch.setattr(store, "command", refuse)
     await make().ask()
     assert len(rounds) == 1
 
@@ -152,7 +152,7 @@ async def test_a_full_server_is_trimmed(catalogue: Catalogue) -> None:
             for number in range(50):
                 await client.xadd(store.keys.events(CUSTOMERS), {"raw": "x" * 1000}, id=f"{number + 1}-0")
             await client.config_set("maxmemory", 1)
-            with pytest.raises(OutOfMemoryError):
+            with pytest.raises(StoreRefused):
                 await put_events(store, "e1")
             await Janitor("w1", store, catalogue, RetentionSettings(), WorkerMetrics(CollectorRegistry())).ask()
             assert await client.xlen(store.keys.events(CUSTOMERS)) == 0

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
-from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_group, put_quarantined
 
 from config.settings import RetentionSettings
 from router.events.catalogue import Catalogue
 from router.store.client import Store, StoreUnavailable
+from router.store.errors import StoreRefused
 from workers.metrics import WorkerMetrics
 from workers.retention.round import Retention
 from workers.state.former import all_streams, former_streams, note_streams
@@ -76,7 +76,7 @@ async def test_a_round_does_without_what_it_cannot_write_down(
     commands = store.commands
 
     async def full(asked: Any) -> list[Any]:
-        return [ResponseError("OOM command not allowed")] if asked[0][0] == "ZADD" else await commands(asked)
+        return [StoreRefused("OOM command not allowed")] if asked[0][0] == "ZADD" else await commands(asked)
 
     monkeypatch.setattr(store, "commands", full)
     with pytest.raises(StoreUnavailable):

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import typer
-from redis.exceptions import ConnectionError as RedisConnectionError
 from support.cli import Terminal
 from typer.testing import CliRunner
 
@@ -20,7 +19,7 @@ from router.cli.command.stdio import OutputFailed, shown_as
 from router.cli.main import main
 from router.cli.output.results import age, json_line, print_json, print_record, progress, stamp
 from router.events.catalogue import UnknownStream
-from router.store.client import StoreUnavailable
+from router.store.client import StoreRefused, StoreUnavailable
 
 
 def test_record(capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,7 +125,7 @@ def _ends(error: BaseException) -> tuple[int, str]:
         (NothingMatched("no"), 3),
         (StoreUnavailable("no"), 4),
         (Unanswered("no"), 4),
-        (RedisConnectionError("no"), 4),
+        (StoreRefused("no"), 4),
         (ConfigError("n\no"), 2),
     ],
 )

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
 from support.cli import Cli
 from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_events, put_group
 
 from router.store.client import Store
+from router.store.errors import StoreRefused
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
-_REFUSED = ResponseError("NOPERM this user may not")
+_REFUSED = StoreRefused("NOPERM this user may not")
 
 
 @pytest.fixture

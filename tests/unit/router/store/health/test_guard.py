@@ -18,6 +18,7 @@ import router.store.health.guard
 from config.errors import ConfigError
 from config.settings import RedisSettings, Settings
 from router.store.client import Store, connect
+from router.store.errors import StoreUnavailable
 from router.store.health.guard import StoreGuard, guarded, refuse_unsafe
 from router.store.keys import Keys
 
@@ -170,7 +171,7 @@ async def test_a_store_that_is_away_is_judged_when_it_is_there(server: Server) -
             start(server, *EVICTING)
             await asyncio.wait_for(process.stop.wait(), 30)
             assert not guard.is_settled  # so nothing was sent to it
-            assert isinstance(guard.error, RedisConnectionError)
+            assert isinstance(guard.error, StoreUnavailable)
 
     with capture_logs() as logged, pytest.raises(ConfigError, match="allkeys-lru"):
         await run()

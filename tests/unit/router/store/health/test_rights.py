@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from redis.exceptions import ConnectionError as RedisConnectionError
 from support.guarded import guarded_server
 from support.ports import reserve
 from support.servers import Server, starting
@@ -11,6 +10,7 @@ from support.stores import fresh_keys
 from support.waiting import eventually
 
 from router.store.client import Store, connect
+from router.store.errors import StoreUnavailable
 from router.store.health.rights import Role, judge_rights, try_rights
 from router.store.keys import Keys
 
@@ -104,7 +104,7 @@ async def test_a_full_server_and_a_replica_forbid_nothing() -> None:
 async def test_a_store_that_is_away_is_not_judged() -> None:
     """Without an answer nothing is known."""
     store = connect("redis://127.0.0.1:1", fresh_keys(), connect_timeout=1)
-    with pytest.raises(RedisConnectionError):
+    with pytest.raises(StoreUnavailable):
         await try_rights(store, ROLES)
     assert await try_rights(store, []) == []
     await store.aclose()

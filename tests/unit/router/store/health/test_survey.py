@@ -4,8 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from redis.asyncio import RedisCluster
-from redis.exceptions import BusyLoadingError, NoPermissionError, ResponseError
-from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoPermissionError, ResponseError
 from support.ports import reserve
 from support.servers import Server, starting
 from support.stores import fake_store, real_store
@@ -13,6 +12,7 @@ from support.topologies import running_cluster
 from support.waiting import eventually
 
 from router.store.client import Store, connect
+from router.store.errors import StoreUnavailable
 from router.store.health.survey import ask_server, ask_servers, is_denied, masters
 from router.store.keys import Keys
 
@@ -52,7 +52,7 @@ async def test_a_server_that_loads_is_not_judged_yet() -> None:
         assert command == ("INFO",)
         return {"loading": 1, "aof_enabled": 0}
 
-    with pytest.raises(BusyLoadingError, match="loading"):
+    with pytest.raises(StoreUnavailable, match="loading"):
         await ask_server("", ask, fsync=True)
 
 
@@ -120,7 +120,7 @@ def test_what_is_denied(error: ResponseError, denied: bool) -> None:  # noqa: FB
 async def test_a_store_that_is_away() -> None:
     """Nobody there is an error, for whoever asks to try again."""
     store = connect(f"redis://127.0.0.1:{reserve()}", Keys("x"))
-    with pytest.raises(RedisConnectionError):
+    with pytest.raises(StoreUnavailable):
         await ask_servers(store, fsync=False)
     await store.aclose()
 

@@ -11,8 +11,9 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from router.store.client import STORE_ERRORS, Store
+from router.store.client import Store
 from router.store.connection_kinds import is_fresh
+from router.store.errors import STORE_ERRORS, ours
 from router.tasks.ending import in_time
 
 __all__ = ["ReadConnection"]
@@ -38,7 +39,7 @@ class ReadConnection:
         self._unblocking = asyncio.Lock()
 
     async def run(self, *command: Any) -> Any:
-        """Run one command; raises what redis-py raises."""
+        """Run one command; raises StoreUnavailable and StoreRefused."""
         self.remade = False
         try:
             if self._connection is not None and not is_fresh(self._connection):
@@ -46,6 +47,9 @@ class ReadConnection:
                 self.remade = True
             connection = self._connection or await self._connect()
             return await connection.execute_command(*command)  # type: ignore[no-untyped-call]
+        except STORE_ERRORS as error:
+            await self.aclose()
+            raise ours(error) from error
         except BaseException:
             await self.aclose()
             raise

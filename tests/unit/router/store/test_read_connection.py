@@ -5,14 +5,13 @@ import time
 from typing import Any
 
 import pytest
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
 from support.servers import starting
 from support.stores import fresh_keys, real_store
 from support.waiting import eventually
 
 from router.store.client import Store
-from workers.consuming.read_connection import ReadConnection
+from router.store.errors import StoreRefused, StoreUnavailable
+from router.store.read_connection import ReadConnection
 
 STREAM = "visma-net-financial/customer_changed"
 LONG = 30.0
@@ -64,7 +63,7 @@ async def test_after_an_error_it_connects_anew(store: Store) -> None:
     connection = ReadConnection(store, key, LONG)
     await connection.run("XLEN", key)
     first = connection._connection
-    with pytest.raises(ResponseError):
+    with pytest.raises(StoreRefused):
         await connection.run("LPUSH", key)
     assert connection._connection is None
     assert await connection.run("XLEN", key) == 0
@@ -97,6 +96,6 @@ async def test_an_end_that_is_asked_of_a_server_that_hangs_is_not_waited_for() -
             await connection.unblock()
             assert time.monotonic() - started < LONG / 3
             server.kill()
-            with pytest.raises(RedisConnectionError):
+            with pytest.raises(StoreUnavailable):
                 await reading
             server.start()

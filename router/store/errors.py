@@ -1,0 +1,54 @@
+"""The two errors of the store: it does not answer, or it answers that it refuses.
+
+What redis-py raises becomes one of them in this package, and nobody outside of it knows redis-py. The error that it
+was stays the cause, and its class the first word of the text.
+"""
+
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
+
+from config.errors import RouterError, described
+
+__all__ = ["STORE_ERRORS", "StoreRefused", "StoreUnavailable", "is_no_group", "is_refusal", "is_spoilt", "ours"]
+
+_OF_REDIS = (RedisError, RedisClusterException, OSError)
+
+
+class StoreUnavailable(RouterError):
+    """The store did not take or answer a command; whether the command was carried out may be unknown."""
+
+    named = False
+
+
+class StoreRefused(StoreUnavailable):
+    """The store answered that it does not carry out a command: it is full, a right is missing, a group is gone."""
+
+
+STORE_ERRORS = (StoreUnavailable, *_OF_REDIS)
+"""What to expect where the store is used: its errors, and those of the network and of time (`TimeoutError`)."""
+
+_SPOILT = "WRONGTYPE"
+_NO_GROUP = ("NOGROUP", "UNBLOCKED", "no longer exists", "requires the key to exist", "No such key", "no such key")
+
+
+def ours(error: BaseException) -> BaseException:
+    """Return the error of ours that stands for one of redis-py or of the network; any other as it is."""
+    if isinstance(error, StoreUnavailable) or not isinstance(error, _OF_REDIS):
+        return error
+    made = (StoreRefused if isinstance(error, ResponseError) else StoreUnavailable)(described(error))
+    made.__cause__ = error
+    return made
+
+
+def is_refusal(error: object) -> bool:
+    """Return whether a server that works has answered with an error."""
+    return isinstance(error, StoreRefused | ResponseError)
+
+
+def is_spoilt(error: object) -> bool:
+    """Return whether an error says that its key holds something else than it should."""
+    return is_refusal(error) and _SPOILT in str(error)
+
+
+def is_no_group(error: object) -> bool:
+    """Return whether an error says that the consumer group, or its stream, does not exist (any more)."""
+    return is_refusal(error) and any(text in str(error) for text in (*_NO_GROUP, _SPOILT))
