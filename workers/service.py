@@ -9,13 +9,13 @@ from prometheus_client import CollectorRegistry
 from config.settings import Settings
 from router.embedded.access import open_store
 from router.events.catalogue import Catalogue
-from router.ingress.service import store_check
 from router.process import signals
 from router.process.ops import OpsServer
 from router.process.signals import watch_parent
 from router.process.started import say_started
 from router.store.client import Store
 from router.store.health.guard import StoreGuard, guarded
+from router.store.health.survey import store_check
 from router.tasks.ending import end
 from router.telemetry.identity import process_name
 from router.telemetry.process_metrics import new_registry

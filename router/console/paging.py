@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from router.console.site import Page
 from router.http.response import Response
-from router.store.reading import moment_of, order_of
+from router.store.reading import is_entry_id, moment_of, order_of
 from router.tasks.ending import in_time
 from router.tasks.iterating import unhurried
 
@@ -21,7 +21,6 @@ T = TypeVar("T")
 PAGE_SIZE = 50
 _PATIENCE = 5.0  # seconds for one page: a filter may fit nothing among millions
 _COUNT = re.compile(r"\d{1,6}")
-_ENTRY_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class Cursor:
     def of(cls, query: Mapping[str, str]) -> "Cursor":
         """Read it from a URL; what makes no sense is the first page."""
         older, skip = query.get("older", ""), query.get("skip", "")
-        if not _ENTRY_ID.fullmatch(older):
+        if not is_entry_id(older):
             return cls()
         return cls(older, int(skip) if _COUNT.fullmatch(skip) else 0)
 

@@ -12,10 +12,10 @@ from router.console.console import Console
 from router.console.routes import mount
 from router.embedded.access import open_store
 from router.events.catalogue import Catalogue
-from router.ingress.service import store_check
 from router.process.ops import OpsServer
 from router.process.signals import watch_parent
 from router.process.started import say_started
+from router.store.health.survey import store_check
 from router.telemetry.identity import process_name
 from router.telemetry.process_metrics import new_registry
 from workers.operations.store_metrics import StoreMetrics

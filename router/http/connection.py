@@ -11,7 +11,7 @@ nothing from the requests before it, and no more waits in memory than one read b
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from router.http.body import BadBody, Body, BodyTooSlow
 from router.http.deadline import Deadline
@@ -30,6 +30,7 @@ __all__ = ["Application", "Connection", "Limits", "Malformed", "Owner"]
 
 log = logs.get("http")
 
+DoorT = TypeVar("DoorT")
 _VERSIONS = (HttpVersion10, HttpVersion11)
 _LINGER = 2.0  # seconds for what a sender still sends: closing at once could destroy the answer on its way
 
@@ -61,19 +62,19 @@ class Limits(Protocol):
         """Of a body."""
 
 
-class Application(Protocol):
-    """What answers requests. What it raises comes back to it by `refuse`."""
+class Application(Protocol[DoorT]):
+    """What answers requests, each by a door that it finds for it. What it raises comes back to it by `refuse`."""
 
-    def find(self, head: RawRequestMessage, connection: "Connection") -> Any:
+    def find(self, head: RawRequestMessage, connection: "Connection") -> DoorT:
         """Return the door that a request is for."""
 
     def admit(self, head: RawRequestMessage) -> None:
         """Raise where the body of a request is not even wanted."""
 
-    def accept(self, door: Any, head: RawRequestMessage, body: bytes, connection: "Connection") -> None:
+    def accept(self, door: DoorT, head: RawRequestMessage, body: bytes, connection: "Connection") -> None:
         """Take a whole request; see to it that the connection's `answer` or `fail` is called once, now or later."""
 
-    def refuse(self, error: Exception, door: Any, connection: "Connection") -> Response:
+    def refuse(self, error: Exception, door: DoorT | None, connection: "Connection") -> Response:
         """Return the answer to a request that failed; `door` is None where it was not found."""
 
 
@@ -113,7 +114,7 @@ class Connection(asyncio.Protocol):
         "writing_paused",
     )
 
-    def __init__(self, owner: Owner, application: Application, limits: Limits) -> None:
+    def __init__(self, owner: Owner, application: Application[Any], limits: Limits) -> None:
         loop = asyncio.get_running_loop()
         self.transport: asyncio.Transport | None = None  # as long as there is a connection
         self.writing_paused = False  # the sender takes no answers

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from router.http.connection import Application, Connection, Limits
 
@@ -14,7 +15,7 @@ class Server:
     `changed` is called whenever a connection has ended.
     """
 
-    def __init__(self, application: Application, limits: Limits) -> None:
+    def __init__(self, application: Application[Any], limits: Limits) -> None:
         self._application = application
         self._limits = limits
         self._all_closed: asyncio.Future[None] | None = None

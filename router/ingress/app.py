@@ -36,7 +36,7 @@ from router.store.keys import Keys
 from router.store.windows import Windows
 from router.telemetry.fast_counter import CounterChild
 
-__all__ = ["Ingress"]
+__all__ = ["Door", "Ingress"]
 
 _STORE = "store"
 _INTERNAL = "internal"
@@ -49,7 +49,7 @@ log = structlog.get_logger("ingress")
 
 
 @dataclass(frozen=True, slots=True)
-class _Door:
+class Door:
     """What ingress needs of one publisher, as it was when the request began."""
 
     catalogue: Catalogue
@@ -98,7 +98,7 @@ class Ingress:
         self._keys = Keys(settings.redis.prefix)
         self._refusals_logged, self._forgeries_logged = Sparing(RateLimit(*_LOGGED)), Sparing(RateLimit(*_LOGGED))
         self._forgeries = RateLimit(*_FORGERIES)
-        self._doors: dict[str, _Door] = {}
+        self._doors: dict[str, Door] = {}
         self.reload(settings, catalogue)
 
     def reload(self, settings: Settings, catalogue: Catalogue) -> None:
@@ -107,7 +107,7 @@ class Ingress:
         self._addresses = AllowList(settings.ingress.allow, settings.ingress.trusted_proxies)
         self._doors = doors
 
-    def find(self, head: RawRequestMessage, connection: Connection) -> _Door:
+    def find(self, head: RawRequestMessage, connection: Connection) -> Door:
         """Return the door of the publisher that a request is for; raises _Refused."""
         name = publisher_named_by(head.path)
         if name is None:
@@ -126,7 +126,7 @@ class Ingress:
             # What is signed is not documented for a compressed body, and inflating before the check invites bombs.
             raise _Refused(415, "encoding", "send the body without Content-Encoding", close=True)
 
-    def accept(self, door: _Door, head: RawRequestMessage, body: bytes, connection: Connection) -> None:
+    def accept(self, door: Door, head: RawRequestMessage, body: bytes, connection: Connection) -> None:
         """Verify a request, have its items stored, and answer it then; raises _Refused."""
         started = time.perf_counter()
         if not door.unsigned and not self._is_signed(head, door, body):
@@ -137,7 +137,7 @@ class Ingress:
         self._receive(door, head, body, connection, started)
 
     def _receive(
-        self, door: _Door, head: RawRequestMessage, body: bytes, connection: Connection, started: float
+        self, door: Door, head: RawRequestMessage, body: bytes, connection: Connection, started: float
     ) -> None:
         """Have the items of a request that may come in stored, and answer it then."""
         publisher = door.publisher.slug
@@ -151,7 +151,7 @@ class Ingress:
         entries = [self._entry(publisher, item, now, hints, webhook) for item in items]
         self._appender.append(entries, partial(self._answer, door, items, started, connection))
 
-    def refuse(self, error: Exception, door: _Door | None, connection: Connection) -> Response:
+    def refuse(self, error: Exception, door: Door | None, connection: Connection) -> Response:
         """Return the answer to a request that failed, as a problem document; counts and logs it."""
         publisher = door.publisher.slug if door is not None else ""
         refused = error if isinstance(error, _Refused) else self._refusal(error)
@@ -186,7 +186,7 @@ class Ingress:
 
     def _answer(
         self,
-        door: _Door,
+        door: Door,
         items: list[Identified | Unreadable],
         started: float,
         connection: Connection,
@@ -203,7 +203,7 @@ class Ingress:
             connection.answer(response)
 
     def _accepted(
-        self, door: _Door, items: list[Identified | Unreadable], appended: Sequence[bool], started: float
+        self, door: Door, items: list[Identified | Unreadable], appended: Sequence[bool], started: float
     ) -> Response:
         """Return the answer to a request whose items are stored, or were before; counts them."""
         new = sum(appended)
@@ -220,7 +220,7 @@ class Ingress:
         self._metrics.seconds.observe(time.perf_counter() - started)
         return _accepted(accepted, duplicates, len(reasons))
 
-    def _door(self, settings: Settings, catalogue: Catalogue, slug: str) -> _Door:
+    def _door(self, settings: Settings, catalogue: Catalogue, slug: str) -> Door:
         publisher, items = catalogue.publishers[slug], self._metrics.items
         outcomes = (items.labels(slug, outcome) for outcome in ("accepted", "duplicate", "quarantined"))
         counters = (self._metrics.open_door(slug), *outcomes)
@@ -228,7 +228,7 @@ class Ingress:
         secrets, unsigned = secrets_of(settings, slug), settings.allows_unsigned(slug)
         hints = HintList((*publisher.hints, *settings.hints_for(slug)), publisher.signature.header)
         repeats = Windows.for_settings(settings).repeats(slug)
-        return _Door(catalogue, publisher, secrets, unsigned, hints, repeats, limit, *counters)
+        return Door(catalogue, publisher, secrets, unsigned, hints, repeats, limit, *counters)
 
     def _limit(self, slug: str, settings: IngressSettings) -> RateLimit | None:
         """Return the publisher's rate limit, the one that is there already if it is still the same."""
@@ -243,11 +243,11 @@ class Ingress:
         if not self._addresses.allows(connection.peer, connection.forwarded):
             raise _Refused(403, "address", "requests from this address are not allowed", close=True)
 
-    def _is_signed(self, head: RawRequestMessage, door: _Door, body: bytes) -> bool:
+    def _is_signed(self, head: RawRequestMessage, door: Door, body: bytes) -> bool:
         signatures = head.headers.getall(door.publisher.signature.header, ())
         return bool(signatures) and verify(door.publisher.signature, door.secrets, body, signatures)
 
-    def _refuse_forgery(self, head: RawRequestMessage, door: _Door, connection: Connection) -> None:
+    def _refuse_forgery(self, head: RawRequestMessage, door: Door, connection: Connection) -> None:
         """Refuse a request that is not signed rightly: by raising, or in a flood of them some time later."""
         header = door.publisher.signature.header
         there = any(value.strip(", \t") for value in head.headers.getall(header, ()))

@@ -69,7 +69,10 @@ class IngressMetrics:
             "spool_bytes": ("Bytes of the events that wait on disk for the store.", lambda: spool.bytes),
             "spool_max_bytes": ("Bytes that may wait on disk for the store.", lambda: spool.max_bytes),
             "spool_age_seconds": ("Seconds for which something has been waiting on disk.", lambda: spool.age),
-            "spooling": ("1 while the store does not take what it should, 0 otherwise.", lambda: bool(spool.reason)),
+            "spooling": (
+                "1 while the store does not take what it should, 0 otherwise.",
+                spool.store.failed.is_set,
+            ),
         }
         for name, (text, read) in figures.items():
             Gauge(f"event_router_{name}", text, registry=self._registry).set_function(read)

@@ -3,11 +3,13 @@
 import asyncio
 import errno
 import socket
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
+from prometheus_client import CollectorRegistry
 
-from config.errors import ConfigError, described
+from config.errors import ConfigError
 from config.settings import IngressSettings, Settings
 from router.embedded.access import open_store
 from router.events.catalogue import Catalogue
@@ -23,9 +25,10 @@ from router.process.ops import OpsServer
 from router.process.reload import Reload
 from router.process.signals import watch_parent
 from router.process.started import say_started
-from router.store.client import STORE_ERRORS, Store
+from router.store.client import Store
 from router.store.health.guard import StoreGuard, guarded
-from router.tasks.ending import end, in_time
+from router.store.health.survey import store_check
+from router.tasks.ending import end
 from router.telemetry.identity import process_name
 from router.telemetry.process_metrics import new_registry
 from router.telemetry.tracing import open_tracing
@@ -33,11 +36,7 @@ from router.telemetry.tracing import open_tracing
 if TYPE_CHECKING:
     from router.telemetry.spans import Tracing
 
-__all__ = ["bind", "serve_ingress", "store_check"]
-
-_ANSWER = 0.8
-"""Seconds to wait for the store when asked for readiness: who asks waits for one itself, most often, and must not take
-an ingress that spools while the store hangs for one that hangs."""
+__all__ = ["bind", "serve_ingress"]
 
 log = structlog.get_logger("ingress")
 
@@ -61,68 +60,73 @@ async def serve_ingress(
             guarded(store, settings, stop, "ingress") as guard,
             Intake.open(settings, store, guard) as intake,
         ):
-            await _serve(settings, catalogue, store, guard, intake, listener, stop, tracing, reload or asyncio.Event())
+            process = IngressProcess(settings, catalogue, intake, tracing)
+            await process.run(listener, _ops(process.registry, settings, store, guard, intake.spool), stop, reload)
     finally:
         listener.close()
 
 
-async def _serve(
-    settings: Settings,
-    catalogue: Catalogue,
-    store: Store,
-    guard: StoreGuard,
-    intake: Intake,
-    listener: socket.socket,
-    stop: asyncio.Event,
-    tracing: "Tracing | None",
-    reload: asyncio.Event,
-) -> None:
-    limits = settings.ingress
-    registry = new_registry("ingress")
+class IngressProcess:
+    """The parts of a running ingress: the route, the connections to it, and their metrics, which are in `registry`."""
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, intake: Intake, tracing: "Tracing | None") -> None:
+        self.registry = new_registry("ingress")
+        metrics = IngressMetrics(self.registry)
+        metrics.watch_batches(intake.batch)
+        if intake.spool is not None:
+            metrics.watch(intake.spool)
+        ingress = _ingress(settings, catalogue, intake, metrics, tracing)
+        taking_over = IngressReload(ingress, settings, catalogue, self.registry)
+        self._reload = Reload(settings, taking_over.apply, done=taking_over.reloaded)
+        self._intake = intake
+        self._grace = settings.ingress.shutdown_timeout
+        self._server = Server(ingress, settings.ingress)
+        self._shed = metrics.watch_connections(self._server.connections)
+
+    async def run(
+        self, bound: socket.socket, ops: OpsServer, stop: asyncio.Event, reload: asyncio.Event | None = None
+    ) -> None:
+        """Answer on a bound port until `stop` is set, and finish then; read secrets again whenever `reload` is set."""
+        listening = Listener([bound], self._server, for_webhooks, port="webhooks", shed=self._shed)
+        listening.start()
+        reloading = asyncio.create_task(self._reload.run(reload or asyncio.Event()))
+        try:
+            host, port = bound.getsockname()[:2]
+            log.info("ingress_started", name=process_name(), host=host, port=port, ops_port=await ops.start())
+            say_started()
+            await stop.wait()
+            log.info("ingress_stopping")
+            ops.not_ready("stopping")
+        finally:
+            await end([reloading])
+            await self._finish(listening)
+            await ops.stop()
+        log.info("ingress_stopped")
+
+    async def _finish(self, listening: Listener) -> None:
+        """Accept nothing more, and answer and store what is in hand."""
+        listening.close()
+        self._server.close()
+        await self._server.finish(self._grace)
+        await self._intake.appender.drain()
+        self._server.abort()
+        await self._intake.finish(self._grace)
+
+
+def _ops(
+    registry: CollectorRegistry, settings: Settings, store: Store, guard: StoreGuard, spool: Spool | None
+) -> OpsServer:
     registry.register(guard)
-    metrics = IngressMetrics(registry)
-    metrics.watch_batches(intake.batch)
-    if intake.spool is not None:
-        metrics.watch(intake.spool)
-    ingress = _ingress(settings, catalogue, intake, metrics, tracing)
-    ingress_reload = IngressReload(ingress, settings, catalogue, registry)
-    server = Server(ingress, limits)
-    shed = metrics.watch_connections(server.connections)
-
-    async def readiness() -> dict[str, bool | str]:
-        return await _readiness(store, intake.spool)
-
-    name = process_name()
-    ops = OpsServer(
+    return OpsServer(
         settings.ops.host,
         settings.ops.port,
-        readiness,
+        partial(_readiness, store, spool),
         registry,
         role="ingress",
-        name=name,
+        name=process_name(),
         warnings=guard.warnings,
         token=settings.ops.token,
     )
-    listening = Listener([listener], server, for_webhooks, port="webhooks", shed=shed)
-    listening.start()
-    reloading = asyncio.create_task(Reload(settings, ingress_reload.apply, done=ingress_reload.reloaded).run(reload))
-    try:
-        host, port = listener.getsockname()[:2]
-        log.info("ingress_started", name=name, host=host, port=port, ops_port=await ops.start())
-        say_started()
-        await stop.wait()
-        log.info("ingress_stopping")
-        ops.not_ready("stopping")
-    finally:
-        await end([reloading])
-        listening.close()
-        server.close()
-        await server.finish(limits.shutdown_timeout)
-        await intake.appender.drain()
-        server.abort()
-        await intake.finish(limits.shutdown_timeout)
-        await ops.stop()
-    log.info("ingress_stopped")
 
 
 def _ingress(
@@ -164,21 +168,10 @@ def bind(settings: IngressSettings, *, reuse_port: bool = False) -> socket.socke
 async def _readiness(store: Store, spool: Spool | None) -> dict[str, bool | str]:
     """Return whether webhooks can be accepted: with room in the spool, also while the store is away."""
     if spool is not None and spool.is_full:
-        return {"store": spool.reason or True, "spool": f"takes nothing: {spool.refusal}"}
-    if spool is not None and spool.reason:
-        return {"store": f"ok: {spool.entries} events are spooled, for it does not take them ({spool.reason})"}
+        return {"store": spool.store.reason or True, "spool": f"takes nothing: {spool.refusal}"}
+    if spool is not None and spool.store.reason:
+        return {"store": f"ok: {spool.entries} events are spooled, for it does not take them ({spool.store.reason})"}
     checks = await store_check(store)
     if spool is None or checks["store"] is True:
         return checks
     return {"store": f"ok: events will be spooled ({checks['store']})"}
-
-
-async def store_check(store: Store) -> dict[str, bool | str]:
-    """Return the readiness check that asks whether the store answers."""
-    try:
-        await in_time(_ANSWER, store.command("PING"))
-    except TimeoutError:
-        return {"store": f"no answer within {_ANSWER:g} s"}
-    except STORE_ERRORS as error:
-        return {"store": described(error)}
-    return {"store": True}

@@ -14,7 +14,7 @@ from router.events.identify import Identified, Unreadable
 from router.http.connection import Connection
 from router.http.parser import RawRequestMessage
 from router.http.response import Response
-from router.ingress.app import Ingress
+from router.ingress.app import Door, Ingress
 from router.intake.entry import Answer, Entry
 from router.intake.group_commit import Appender
 from router.store.record import TRACE
@@ -35,13 +35,15 @@ class TracedIngress(Ingress):
         self._appender: Appender = _Apart(self._appender)  # type: ignore[assignment]
         self._carried = ""
 
-    def _receive(self, door: Any, head: RawRequestMessage, body: bytes, connection: Connection, started: float) -> None:
+    def _receive(
+        self, door: Door, head: RawRequestMessage, body: bytes, connection: Connection, started: float
+    ) -> None:
         span = self._tracing.receiving(door.publisher.slug, head.headers.get("traceparent"))
         # A context of the request's own: its answer is called in it, and what comes after on the connection is not.
         contextvars.copy_context().run(self._receive_within, span, door, head, body, connection, started)
 
     def _receive_within(
-        self, span: Span, door: Any, head: RawRequestMessage, body: bytes, connection: Connection, started: float
+        self, span: Span, door: Door, head: RawRequestMessage, body: bytes, connection: Connection, started: float
     ) -> None:
         enter(span)
         logs.bind({"trace_id": trace_id_of(span)})
@@ -58,7 +60,7 @@ class TracedIngress(Ingress):
 
     def _answer(
         self,
-        door: Any,
+        door: Door,
         items: list[Identified | Unreadable],
         started: float,
         connection: Connection,
@@ -70,7 +72,7 @@ class TracedIngress(Ingress):
         super()._answer(door, items, started, connection, outcome)
 
     def _accepted(
-        self, door: Any, items: list[Identified | Unreadable], appended: Sequence[bool], started: float
+        self, door: Door, items: list[Identified | Unreadable], appended: Sequence[bool], started: float
     ) -> Response:
         response = super()._accepted(door, items, appended, started)
         counts = {"messaging.batch.message_count": len(items), "event_router.new": sum(appended)}

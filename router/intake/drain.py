@@ -13,6 +13,7 @@ from router.intake.spool_file import Row
 from router.intake.writer import Batch
 from router.store.scripts import BATCH
 from router.tasks.backoff import Backoff
+from router.tasks.outage import Reminder
 from router.telemetry import logs
 
 __all__ = ["Drain"]
@@ -22,8 +23,6 @@ _MAX_BYTES = 1024 * 1024
 """Entries to read from the disk at once, and bytes to send at once: on a slow line they must arrive in time."""
 _ADOPT = 60.0
 """Seconds between two looks for what other processes left over: the disk is looked at, not the store."""
-_SAY_AGAIN = 60.0
-"""Seconds until the log says again that something waits."""
 
 _log = logs.get("spool")
 
@@ -38,7 +37,7 @@ class Drain:
         self._batch = batch
         self._backoff = Backoff(random)
         self._monotonic = monotonic
-        self._say_again_at = 0.0
+        self._reminder = Reminder(monotonic)
         self._moved = 0
 
     async def run(self) -> None:
@@ -62,7 +61,7 @@ class Drain:
             done = await self._move_all()
             await self._spool.rest()
         except Exception as error:  # noqa: BLE001 - what waits must not wait for a restart, whatever it is
-            if self._is_time_to_say():
+            if self._reminder.is_due():
                 _log.exception("spool_failed", error=str(error))
             return False
         if self._moved and not self._spool.entries:
@@ -78,7 +77,8 @@ class Drain:
             failed = {row.entry.stream: o for row, o in zip(rows, outcomes, strict=True) if not isinstance(o, bool)}
             refused |= failed
             if stored:
-                self._spool.answered()
+                self._spool.store.answered()
+                self._spool.has_room()
             self._moved += len(stored)
             await self._spool.remove(stored)
             if not stored and self._batch.is_hopeless(failed.values()):
@@ -91,21 +91,15 @@ class Drain:
     def _report(self, refused: Mapping[str, BaseException]) -> None:
         """Say how the store took it; what it refuses is logged once a minute."""
         if not refused:
-            self._spool.succeeded()
-            self._say_again_at = 0.0
+            self._spool.store.succeeded()
+            self._spool.has_room()
+            self._reminder.over()
             return
         stream, error = next(iter(refused.items()))
-        self._spool.refused(error)
-        if self._is_time_to_say():
+        self._spool.store.refused(error)
+        if self._reminder.is_due():
             waiting = {"entries": self._spool.entries, "bytes": self._spool.bytes, "age": round(self._spool.age)}
             _log.warning("spool_waiting", **waiting, stream=stream, error=described(error))
-
-    def _is_time_to_say(self) -> bool:
-        now = self._monotonic()
-        if now < self._say_again_at:
-            return False
-        self._say_again_at = now + _SAY_AGAIN
-        return True
 
 
 def _first(rows: Sequence[Row]) -> Sequence[Row]:

@@ -46,7 +46,7 @@ class Appender:
         sooner.
         """
         waiting = Waiting(entries, answer)
-        if self._spool is not None and self._spool.wants(entries) and (self._task is None or self._spool.store_is_away):
+        if self._spool is not None and self._spool.wants(entries) and (self._task is None or self._spool.store.is_away):
             self._spool.put(waiting)
             return
         self._waiting.append(waiting)
@@ -115,7 +115,7 @@ class Appender:
             self._say_failed(error)
             waiting.tell(_unavailable(error))
         else:
-            self._spool.refused(error)
+            self._spool.store.refused(error)
             self._spool.put(waiting)
 
     def _say_failed(self, error: BaseException) -> None:
@@ -127,7 +127,7 @@ class Appender:
     def _store_failed(self, error: BaseException, answers: Sequence[tuple[Waiting, Sequence[Outcome]]]) -> None:
         """Let go of those too who came meanwhile: they would wait for a second time-out of the same kind."""
         if self._spool is not None:
-            self._spool.refused(error, away=True)
+            self._spool.store.refused(error, away=True)
         waiting, self._waiting = self._waiting, []
         for request in [*(request for request, _ in answers), *waiting]:
             self._answer(request, [error])

@@ -44,7 +44,7 @@ class Intake:
         if limits.spool_max_bytes:
             spool = Spool.open(settings.data_dir / "spool", max_bytes=limits.spool_max_bytes)
             if not guard.is_settled:
-                spool.refused(guard.error, away=True)
+                spool.store.refused(guard.error, away=True)
         intake = cls(batch, spool, guard)
         try:
             yield intake
@@ -57,7 +57,7 @@ class Intake:
         if self.spool is None or self._draining is None:
             return
         await self.spool.written()
-        if self.spool.entries and not self.spool.reason:
+        if self.spool.entries and not self.spool.store.reason:
             settling = asyncio.create_task(self.spool.settled())
             await asyncio.wait([settling, self._draining], timeout=grace, return_when=asyncio.FIRST_COMPLETED)
             settling.cancel()

@@ -15,9 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from config.errors import described
 from router.intake.entry import Entry, Waiting
 from router.intake.spool_file import Row, SpoolFile, left_over, size_of
+from router.intake.store_state import StoreState
 from router.store.client import StoreUnavailable
 from router.telemetry import logs
 
@@ -51,13 +51,11 @@ class Spool:
         self._writing: Sequence[Waiting] = ()
         self._read_from = file
         self._shut_until = 0.0
-        self._say_again_at = 0.0
         self._task: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
-        self._work, self._empty, self._stuck = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._work, self._empty = asyncio.Event(), asyncio.Event()
         self.alarm = asyncio.Event()
-        self.store_is_away = False
-        self.reason = ""
+        self.store = StoreState()
         self.refusal, self.unwritable = "", False
         (self._work if self._streams else self._empty).set()
 
@@ -99,11 +97,11 @@ class Spool:
     @property
     def is_idle(self) -> bool:
         """Whether nothing has to come here."""
-        return not self.store_is_away and not self._streams
+        return not self.store.is_away and not self._streams
 
     def wants(self, entries: Sequence[Entry]) -> bool:
         """Return whether entries belong here: others of their stream wait here, or the store is away."""
-        return self.store_is_away or (bool(self._streams) and any(entry.stream in self._streams for entry in entries))
+        return self.store.is_away or (bool(self._streams) and any(entry.stream in self._streams for entry in entries))
 
     def put(self, waiting: Waiting) -> None:
         """Take over a request: it is answered once its entries are on disk, or fails with SpoolFull."""
@@ -130,7 +128,7 @@ class Spool:
 
     async def work(self) -> None:
         """Wait until there is something to drain, or a store to look after."""
-        await self._work.wait()
+        await _first(self._work, self.store.failed)
 
     async def oldest(self, limit: int, *, without: Collection[str] = ()) -> list[Row]:
         """Return entries in the order in which they came, leaving out some streams; raises sqlite3.Error."""
@@ -155,30 +153,14 @@ class Spool:
             await self._in_thread(lambda: self._file.remove(self._appended))
             self._appended, self._after = [], 0
 
-    def refused(self, error: BaseException, *, away: bool = False) -> None:
-        """Take note that the store does not take what it should; `away`: it does not answer at all."""
-        before, self.reason = self.reason, described(error)
-        if not before:
-            _log.warning("spooling_started", error=self.reason)
-        self.store_is_away = self.store_is_away or away
-        self._stuck.set()
-        self._work.set()
-
-    def answered(self) -> None:
-        """Take note that the store took something: there is room again, and the others may be worth a try."""
-        self.store_is_away = False
+    def has_room(self) -> None:
+        """Take requests again: the store took something."""
         if self._monotonic() >= self._shut_until:
             self._open_again()
 
-    def succeeded(self) -> None:
-        """Take note that the store took everything it was given."""
-        self.answered()
-        self.reason = ""
-        self._stuck.clear()
-
     async def rest(self) -> None:
         """End the work for now, if nothing waits; an empty file that was large shrinks."""
-        if self.entries or self.store_is_away or self._appended:
+        if self.entries or self.store.is_away or self._appended:
             return
         self._work.clear()
         if self._peak > _SHRINK:
@@ -232,12 +214,7 @@ class Spool:
 
     async def settled(self) -> None:
         """Wait until nothing waits, or the store does not take it."""
-        ends = [asyncio.create_task(event.wait()) for event in (self._empty, self._stuck)]
-        try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for end in ends:
-                end.cancel()
+        await _first(self._empty, self.store.failed)
 
     async def close(self) -> None:
         """Finish the writing and let go of the file; what waits in it stays there."""
@@ -273,7 +250,7 @@ class Spool:
     def _refuse(self, why: str, refused: Sequence[Waiting]) -> None:
         """Tell requests that nobody takes them; the log says it once, until there is room again."""
         if not self.refusal:
-            _log.error("spool_refuses", reason=why, store=self.reason)
+            _log.error("spool_refuses", reason=why, store=self.store.reason)
         self.refusal = self.refusal or why
         self.alarm.set()
         self._work.set()
@@ -297,6 +274,16 @@ class Spool:
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Wait until one of the events is set."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
 
 
 def _absorb_all(file: SpoolFile) -> list[Entry]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from config.errors import ConfigError
 from router.intake.spool import Spool
 from router.intake.spool_file import Misplaced, SpoolFile
+from router.tasks.outage import Reminder
 from router.telemetry import logs
 
 __all__ = ["SpoolKeeper", "rescue"]
@@ -20,8 +21,6 @@ _LOOK = 1.0
 """Seconds between two looks at the files while something waits in them: the disk is looked at, not the store."""
 _QUIET = 10.0
 """Seconds in which nothing is taken after the files were lost."""
-_SAY_AGAIN = 60.0
-"""Seconds until the log says again that they are."""
 
 _log = logs.get("spool")
 
@@ -31,8 +30,7 @@ class SpoolKeeper:
 
     def __init__(self, spool: Spool, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._spool = spool
-        self._monotonic = monotonic
-        self._say_again_at = 0.0
+        self._reminder = Reminder(monotonic)
 
     async def run(self) -> None:
         """Look whenever something waits in the files, until cancelled."""
@@ -50,7 +48,7 @@ class SpoolKeeper:
             await spool.try_out()
             return
         spool.shut(f"its files are not where they were: {fault}", _QUIET)
-        before, is_time = spool.entries, self._is_time_to_say()
+        before, is_time = spool.entries, self._reminder.is_due()
         if is_time:
             _log.error("spool_lost", found=fault, entries=before, bytes=spool.bytes)
         try:
@@ -60,15 +58,8 @@ class SpoolKeeper:
                 advice = "put the folder back, or let the store answer: what waits is drained while this process lives"
                 _log.error("spool_not_rescued", error=str(error), advice=advice)
         else:
-            self._say_again_at = 0.0
+            self._reminder.over()
             _log.warning("spool_rescued", file=str(path), entries=spool.entries, lost=max(0, before - spool.entries))
-
-    def _is_time_to_say(self) -> bool:
-        now = self._monotonic()
-        if now < self._say_again_at:
-            return False
-        self._say_again_at = now + _SAY_AGAIN
-        return True
 
 
 def rescue(old: SpoolFile) -> SpoolFile:

@@ -1,5 +1,6 @@
 """Reading a stream in pages, so that the memory it takes does not grow with the stream."""
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from config.errors import described
 from router.store.client import Store, StoreUnavailable
 from router.store.spoilt import forgiven
 
-__all__ = ["PAGE", "Entry", "Pager", "Span", "checked", "forward", "moment_of", "order_of"]
+__all__ = ["PAGE", "Entry", "Pager", "Span", "checked", "forward", "is_entry_id", "moment_of", "order_of"]
 
 PAGE = 128
 """Most entries of one stream to take in one read."""
@@ -20,6 +21,8 @@ BUDGET = 8 * 1024 * 1024
 _GROWTH = 4  # times as many as before at most: the first small ones may be followed by large ones
 
 _LAST_MS = 253_402_300_799_000  # the last second a datetime can hold; an id that somebody chose may be beyond it
+
+_ENTRY_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 
@@ -39,6 +42,11 @@ class Span:
 
 def _millis(moment: datetime) -> str:
     return str(max(0, int(moment.timestamp() * 1000)))
+
+
+def is_entry_id(text: bytes | str) -> bool:
+    """Return whether a text has the form of an entry's id."""
+    return _ENTRY_ID.fullmatch(text if isinstance(text, str) else text.decode(errors="replace")) is not None
 
 
 def order_of(entry_id: bytes | str) -> tuple[int, int]:

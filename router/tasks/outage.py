@@ -8,9 +8,30 @@ from typing import Any
 
 from config.errors import described
 
-__all__ = ["Outage"]
+__all__ = ["Outage", "Reminder"]
 
 _SAY_AGAIN = 60.0  # seconds
+
+
+class Reminder:
+    """Says when to log what lasts: at once, and again each `seconds` until it is over; `monotonic` in seconds."""
+
+    def __init__(self, monotonic: Callable[[], float], seconds: float = _SAY_AGAIN) -> None:
+        self._monotonic = monotonic
+        self._seconds = seconds
+        self._again_at: float | None = None
+
+    def is_due(self) -> bool:
+        """Return whether to say it now; it is then not due for a while."""
+        now = self._monotonic()
+        if self._again_at is not None and now < self._again_at:
+            return False
+        self._again_at = now + self._seconds
+        return True
+
+    def over(self) -> None:
+        """Let the next time be due at once."""
+        self._again_at = None
 
 
 class Outage:
@@ -20,15 +41,15 @@ class Outage:
         self._log = log
         self._monotonic = monotonic
         self._failing: set[str] = set()
-        self._since = self._said_at = 0.0
+        self._reminder = Reminder(monotonic)
+        self._since = 0.0
 
     def failed(self, what: str, error: BaseException) -> None:
         """Take note that a loop got an error where `what` it does needs the store."""
         now = self._monotonic()
         if not self._failing:
             self._since = now
-        if not self._failing or now - self._said_at >= _SAY_AGAIN:
-            self._said_at = now
+        if self._reminder.is_due():
             seconds = round(now - self._since)
             self._log.warning("store_failed", doing=what, error=described(error), for_seconds=seconds)
         self._failing.add(what)
@@ -38,4 +59,5 @@ class Outage:
         if what in self._failing:
             self._failing.remove(what)
             if not self._failing:
+                self._reminder.over()
                 self._log.info("store_works_again", after_seconds=round(self._monotonic() - self._since, 1))

@@ -5,14 +5,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from router.store.reading import Span, order_of
+from router.store.reading import Span, is_entry_id, order_of
 from workers.operations.shortened import is_short_for, is_shortened
 
-__all__ = ["Ids", "parse_moment", "within"]
+__all__ = ["Ids", "parse_duration", "parse_moment", "within"]
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_AGO = re.compile(r"(\d{1,5})([smhdw])")
-_ENTRY_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
+_DURATION = re.compile(r"(\d{1,5})([smhdw])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Ids:
 
     def span(self) -> Span | None:
         """Return the entries to read where only ids of entries are given; None where others may be selected."""
-        if not self.whole or self.shortened or not all(map(_ENTRY_ID.fullmatch, self.whole)):
+        if not self.whole or self.shortened or not all(map(is_entry_id, self.whole)):
             return None
         ordered = sorted(self.whole, key=order_of)
         return Span(ordered[0], ordered[-1])
@@ -51,14 +50,20 @@ def within(moment: datetime, since: datetime | None, until: datetime | None) -> 
     return (since is None or since <= moment) and (until is None or moment <= until)
 
 
+def parse_duration(text: str) -> timedelta | None:
+    """Return the time that `90s`, `15m`, `2h`, `3d` or `1w` lasts; None for another text."""
+    found = _DURATION.fullmatch(text.strip())
+    return timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else None
+
+
 def parse_moment(text: str, now: datetime) -> datetime:
     """Return the time for `15m`, `2h`, `3d` (so long before `now`) or an ISO date or time, UTC unless it says.
 
     Raises ValueError saying what is allowed.
     """
     text = text.strip()
-    if ago := _AGO.fullmatch(text):
-        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    if (ago := parse_duration(text)) is not None:
+        return now - ago
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

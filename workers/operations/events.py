@@ -1,6 +1,5 @@
 """Looking into what was received: the events in their streams."""
 
-import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -12,7 +11,7 @@ from router.events.globs import is_resource
 from router.events.normalise import UnreadableEvent
 from router.store.client import Store
 from router.store.merging import newest_first, oldest_first
-from router.store.reading import Span, checked, order_of
+from router.store.reading import Span, checked, is_entry_id, order_of
 from router.store.record import ID, Fields, read_event
 from router.store.spoilt import forgiven
 from router.tasks.iterating import first
@@ -23,7 +22,6 @@ __all__ = ["SEARCHED", "Browser", "EventFilter", "Marker", "StoredEvent", "read_
 SEARCHED = 20_000
 """How many of the newest events are searched for an id whose deduplication marker is gone."""
 
-_ENTRY_ID = re.compile(rb"\d{1,20}-\d{1,20}")
 _COUNTED_AT = 48  # where append.lua counts duplicates in a marker
 
 
@@ -37,7 +35,7 @@ class Marker(NamedTuple):
 def read_marker(value: bytes | None) -> Marker | None:
     """Read a marker, one without a count too; None for none, and for what somebody else wrote there."""
     entry_id, count = (value or b"")[:_COUNTED_AT].rstrip(b"\0"), (value or b"")[_COUNTED_AT:]
-    return Marker(entry_id.decode(), int.from_bytes(count[:4])) if _ENTRY_ID.fullmatch(entry_id) else None
+    return Marker(entry_id.decode(), int.from_bytes(count[:4])) if is_entry_id(entry_id) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """Giving a subscription past events once more, through its inbox, where only it reads."""
 
 import json
-import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from router.events.globs import select
 from router.store import scripts
 from router.store.client import Store, StoreRefused
 from router.store.keys import Keys
-from router.store.reading import Span, checked, moment_of, order_of
+from router.store.reading import Span, checked, is_entry_id, moment_of, order_of
 from workers.operations.audit import CHANGED, FAILED
 from workers.operations.change import Change
 from workers.operations.events import Browser, EventFilter, StoredEvent
@@ -30,7 +29,6 @@ BEFORE: Final = "before"
 """What a replay counts beside what every change does: the events that it had given before."""
 
 _WEEK = 7 * 86_400  # seconds
-_ENTRY_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
 
 class NotSubscribed(RouterError):
@@ -51,7 +49,7 @@ class Position(NamedTuple):
     def parse(cls, text: str) -> Self:
         """Read an entry id, or one with `/` and a stream; raises ValueError for anything else."""
         entry_id, _, stream = text.strip().partition("/")
-        if not _ENTRY_ID.fullmatch(entry_id):
+        if not is_entry_id(entry_id):
             raise ValueError(f"{text!r} is no entry: write one such as 1763828400000-0, as `events show` names it")
         return cls(entry_id, stream or None)
 

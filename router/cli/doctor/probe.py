@@ -5,18 +5,19 @@ What a running ingress has spooled is in a file that it has locked, so it is ask
 
 import asyncio
 import os
-import re
 import shutil
 import sqlite3
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from http import HTTPStatus
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote
 
 import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
 
 from config.settings import Settings
 from router.cli.doctor.checks import Conversation, LeftFile, SpoolFolder, Spooling, UsedFile, Warned
@@ -30,9 +31,8 @@ from router.store.health.survey import Ask, is_denied
 __all__ = ["ask_ingresses", "ask_workers", "look_at_spool", "talk_to"]
 
 _PINGS = 5
-_READ_METRIC = re.compile(r"^event_router_settings_read_timestamp_seconds (\S+)$", re.MULTILINE)
-_SECRETS_METRIC = re.compile(r'^event_router_secrets\{publisher="([^"]+)"\} (\S+)$', re.MULTILINE)
-_SPOOL_METRIC = re.compile(r"^event_router_spool_(\w+) (\S+)$", re.MULTILINE)
+
+_Answer = TypeVar("_Answer")
 
 
 async def talk_to(name: str, ask: Ask) -> Conversation:
@@ -58,62 +58,68 @@ def look_at_spool(folder: Path) -> SpoolFolder:
 
 
 async def ask_ingresses(settings: Settings) -> list[Spooling | Knowing | TokenRefused]:
-    """Return what the ingresses say that answer on the operations ports of the settings: of their spools and secrets.
-
-    The token goes only to who says that he is an ingress: another program may have the port.
-    """
-    async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
-        urls = [port.url for port in ops_ports(settings)]
-        found = await asyncio.gather(*(_ask_ingress(session, url, bearer(settings.ops)) for url in urls))
-    return [answer for answers in found for answer in answers]
+    """Return what the ingresses that answer on the operations ports of the settings say of their spools and secrets."""
+    return await _ask_all(settings, "ingress", "metrics", _of_ingress)
 
 
 async def ask_workers(settings: Settings) -> list[Warned]:
     """Return what the workers warn of about their subscriptions that answer on the operations ports of the settings."""
+    return await _ask_all(settings, "worker", "readyz", _of_worker)
+
+
+async def _ask_all(
+    settings: Settings, role: str, page: str, read: Callable[[aiohttp.ClientResponse], Awaitable[list[_Answer]]]
+) -> list[_Answer]:
+    """Return what is read of a page of each process in a role.
+
+    The token goes only to a process that says that it is in the role: another program may have the port.
+    """
+
+    async def ask(url: str) -> list[_Answer]:
+        try:
+            async with session.get(f"{url}/healthz", allow_redirects=False) as response:
+                if _process(response)[0] != role:
+                    return []
+            async with session.get(f"{url}/{page}", headers=bearer(settings.ops), allow_redirects=False) as response:
+                return await read(response)
+        except (
+            aiohttp.ClientError,
+            OSError,
+            TimeoutError,
+            ValueError,
+            AttributeError,
+        ):  # of a stranger
+            return []
+
     async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
-        urls = [port.url for port in ops_ports(settings)]
-        found = await asyncio.gather(*(_ask_worker(session, url, bearer(settings.ops)) for url in urls))
+        found = await asyncio.gather(*(ask(port.url) for port in ops_ports(settings)))
     return [answer for answers in found for answer in answers]
 
 
-async def _ask_worker(session: aiohttp.ClientSession, url: str, token: dict[str, str]) -> list[Warned]:
-    try:
-        async with session.get(f"{url}/healthz", allow_redirects=False) as response:
-            if _process(response)[0] != "worker":
-                return []
-        async with session.get(f"{url}/readyz", headers=token, allow_redirects=False) as response:
-            _, name = _process(response)
-            report = await response.json()
-            checks, warnings = report.get("checks", {}), report.get("warnings", {})
-            return [Warned(name, key, str(text)) for key, text in warnings.items() if key in checks]
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError, AttributeError):  # another program may listen there
-        return []
+async def _of_worker(response: aiohttp.ClientResponse) -> list[Warned]:
+    _, name = _process(response)
+    report = await response.json()
+    checks, warnings = report.get("checks", {}), report.get("warnings", {})
+    return [Warned(name, key, str(text)) for key, text in warnings.items() if key in checks]
 
 
-async def _ask_ingress(
-    session: aiohttp.ClientSession, url: str, token: dict[str, str]
-) -> list[Spooling | Knowing | TokenRefused]:
-    try:
-        async with session.get(f"{url}/healthz", allow_redirects=False) as response:
-            if _process(response)[0] != "ingress":
-                return []
-        async with session.get(f"{url}/metrics", headers=token, allow_redirects=False) as response:
-            role, name = _process(response)
-            if response.status == HTTPStatus.UNAUTHORIZED:
-                return [TokenRefused(role, url)]
-            return [*_told(name, await response.text())]
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError):  # another program may listen there
-        return []
-
-
-def _told(name: str, metrics: str) -> Iterator[Spooling | Knowing]:
-    """Read what an ingress tells of itself; one without a spool tells nothing of that."""
-    spool = {figure: float(value) for figure, value in _SPOOL_METRIC.findall(metrics)}
-    if {"entries", "bytes", "age_seconds"} <= spool.keys():
-        yield Spooling(name, int(spool["entries"]), int(spool["bytes"]), spool["age_seconds"])
-    if read_at := _READ_METRIC.search(metrics):
-        secrets = {slug: int(float(number)) for slug, number in _SECRETS_METRIC.findall(metrics)}
-        yield Knowing(name, float(read_at[1]), secrets)
+async def _of_ingress(response: aiohttp.ClientResponse) -> list[Spooling | Knowing | TokenRefused]:
+    """Read what an ingress says of itself; one without a spool says nothing of that."""
+    role, name = _process(response)
+    if response.status == HTTPStatus.UNAUTHORIZED:
+        return [TokenRefused(role, str(response.url.origin()))]
+    found: dict[str, dict[str, float]] = {}
+    for family in text_string_to_metric_families(await response.text()):
+        for sample in family.samples:
+            found.setdefault(sample.name, {})[sample.labels.get("publisher", "")] = sample.value
+    entries, size, age = (found.get(f"event_router_spool_{figure}") for figure in ("entries", "bytes", "age_seconds"))
+    answers: list[Spooling | Knowing | TokenRefused] = []
+    if entries and size and age:
+        answers.append(Spooling(name, int(entries[""]), int(size[""]), age[""]))
+    if read_at := found.get("event_router_settings_read_timestamp_seconds"):
+        secrets = {slug: int(number) for slug, number in found.get("event_router_secrets", {}).items()}
+        answers.append(Knowing(name, read_at[""], secrets))
+    return answers
 
 
 def _process(response: aiohttp.ClientResponse) -> tuple[str, str]:

@@ -1,7 +1,6 @@
 """`subscriptions pause|resume`: keeping the workers of a subscription from taking events, for a while."""
 
 import asyncio
-import re
 from datetime import timedelta
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from router.cli.command.words import none_named
 from router.cli.options.completing import subscriptions
 from router.cli.output.results import JsonFlag, clean, number_of, print_json, print_line
 from router.cli.subscriptions.listing import pause_json
+from workers.operations.criteria import parse_duration
 from workers.operations.operations import Operations
 from workers.state.liveness import live_consumers
 from workers.state.pauses import Pause, confirmed
@@ -22,15 +22,12 @@ __all__ = ["pause", "resume"]
 
 _PATIENCE = 5.0  # seconds to wait for the workers' word
 _AGAIN = 0.05
-_DURATION = re.compile(r"(\d{1,5})([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def _duration(text: str) -> timedelta:
-    found = _DURATION.fullmatch(text.strip())
-    if found is None or not int(found[1]):
+    if not (lasting := parse_duration(text)):
         raise typer.BadParameter(f"{text!r} is no time: write 90s, 30m, 2h or 1d")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    return lasting
 
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The subscription.", autocompletion=subscriptions)]

@@ -8,11 +8,17 @@ from typing import Any
 from redis.asyncio import RedisCluster
 from redis.exceptions import NoPermissionError
 
+from config.errors import described
 from router.store.client import Store
 from router.store.errors import STORE_ERRORS, StoreRefused, StoreUnavailable, is_refusal, ours
 from router.store.health.judgement import Server
+from router.tasks.ending import in_time
 
-__all__ = ["Ask", "ask_server", "ask_servers", "is_denied", "masters"]
+__all__ = ["Ask", "ask_server", "ask_servers", "is_denied", "masters", "store_check"]
+
+_ANSWER = 0.8
+"""Seconds to wait for the store when asked for readiness: who asks waits for one itself, most often, and must not take
+a process that does without the store while it hangs for one that hangs."""
 
 Ask = Callable[..., Awaitable[Any]]
 """Runs one command on one server."""
@@ -92,3 +98,14 @@ async def _has_waitaof(ask: Ask) -> bool | None:
             return None
         raise
     return found is not None
+
+
+async def store_check(store: Store) -> dict[str, bool | str]:
+    """Return the readiness check that asks whether the store answers."""
+    try:
+        await in_time(_ANSWER, store.command("PING"))
+    except TimeoutError:
+        return {"store": f"no answer within {_ANSWER:g} s"}
+    except STORE_ERRORS as error:
+        return {"store": described(error)}
+    return {"store": True}

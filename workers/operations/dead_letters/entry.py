@@ -3,7 +3,6 @@
 A command may look at a million of them, and most need no more than the id: so everything is read when it is asked for.
 """
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
@@ -11,14 +10,12 @@ from functools import cached_property
 from router.events.catalogue import Catalogue
 from router.events.event import Event
 from router.events.normalise import UnreadableEvent
-from router.store.reading import moment_of
+from router.store.reading import is_entry_id, moment_of
 from router.store.record import HISTORY, ORIGIN, RAW, REASON, text_of
 from workers.delivery import AttemptError, Held, read_history
 from workers.fingerprint import fingerprint_of
 
 __all__ = ["DeadLetterEntry"]
-
-_ENTRY_ID = re.compile(rb"[0-9]{1,19}-[0-9]{1,19}")
 
 
 class DeadLetterEntry:
@@ -72,7 +69,7 @@ class DeadLetterEntry:
     def origin(self) -> str:
         """The id of the entry in which it died: its own, or for an imported one that of the entry it was once."""
         origin = self.fields.get(ORIGIN, b"")
-        return origin.decode() if _ENTRY_ID.fullmatch(origin) else self.entry_id
+        return origin.decode() if is_entry_id(origin) else self.entry_id
 
     @cached_property
     def died_at(self) -> datetime:

@@ -6,11 +6,11 @@ that reads JSON may sort, cut or filter the lines in between.
 
 import base64
 import binascii
-import re
 from typing import Final, Literal
 
 import msgspec
 
+from router.store.reading import is_entry_id
 from router.store.record import ID, ORIGIN
 from workers.operations.dead_letters.entry import DeadLetterEntry
 
@@ -19,7 +19,6 @@ __all__ = ["BadLine", "ExportedLetter", "line_of", "read_line"]
 MOST_FIELDS: Final = 1000
 """Fields of an entry: a script cannot unpack the thousands that one of a stranger may have."""
 
-_ENTRY_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 _BINARY = "base64:"
 _TOLD = 200  # characters of what is wrong, which quotes the line
 
@@ -80,7 +79,7 @@ def read_line(line: bytes) -> ExportedLetter:
         raise BadLine(str(error).partition(" (byte")[0][:_TOLD] or type(error).__name__) from None
     if len(fields) != len(read.fields):
         raise BadLine("fields: two have the same name, one as text and one as base64")
-    if not _ENTRY_ID.fullmatch(read.entry_id):
+    if not is_entry_id(read.entry_id):
         raise BadLine(f"entry_id: {read.entry_id[:50]!r} is none, such as 1761836757000-0")
     if not 0 < len(fields) <= MOST_FIELDS or ORIGIN in fields:
         raise BadLine(f"fields: a dead letter has 1 to {MOST_FIELDS}, and none called {ORIGIN.decode()}")

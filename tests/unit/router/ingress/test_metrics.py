@@ -98,9 +98,9 @@ async def test_that_ingress_spools_is_told(registry: CollectorRegistry, tmp_path
     spool = Spool.open(tmp_path, max_bytes=1000)
     IngressMetrics(registry).watch(spool)
     assert (value("spooling"), value("spool_max_bytes")) == (0, 1000)
-    spool.refused(StoreUnavailable("away"), away=True)
+    spool.store.refused(StoreUnavailable("away"), away=True)
     assert value("spooling") == 1
-    spool.succeeded()
+    spool.store.succeeded()
     assert value("spooling") == 0
     await spool.close()
 

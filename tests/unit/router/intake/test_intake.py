@@ -46,11 +46,11 @@ async def test_a_store_that_is_not_judged_gets_nothing(tmp_path: Path) -> None:
     async with opened(tmp_path, store, guard) as intake:
         assert await append(intake.appender, [entry("a"), entry("b")]) == [True, True]
         assert (intake.spool.entries, store.trips) == (2, 0)
-        assert intake.spool.reason == "ConnectionError: it is away"
+        assert intake.spool.store.reason == "ConnectionError: it is away"
         guard.settle()
         await eventually(lambda: not intake.spool.entries)
         assert store.appended == ["p/first:a", "p/first:b"]
-        await eventually(lambda: not intake.spool.store_is_away)
+        await eventually(lambda: not intake.spool.store.is_away)
         await append(intake.appender, [entry("c")])
         assert store.appended[2:] == ["p/first:c"]
 
@@ -71,7 +71,7 @@ async def test_a_store_that_is_judged_gets_all_at_once(tmp_path: Path) -> None:
     store = MemoryStore()
     async with opened(tmp_path, store, Guard(settled=True)) as intake:
         await append(intake.appender, [entry("a")])
-        assert (store.appended, intake.spool.reason) == (["p/first:a"], "")
+        assert (store.appended, intake.spool.store.reason) == (["p/first:a"], "")
 
 
 async def test_without_a_spool_the_store_is_tried(tmp_path: Path) -> None:

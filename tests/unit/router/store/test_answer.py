@@ -6,9 +6,9 @@ from typing import cast
 
 import pytest
 
-from router.ingress import service
-from router.ingress.service import store_check
 from router.store.client import Store
+from router.store.health import survey
+from router.store.health.survey import store_check
 
 
 def store_whose_ping(ends: asyncio.Event) -> Store:
@@ -18,7 +18,7 @@ def store_whose_ping(ends: asyncio.Event) -> Store:
 
 async def test_a_store_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks for readiness hears in time that the store does not answer, and does not take us to hang as well."""
-    monkeypatch.setattr(service, "_ANSWER", 0.01)
+    monkeypatch.setattr(survey, "_ANSWER", 0.01)
     async with asyncio.timeout(30):
         assert await store_check(store_whose_ping(asyncio.Event())) == {"store": "no answer within 0.01 s"}
 
@@ -32,4 +32,4 @@ async def test_a_store_that_answers() -> None:
 
 def test_the_answer_comes_before_probes_give_up() -> None:
     """Probes of Kubernetes, like most others, wait for one second unless they are told otherwise."""
-    assert service._ANSWER < 1
+    assert survey._ANSWER < 1

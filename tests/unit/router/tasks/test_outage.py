@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from router.tasks.outage import Outage
+from router.tasks.outage import Outage, Reminder
 
 
 class Log:
@@ -55,3 +55,16 @@ def test_a_second_outage_is_said_as_the_first() -> None:
         found.failed("reading", OSError("away"))
         found.over("reading")
     assert [event for event, _ in said] == ["store_failed", "store_works_again"] * 2
+
+
+def test_what_lasts_is_said_again_after_a_while() -> None:
+    """It is due at once, then once in its time however often it is asked, and at once again after it was over."""
+    now = 0.0
+    reminder = Reminder(lambda: now, seconds=60)
+    assert [reminder.is_due() for _ in range(3)] == [True, False, False]
+    now = 59.0
+    assert not reminder.is_due()
+    now = 60.0
+    assert [reminder.is_due(), reminder.is_due()] == [True, False]
+    reminder.over()
+    assert reminder.is_due()

@@ -392,7 +392,7 @@ async def test_the_spool_keeps_the_trace(real_store: Store, tmp_path: Path) -> N
         return Entry(keys.events(CUSTOMERS), keys.seen(CUSTOMERS, name), fields, 2)
 
     spool = Spool.open(tmp_path, max_bytes=1_000_000)
-    spool.refused(StoreUnavailable("away"), away=True)
+    spool.store.refused(StoreUnavailable("away"), away=True)
     appender = Appender(Batch(real_store, window=60_000), spool)
     await asyncio.gather(
         append(appender, [entry("a")]), append(appender, [entry("b", "trace", SENDERS)]), append(appender, [entry("c")])
