@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from router.store import scripts
@@ -10,11 +11,11 @@ from router.store.errors import is_no_group
 from router.store.record import HISTORY
 from router.tasks.backoff import Backoff
 from router.telemetry import logs
+from router.telemetry.fast_histogram import HistogramChild
 from workers.consuming.context import Context
 from workers.consuming.lane import Lane, Watchdog
 from workers.consuming.settler import Settler
 from workers.consuming.traced import TracedAttempts
-from workers.consuming.waited import Waited
 from workers.delivery import Delivery, Held
 from workers.failure import described, text_of
 from workers.handlers.handling import call
@@ -22,7 +23,7 @@ from workers.handlers.scope import Scope
 from workers.outcomes import Dead, Done, HandlerTimeout, RetryIn, WorkerMustEnd
 from workers.retry import decide
 
-__all__ = ["Attempts"]
+__all__ = ["Attempts", "Waited"]
 
 
 class Attempts:
@@ -150,6 +151,22 @@ class Attempts:
                 if is_no_group(error):
                     return None
                 await asyncio.sleep(backoff.next())
+
+
+class Waited:
+    """Observes how long events waited for a handler, from their receipt; `clock` in epoch seconds."""
+
+    def __init__(self, timing: HistogramChild, clock: Callable[[], float] = time.time) -> None:
+        self._timing = timing
+        self._clock = clock
+
+    def starting(self, deliveries: Iterable[Held]) -> None:
+        """Take note that attempts start now; those of a retry are left out, since they wait on purpose."""
+        now, observe = self._clock(), self._timing.observe
+        for held in deliveries:
+            if held.received and not held.attempts and not held.crashes:
+                waited = now - held.received / 1000
+                observe(waited if waited > 0 else 0.0)  # clocks of two machines may differ
 
 
 def _bind(held: Held) -> None:

@@ -20,7 +20,6 @@ from workers.consuming.schedule import Schedule
 from workers.consuming.settler import Settler
 from workers.consuming.sweeper import Sweeper, forget
 from workers.metrics import WorkerMetrics
-from workers.state.groups import ensure_groups
 from workers.state.pauses import Pause
 from workers.subscription import Subscription
 
@@ -142,7 +141,7 @@ class Consumer:
         backoff = Backoff(self.context.random)
         while True:
             try:
-                await ensure_groups(self.context, self.context.subscription.start)
+                await self.context.ensure_groups(self.context.subscription.start)
                 if self._returning:
                     await self._sweeper.recover(self.context.consumer)
                 await self._heartbeat.beat()

@@ -16,6 +16,7 @@ from router.tasks.outage import Outage
 from workers.consuming.in_hand import InHand
 from workers.delivery import Held
 from workers.metrics import WorkerMetrics
+from workers.state.groups import create_groups
 from workers.subscription import Subscription
 
 if TYPE_CHECKING:
@@ -70,3 +71,17 @@ class Context:
         """Return every (stream, inbox?, key) this subscription reads."""
         pairs = [(stream, inbox) for stream in self.streams for inbox in (False, True)]
         return [(stream, inbox, self.source_of(stream, inbox=inbox)) for stream, inbox in pairs]
+
+    async def ensure_groups(self, start: str = "earliest") -> int:
+        """Make the groups that are missing on every stream and inbox of the subscription; return how many were made.
+
+        An inbox always starts at its earliest entry, and so does a group that has to be made again
+        (`start="earliest"`): what was delivered before comes once more, since what had been finished is not known any
+        more. Keys that hold something else than a stream are noted in `spoilt`, and the others do without them.
+        """
+        latest = start == "latest"
+        firsts = {key: "$" if latest and not inbox else "0" for _, inbox, key in self.sources()}
+        made, self.spoilt = await create_groups(self.store, self.group, firsts)
+        if self.spoilt:
+            self.log.error("keys_of_another_type", keys=sorted(self.spoilt), advice="rename or delete them")
+        return made

@@ -12,7 +12,6 @@ from workers.consuming.context import Context
 from workers.consuming.pace import Pace
 from workers.consuming.stranded import Stranded
 from workers.delivery import Held
-from workers.state.groups import ensure_groups
 
 __all__ = ["Reader", "readers_of"]
 
@@ -99,7 +98,7 @@ class Reader:
 
     async def _look_again(self) -> None:
         if self._again_at is not None and self._context.monotonic() >= self._again_at:
-            await ensure_groups(self._context)
+            await self._context.ensure_groups()
             self._aim()
 
     def _take(self, items: list[Held]) -> None:
@@ -123,7 +122,7 @@ class Reader:
         context.outage.failed(self._name, error)
         if is_no_group(error):
             try:
-                made = await ensure_groups(context)
+                made = await context.ensure_groups()
                 context.log.warning("groups_made_again", groups=made)
                 self._aim()
             except STORE_ERRORS as again:

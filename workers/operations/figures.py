@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from router.events.catalogue import Catalogue
 from router.store.client import Store
 from workers.state.former import all_streams
-from workers.state.liveness import live_consumers
+from workers.state.groups import live_consumers
 from workers.state.oldest import Way, oldest_waiting
 from workers.state.overview import StreamOverview, SubscriptionOverview, overview
 from workers.state.pauses import Pause, paused

@@ -18,7 +18,7 @@ from router.store.reading import Span, checked, is_entry_id, moment_of, order_of
 from workers.operations.audit import CHANGED, FAILED
 from workers.operations.change import Change
 from workers.operations.events import Browser, EventFilter, StoredEvent
-from workers.state.existing import existing_groups, parse_groups
+from workers.state.groups import existing_groups, parse_groups
 
 __all__ = ["ALL", "BEFORE", "Handover", "NotSubscribed", "Position", "replayed_keys"]
 

@@ -17,8 +17,7 @@ from router.store.record import ID, REASON, text_of
 from router.store.spoilt import forgiven
 from workers.delivery import AttemptError, Held
 from workers.operations.events import SEARCHED, StoredEvent, read_marker
-from workers.state.existing import Group, existing_groups
-from workers.state.groups import name_of
+from workers.state.groups import Group, existing_groups, name_of
 
 __all__ = ["Life", "Place", "State", "life"]
 

@@ -30,9 +30,8 @@ from workers.operations.quarantine import Quarantine
 from workers.operations.quarantine_changes import QuarantineChange
 from workers.operations.quarantined import Quarantined, QuarantineSelector
 from workers.operations.removal import Removal
-from workers.state.existing import existing_groups
 from workers.state.former import all_streams
-from workers.state.liveness import live_consumers
+from workers.state.groups import existing_groups, live_consumers
 from workers.state.pauses import Pause, paused
 
 __all__ = ["NothingSelects", "Operations"]

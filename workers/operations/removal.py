@@ -20,8 +20,8 @@ from workers.operations.audit import CHANGED, FAILED
 from workers.operations.change import Change
 from workers.operations.handover import replayed_keys
 from workers.state.former import former_streams
+from workers.state.groups import live_consumers
 from workers.state.holdings import Holding, holdings
-from workers.state.liveness import live_consumers
 
 __all__ = ["FIGURES", "Removal", "Removed", "SubscriptionInUse", "remove_subscription"]
 

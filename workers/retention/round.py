@@ -18,8 +18,8 @@ from router.events.catalogue import Catalogue
 from router.store import scripts
 from router.store.client import Store, StoreRefused, StoreUnavailable
 from workers.metrics import WorkerMetrics
-from workers.state.existing import parse_groups
 from workers.state.former import former_streams, note_streams
+from workers.state.groups import parse_groups
 
 __all__ = ["Retention"]
 

@@ -11,7 +11,7 @@ from router.store.client import Store
 from router.store.errors import is_no_group
 from router.store.reading import checked, order_of
 from router.store.spoilt import forgiven
-from workers.state.existing import Group, existing_groups
+from workers.state.groups import Group, existing_groups
 from workers.state.overview import StreamOverview
 
 __all__ = ["Way", "oldest_waiting"]

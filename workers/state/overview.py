@@ -14,7 +14,7 @@ from router.store.errors import is_no_group
 from router.store.keys import Keys
 from router.store.reading import checked
 from router.store.spoilt import forgiven
-from workers.state.existing import Group, parse_groups
+from workers.state.groups import Group, parse_groups
 
 __all__ = ["FIGURES", "HEADINGS", "MOST_COUNTED", "StreamOverview", "SubscriptionOverview", "overview"]
 

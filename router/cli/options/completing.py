@@ -97,7 +97,7 @@ def _url(settings: Settings) -> str:
 
 
 async def _subscriptions(store: Any, catalogue: Catalogue) -> list[str]:
-    from workers.state.existing import existing_groups  # noqa: PLC0415 - as above
+    from workers.state.groups import existing_groups  # noqa: PLC0415 - as above
 
     found = await existing_groups(store, catalogue.streams())
     return sorted({group.name for groups in found.values() for group in groups})

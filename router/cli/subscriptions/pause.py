@@ -15,7 +15,7 @@ from router.cli.output.results import JsonFlag, clean, number_of, print_json, pr
 from router.cli.subscriptions.listing import pause_json
 from workers.operations.criteria import parse_duration
 from workers.operations.operations import Operations
-from workers.state.liveness import live_consumers
+from workers.state.groups import live_consumers
 from workers.state.pauses import Pause, confirmed
 
 __all__ = ["pause", "resume"]

@@ -62,11 +62,6 @@ MOST_MODULES = 20
 
 REDIS_PY = re.compile(r"^\s*(?:from|import) redis\b.*", re.MULTILINE)
 
-BEING_TAKEN_OUT = {
-    ("workers.state", "workers.consuming"),
-}
-"""Imports that still make a circle of packages."""
-
 
 def layer_of(node: str) -> int:
     """Return the place of a node in the order of the layers; command line and console share one."""
@@ -86,7 +81,7 @@ def test_imports_go_one_way(node: str) -> None:
     own = layer_of(node)
     for name in grouped(node_of)[node]:
         within_top = layer_of(name) == own == len(LAYERS) - 1
-        assert layer_of(name) < own or within_top or (node, name) in BEING_TAKEN_OUT, f"{node} imports {name}"
+        assert layer_of(name) < own or within_top, f"{node} imports {name}"
 
 
 def test_no_modules_import_each_other() -> None:
@@ -96,11 +91,7 @@ def test_no_modules_import_each_other() -> None:
 
 def test_no_packages_import_each_other() -> None:
     """There is no circle of packages; modules directly in `workers`, `router.cli`, `router.console` count alone."""
-    graph = {
-        node: {name for name in imports if (node, name) not in BEING_TAKEN_OUT}
-        for node, imports in grouped(node_of).items()
-    }
-    assert not circle(graph)
+    assert not circle(grouped(node_of))
 
 
 @pytest.mark.parametrize("name", sorted(packages()))

@@ -21,7 +21,7 @@ from workers.consuming.context import Context
 from workers.consuming.schedule import Schedule
 from workers.metrics import WorkerMetrics
 from workers.operations.pauses import pause
-from workers.state.liveness import live_consumers
+from workers.state.groups import live_consumers
 from workers.state.pauses import paused
 
 AHEAD = 600_000

@@ -15,7 +15,7 @@ from router.store.spoilt import forgiven
 from workers.operations.dead_letters.entry import DeadLetterEntry
 from workers.operations.dead_letters.error_groups import ErrorGroup, grouped
 from workers.operations.dead_letters.selector import Selector
-from workers.state.existing import existing_groups
+from workers.state.groups import existing_groups
 
 __all__ = ["DeadLetterEntry", "DeadLetters", "Pile", "Result"]
 

@@ -20,7 +20,7 @@ from router.tasks.pacing import batches
 from workers.operations.audit import CHANGED, FAILED
 from workers.operations.change import Change
 from workers.operations.dead_letters.lines import BadLine, ExportedLetter, read_line
-from workers.state.existing import existing_groups
+from workers.state.groups import existing_groups
 
 __all__ = ["BEFORE", "NEW", "REFUSED", "THERE", "Import", "Importer", "Lines"]
 

@@ -21,7 +21,6 @@ from workers.consuming.pace import Pace
 from workers.consuming.reader import Reader, readers_of
 from workers.delivery import Held
 from workers.metrics import WorkerMetrics
-from workers.state.groups import ensure_groups
 
 FIRST, SECOND = "visma-net-financial/customer_changed", "visma-net-financial/supplier_changed"
 
@@ -249,8 +248,8 @@ async def test_a_stop_ends_the_wait_for_room(catalogue: Catalogue) -> None:
 async def test_reading_from_a_store(store: Store, catalogue: Catalogue) -> None:
     """On a store: what is in the streams is read once, and a stop ends the blocked read."""
     context = context_of(store, catalogue, (FIRST, SECOND))
-    assert await ensure_groups(context) == 4
-    assert await ensure_groups(context) == 0
+    assert await context.ensure_groups() == 4
+    assert await context.ensure_groups() == 0
     for stream in (FIRST, SECOND):
         await store.client.xadd(store.keys.events(stream), {"id": stream})
     got: list[Held] = []
@@ -272,7 +271,7 @@ async def test_a_stop_ends_the_reads_of_all_streams(
     """However long reads block and however many there are, as on a Cluster one for each stream, a stop is prompt."""
     async with real_store(request.getfixturevalue(f"{kind}_url")) as store:
         context = context_of(store, catalogue, catalogue.streams(), block=60)
-        await ensure_groups(context)
+        await context.ensure_groups()
         readers = readers_of(context, Pace(context, 10), lambda _items: None)
         tasks = [asyncio.create_task(reader.run()) for reader in readers]
         await eventually(lambda: all(reader._connection._number is not None for reader in readers))
@@ -303,10 +302,10 @@ async def test_a_key_of_another_type_is_noted_and_the_others_get_their_groups(
     context = context_of(store, catalogue)
     key = store.keys.events(FIRST)
     await store.client.set(key, "in the way")
-    assert await ensure_groups(context) == 1
+    assert await context.ensure_groups() == 1
     assert context.spoilt == {key}
     await store.client.delete(key)
-    assert await ensure_groups(context) == 1
+    assert await context.ensure_groups() == 1
     assert context.spoilt == set()
 
 
@@ -314,7 +313,7 @@ async def test_a_key_of_another_type_is_noted_and_the_others_get_their_groups(
 async def test_where_groups_start(catalogue: Catalogue, start: str, first: str) -> None:
     """`latest` holds for streams; an inbox always starts at its first entry, since it is the subscription's own."""
     script = Script()
-    await ensure_groups(context_of(script, catalogue), start)
+    await context_of(script, catalogue).ensure_groups(start)
     assert [command[4] for command in script.plain] == [first, "0"]
 
 
@@ -324,7 +323,7 @@ async def test_where_groups_start(catalogue: Catalogue, start: str, first: str) 
 async def stranded(store: Store, catalogue: Catalogue, number: int, **options: Any) -> tuple[Context, list[bytes]]:
     """Let entries be delivered to a consumer that does not learn of them; return its context and their ids."""
     context = context_of(store, catalogue, **options)
-    await ensure_groups(context)
+    await context.ensure_groups()
     key = store.keys.events(FIRST)
     ids = [await store.client.xadd(key, {"id": f"n{n}"}) for n in range(number)]
     command = ("XREADGROUP", "GROUP", "sub", "c1", "COUNT", number, "STREAMS", key, ">")

@@ -18,7 +18,6 @@ from workers import Subscription
 from workers.consuming.context import Context
 from workers.consuming.sweeper import Sweeper, forget
 from workers.metrics import WorkerMetrics
-from workers.state.groups import ensure_groups
 
 FIRST, SECOND = "visma-net-financial/customer_changed", "visma-net-financial/supplier_changed"
 
@@ -50,7 +49,7 @@ class Bench:
 
     async def hold(self, consumer: str, number: int, stream: str = FIRST, *, inbox: bool = False) -> list[bytes]:
         """Let a consumer hold some entries, which it was given long ago."""
-        await ensure_groups(self.context)
+        await self.context.ensure_groups()
         key = self.context.source_of(stream, inbox=inbox)
         ids = [await self.client.xadd(key, {"id": f"{consumer}-{n}"}) for n in range(number)]
         await self.client.execute_command("XREADGROUP", "GROUP", "sub", consumer, "COUNT", number, "STREAMS", key, ">")
@@ -144,7 +143,7 @@ async def test_orphans_are_those_without_a_heartbeat(bench: Bench) -> None:
 
 async def test_consumers_that_hold_nothing_leave_their_groups(bench: Bench) -> None:
     """Who has no heartbeat, holds nothing and did nothing for a lease is gone; who beats stays, however idle it is."""
-    await ensure_groups(bench.context)
+    await bench.context.ensure_groups()
     for consumer in ("alive", "gone", "c1"):
         for stream in (FIRST, SECOND):
             key = bench.keys.events(stream)
@@ -178,7 +177,7 @@ async def test_who_joins_meanwhile_is_no_orphan(bench: Bench, monkeypatch: pytes
         await bench.hold("joining", 1)
         return await original(asked)
 
-    await ensure_groups(bench.context)
+    await bench.context.ensure_groups()
     monkeypatch.setattr(bench.store, "commands", meanwhile)
     bench.context.settings = WorkerSettings(lease=0.001)
     assert await bench.sweeper.orphans() == []
@@ -188,7 +187,7 @@ async def test_who_joins_meanwhile_is_no_orphan(bench: Bench, monkeypatch: pytes
 async def test_a_reader_that_is_forgotten_loses_nothing(real_store: Store, catalogue: Catalogue) -> None:
     """One that waits for events while it is taken out of its group, its heartbeat lost, gets the next all the same."""
     bench = Bench(real_store, catalogue)
-    await ensure_groups(bench.context)
+    await bench.context.ensure_groups()
     key = bench.keys.events(FIRST)
     command = ("XREADGROUP", "GROUP", "sub", "waiting", "BLOCK", 10_000, "STREAMS", key, ">")
     await bench.client.execute_command("XGROUP", "CREATECONSUMER", key, "sub", "waiting")

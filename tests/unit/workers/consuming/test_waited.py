@@ -1,4 +1,4 @@
-"""How long events waited: `workers/consuming/waited.py`."""
+"""How long events waited: `Waited` of `workers/consuming/attempt.py`."""
 
 from functools import cache
 
@@ -7,7 +7,7 @@ from support.filling import CUSTOMERS
 
 from router.events.catalogue import Catalogue
 from router.telemetry.fast_histogram import FastHistogram
-from workers.consuming.waited import Waited
+from workers.consuming.attempt import Waited
 from workers.delivery import Held
 
 NOW = 1_800_000_000.0

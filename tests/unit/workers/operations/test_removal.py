@@ -10,8 +10,8 @@ from router.store import scripts
 from router.store.client import Store, StoreUnavailable
 from workers.operations.handover import replayed_keys
 from workers.operations.removal import remove_subscription
+from workers.state.groups import live_consumers
 from workers.state.holdings import Holding, holdings
-from workers.state.liveness import live_consumers
 from workers.state.overview import overview
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
