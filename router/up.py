@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,9 +21,11 @@ from router.store.health.guard import refuse_unsafe
 from router.store.health.rights import Role
 from router.tasks.ending import end
 from router.telemetry.identity import process_name
-from router.up_reload import INGRESS, UpReload
 
-__all__ = ["run_ingress_processes", "run_up", "supervised"]
+__all__ = ["INGRESS", "UpReload", "run_ingress_processes", "run_up", "supervised"]
+
+INGRESS = "ingress"
+"""What the names of children that receive webhooks begin with."""
 
 log = structlog.get_logger("up")
 
@@ -112,3 +115,21 @@ def _ops(settings: Settings, offset: int) -> dict[str, str]:
 def _command(*arguments: str) -> tuple[str, ...]:
     # -P: a folder of the user's named `config` or `workers` must not hide our packages.
     return (sys.executable, "-P", "-m", "router.cli.main", *arguments)
+
+
+class UpReload:
+    """Has every ingress read again, and starts the others again where the publishers changed: they read at start."""
+
+    def __init__(self, supervisor: Supervisor, catalogue: Catalogue) -> None:
+        self._supervisor = supervisor
+        self._publishers = dict(catalogue.publishers)
+
+    def __call__(self, settings: Settings, catalogue: Catalogue) -> None:
+        """Hand on; raises ConfigError where the secret of a new publisher cannot be written."""
+        for file in make_secrets(settings, set(catalogue.publishers) - set(self._publishers)):
+            log.info("secret_made", publisher=file.name, file=str(file))
+        self._supervisor.send(signal.SIGHUP, lambda name: name.startswith(INGRESS))
+        if self._publishers != (publishers := dict(catalogue.publishers)):
+            log.info("restarting_for_publishers", added=sorted(publishers.keys() - self._publishers.keys()))
+            self._supervisor.send(signal.SIGTERM, lambda name: not name.startswith(INGRESS))
+            self._publishers = publishers

@@ -20,7 +20,7 @@ from router.embedded.lock import try_lock
 from router.embedded.process import ServerProcess
 from router.embedded.socket import ping, socket_path, until_gone
 from router.process.forking import withhold
-from router.tasks.restart_delay import RestartDelay
+from router.tasks.backoff import RestartDelay
 from router.telemetry import logs
 
 __all__ = ["EmbeddedServer", "embedded"]

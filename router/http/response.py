@@ -1,5 +1,6 @@
-"""Answers, and their bytes on the wire."""
+"""Answers, and their bytes on the wire; errors as `application/problem+json` (RFC 9457)."""
 
+import json
 import time
 from collections.abc import Mapping
 from email.utils import formatdate
@@ -7,7 +8,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
 
-__all__ = ["CONTINUE", "Response"]
+__all__ = ["CONTINUE", "Response", "problem"]
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -35,6 +36,13 @@ class Response(NamedTuple):
             "".join(f"{name}: {value}\r\n" for name, value in self.headers.items()).encode() if self.headers else b""
         )
         return b"%b%bDate: %b\r\n\r\n%b" % (head, extra, _date(int(time.time())), b"" if head_only else self.body)
+
+
+def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = None, close: bool = False) -> Response:
+    """Return a response that says in `detail` what was wrong; `close` ends the connection after it."""
+    title = HTTPStatus(status).phrase
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    return Response(status, json.dumps(body).encode(), "application/problem+json", headers, close)
 
 
 @lru_cache(maxsize=256)

@@ -13,9 +13,8 @@ from router.http.body import BadBody
 from router.http.connection import Connection, Malformed
 from router.http.parser import RawRequestMessage
 from router.http.rate_limit import RateLimit, Sparing
-from router.http.refusal import problem
 from router.http.request import BadRequest, Request
-from router.http.response import Response
+from router.http.response import Response, problem
 from router.tasks.ending import end
 from router.telemetry import logs
 

@@ -20,12 +20,11 @@ from router.events.hints import HintList, share
 from router.events.identify import NOTIFICATION_HEADER, Identified, Unreadable, identify
 from router.http.body import BadBody
 from router.http.connection import Connection, Malformed
-from router.http.head import is_encoded, publisher_named_by
 from router.http.parser import RawRequestMessage
 from router.http.rate_limit import RateLimit, Sparing, retry_after
-from router.http.refusal import problem
-from router.http.response import Response
+from router.http.response import Response, problem
 from router.ingress.allow_list import AllowList
+from router.ingress.head import is_encoded, publisher_named_by
 from router.ingress.metrics import IngressMetrics
 from router.ingress.signature import verify
 from router.ingress.signing_secrets import secrets_of

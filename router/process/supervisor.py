@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from router.process.signals import PARENT_FD
 from router.process.started import STARTED_FD, StartedPipe
-from router.tasks.restart_delay import RestartDelay
+from router.tasks.backoff import RestartDelay
 from router.telemetry import logs
 
 __all__ = ["ChildSpec", "Supervisor"]

@@ -1,8 +1,9 @@
-"""Waiting times of a loop that goes on by itself while the store is away."""
+"""Waiting times before something is tried again: by a loop while the store is away, by a parent whose child ended."""
 
+from dataclasses import dataclass
 from random import Random
 
-__all__ = ["Backoff"]
+__all__ = ["Backoff", "RestartDelay"]
 
 
 class Backoff:
@@ -22,3 +23,18 @@ class Backoff:
     def reset(self) -> None:
         """Start again at the first delay: something worked."""
         self._ceiling = self._first
+
+
+@dataclass(frozen=True)
+class RestartDelay:
+    """The wait before a restart, in seconds: doubling, and from the start again after a good while up."""
+
+    first: float = 0.1
+    maximum: float = 5.0
+    reset_after: float = 30.0
+
+    def following(self, delay: float | None, uptime: float) -> float:
+        """Return the delay that comes after `delay` (None: there was none) for what ran `uptime` seconds."""
+        if delay is None or uptime >= self.reset_after:
+            return self.first
+        return min(delay * 2, self.maximum)

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from router.process.signals import PARENT_FD, install_stop, watch_parent
 from router.process.supervisor import ChildSpec, Supervisor
-from router.tasks.restart_delay import RestartDelay
+from router.tasks.backoff import RestartDelay
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]

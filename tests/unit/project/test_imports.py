@@ -26,7 +26,7 @@ LAYERS = (
     {"router.store.health"},
     {"router.intake"},
     {"router.ingress"},
-    {"router.cloudevents", "router.up_reload"},
+    {"router.cloudevents"},
     {"router.up"},
     {"workers.fingerprint", "workers.made", "workers.metrics", "workers.outcomes"},
     {"workers.failure"},

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from router.http.refusal import problem
+from router.http.response import problem
 
 
 @pytest.mark.parametrize(("status", "title"), [(401, "Unauthorized"), (404, "Not Found"), (503, "Service Unavailable")])

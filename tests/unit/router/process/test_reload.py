@@ -20,7 +20,7 @@ from router.ingress.signing_secrets import make_secrets, secrets_of
 from router.process.reload import Reload
 from router.process.signals import expect_reload, install_reload
 from router.tasks.ending import end
-from router.up_reload import UpReload
+from router.up import UpReload
 
 SLUG = "visma-net-financial"
 
