@@ -79,6 +79,32 @@ async def test_import(system: System, real_store: Store) -> None:
     assert await _ids(real_store, dead) == expected
 
 
+_EVENTS = """
+for i = 1, tonumber(ARGV[2]) do
+  redis.call('XADD', KEYS[1], '*', 'id', 'v' .. i, 'at', '1', 'raw', ARGV[1])
+end
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1][1]
+redis.call('XGROUP', 'SETID', KEYS[1], 'sync', last)
+"""
+
+
+async def test_events_replay(system: System, real_store: Store) -> None:
+    """A replay of events that is killed and repeated gives each once; repeated once more it gives none."""
+    events, inbox = real_store.keys.events(CUSTOMERS), real_store.keys.inbox(CUSTOMERS, "sync")
+    await real_store.client.eval(_EVENTS, 1, events, raw_of("v"), NUMBER)
+    command = ("events", "replay", "--to", "sync", "--since", "1h", "--yes")
+    await _killed(system, real_store, inbox, *command, "--rate", SLOWLY)
+    given = await real_store.client.xlen(inbox)
+    assert 0 < given < NUMBER
+    code, out, err = await system.run(*command)
+    left = NUMBER - given
+    assert (code, out) == (0, f"replayed {left} of {NUMBER} to sync, {given} already handed over (see --again)\n"), err
+    assert await _ids(real_store, inbox) == sorted(f"v{number}".encode() for number in range(1, NUMBER + 1))
+    code, out, err = await system.run(*command)
+    assert (code, out) == (0, f"replayed 0 of {NUMBER} to sync, {NUMBER} already handed over (see --again)\n"), err
+    assert await real_store.client.xlen(inbox) == NUMBER
+
+
 async def test_quarantine_retry(system: System, real_store: Store) -> None:
     """A retry of the quarantine that is killed and repeated makes one event of each body."""
     for number in range(1000):
