@@ -36,6 +36,11 @@ class Row:
         return sum(getattr(way, figure) for way in self.ways.values())
 
     @property
+    def is_of_workers(self) -> bool:
+        """Whether a worker ever ran for it; else it is the group of another program, which gives no sign of life."""
+        return any(way.has_inbox for way in self.ways.values())
+
+    @property
     def unfinished(self) -> int:
         """How many events are on their way to it."""
         return self.total("lag") + self.total("pending") + self.total("scheduled")

@@ -81,8 +81,9 @@ class StoreMetrics(Collector):
         text = "Bodies in quarantine: signed, but not understood."
         yield _family("quarantine_entries", text, "publisher", quarantined)
         yield from _of_ways(found)
-        text = "Workers of a subscription that gave a sign of life within the lease."
-        yield _family("subscription_workers", text, "subscription", {row.name: len(row.workers) for row in found.rows})
+        text = "Workers of a subscription that gave a sign of life within the lease; none for another program's group."
+        workers = {row.name: len(row.workers) for row in found.rows if row.is_of_workers}
+        yield _family("subscription_workers", text, "subscription", workers)
         text = "Seconds for which a subscription has been paused; 0 where it is not."
         pauses = {row.name: _lasting(row.pause) for row in found.rows}
         yield _family("subscription_paused_seconds", text, "subscription", pauses)

@@ -32,13 +32,14 @@ _QUESTIONS = 4  # asked of each subscription in the second round trip
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionOverview:
-    """How far a subscription is with one stream."""
+    """How far a subscription is with one stream; one without an inbox is the group of another program."""
 
     name: str
     lag: int
     pending: int
     scheduled: int
     dead: int
+    has_inbox: bool = field(default=True, compare=False)
 
     @property
     def is_idle(self) -> bool:
@@ -123,5 +124,7 @@ def _count(keys: Keys, stream: str, last_delivered: str) -> tuple[Any, ...]:
 def _put_together(group: Group, lag: int, answer: Sequence[Any]) -> SubscriptionOverview:
     in_hand, *others = answer
     inbox, scheduled, dead = checked(others)
-    held = 0 if not in_hand or is_no_group(in_hand) else checked([in_hand])[0]["pending"]
-    return SubscriptionOverview(group.name, lag + max(0, inbox - held), group.pending + held, scheduled, dead)
+    has_inbox = not is_no_group(in_hand)
+    held = checked([in_hand])[0]["pending"] if in_hand and has_inbox else 0
+    lag += max(0, inbox - held)
+    return SubscriptionOverview(group.name, lag, group.pending + held, scheduled, dead, has_inbox)

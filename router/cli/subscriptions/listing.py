@@ -40,7 +40,10 @@ async def _rows() -> Sequence[Row]:
 
 def _table(rows: Sequence[Row]) -> tuple[tuple[Column, ...], list[tuple[object, ...]]]:
     """Return the columns and the cells; without a pause there is no column for it."""
-    cells = [(row.name, len(row.ways), *map(row.total, FIGURES), len(row.workers)) for row in rows]
+    workers = [len(row.workers) if row.is_of_workers else None for row in rows]
+    cells = [
+        (row.name, len(row.ways), *map(row.total, FIGURES), number) for row, number in zip(rows, workers, strict=True)
+    ]
     if not any(row.pause for row in rows):
         return _COLUMNS, list(cells)
     pauses = [row.pause.text() if row.pause else None for row in rows]

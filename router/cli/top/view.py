@@ -107,7 +107,7 @@ def _subscriptions(rows: Sequence[Row], frame: Frame, width: int) -> RenderableT
             _short(row.total("pending")),
             _short(row.total("scheduled")),
             Text(_short(row.total("dead")), style="red" if row.total("dead") else ""),
-            Text(str(len(row.workers)), style="" if row.workers else "red"),
+            Text(str(len(row.workers)) if row.is_of_workers else "-", style="" if row.workers else "red"),
             _state(row, wide=width >= _WIDE),
         )
     return table
@@ -116,6 +116,8 @@ def _subscriptions(rows: Sequence[Row], frame: Frame, width: int) -> RenderableT
 def _state(row: Row, *, wide: bool) -> Text:
     if row.pause is not None:
         return Text(clean(_pause(row.pause)) if wide else "paused", style="yellow")
+    if not row.is_of_workers:
+        return Text("other program", style="dim")
     if not row.workers:
         return Text("no worker", style="red" if row.total("lag") else "dim")
     return Text("runs", style="green")

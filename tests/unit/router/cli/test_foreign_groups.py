@@ -30,6 +30,10 @@ def test_it_shows_with_its_lag_and_what_it_has_in_hand(cli: Cli) -> None:
     cli.fill(_read_one_of_three)
     [way] = _ways(cli)
     assert (way["name"], way["lag"], way["pending"]) == (GROUP, 2, 1)
+    [_, row] = cli.ok("subscriptions", "list").splitlines()
+    assert row.split() == [GROUP, "1", "2", "1", "0", "0", "-"]
+    [_, *rows] = cli.ok("top", "--once").splitlines()
+    assert any(GROUP in row and "other program" in row for row in rows)
 
 
 def test_retention_keeps_what_it_has_not_acknowledged(cli: Cli) -> None:

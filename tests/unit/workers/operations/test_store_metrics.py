@@ -82,6 +82,15 @@ async def test_workers_that_live_are_counted(scraped: Scraped, store: Store) -> 
     assert scraped.value("subscription_workers", subscription="idle") == 0
 
 
+async def test_a_group_of_another_program_has_no_figure_of_workers(scraped: Scraped, store: Store) -> None:
+    """It never gives a sign of life: 0 would raise the alert for good. What waits for it is counted as for others."""
+    await put_events(store, "e0")
+    await store.client.xgroup_create(store.keys.events(CUSTOMERS), "crm", "0")
+    await scraped.metrics.refresh()
+    assert scraped.value("subscription_workers", subscription="crm") is None
+    assert scraped.of("crm")["lag"] == 1
+
+
 async def test_a_pause_is_timed(scraped: Scraped, store: Store) -> None:
     """How long a subscription has been paused is told, and 0 of one that is not."""
     await put_group(store, "sync")
