@@ -70,7 +70,9 @@ def derive(layout: Layout, found: Item, id: str, publisher: str, type: str) -> d
     scheduled = _take(item, plan.scheduled, extra, _flag)
     if scheduled is not None:
         values["scheduled"] = scheduled
-    _take(item, plan.notification_id, extra, id_text)
+    ids = plan.notification_id
+    if len(ids) > 1 or (ids and not isinstance(item[ids[0]], str)):  # else nothing of it is extra
+        _take(item, ids, extra, id_text)
     if len(plan.event) > 1:
         extra |= {key: item[key] for key in plan.event if item[key] not in (None, "", name)}
     if extra:
@@ -137,16 +139,17 @@ def _texts(item: Mapping[str, Any], plan: Plan, values: dict[str, Any]) -> dict[
 
     A loop of its own, for they are most of an item.
     """
-    extra = {key: item[key] for key in plan.kept}
+    extra = {key: item[key] for key in plan.kept} if plan.kept else {}
     for field, key in plan.texts:
         value = item[key]
-        if value is None or value == "":
-            continue
-        text = value if type(value) is str and not value.isspace() else _text(value)
-        if text is None or field in values:
-            extra[key] = value
-        else:
-            values[field] = text
+        if type(value) is str and value and not value.isspace() and field not in values:
+            values[field] = value
+        elif value is not None and value != "":
+            text = _text(value)
+            if text is None or field in values:
+                extra[key] = value
+            else:
+                values[field] = text
     return extra
 
 

@@ -43,7 +43,7 @@ def entry_of(
 
 
 def _entry(stream: str, marker: str, fields: tuple[Field, ...]) -> Entry:
-    return Entry(stream, marker, fields, sum(len(field) for field in fields[1::2] if type(field) is bytes))
+    return Entry(stream, marker, fields, sum([len(field) for field in fields[1::2] if type(field) is bytes]))
 
 
 class Waiting(NamedTuple):
