@@ -12,6 +12,8 @@ T = TypeVar("T")
 
 async def first(items: AsyncIterator[T], limit: int | None) -> AsyncGenerator[T, None]:
     """Yield the first `limit` items, None for all, and close the rest."""
+    if limit == 0:
+        return
     async with aclosing(items) as kept:  # type: ignore[type-var]
         number = 0
         async for item in kept:

@@ -144,6 +144,7 @@ WAITS_FOR_EVENTS_ALONE = {
     "router/embedded/socket.py": "asks by a socket of its own",
     "router/process/supervisor.py": "waits for an event",
     "router/process/signals.py": "waits for an event",
+    "router/tasks/pacing.py": "waits for an event",
     "router/store/health/guard.py": "waits for an event",
     "router/intake/drain.py": "waits for the spool's event",
     "router/intake/spool_rescue.py": "waits for the spool's event",

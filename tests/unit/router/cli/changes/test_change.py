@@ -11,7 +11,6 @@ from support.filling import CUSTOMERS, put_dead, put_group
 from support.waiting import eventually
 
 from router.store.client import Store
-from router.tasks.pacing import Pacer
 from workers.operations.dead_letters.letters import DeadLetters, Result
 
 
@@ -128,19 +127,3 @@ def test_nothing_is_read_that_is_not_needed(many: Cli, monkeypatch: pytest.Monke
     assert many.json("dlq", "replay", "--subscription", "sync", "--yes")["replayed"] == 250
     assert normalised == []
     assert len(read) == 255
-
-
-async def test_a_rate_is_kept_over_long_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long it takes, as many go as the rate says: what each sleep is too long is made up for."""
-    now = [1000.0]
-
-    async def sleep(seconds: float) -> None:
-        now[0] += seconds + 0.001
-
-    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now[0], raising=False)
-    monkeypatch.setattr("router.tasks.pacing.asyncio.sleep", sleep)
-    pacer = Pacer(5000.0)
-    for _ in range(10_000):
-        await pacer.take(100)
-        now[0] += 0.0001
-    assert now[0] - 1000.0 == pytest.approx(1_000_000 / 5000, rel=0.001)
