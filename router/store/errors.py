@@ -1,6 +1,6 @@
 """The two errors of the store: it does not answer, or it answers that it refuses.
 
-What redis-py raises becomes one of them in this package, and nobody outside of it knows redis-py. The error that it
+What redis-py raises becomes one of them in this package, and no other package knows redis-py. The error that it
 was stays the cause, and its class the first word of the text.
 """
 

@@ -70,7 +70,7 @@ class Rates:
 
 
 async def figures(store: Store, catalogue: Catalogue, lease: float) -> Figures:
-    """Look at everything, in a handful of round trips; raises StoreUnavailable, or what redis-py raises."""
+    """Look at everything, in a handful of round trips; raises StoreUnavailable."""
     moment = time.monotonic()
     found = await overview(store, await all_streams(store, catalogue))
     ways = _by_name(found)

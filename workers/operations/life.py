@@ -78,7 +78,7 @@ class Life:
 
 
 async def life(store: Store, stored: StoredEvent) -> Life:
-    """Return what became of an event; raises StoreUnavailable, or what redis-py raises."""
+    """Return what became of an event; raises StoreUnavailable."""
     groups = (await existing_groups(store, [stored.stream]))[stored.stream]
     look = _Look(store, stored)
     places = await asyncio.gather(*(look.places(group) for group in groups))

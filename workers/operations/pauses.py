@@ -15,9 +15,9 @@ __all__ = ["pause", "resume"]
 
 
 async def pause(store: Store, name: str, seconds: float | None, *, by: str, reason: str = "") -> Pause:
-    """Pause a subscription, for so long or until it is resumed; in place of a pause that it has. Raises redis-py's.
+    """Pause a subscription, for so long or until it is resumed; in place of a pause that it has.
 
-    The audit has a line of it, and of a resumption.
+    The audit has a line of it, and of a resumption. Raises StoreUnavailable.
     """
     milliseconds = 0 if seconds is None else max(1, int(seconds * 1000))
     by, reason = _sendable(by), _sendable(reason)
@@ -31,7 +31,7 @@ async def pause(store: Store, name: str, seconds: float | None, *, by: str, reas
 
 
 async def resume(store: Store, name: str, *, by: str, reason: str = "") -> None:
-    """End the pause of a subscription; raises what redis-py raises."""
+    """End the pause of a subscription; raises StoreUnavailable."""
     by, reason = _sendable(by), _sendable(reason)
     call = scripts.pause(*_keys(store.keys, name), "resume", 0, by, reason)
     await _done(store, Deed("subscriptions resume", name, reason=reason, actor=by), call)

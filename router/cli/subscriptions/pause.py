@@ -26,14 +26,14 @@ _AGAIN = 0.05
 
 def _duration(text: str) -> timedelta:
     if not (lasting := parse_duration(text)):
-        raise typer.BadParameter(f"{text!r} is no time: write 90s, 30m, 2h or 1d")
+        raise typer.BadParameter(f"{text!r} is no time: write 90s, 30m, 2h, 1d or 1w")
     return lasting
 
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The subscription.", autocompletion=subscriptions)]
 For = Annotated[
     timedelta | None,
-    typer.Option("--for", parser=_duration, metavar="TIME", help="Resume by itself after 90s, 30m, 2h or 1d."),
+    typer.Option("--for", parser=_duration, metavar="TIME", help="Resume by itself after 90s, 30m, 2h, 1d or 1w."),
 ]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; shown wherever the pause is.")]
 

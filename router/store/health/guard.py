@@ -175,7 +175,7 @@ class StoreGuard(Collector):
 
 
 async def _judge(store: Store, settings: Settings, roles: Sequence[Role]) -> list[Check]:
-    """Judge every server of the store; raises what redis-py raises when one does not answer."""
+    """Judge every server of the store; raises StoreUnavailable when one does not answer."""
     try:
         servers = await ask_servers(store, fsync=settings.ingress.durability.level == "fsynced")
         trials = await try_rights(store, roles)

@@ -65,7 +65,7 @@ def test_until(filled: Cli) -> None:
 @pytest.mark.parametrize("wrong", ["0m", "soon", "-5m", "5"])
 def test_a_wrong_time(filled: Cli, wrong: str) -> None:
     """What is no time is said to be none, with what to write."""
-    assert "write 90s, 30m, 2h or 1d" in filled.fails(2, "subscriptions", "pause", "sync", "--for", wrong)
+    assert "write 90s, 30m, 2h, 1d or 1w" in filled.fails(2, "subscriptions", "pause", "sync", "--for", wrong)
 
 
 def test_who_did_not_confirm_is_named(filled: Cli) -> None:
