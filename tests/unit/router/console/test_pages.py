@@ -74,6 +74,17 @@ async def test_overview_counts(store: Store, visitor: Visitor) -> None:
     assert 'href="/dead-letters?subscription=sync">2</a>' in await visitor.get("/fragment/overview")
 
 
+async def test_the_group_of_another_program_is_not_blamed_for_its_workers(store: Store, visitor: Visitor) -> None:
+    """A group that gives no sign of life is called what it is; a subscription without a worker is marked."""
+    await put_events(store, "e-1")
+    await store.client.xgroup_create(store.keys.events(CUSTOMERS), "crm", "0")
+    await put_group(store, "sync")
+    overview, subscriptions = await visitor.get("/"), await visitor.get("/subscriptions")
+    assert "other program" in overview
+    assert "another program: 1 wait for it" in subscriptions
+    assert overview.count('class="tag bad"') == subscriptions.count('class="tag bad"') == 1
+
+
 async def test_dead_letters_are_grouped_and_listed(store: Store, visitor: Visitor) -> None:
     """The list has what went wrong with counts on top, and the filters of the command line."""
     await fill(store)
