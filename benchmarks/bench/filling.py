@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.bodies import STREAM, event_id, notification
+from router.events.catalogue import Catalogue
+from router.events.identify import identify
+from router.intake.entry import entry_of
 from router.store import scripts
 from router.store.keys import Keys
 
@@ -12,6 +15,7 @@ __all__ = ["GROUP", "KEYS", "dead_letters", "events", "finished", "retries", "st
 
 GROUP = "bench"
 KEYS = Keys()
+_CATALOGUE = Catalogue.load()
 _WINDOW = 7 * 24 * 3600 * 1000
 _AT_ONCE = 2_000
 _FAR = 4_000_000_000_000  # epoch milliseconds, in a hundred years
@@ -38,10 +42,16 @@ def events(client: Any, ids: Sequence[str], *, name: str = STREAM, size: int = 0
         pipe = client.pipeline(transaction=False)
         for at in range(start, min(start + 1000, len(ids)), scripts.BATCH):
             batch = ids[at : at + scripts.BATCH]
-            fields = [p for id_ in batch for p in ("id", id_, "at", 1, "raw", notification(id_, event, size))]
+            fields = [part for id_ in batch for part in _entry(notification(id_, event, size), name)]
             call = scripts.append(KEYS.events(name), [KEYS.seen(name, id_) for id_ in batch], fields, _WINDOW)
             pipe.eval(call.script.source, len(call.keys), *call.keys, *call.args)
         pipe.execute()
+
+
+def _entry(raw: bytes, name: str = STREAM) -> Sequence[scripts.Field]:
+    """Return the fields of the entry that ingress makes of a notification."""
+    publisher = name.partition("/")[0]
+    return entry_of(KEYS, publisher, identify(_CATALOGUE, publisher, raw, None)[0], 1_760_000_000_000).fields
 
 
 def stream(client: Any, number: int, space: int) -> None:
@@ -72,7 +82,13 @@ def dead_letters(client: Any, number: int) -> None:
 
 
 def _event() -> tuple[Any, ...]:
-    return ("id", "NAME", "at", 1_760_000_000_000, "raw", notification("NAME"))
+    """Return the fields of an entry with NAME where its id is, which ingress would write in lower case."""
+    fields = _entry(notification("name"))
+    return tuple("NAME" if part == "name" else _named(part) if isinstance(part, bytes) else part for part in fields)
+
+
+def _named(value: bytes) -> bytes:
+    return value.replace(b'"name"', b'"NAME"')
 
 
 def _history(attempts: int, error: str = "TimeoutError") -> str:

@@ -1,6 +1,7 @@
 """The benchmarks run this router as it is now."""
 
 import importlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -43,3 +44,15 @@ def test_ingress_is_started_and_its_work_is_checked(bench: dict[str, ModuleType]
             running.check(20)
             with pytest.raises(plan.WorkNotDone):
                 running.check(21)
+
+
+def test_what_is_filled_in_is_what_ingress_writes(bench: dict[str, ModuleType], tmp_path: Path) -> None:
+    """A worker is measured on entries with their normalised event, and so is the memory that one takes."""
+    filling, names = importlib.import_module("bench.filling"), ["one", "two"]
+    with bench["servers"].Server(tmp_path) as server:
+        filling.events(server.client, names)
+        filling.stream(server.client, 2, 1)
+        entries = [fields for _, fields in server.client.xrange(filling.KEYS.events(filling.STREAM))]
+    assert [entry[b"id"].decode() for entry in entries][:2] == names
+    assert [json.loads(entry[b"event"])["id"] for entry in entries] == [entry[b"id"].decode() for entry in entries]
+    assert len({entry[b"id"] for entry in entries}) == 4
