@@ -24,10 +24,12 @@ _UNBLOCK_TIMEOUT = 2.0  # seconds
 class ReadConnection:
     """Runs reads of the streams that share a slot with `key`, which may block up to `block` seconds.
 
+    One that is not `unblockable` needs no right to ask for the connection's number, and a read ends by itself alone.
     It connects when there is something to run, and again after every error: the slot or the master may have moved.
     """
 
-    def __init__(self, store: Store, key: str, block: float) -> None:
+    def __init__(self, store: Store, key: str, block: float, *, unblockable: bool = True) -> None:
+        self._unblockable = unblockable
         self._store = store
         self._key = key
         self._block = block
@@ -72,6 +74,8 @@ class ReadConnection:
     async def _connect(self) -> Redis:
         self._server = await self._store.reader(self._key, self._block)
         self._connection = self._server.client()
+        if not self._unblockable:
+            return self._connection
         with contextlib.suppress(ResponseError):  # without the right to ask, a read is not ended but waited for
             self._number = int(await self._connection.client_id())
         return self._connection

@@ -79,7 +79,7 @@ class _Trial:
 
     async def read(self) -> str:
         """Read by the group until the event comes, and then in vain."""
-        reader = ReadConnection(self._store, self._events, _BLOCK)
+        reader = ReadConnection(self._store, self._events, _BLOCK, unblockable=False)
         try:
             found = await self._read(reader, _BLOCK)
             if [entry_id for entries in found.values() for entry_id, _ in entries] != [self._id]:
