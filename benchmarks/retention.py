@@ -28,15 +28,18 @@ from prometheus_client import CollectorRegistry
 from config.settings import RetentionSettings, Settings, WorkerSettings
 from router.embedded.access import open_store
 from router.events.catalogue import Catalogue
+from router.events.identify import Identified, identify
 from router.events.samples import body, sample
 from router.store import scripts
 from router.store.client import Store
+from router.store.record import event_fields
 from workers import Event, Subscription
 from workers.consuming.consumer import Consumer
 from workers.metrics import WorkerMetrics
 from workers.retention.janitor import Janitor
 
-STREAM = "visma-net-financial/customer_changed"
+PUBLISHER = "visma-net-financial"
+STREAM = f"{PUBLISHER}/customer_changed"
 MIB = 1024 * 1024
 
 
@@ -53,13 +56,10 @@ def calls(store: Store, catalogue: Catalogue, number: int, window: float, random
     now = datetime.now(UTC)
     for start in range(0, number, scripts.BATCH):
         items = [sample(catalogue, STREAM, random, now) for _ in range(min(scripts.BATCH, number - start))]
-        ids = ["".join(f"{random.getrandbits(32):08x}-" for _ in range(4)) for _ in items]  # as long as a UUID
-        fields = [
-            part
-            for id_, item in zip(ids, items, strict=True)
-            for part in ("id", id_, "at", int(now.timestamp() * 1000), "raw", body([item]))
-        ]
-        markers = [store.keys.seen(STREAM, id_) for id_ in ids]
+        found = [item for each in items for item in identify(catalogue, PUBLISHER, body([each]), None)]
+        events = [item for item in found if isinstance(item, Identified)]
+        fields = [part for item in events for part in event_fields(item, int(now.timestamp() * 1000))]
+        markers = [store.keys.seen(STREAM, item.id) for item in events]
         yield scripts.append(store.keys.events(STREAM), markers, fields, int(window * 1000))
 
 

@@ -57,8 +57,8 @@ class Held:
         self.touched = touched
         self.lost = False
         self.received = 0  # epoch milliseconds, once `event` has read it
-        self.attempts = number_of(fields.get(ATTEMPTS))
-        self.crashes = number_of(fields.get(CRASHES))
+        self.attempts = number_of(fields[ATTEMPTS]) if ATTEMPTS in fields else 0
+        self.crashes = number_of(fields[CRASHES]) if CRASHES in fields else 0
 
     @property
     def used(self) -> int:

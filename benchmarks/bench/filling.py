@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.bodies import STREAM, event_id, notification
 from router.events.catalogue import Catalogue
-from router.events.identify import identify
+from router.events.identify import Identified, identify
 from router.intake.entry import entry_of
 from router.store import scripts
 from router.store.keys import Keys
@@ -35,23 +35,29 @@ end
 """Adds entries numbered from ARGV[1] to ARGV[2]; NAME in a value is each one's id, which begins with ARGV[3]."""
 
 
-def events(client: Any, ids: Sequence[str], *, name: str = STREAM, size: int = 0) -> None:
-    """Append events to a stream as ingress does, with their markers."""
+def events(client: Any, ids: Sequence[str], *, name: str = STREAM, size: int = 0, bare: bool = False) -> None:
+    """Append events to a stream as ingress does, with their markers.
+
+    `bare`: as ingress did before entries had the normalised event.
+    """
     event = name.partition("/")[2]
     for start in range(0, len(ids), 1000):
         pipe = client.pipeline(transaction=False)
         for at in range(start, min(start + 1000, len(ids)), scripts.BATCH):
             batch = ids[at : at + scripts.BATCH]
-            fields = [part for id_ in batch for part in _entry(notification(id_, event, size), name)]
+            fields = [part for id_ in batch for part in _entry(notification(id_, event, size), name, bare=bare)]
             call = scripts.append(KEYS.events(name), [KEYS.seen(name, id_) for id_ in batch], fields, _WINDOW)
             pipe.eval(call.script.source, len(call.keys), *call.keys, *call.args)
         pipe.execute()
 
 
-def _entry(raw: bytes, name: str = STREAM) -> Sequence[scripts.Field]:
+def _entry(raw: bytes, name: str = STREAM, *, bare: bool = False) -> Sequence[scripts.Field]:
     """Return the fields of the entry that ingress makes of a notification."""
     publisher = name.partition("/")[0]
-    return entry_of(KEYS, publisher, identify(_CATALOGUE, publisher, raw, None)[0], 1_760_000_000_000).fields
+    [item] = identify(_CATALOGUE, publisher, raw, None)
+    if bare and isinstance(item, Identified):
+        item = Identified(item.stream, item.id, item.raw)
+    return entry_of(KEYS, publisher, item, 1_760_000_000_000).fields
 
 
 def stream(client: Any, number: int, space: int) -> None:

@@ -15,7 +15,7 @@ from bench.plan import Plan, Samples
 from bench.processes import Process
 from bench.servers import Server
 
-__all__ = ["BULLMQ", "FASTSTREAM", "LOOP", "OURS", "TASKIQ", "Worker", "workers"]
+__all__ = ["BULLMQ", "FASTSTREAM", "LOOP", "OURS", "TASKIQ", "Worker", "workers", "workers_of_ours"]
 
 OURS = "ours"
 LOOP = "bare redis-py loop"
@@ -47,16 +47,27 @@ def workers(plan: Plan, samples: Samples, peers: Peers) -> list[Worker]:
     """Return those to measure; what cannot be installed is a problem of the samples."""
     many, some, few = 50_000, plan.pick(3_000, 4_000, 50_000), plan.pick(1_000, 1_200, 50_000)
     everything = "retries, dead letters, heartbeats, lease, poison check, normalised event"
-    found = [Worker(OURS, everything, many, _filled(many), _ours(None), _left_of_stream(_KEY))]
-    for tree in plan.trees:
-        name = f"ours of {tree.name}"
-        found.append(Worker(name, everything, many, _filled(many), _ours(tree), _left_of_stream(_KEY)))
+    found = _of_ours(plan, everything, many)
     loop = (sys.executable, str(_SUBJECTS / "redis_loop.py"))
     nothing = "reads 100, acknowledges 100; no retries: the limit"
     found.append(Worker(LOOP, nothing, many, _filled(many), _command(loop), _left_of_stream(_KEY)))
     found += _of_python(plan, samples, peers, some, few)
     found += _of_node(plan, samples, peers, plan.pick(20_000, 20_000, many))
     return [worker for worker in found if plan.wants(worker.name)]
+
+
+def workers_of_ours(plan: Plan, subscriptions: int) -> list[Worker]:
+    """Return ours alone, those of other trees too, for the case of several subscriptions: each of them gets 10,000."""
+    return [worker for worker in _of_ours(plan, f"{subscriptions} subscriptions", 10_000) if plan.wants(worker.name)]
+
+
+def _of_ours(plan: Plan, features: str, number: int) -> list[Worker]:
+    left = _left_of_stream(_KEY)
+    found = [Worker(OURS, features, number, _filled(number), _ours(None), left)]
+    for tree in plan.trees:
+        fill = _filled(number, bare=not (tree / "router" / "store" / "record.py").exists())
+        found.append(Worker(f"ours of {tree.name}", features, number, fill, _ours(tree), left))
+    return found
 
 
 def _of_python(plan: Plan, samples: Samples, peers: Peers, some: int, few: int) -> list[Worker]:
@@ -97,8 +108,8 @@ def _of_node(plan: Plan, samples: Samples, peers: Peers, events: int) -> list[Wo
     return [Worker(BULLMQ, features, events, fill, start, _left_of_bullmq)]
 
 
-def _filled(number: int) -> Callable[[Server, Path], None]:
-    return lambda server, _folder: filling.events(server.client, [*map(event_id, range(number))])
+def _filled(number: int, *, bare: bool = False) -> Callable[[Server, Path], None]:
+    return lambda server, _folder: filling.events(server.client, [*map(event_id, range(number))], bare=bare)
 
 
 def _filled_by(

@@ -7,7 +7,11 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 __all__ = ["Event"]
 
-_set = object.__setattr__  # past the guard that makes the model frozen
+# Past the guard that makes the model frozen.
+_set_values, _set_fields, _set_extra, _set_private = (
+    vars(BaseModel)[name].__set__
+    for name in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+)
 
 
 def _utc(moment: datetime) -> datetime:
@@ -99,10 +103,10 @@ class Event(BaseModel):
         validate them again would cost more than all the rest of normalising.
         """
         event = cls.__new__(cls)
-        _set(event, "__dict__", values)
-        _set(event, "__pydantic_fields_set__", _FIELDS)
-        _set(event, "__pydantic_extra__", None)
-        _set(event, "__pydantic_private__", None)
+        _set_values(event, values)
+        _set_fields(event, _FIELDS)
+        _set_extra(event, None)
+        _set_private(event, None)
         return event
 
     @property

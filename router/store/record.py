@@ -161,12 +161,11 @@ def read_event(catalogue: Catalogue, stream: str, fields: Fields, *, renormalise
 
     `renormalise`: made again from `raw`, with this catalogue. Raises UnreadableEvent where the entry has no event.
     """
-    raw = fields.get(RAW)
-    if ID not in fields or raw is None:
+    if ID not in fields or RAW not in fields:
         raise UnreadableEvent("the entry has no id or no raw: it was not written by an ingress")
-    written = None if renormalise else fields.get(EVENT)
-    hints = read_hints(fields.get(HINTS)) if HINTS in fields else {}
-    if written is not None and (values := _read(written)) is not None:
+    raw = fields[RAW]
+    hints = read_hints(fields[HINTS]) if HINTS in fields else {}
+    if EVENT in fields and not renormalise and (values := _read(fields[EVENT])) is not None:
         values["hints"] = hints
         values["raw"] = raw
         return Event.trusted(values)
@@ -181,10 +180,10 @@ def _read(written: bytes) -> dict[str, Any] | None:
     """Return the values that an `event` holds; None for what is none, or was edited manually and is not in the form."""
     try:
         values = _values(_decode(written))
-        for name in ("occurred_at", "received_at"):
-            moment = values[name]
-            if moment is not None and moment.tzinfo is not UTC:
-                values[name] = moment.astimezone(UTC)
+        if (received := values["received_at"]).tzinfo is not UTC:
+            values["received_at"] = received.astimezone(UTC)
+        if (occurred := values["occurred_at"]) is not None and occurred.tzinfo is not UTC:
+            values["occurred_at"] = occurred.astimezone(UTC)
     except (ValueError, OverflowError, RecursionError):
         return None
     return values

@@ -42,20 +42,21 @@ class Attempts:
     async def run(self, lane: Lane) -> None:
         """Attempt what the lane holds, and leave the lane empty; when cancelled, it stays with the lane."""
         stale = self._context.monotonic() - self._stale_after
-        ready = [
-            (held, delivery)
-            for held in lane.holding
-            if (held.surely_ours(stale) or await self._owned(held)) and (delivery := self._prepare(held))
-        ]
+        ready: list[Held] = []
+        deliveries: list[Delivery] = []
+        for held in lane.holding:  # no comprehension: with an await in it, it would be a coroutine of its own
+            if (held.surely_ours(stale) or await self._owned(held)) and (delivery := self._prepare(held)):
+                ready.append(held)
+                deliveries.append(delivery)
         if ready:
-            lane.holding = [held for held, _ in ready]
-            self._waited.starting(lane.holding)
-            _bind(ready[0][0])
-            call = self._call(lane, [delivery for _, delivery in ready])
-            results = await (call if self._traced is None else self._traced.attempt(lane.holding, call))
+            lane.holding = ready.copy()
+            self._waited.starting(ready)
+            _bind(ready[0])
+            call = self._call(lane, deliveries)
+            results = await (call if self._traced is None else self._traced.attempt(ready, call))
             if isinstance(results[0], WorkerMustEnd):
                 raise results[0]  # the lane keeps what it holds, to be given back
-            for (held, _), result in zip(ready, results, strict=True):
+            for held, result in zip(ready, results, strict=True):
                 self._settle(held, result)
                 lane.holding.pop(0)  # one by one: if settling breaks, those before it are settled
         lane.holding = []
