@@ -13,7 +13,17 @@ from config.errors import RouterError
 from config.publishers import Dialect, Paths, Publisher, fold
 from router.events.resource import Records
 
-__all__ = ["MAX_DEPTH", "MAX_EVENT_NAME", "Layout", "Plan", "UnreadableEvent", "event_name", "id_text", "read_object"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_EVENT_NAME",
+    "Layout",
+    "Plan",
+    "UnreadableEvent",
+    "event_name",
+    "id_text",
+    "is_too_deep",
+    "read_object",
+]
 
 MAX_DEPTH: Final = 64  # objects and lists within each other; far more would exhaust what writes them as JSON again
 MAX_EVENT_NAME: Final = 200  # characters
@@ -107,7 +117,7 @@ def read_object(raw: bytes) -> dict[str, Any]:
     if type(item) is not dict:
         raise UnreadableEvent("not a JSON object")
     # An item without a second bracket, in strings or not, is flat: most are, and finding none costs next to nothing.
-    if (raw.rfind(b"{") > 0 or _BRACKET in raw) and _too_deep(item):
+    if (raw.rfind(b"{") > 0 or _BRACKET in raw) and is_too_deep(item):
         raise UnreadableEvent("nested too deeply")
     return item
 
@@ -121,7 +131,8 @@ def _is_text(raw: bytes) -> bool:
     return True
 
 
-def _too_deep(item: dict[str, Any]) -> bool:
+def is_too_deep(item: Mapping[str, Any]) -> bool:
+    """Return whether objects and lists are within each other more than MAX_DEPTH times."""
     level: list[Any] = [item]
     for _ in range(MAX_DEPTH):
         children = [child for parent in level for child in (parent.values() if isinstance(parent, dict) else parent)]

@@ -7,7 +7,7 @@
 
 `event` is the normalised event as one JSON object: the model's field names, without the fields that are None or empty,
 and without `raw` and `hints`, which stand beside it. Entries of earlier versions have no `event`: theirs is made of
-`raw`, as is that of an entry whose `event` cannot be read.
+`raw`, as is that of an entry whose `event` cannot be read, or is one of another id or stream.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ import msgspec
 
 from router.events.catalogue import Catalogue
 from router.events.event import Event
-from router.events.fields import UnreadableEvent
+from router.events.fields import MAX_DEPTH, UnreadableEvent, is_too_deep
 from router.events.hints import read_hints
 from router.events.identify import Identified
 from router.events.normalise import normalise
@@ -165,7 +165,8 @@ def read_event(catalogue: Catalogue, stream: str, fields: Fields, *, renormalise
         raise UnreadableEvent("the entry has no id or no raw: it was not written by an ingress")
     raw = fields[RAW]
     hints = read_hints(fields[HINTS]) if HINTS in fields else {}
-    if EVENT in fields and not renormalise and (values := _read(fields[EVENT])) is not None:
+    id_ = text_of(fields, ID)
+    if EVENT in fields and not renormalise and (values := _read(fields[EVENT], stream, id_)) is not None:
         values["hints"] = hints
         values["raw"] = raw
         return Event.trusted(values)
@@ -173,13 +174,20 @@ def read_event(catalogue: Catalogue, stream: str, fields: Fields, *, renormalise
         received = _moment(number_of(fields.get(AT)))
     except (ValueError, OverflowError, OSError):
         raise UnreadableEvent("the time of receipt is out of range") from None
-    return normalise(catalogue, stream, text_of(fields, ID), raw, received, hints)
+    return normalise(catalogue, stream, id_, raw, received, hints)
 
 
-def _read(written: bytes) -> dict[str, Any] | None:
-    """Return the values that an `event` holds; None for what is none, or was edited manually and is not in the form."""
+def _read(written: bytes, stream: str, id_: str) -> dict[str, Any] | None:
+    """Return the values that an `event` holds; None for what is none, is another's, or is not in the form.
+
+    Ingress writes no such: it was edited manually, or moved with its entry to the stream of another type.
+    """
     try:
         values = _values(_decode(written))
+        if values["id"] != id_ or f"{values['publisher']}/{values['type']}" != stream:
+            return None
+        if (extra := values["extra"]) and written.count(b"[") + written.count(b"{") > MAX_DEPTH and is_too_deep(extra):
+            return None
         if (received := values["received_at"]).tzinfo is not UTC:
             values["received_at"] = received.astimezone(UTC)
         if (occurred := values["occurred_at"]) is not None and occurred.tzinfo is not UTC:

@@ -161,6 +161,30 @@ def test_nothing_in_an_event_field_raises(event: bytes) -> None:
     assert record.read_event(CATALOGUE, CUSTOMERS, entry(event=event)).wire_event
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"id": "another"},
+        {"publisher": "another"},
+        {"type": "supplier_changed"},
+        {"extra": {"a": json.loads("[" * 300 + "]" * 300)}},
+    ],
+)
+def test_an_event_of_another_entry_is_made_of_raw(changed: dict[str, Any]) -> None:
+    """What is read has the id of its entry, the name of its stream, and no nesting that cannot be written again."""
+    written = {**json.loads(entry()[b"event"]), **changed}
+    event = record.read_event(CATALOGUE, CUSTOMERS, entry(event=json.dumps(written).encode()))
+    assert event == record.read_event(CATALOGUE, CUSTOMERS, entry())
+    assert json.loads(event.model_dump_json())
+
+
+def test_much_in_extra_is_read_as_it_is() -> None:
+    """Many lists beside each other are no deep nesting."""
+    written = {**json.loads(entry()[b"event"]), "entity": "from the entry", "extra": {"a": [[]] * 300}}
+    event = record.read_event(CATALOGUE, CUSTOMERS, entry(event=json.dumps(written).encode()))
+    assert (event.entity, event.extra) == ("from the entry", {"a": [[]] * 300})
+
+
 def test_fields_of_later_versions_are_ignored() -> None:
     """An `event` with a name that the model does not have is read."""
     fields = entry()
