@@ -168,9 +168,12 @@ class Handover(Change[StoredEvent]):
 
 
 def replayed_keys(keys: Keys, stream: str, subscription: str) -> list[str]:
-    """Return the keys that remember what was replayed, of this week and of the week before."""
+    """Return the keys that remember what was replayed: of this week, and of the weeks before and after it.
+
+    The week after has begun already where the clock of another operator is ahead of ours.
+    """
     week = int(time.time()) // _WEEK
-    return [keys.replayed(stream, subscription, number) for number in (week, week - 1)]
+    return [keys.replayed(stream, subscription, number) for number in (week, week - 1, week + 1)]
 
 
 def _earlier(last_delivered: str, wanted: EventFilter) -> str:

@@ -185,8 +185,8 @@ def hand_over(
 ) -> Call:
     """Copy events into the inbox of a subscription, but not those that a replay of this name has copied before.
 
-    `replayed` remembers them: the hash of this week, kept for `ttl` milliseconds, and that of the week before. Reply:
-    how many were copied, and how many had been before. `renormalise` as in `replay`.
+    `replayed` remembers them: the hash of this week, kept for `ttl` milliseconds, and those of other weeks. Reply: how
+    many were copied, and how many had been before. `renormalise` as in `replay`.
     """
     return Call(_HAND_OVER, (events, inbox, *replayed), (group, line, name, ttl, _flag(renormalise), *ids))
 

@@ -5,7 +5,7 @@
 -- KEYS[1]    events stream
 -- KEYS[2]    inbox
 -- KEYS[3]    hash of what was given this week: 1 by the entry id and what the replay is known by
--- KEYS[4]    hash of what was given last week
+-- KEYS[4..]  hashes of what was given in other weeks
 -- ARGV[1]    consumer group
 -- ARGV[2]    line for the history
 -- ARGV[3]    what the replay is known by; empty, or of a few characters
@@ -15,11 +15,20 @@
 -- Reply      how many were copied, and how many the replay had given before (the others are not in the stream any more)
 --- lib/fields.lua
 --- lib/bounded.lua
+local function is_given(mark)
+  for k = 3, #KEYS do
+    if redis.call('HGET', KEYS[k], mark) then
+      return true
+    end
+  end
+  return false
+end
+
 redis.call('XPENDING', KEYS[2], ARGV[1])
 local given, before = 0, 0
 for i = 6, #ARGV do
   local mark = ARGV[i] .. ARGV[3]
-  if redis.call('HGET', KEYS[3], mark) or redis.call('HGET', KEYS[4], mark) then
+  if is_given(mark) then
     before = before + 1
   else
     local found = redis.call('XRANGE', KEYS[1], ARGV[i], ARGV[i])

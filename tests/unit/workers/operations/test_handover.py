@@ -187,6 +187,17 @@ async def test_what_was_given_is_remembered_for_a_while(
     assert (await _replay(filled, catalogue).run()).changed == 5
 
 
+async def test_clocks_that_differ(filled: Store, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is given twice where the clock of the second operator is still in the week before that of the first."""
+    week = 7 * 86_400
+    sunday = time.time() // week * week - 1
+    monkeypatch.setattr(handover.time, "time", lambda: sunday + 2)
+    assert (await _replay(filled, catalogue).run()).changed == 5
+    monkeypatch.setattr(handover.time, "time", lambda: sunday)
+    result = await _replay(filled, catalogue).run()
+    assert (result.changed, result.counts[BEFORE]) == (0, 5)
+
+
 async def test_a_subscription_that_has_gone(filled: Store, catalogue: Catalogue) -> None:
     """One that is removed meanwhile is given nothing, and no inbox is left of it."""
     replay = _replay(filled, catalogue)
