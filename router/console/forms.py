@@ -4,11 +4,16 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from config.errors import RouterError
 from router.events.catalogue import Catalogue
 from router.events.globs import select
 from workers.operations.criteria import parse_moment
 
-__all__ = ["line_in", "moment_in", "streams_in", "typed_in"]
+__all__ = ["Unclear", "line_in", "moment_in", "streams_in", "typed_in"]
+
+
+class Unclear(RouterError):
+    """What was typed or chosen makes no sense; the message says what is allowed."""
 
 
 def typed_in(sent: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
@@ -29,6 +34,9 @@ def streams_in(text: str, catalogue: Catalogue) -> tuple[str, ...]:
 
 
 def moment_in(typed: Mapping[str, str], name: str) -> datetime | None:
-    """Return the time in a field, None for an empty one; raises ValueError saying what is allowed."""
+    """Return the time in a field, None for an empty one; raises Unclear."""
     text = typed.get(name, "").strip()
-    return parse_moment(text, datetime.now(UTC)) if text else None
+    try:
+        return parse_moment(text, datetime.now(UTC)) if text else None
+    except (ValueError, OverflowError) as error:
+        raise Unclear(str(error)) from None

@@ -1,20 +1,22 @@
 """Long lists in pages, newest first: where one ends the next begins, however many have come meanwhile."""
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
+from config.errors import RouterError
+from router.console.forms import typed_in
 from router.console.site import Page
 from router.http.response import Response
 from router.store.reading import is_entry_id, moment_of, order_of
 from router.tasks.ending import in_time
 from router.tasks.iterating import unhurried
 
-__all__ = ["PAGE_SIZE", "Cursor", "Listed", "list_page", "taken"]
+__all__ = ["PAGE_SIZE", "Cursor", "Listed", "Search", "list_page", "search", "taken"]
 
 T = TypeVar("T")
 
@@ -53,6 +55,34 @@ class Listed(Generic[T]):
     given_up: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Search(Generic[T]):
+    """What was `typed` into the form of a list, a page of what it finds, and what is wrong with it, or None."""
+
+    typed: Mapping[str, str]
+    cursor: Cursor
+    listed: Listed[T] = field(default_factory=Listed)
+    problem: str | None = None
+
+
+async def search(
+    page: Page,
+    names: Iterable[str],
+    find: Callable[[Mapping[str, str], Cursor], AsyncIterator[T]],
+    id_of: Callable[[T], str],
+) -> Search[T]:
+    """Read the fields of these names from the URL, and one page of what they find.
+
+    `find` raises RouterError where what was typed makes no sense, and reads nothing before it is iterated.
+    """
+    typed, cursor = typed_in(page.request.query, names), Cursor.of(page.request.query)
+    try:
+        found = find(typed, cursor)
+    except RouterError as error:
+        return Search(typed, cursor, problem=str(error))
+    return Search(typed, cursor, await taken(found, cursor, id_of))
+
+
 async def taken(
     items: AsyncGenerator[T, None] | AsyncIterator[T], cursor: Cursor, id_of: Callable[[T], str]
 ) -> Listed[T]:
@@ -74,19 +104,12 @@ async def _fill(page: Listed[T], items: AsyncGenerator[T, None], cursor: Cursor,
             page.items.append(item)
 
 
-def list_page(
-    page: Page,
-    template: str,
-    typed: Mapping[str, str],
-    cursor: Cursor,
-    listed: Listed[Any],
-    problem: str | None,
-    **values: Any,
-) -> Response:
-    """Return a page of a list by what was `typed` into its form; `problem` says what is wrong with that."""
-    following = listed.following and f"{page.request.path}?{urlencode({**typed, **listed.following})}"
-    common = {"typed": typed, "problem": problem, "entries": listed.items, "following": following}
-    more = {"is_first": cursor == Cursor(), "given_up": listed.given_up}
+def list_page(page: Page, template: str, done: Search[Any], **values: Any) -> Response:
+    """Return the page of a list."""
+    listed, problem = done.listed, done.problem
+    following = listed.following and f"{page.request.path}?{urlencode({**done.typed, **listed.following})}"
+    common = {"typed": done.typed, "problem": problem, "entries": listed.items, "following": following}
+    more = {"is_first": done.cursor == Cursor(), "given_up": listed.given_up}
     return page.answer(template, status=400 if problem else 200, **common, **more, **values)
 
 

@@ -1,19 +1,19 @@
 """Which page answers which path."""
 
 import mimetypes
+from collections.abc import Mapping
 from functools import partial
 
 from router.console.console import Console
 from router.console.pages import (
     audit,
-    dead_letter_changes,
+    changes,
     dead_letters,
     events,
     jobs,
     login,
     overview,
     quarantine,
-    quarantine_changes,
     subscriptions,
 )
 from router.console.rendering import asset
@@ -25,7 +25,7 @@ __all__ = ["mount"]
 
 _ASSETS = ("console.css", "console.js", "icon.svg")
 
-_GET = {
+_GET: Mapping[str, PageAnswering] = {
     "/": overview.show,
     "/fragment/overview": overview.fragment,
     "/dead-letters": dead_letters.list_,
@@ -38,14 +38,14 @@ _GET = {
     "/subscriptions": subscriptions.list_,
     "/audit": audit.list_,
 }
-_POST = {
+_POST: Mapping[str, PageAnswering] = {
     "/dead-letter": dead_letters.reveal,
-    "/dead-letters/preview": dead_letter_changes.preview,
-    "/dead-letters/change": dead_letter_changes.carry,
+    "/dead-letters/preview": changes.preview_letters,
+    "/dead-letters/change": changes.change_letters,
     "/job/stop": jobs.stop,
     "/quarantined": quarantine.reveal,
-    "/quarantine/preview": quarantine_changes.preview,
-    "/quarantine/change": quarantine_changes.carry,
+    "/quarantine/preview": changes.preview_quarantined,
+    "/quarantine/change": changes.change_quarantined,
     "/event": events.reveal,
     "/subscriptions/pause": subscriptions.pause,
     "/subscriptions/resume": subscriptions.resume,
@@ -53,15 +53,15 @@ _POST = {
 }
 _SEARCHES = (
     dead_letters.list_,
-    dead_letter_changes.preview,
+    changes.preview_letters,
     quarantine.list_,
-    quarantine_changes.preview,
+    changes.preview_quarantined,
     events.list_,
     events.show,
     audit.list_,
 )
 """What may go through much of the store."""
-_LOOKS = (dead_letter_changes.preview, quarantine_changes.preview)
+_LOOKS = (changes.preview_letters, changes.preview_quarantined)
 """What is posted and yet only looked at."""
 
 

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 from config.errors import RouterError, described
 from router.console.access.sessions import Session
 from router.console.console import Console
+from router.console.forms import Unclear
 from router.console.rendering import rendered
 from router.console.turns import Crowded
 from router.http.request import BadRequest, Request
@@ -160,7 +161,8 @@ async def _safely(page: Page, session: Session | None, answering: PageAnswering,
         _log.warning("console_store_unavailable", path=page.request.path, reason=described(error))
         return page.answer("away.html", status=503)
     except RouterError as error:
-        return page.problem("That cannot be done", str(error), status=400)
+        title = "That is not clear" if isinstance(error, Unclear) else "That cannot be done"
+        return page.problem(title, str(error), status=400)
     except Exception:  # noqa: BLE001 - whatever it is, the process lives on and the page says so
         _log.exception("console_page_failed", path=page.request.path)
         return page.problem("That went wrong", "The log of the console says more.", status=500)

@@ -1,11 +1,12 @@
 """The dead letters: what went wrong how often, a list to choose from, and one letter with its story."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
+from typing import Any
 from urllib.parse import urlencode
 
-from router.console.dlq_form import Selection
-from router.console.paging import Cursor, Listed, list_page, taken
+from router.console.forms import moment_in, streams_in
+from router.console.paging import Cursor, list_page, search
 from router.console.site import Page
 from router.events.globs import short
 from router.events.redact import redacted
@@ -17,7 +18,12 @@ from workers.operations.dead_letters.letters import DeadLetterEntry, DeadLetters
 from workers.operations.dead_letters.selector import Selector
 from workers.operations.reveal import revealed
 
-__all__ = ["Picked", "key_of", "letter_url", "list_", "pick_of", "reveal", "show"]
+__all__ = ["FIELDS", "Picked", "key_of", "letter_url", "list_", "pick_of", "reveal", "selector_of", "show"]
+
+FIELDS = ("subscription", "event", "error", "text", "resource", "company", "since", "until", "fingerprint")
+"""The names of the fields, in the order of the form."""
+
+_AS_TYPED = ("subscription", "error", "text", "resource", "company", "fingerprint")
 
 Picked = tuple[str, str, str]
 """Which letter: its entry id, its stream, its subscription."""
@@ -29,23 +35,28 @@ _GROUPS = 12
 _PATIENCE = 5.0  # seconds for them
 
 
+def selector_of(page: Page, typed: Mapping[str, str]) -> Selector:
+    """Return the selector that the fields make; raises RouterError saying what is wrong."""
+    given: dict[str, Any] = {name: typed[name] for name in _AS_TYPED if name in typed}
+    if "event" in typed:
+        given["events"] = ",".join(streams_in(typed["event"], page.console.catalogue))
+    return Selector(**given, since=moment_in(typed, "since"), until=moment_in(typed, "until"))
+
+
 async def list_(page: Page) -> Response:
     """List those that the form selects, and what they have in common."""
-    query, catalogue = page.request.query, page.console.catalogue
-    selection = Selection.of(query, catalogue)
     letters = page.console.operations.letters
-    cursor = Cursor.of(query)
-    listed = await taken(letters.newest(selector_of(selection)), cursor, lambda letter: letter.entry_id)
-    groups = await _groups(letters, selection) if cursor == Cursor() and listed.items and not listed.given_up else []
-    if selection.problem:
-        listed = Listed()
+
+    def find(typed: Mapping[str, str], _cursor: Cursor) -> AsyncIterator[DeadLetterEntry]:
+        return letters.newest(selector_of(page, typed))
+
+    found = await search(page, FIELDS, find, lambda letter: letter.entry_id)
+    is_whole = found.cursor == Cursor() and found.listed.items and not found.listed.given_up
+    groups = await _groups(letters, selector_of(page, found.typed)) if is_whole else []
     return list_page(
         page,
         "dead_letters.html",
-        selection.typed,
-        cursor,
-        listed,
-        selection.problem,
+        found,
         groups=groups,
         grouped=sum(group.count for group in groups),
         most_grouped=_GROUPED,
@@ -53,7 +64,7 @@ async def list_(page: Page) -> Response:
         group_url=_group_url,
         letter_url=letter_url,
         pick_of=pick_of,
-        type_of=partial(short, catalogue),
+        type_of=partial(short, page.console.catalogue),
     )
 
 
@@ -85,11 +96,6 @@ async def find(page: Page) -> DeadLetterEntry | None:
     return next((letter for letter in found if key_of(letter) == wanted), None)
 
 
-def selector_of(selection: Selection) -> Selector:
-    """Return the selector of a page; one that selects nothing where the form makes no sense."""
-    return Selector(subscription="") if selection.problem else selection.selector
-
-
 def key_of(letter: DeadLetterEntry) -> Picked:
     """Return what tells a letter from all others."""
     return letter.entry_id, letter.stream, letter.subscription
@@ -106,10 +112,10 @@ def pick_of(letter: DeadLetterEntry) -> str:
     return " ".join(key_of(letter))
 
 
-async def _groups(letters: DeadLetters, selection: Selection) -> list[ErrorGroup]:
+async def _groups(letters: DeadLetters, selector: Selector) -> list[ErrorGroup]:
     """Return the commonest errors; none where the store takes too long: the page is there for its list."""
     try:
-        return (await in_time(_PATIENCE, grouped(first(letters.newest(selection.selector), _GROUPED))))[:_GROUPS]
+        return (await in_time(_PATIENCE, grouped(first(letters.newest(selector), _GROUPED))))[:_GROUPS]
     except TimeoutError:
         return []
 

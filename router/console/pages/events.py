@@ -1,13 +1,13 @@
 """The events: what was received, and what became of one."""
 
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from urllib.parse import urlencode
 
 from config.errors import RouterError
-from router.console.forms import moment_in, streams_in, typed_in
-from router.console.paging import Cursor, Listed, list_page, taken
+from router.console.forms import moment_in, streams_in
+from router.console.paging import Cursor, list_page, search
 from router.console.site import Page, go
-from router.events.catalogue import UnknownStream
 from router.events.globs import short
 from router.events.redact import redacted, redacted_hints
 from router.http.response import Response
@@ -15,11 +15,9 @@ from router.tasks.ending import in_time
 from workers.operations.events import EventFilter, StoredEvent
 from workers.operations.reveal import revealed
 
-__all__ = ["FIELDS", "list_", "reveal", "show"]
+__all__ = ["list_", "reveal", "show"]
 
-FIELDS = ("event", "resource", "company", "since", "until")
-"""The names of the fields of the form."""
-
+_FIELDS = ("event", "resource", "company", "since", "until")
 _PATIENCE = 5.0  # seconds for the search of an event
 
 _HIDDEN = ("id", "publisher", "type", "extra", "hints", "raw", "received_at")
@@ -28,22 +26,18 @@ _HIDDEN = ("id", "publisher", "type", "extra", "hints", "raw", "received_at")
 
 async def list_(page: Page) -> Response:
     """List events, newest first; or go to the one whose id was asked for."""
-    query, catalogue = page.request.query, page.console.catalogue
-    if id_ := query.get("id", "").strip():
+    catalogue = page.console.catalogue
+    if id_ := page.request.query.get("id", "").strip():
         return go("/event", id=id_)
-    typed, cursor = typed_in(query, FIELDS), Cursor.of(query)
-    problem, listed = None, Listed[StoredEvent]()
-    try:
+
+    def find(typed: Mapping[str, str], cursor: Cursor) -> AsyncIterator[StoredEvent]:
         streams = streams_in(typed.get("event", "*"), catalogue)
         until = cursor.within(moment_in(typed, "until"))
         wanted = EventFilter(typed.get("resource"), typed.get("company"), moment_in(typed, "since"), until)
-    except (ValueError, OverflowError, UnknownStream) as error:
-        problem = str(error)
-    else:
-        found = page.console.operations.browser.newest(streams, wanted)
-        listed = await taken(found, cursor, lambda stored: stored.entry_id)
-    type_of = partial(short, catalogue)
-    return list_page(page, "events.html", typed, cursor, listed, problem, type_of=type_of)
+        return page.console.operations.browser.newest(streams, wanted)
+
+    found = await search(page, _FIELDS, find, lambda stored: stored.entry_id)
+    return list_page(page, "events.html", found, type_of=partial(short, catalogue))
 
 
 async def show(page: Page) -> Response:

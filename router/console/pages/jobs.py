@@ -1,35 +1,9 @@
-"""Changes under way: begun by a form, looked at on a page of their own, and stopped."""
+"""Changes under way: looked at on a page of their own, and stopped."""
 
-from functools import partial
-from typing import Any
-
-from router.console.jobs import Job
 from router.console.site import Page, go
 from router.http.response import Response
-from workers.operations.change import Change
 
-__all__ = ["begin", "show", "stop"]
-
-_PATIENCE = 1.5  # seconds to wait for a short change, so that its page says how it ended
-
-
-async def begin(
-    page: Page,
-    change: Change[Any],
-    *,
-    title: str,
-    done: str,
-    back: str,
-    reason: str,
-    rate: float | None = None,
-) -> Response:
-    """Begin a change, and go to the page that tells how far it is; `back` is where to go from there."""
-    console = page.console
-    work = partial(change.run, actor=page.session.actor, reason=reason, rate=rate)
-    job = console.jobs.start(Job(title, done, back, change.result), work)
-    await console.jobs.settle(job, _PATIENCE)
-    console.watch.forget()
-    return go("/job", id=job.id)
+__all__ = ["show", "stop"]
 
 
 async def show(page: Page) -> Response:

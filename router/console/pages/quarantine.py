@@ -1,11 +1,10 @@
 """The quarantine: what was signed, but could not be understood."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from urllib.parse import urlencode
 
-from config.errors import ConfigError
-from router.console.forms import moment_in, typed_in
-from router.console.paging import Cursor, Listed, list_page, taken
+from router.console.forms import Unclear, moment_in, typed_in
+from router.console.paging import Cursor, list_page, search, taken
 from router.console.site import Page
 from router.events.redact import redacted
 from router.http.response import Response
@@ -20,10 +19,10 @@ FIELDS = ("publisher", "text", "company", "since", "until", "id")
 
 
 def selector_of(page: Page, typed: Mapping[str, str]) -> QuarantineSelector:
-    """Return the selector that the fields make; raises ConfigError or ValueError saying what is wrong."""
+    """Return the selector that the fields make; raises RouterError saying what is wrong."""
     slug, catalogue = typed.get("publisher"), page.console.catalogue
     if slug is not None and slug not in catalogue.publishers:
-        raise ConfigError(catalogue.no_publisher(slug))
+        raise Unclear(catalogue.no_publisher(slug))
     slugs = frozenset([slug] if slug else ())
     ids = Ids.of([typed["id"]] if "id" in typed else [])
     since, until = moment_in(typed, "since"), moment_in(typed, "until")
@@ -32,20 +31,13 @@ def selector_of(page: Page, typed: Mapping[str, str]) -> QuarantineSelector:
 
 async def list_(page: Page) -> Response:
     """List what was quarantined, newest first."""
-    query, catalogue = page.request.query, page.console.catalogue
-    typed, cursor = typed_in(query, FIELDS), Cursor.of(query)
-    problem, listed = None, Listed[Quarantined]()
-    try:
-        selector = selector_of(page, typed)
-    except (ValueError, OverflowError, ConfigError) as error:
-        problem = str(error)
-    else:
-        found = page.console.operations.quarantined(selector)
-        listed = await taken(found, cursor, lambda entry: entry.entry_id)
-    publishers = list(catalogue.publishers)
-    return list_page(
-        page, "quarantine.html", typed, cursor, listed, problem, publishers=publishers, entry_url=entry_url
-    )
+
+    def find(typed: Mapping[str, str], _cursor: Cursor) -> AsyncIterator[Quarantined]:
+        return page.console.operations.quarantined(selector_of(page, typed))
+
+    found = await search(page, FIELDS, find, lambda entry: entry.entry_id)
+    publishers = list(page.console.catalogue.publishers)
+    return list_page(page, "quarantine.html", found, publishers=publishers, entry_url=entry_url)
 
 
 async def show(page: Page) -> Response:
@@ -73,13 +65,9 @@ async def _find(page: Page) -> Quarantined | None:
     typed = typed_in(page.request.query, FIELDS)
     if not {"publisher", "id"} <= typed.keys() or typed["publisher"] not in page.console.catalogue.publishers:
         return None
-    selector = QuarantineSelector(frozenset([typed["publisher"]]), ids=Ids.of([typed["id"]]))
-    listed = await taken(page.console.operations.quarantined(selector), Cursor(), _id_of)
+    found = page.console.operations.quarantined(selector_of(page, {name: typed[name] for name in ("publisher", "id")}))
+    listed = await taken(found, Cursor(), lambda entry: entry.entry_id)
     return listed.items[0] if listed.items else None
-
-
-def _id_of(found: Quarantined) -> str:
-    return found.entry_id
 
 
 def _whole(page: Page, found: Quarantined, *, raw: str | None) -> Response:

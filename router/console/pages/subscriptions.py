@@ -3,7 +3,7 @@
 from functools import partial
 from urllib.parse import quote
 
-from router.console.forms import line_in
+from router.console.forms import Unclear, line_in
 from router.console.site import Page, go
 from router.events.globs import short
 from router.http.response import Response
@@ -33,7 +33,7 @@ async def pause(page: Page) -> Response:
     sent = {name: str(value) for name, value in page.request.form.items()}
     name, lasting = sent.get("name", ""), sent.get("lasting", "")
     if lasting not in LASTING or not await _is_known(page, name):
-        return page.problem("That is not clear", "There is no such subscription, or no such time.", status=400)
+        raise Unclear("There is no such subscription, or no such time.")
     reason = line_in(sent, "reason", _REASON)
     seconds = float(lasting) if lasting else None
     await page.console.operations.pause(name, seconds, actor=page.session.actor, reason=reason)

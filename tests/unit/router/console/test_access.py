@@ -296,7 +296,7 @@ async def test_store_away(visitor: Visitor, store: Store, monkeypatch: pytest.Mo
 async def test_what_nobody_foresaw(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page that breaks says no more than that, and the console lives on."""
     with monkeypatch.context() as patch:
-        patch.setattr("router.console.pages.audit.audit.lines", lambda *_, **__: 1 / 0)
+        patch.setattr("workers.operations.operations.audit.lines", lambda *_, **__: 1 / 0)
         page = await visitor.get("/audit", status=500)
         assert "ZeroDivisionError" not in page
     await visitor.get("/audit")

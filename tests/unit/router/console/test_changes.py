@@ -161,7 +161,7 @@ async def test_a_rate_that_is_none(visitor: Visitor, rate: str) -> None:
 
 async def test_a_slow_change_can_be_stopped(store: Store, visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     """A change with a low rate goes on behind its page until somebody stops it; what it did is audited."""
-    monkeypatch.setattr("router.console.pages.jobs._PATIENCE", 0.01)
+    monkeypatch.setattr("router.console.pages.changes._SETTLED", 0.01)
     fields = {"verb": "replay", "which": "all", "subscription": "sync", "rate": "0.02"}
     response = await visitor.post("/dead-letters/change", fields)
     url = response.headers["Location"]

@@ -21,7 +21,7 @@ HOSTILE = (
 NAMES = (
     *("id", "stream", "subscription", "event", "error", "text", "resource", "since", "until", "fingerprint", "older"),
     *("skip", "publisher", "company", "verb", "actor", "then", "here", "code", "token", "theme", "name", "lasting"),
-    *("reason", "which", "pick", "rate", "csrf", "given_until"),
+    *("reason", "which", "pick", "rate", "csrf"),
 )
 PLAIN = b"verb=replay&which=all&publisher=visma-net-financial&name=sync&token=x&theme=dark"
 """Fields that make sense, behind one that does not."""
