@@ -8,7 +8,7 @@ from router.cli.command.loop import run
 from router.cli.command.runtime import opened
 from router.cli.options.common import Since, Until
 from router.cli.output.listing import Limit, print_list
-from router.cli.output.results import JsonFlag, age, stamp
+from router.cli.output.results import JsonFlag, age, fields_of, stamp
 from router.cli.output.table import Column, TwoForms, rest
 from workers.operations.audit import AuditLine
 
@@ -61,17 +61,6 @@ def _what(line: AuditLine) -> str:
 
 
 def _json(line: AuditLine) -> dict[str, Any]:
-    return {
-        "id": line.id,
-        "at": stamp(line.at),
-        "verb": line.verb,
-        "actor": line.actor,
-        "subject": line.subject,
-        "selector": line.selector,
-        "matched": line.matched,
-        "changed": line.changed if line.finished else None,
-        "failed": line.failed if line.finished else None,
-        "finished": line.finished,
-        "reason": line.reason,
-        "error": line.error or None,
-    }
+    what = fields_of(line, "id", "at", "verb", "actor", "subject", "selector", "matched")
+    done = fields_of(line, "changed", "failed") if line.finished else {"changed": None, "failed": None}
+    return {**what, **done, **fields_of(line, "finished", "reason"), "error": line.error or None}

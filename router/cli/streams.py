@@ -11,7 +11,7 @@ from router.cli.catalogue import Glob
 from router.cli.command.exits import complain
 from router.cli.command.loop import run
 from router.cli.command.runtime import opened
-from router.cli.output.results import JsonFlag, number_of, print_json, span_text
+from router.cli.output.results import JsonFlag, fields_of, number_of, print_json, rounded, span_text
 from router.cli.output.rows import event_cell
 from router.cli.output.table import EVENT, SUBSCRIPTION, Column, TwoForms, print_table
 from router.cli.subscriptions.listing import pause_json
@@ -21,7 +21,7 @@ from router.store.keys import Keys
 from workers.operations.operations import Operations
 from workers.state.former import former_streams
 from workers.state.oldest import Way, oldest_waiting
-from workers.state.overview import HEADINGS, StreamOverview, overview
+from workers.state.overview import FIGURES, HEADINGS, StreamOverview, overview
 from workers.state.pauses import Pause, paused
 
 __all__ = ["streams"]
@@ -100,23 +100,11 @@ def _rows(found: _Found, stream: StreamOverview, event: TwoForms) -> Iterator[tu
     for way in stream.subscriptions:
         seconds = found.oldest.get((stream.stream, way.name))
         oldest = None if seconds is None else span_text(seconds)
-        yield (event, stream.length, way.name, way.lag, way.pending, way.scheduled, way.dead, oldest)
+        yield (event, stream.length, way.name, *(getattr(way, figure) for figure in FIGURES), oldest)
 
 
 def _json(found: _Found, stream: StreamOverview, *, configured: bool) -> dict[str, Any]:
     publisher, _, type_ = stream.stream.partition("/")
-    ways = [
-        {
-            "name": way.name,
-            "lag": way.lag,
-            "pending": way.pending,
-            "scheduled": way.scheduled,
-            "dead": way.dead,
-            "oldest_seconds": _rounded(found.oldest.get((stream.stream, way.name))),
-            "paused": pause_json(found.pauses.get(way.name)),
-        }
-        for way in stream.subscriptions
-    ]
     return {
         "stream": stream.stream,
         "publisher": publisher,
@@ -124,9 +112,12 @@ def _json(found: _Found, stream: StreamOverview, *, configured: bool) -> dict[st
         "key": found.keys.events(stream.stream),
         "configured": configured,
         "length": stream.length,
-        "subscriptions": ways,
+        "subscriptions": [
+            {
+                **fields_of(way, "name", *FIGURES),
+                "oldest_seconds": rounded(found.oldest.get((stream.stream, way.name)), 3),
+                "paused": pause_json(found.pauses.get(way.name)),
+            }
+            for way in stream.subscriptions
+        ],
     }
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 3)

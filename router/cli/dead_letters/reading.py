@@ -11,7 +11,7 @@ from router.cli.command.runtime import opened
 from router.cli.command.words import none_named
 from router.cli.dead_letters.options import What, narrowed, selecting
 from router.cli.output.listing import Limit, print_list
-from router.cli.output.results import JsonFlag, age, number_of, print_json, print_line, print_record, stamp
+from router.cli.output.results import JsonFlag, age, fields_of, number_of, print_json, print_record
 from router.cli.output.reveal import Reveal
 from router.cli.output.rows import (
     DEAD_LETTER_COLUMNS,
@@ -19,9 +19,9 @@ from router.cli.output.rows import (
     body_of,
     dead_letter_json,
     dead_letter_row,
-    error_group_json,
     event_cell,
     event_json,
+    print_attempt,
     unsigned,
 )
 from router.cli.output.table import EVENT, SUBSCRIPTION, Column, TwoForms, ident, print_table
@@ -74,7 +74,7 @@ def stats(
     """Count dead letters by what went wrong; details such as numbers and ids are folded."""
     catalogue, groups = run(_stats(narrowed(selector, what)))
     if as_json:
-        print_json([error_group_json(group) for group in groups])
+        print_json([_group_json(group) for group in groups])
     else:
         print_table(_STATS_COLUMNS, [_stats_row(catalogue, group) for group in groups])
     total = sum(group.count for group in groups)
@@ -91,18 +91,16 @@ async def _stats(selector: Selector) -> tuple[Catalogue, list[ErrorGroup]]:
         return operations.catalogue, groups
 
 
+def _group_json(group: ErrorGroup) -> dict[str, Any]:
+    what = fields_of(group, "fingerprint", "subscription", "stream", "error", "message")
+    return {**what, "error": group.error or None, **fields_of(group, "count", "first_seen", "last_seen", "sample")}
+
+
 def _stats_row(catalogue: Catalogue, group: ErrorGroup) -> tuple[object, ...]:
     error = f"{group.error}: {group.message}" if group.error else group.message
     times = [TwoForms(f"{age(moment)} ago", age(moment)) for moment in (group.first_seen, group.last_seen)]
-    return (
-        group.count,
-        group.fingerprint,
-        group.subscription,
-        event_cell(catalogue, group.stream),
-        error,
-        *times,
-        group.sample,
-    )
+    what = (group.count, group.fingerprint, group.subscription, event_cell(catalogue, group.stream))
+    return (*what, error, *times, group.sample)
 
 
 @selecting
@@ -154,13 +152,4 @@ def _print(letter: DeadLetterEntry, *, reveal: bool) -> None:
     event["raw"] = body_of(letter.raw, reveal=reveal)
     print_record(unsigned({**shown, **{name: value for name, value in event.items() if name not in shown}}))
     for attempt in letter.attempts:
-        heading = f"\nattempt {attempt.attempt}" if attempt.attempt else "\nlost worker"
-        print_line(heading)
-        print_record(
-            {
-                "at": stamp(attempt.at),
-                "error": attempt.error,
-                "message": attempt.message,
-                "traceback": attempt.traceback,
-            }
-        )
+        print_attempt("", attempt)

@@ -8,9 +8,9 @@ import typer
 from router.cli.command.exits import NothingMatched
 from router.cli.command.loop import run
 from router.cli.command.runtime import opened
-from router.cli.output.results import JsonFlag, age, number_of, print_json, print_line, print_record, stamp
+from router.cli.output.results import JsonFlag, age, fields_of, number_of, print_json, print_line, print_record, stamp
 from router.cli.output.reveal import Reveal
-from router.cli.output.rows import attempt_json, event_json, unsigned
+from router.cli.output.rows import attempt_json, event_json, print_attempt, unsigned
 from router.cli.output.table import SUBSCRIPTION, Column, print_table, rest
 from router.events.event import Event
 from workers.operations.life import Life, Place
@@ -59,33 +59,22 @@ def life_json(event: Event, found: Life, *, reveal: bool) -> dict[str, Any]:
     """Return an event under the names of its fields, with what became of it."""
     return {
         **event_json(event, reveal=reveal),
-        "entry_id": found.entry_id,
-        "stored_at": stamp(found.stored_at),
-        "duplicates": found.duplicates,
+        **fields_of(found, "entry_id", "stored_at", "duplicates"),
         "subscriptions": [_place_json(place) for place in found.subscriptions],
     }
 
 
+_PLACE = ("state", "attempts", "since", "due_at", "consumer", "renewed_at", "deliveries", "dead_entry_id", "reason")
+
+
 def _place_json(place: Place) -> dict[str, Any]:
-    return {
-        "subscription": place.subscription,
-        "state": place.state,
-        "attempts": place.attempts,
-        "since": stamp(place.since),
-        "due_at": stamp(place.due_at),
-        "consumer": place.consumer,
-        "renewed_at": stamp(place.renewed_at),
-        "deliveries": place.deliveries,
-        "dead_entry_id": place.dead_entry_id,
-        "reason": place.reason,
-        "errors": [attempt_json(error) for error in place.errors],
-    }
+    return {**fields_of(place, "subscription", *_PLACE), "errors": [attempt_json(error) for error in place.errors]}
 
 
 def _print(event: Mapping[str, Any], found: Life) -> None:
-    unknown = "not known: the deduplication window is over or 0"
-    duplicates = unknown if found.duplicates is None else str(found.duplicates)
-    entry = {"entry_id": found.entry_id, "stored_at": stamp(found.stored_at), "duplicates": duplicates}
+    entry = fields_of(found, "entry_id", "stored_at", "duplicates")
+    if found.duplicates is None:
+        entry["duplicates"] = "not known: the deduplication window is over or 0"
     print_record({**event, **entry})
     if found.subscriptions:
         print_line("")
@@ -127,9 +116,7 @@ def _last_error(place: Place) -> str:
 def _print_attempts(found: Life) -> None:
     for place in found.subscriptions:
         for error in place.errors:
-            print_line(f"\n{place.subscription}, {f'attempt {error.attempt}' if error.attempt else 'lost worker'}")
-            attempt = {"at": stamp(error.at), "error": error.error, "message": error.message}
-            print_record({**attempt, "traceback": error.traceback})
+            print_attempt(f"{place.subscription}, ", error)
         if not place.errors:
             why = "no attempt has failed" if place.attempts == 0 else "nothing is kept of its attempts"
             print_line(f"\n{place.subscription}: {why}")

@@ -15,6 +15,7 @@ __all__ = [
     "JsonFlag",
     "age",
     "clean",
+    "fields_of",
     "json_line",
     "number_of",
     "print_json",
@@ -22,6 +23,7 @@ __all__ = [
     "print_line",
     "print_record",
     "progress",
+    "rounded",
     "span_text",
     "stamp",
 ]
@@ -102,6 +104,17 @@ def number_of(number: int, thing: str) -> str:
 def stamp(moment: datetime | None) -> str | None:
     """Return a moment as ISO text in UTC, to the millisecond."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else None
+
+
+def fields_of(thing: object, *names: str) -> dict[str, Any]:
+    """Return these attributes of a thing, as JSON has them: a moment as text."""
+    values = ((name, getattr(thing, name)) for name in names)
+    return {name: stamp(value) if isinstance(value, datetime) else value for name, value in values}
+
+
+def rounded(number: float | None, digits: int) -> float | None:
+    """Return a number with so many digits behind the point; None for none."""
+    return None if number is None else round(number, digits)
 
 
 @contextmanager

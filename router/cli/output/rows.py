@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from router.cli.output.results import age, stamp
+from router.cli.output.results import age, fields_of, print_line, print_record
 from router.cli.output.table import EVENT, RESOURCE, SUBSCRIPTION, Column, TwoForms, ident, rest
 from router.events.catalogue import Catalogue
 from router.events.event import Event
@@ -11,7 +11,6 @@ from router.events.globs import short
 from router.events.hints import read_hints
 from router.events.redact import MASK, redacted, redacted_hints
 from workers.delivery import AttemptError
-from workers.operations.dead_letters.error_groups import ErrorGroup
 from workers.operations.dead_letters.letters import DeadLetterEntry
 from workers.operations.quarantined import Quarantined
 
@@ -21,9 +20,9 @@ __all__ = [
     "body_of",
     "dead_letter_json",
     "dead_letter_row",
-    "error_group_json",
     "event_cell",
     "event_json",
+    "print_attempt",
     "quarantined_json",
     "text_of",
     "unsigned",
@@ -74,23 +73,10 @@ def unsigned(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def dead_letter_json(letter: DeadLetterEntry) -> dict[str, Any]:
     """Return what a list tells of a dead letter."""
-    return {
-        "entry_id": letter.entry_id,
-        "id": letter.event_id,
-        "stream": letter.stream,
-        "publisher": letter.publisher,
-        "type": letter.type,
-        "resource": letter.resource,
-        "subscription": letter.subscription,
-        "attempts": letter.used,
-        "error": letter.error or None,
-        "message": letter.message,
-        "reason": letter.reason,
-        "fingerprint": letter.fingerprint,
-        "died_at": stamp(letter.died_at),
-        "first_failed_at": stamp(letter.first_failed_at),
-        "last_failed_at": stamp(letter.last_failed_at),
-    }
+    place = fields_of(letter, "stream", "publisher", "type", "resource", "subscription")
+    error = {"attempts": letter.used, "error": letter.error or None}
+    more = fields_of(letter, "message", "reason", "fingerprint", "died_at", "first_failed_at", "last_failed_at")
+    return {"entry_id": letter.entry_id, "id": letter.event_id, **place, **error, **more}
 
 
 def dead_letter_row(catalogue: Catalogue, letter: DeadLetterEntry) -> tuple[object, ...]:
@@ -107,39 +93,20 @@ def event_cell(catalogue: Catalogue, stream: str) -> TwoForms:
 
 def attempt_json(attempt: AttemptError) -> dict[str, Any]:
     """Return how an attempt failed."""
-    return {
-        "at": stamp(attempt.at),
-        "attempt": attempt.attempt,
-        "error": attempt.error,
-        "message": attempt.message,
-        "traceback": attempt.traceback,
-    }
+    return fields_of(attempt, "at", "attempt", "error", "message", "traceback")
 
 
-def error_group_json(group: ErrorGroup) -> dict[str, Any]:
-    """Return what is common to dead letters that failed alike."""
-    return {
-        "fingerprint": group.fingerprint,
-        "subscription": group.subscription,
-        "stream": group.stream,
-        "error": group.error or None,
-        "message": group.message,
-        "count": group.count,
-        "first_seen": stamp(group.first_seen),
-        "last_seen": stamp(group.last_seen),
-        "sample": group.sample,
-    }
+def print_attempt(heading: str, attempt: AttemptError) -> None:
+    """Print how an attempt failed, below a heading that ends with which it was."""
+    print_line(f"\n{heading}{f'attempt {attempt.attempt}' if attempt.attempt else 'lost worker'}")
+    print_record(fields_of(attempt, "at", "error", "message", "traceback"))
 
 
 def quarantined_json(found: Quarantined, *, reveal: bool) -> dict[str, Any]:
     """Return what was quarantined, with its hints where it has any; `reveal` as for an event."""
     hints = read_hints(found.hints)
     return {
-        "entry_id": found.entry_id,
-        "id": found.id,
-        "publisher": found.publisher,
-        "received_at": stamp(found.received_at),
-        "reason": found.reason,
+        **fields_of(found, "entry_id", "id", "publisher", "received_at", "reason"),
         "raw": body_of(found.raw, reveal=reveal),
         **({"hints": hints if reveal else redacted_hints(hints)} if hints else {}),
     }

@@ -6,7 +6,7 @@ from typing import Any
 from router.cli.command.exits import complain
 from router.cli.command.loop import run
 from router.cli.command.runtime import opened
-from router.cli.output.results import JsonFlag, print_json, stamp
+from router.cli.output.results import JsonFlag, fields_of, print_json
 from router.cli.output.table import SUBSCRIPTION, Column, print_table, rest
 from workers.operations.figures import Row
 from workers.state.overview import FIGURES, HEADINGS
@@ -52,7 +52,7 @@ def _table(rows: Sequence[Row]) -> tuple[tuple[Column, ...], list[tuple[object, 
 
 def _json(row: Row) -> dict[str, Any]:
     ways = row.ways.items()
-    streams = [{"stream": stream, **{figure: getattr(way, figure) for figure in FIGURES}} for stream, way in ways]
+    streams = [{"stream": stream, **fields_of(way, *FIGURES)} for stream, way in ways]
     sums = {figure: row.total(figure) for figure in FIGURES}
     more = {"consumers": row.workers, "paused": pause_json(row.pause), "streams": streams}
     return {"name": row.name, **sums, **more}
@@ -60,6 +60,4 @@ def _json(row: Row) -> dict[str, Any]:
 
 def pause_json(found: Pause | None) -> dict[str, Any] | None:
     """Return a pause as JSON has it; None for none."""
-    if found is None:
-        return None
-    return {"since": stamp(found.since), "until": stamp(found.until), "by": found.by, "reason": found.reason}
+    return fields_of(found, "since", "until", "by", "reason") if found else None

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,15 +15,15 @@ from rich.live import Live
 from config.errors import described
 from router.cli.command.loop import run
 from router.cli.command.runtime import opened
-from router.cli.output.results import json_line, print_json, print_line, stamp
+from router.cli.output.results import json_line, print_json, print_line, rounded, stamp
 from router.cli.subscriptions.listing import pause_json
 from router.cli.top.keys import ending_by_key
 from router.cli.top.view import Frame, render
 from router.store.client import STORE_ERRORS
 from router.tasks.ending import end
-from workers.operations.figures import Figures, Rates, Row, rates
+from workers.operations.figures import Rates, Row, rates
 from workers.operations.operations import Operations
-from workers.state.overview import StreamOverview
+from workers.state.overview import FIGURES, StreamOverview
 
 __all__ = ["frame_json", "top"]
 
@@ -49,9 +49,9 @@ def top(
 
 async def _once(interval: float, *, as_json: bool) -> None:
     async with opened() as operations:
-        first = await _look(operations)
+        first = await operations.figures()
         await asyncio.sleep(interval)
-        found = await _look(operations)
+        found = await operations.figures()
     frame = Frame(datetime.now(UTC), interval, found, rates(first, found))
     if as_json:
         print_json(frame_json(frame))
@@ -64,7 +64,7 @@ async def _watch(interval: float, *, as_json: bool) -> None:
     async with opened() as operations:
         with ending_by_key(quit_), ExitStack() as stack:
             show = _print_json if as_json else _shown(stack)
-            watching = asyncio.create_task(_show_all(operations, interval, show))
+            watching = asyncio.create_task(_show_frames(operations, interval, show))
             quitting = asyncio.create_task(quit_.wait())
             try:
                 await asyncio.wait([watching, quitting], return_when=asyncio.FIRST_COMPLETED)
@@ -74,29 +74,20 @@ async def _watch(interval: float, *, as_json: bool) -> None:
                 await end([watching, quitting])
 
 
-async def _show_all(operations: Operations, interval: float, show: Show) -> None:
-    async for frame in _frames(operations, interval):
-        show(frame)
-
-
-async def _frames(operations: Operations, interval: float) -> AsyncIterator[Frame]:
-    """Yield a frame at every interval; one with an error and the last figures while the store is away."""
+async def _show_frames(operations: Operations, interval: float, show: Show) -> None:
+    """Show a frame at every interval; one with an error and the last figures while the store is away."""
     clock = asyncio.get_running_loop().time
     frame = Frame(datetime.now(UTC), interval, None, None)
     while True:
         begun = clock()
         try:
-            found = await _look(operations)
+            found = await operations.figures()
             speed = rates(frame.figures, found) if frame.figures else None
             frame = Frame(datetime.now(UTC), interval, found, speed)
         except STORE_ERRORS as error:
             frame = replace(frame, at=datetime.now(UTC), rates=None, error=described(error))
-        yield frame
+        show(frame)
         await asyncio.sleep(max(0.0, interval - (clock() - begun)))
-
-
-async def _look(operations: Operations) -> Figures:
-    return await operations.figures()
 
 
 def _shown(stack: ExitStack) -> Show:
@@ -135,24 +126,20 @@ def frame_json(frame: Frame) -> dict[str, Any]:
 
 
 def _stream_json(stream: StreamOverview, speed: Rates | None) -> dict[str, Any]:
-    return {"stream": stream.stream, "length": stream.length, "in_rate": _rounded(speed, "streams", stream.stream)}
+    into = speed.streams if speed else {}
+    return {"stream": stream.stream, "length": stream.length, "in_rate": rounded(into.get(stream.stream), 2)}
 
 
 def _row_json(row: Row, speed: Rates | None) -> dict[str, Any]:
+    into, out = (speed.into, speed.out) if speed else ({}, {})
+    lag, *others = FIGURES
     return {
         "name": row.name,
-        "in_rate": _rounded(speed, "into", row.name),
-        "out_rate": _rounded(speed, "out", row.name),
-        "lag": row.total("lag"),
-        "oldest_seconds": None if row.oldest is None else round(row.oldest, 3),
-        "pending": row.total("pending"),
-        "scheduled": row.total("scheduled"),
-        "dead": row.total("dead"),
+        "in_rate": rounded(into.get(row.name), 2),
+        "out_rate": rounded(out.get(row.name), 2),
+        lag: row.total(lag),
+        "oldest_seconds": rounded(row.oldest, 3),
+        **{figure: row.total(figure) for figure in others},
         "workers": len(row.workers),
         "paused": pause_json(row.pause),
     }
-
-
-def _rounded(speed: Rates | None, kind: str, name: str) -> float | None:
-    found = getattr(speed, kind).get(name) if speed else None
-    return None if found is None else round(found, 2)
