@@ -22,7 +22,7 @@ from workers.operations.change import Change
 from workers.operations.dead_letters.lines import BadLine, ExportedLetter, read_line
 from workers.state.groups import existing_groups
 
-__all__ = ["BEFORE", "NEW", "REFUSED", "THERE", "Import", "Importer", "Lines"]
+__all__ = ["BEFORE", "NEW", "REFUSED", "THERE", "Import", "Lines"]
 
 NEW, THERE, BEFORE, REFUSED = "new", "there", "before", "refused"
 """What becomes of a dead letter: put back; among the dead letters already; put back before and gone since; refused."""
@@ -41,55 +41,11 @@ Lines = Callable[[], Iterable[tuple[int, bytes | None]]]
 _MOST_BAD = 100  # bad lines that are kept
 
 
-class Importer:
-    """Puts dead letters back into one store; every method raises StoreUnavailable when it is away.
-
-    `again`: also those that were put back before, and have been replayed or purged since.
-    """
-
-    def __init__(self, store: Store, catalogue: Catalogue, *, again: bool = False) -> None:
-        self._store = store
-        self._known = frozenset(catalogue.streams())
-        self._again = again
-        self._groups: dict[str, frozenset[str]] = {}
-        self.refusal = ""
-        """What the server said when it last refused something."""
-
-    async def obstacle(self, letter: ExportedLetter) -> str | None:
-        """Return why a dead letter could not be found where it belongs; None where nothing is in the way."""
-        if letter.stream not in self._known:
-            return f"no stream {letter.stream[:_TOLD]!r} is configured"
-        if letter.stream not in self._groups:
-            found = (await existing_groups(self._store, [letter.stream]))[letter.stream]
-            self._groups[letter.stream] = frozenset(group.name for group in found)
-        if letter.subscription in self._groups[letter.stream]:
-            return None
-        return f"no subscription {letter.subscription[:_TOLD]!r} exists on {letter.stream}: start its worker once"
-
-    async def restore(self, letters: Sequence[ExportedLetter], *, dry: bool = False) -> Counter[str]:
-        """Put dead letters back, in their order; with `dry`, only look. Return how many were NEW, THERE and so on."""
-        batches = list(_batches(letters))
-        replies = await self._store.run([self._call(batch, dry=dry) for batch in batches])
-        checked([reply for reply in replies if not isinstance(reply, StoreRefused)])
-        counts: Counter[str] = Counter()
-        for batch, reply in zip(batches, replies, strict=True):
-            if isinstance(reply, StoreRefused):
-                self.refusal = described(reply)
-                counts[REFUSED] += len(batch)
-            else:
-                counts.update(outcome.decode() for outcome in reply)
-        return counts
-
-    def _call(self, batch: Sequence[ExportedLetter], *, dry: bool) -> Call:
-        place, keys = (batch[0].stream, batch[0].subscription), self._store.keys
-        rows = [_row(letter) for letter in batch]
-        return scripts.restore(keys.dead(*place), keys.restored(*place), rows, REMEMBERED, again=self._again, dry=dry)
-
-
 class Import(Change[ExportedLetter]):
     """Puts back the dead letters of an export; `bad` counts the lines that are none, which are left out.
 
-    bad_lines: the first hundred of them, with their numbers and what is wrong.
+    again: also those that were put back before, and have been replayed or purged since. bad_lines: the first hundred
+    bad ones, with their numbers and what is wrong. refusal: what the server said when it last refused something.
     """
 
     batch = 500
@@ -98,10 +54,13 @@ class Import(Change[ExportedLetter]):
         self, store: Store, catalogue: Catalogue, lines: Lines, *, subject: str = "", again: bool = False
     ) -> None:
         super().__init__(store, "dlq import", subject=subject, selector={"again": True} if again else {})
-        self._importer = Importer(store, catalogue, again=again)
+        self._known = frozenset(catalogue.streams())
         self._lines = lines
+        self._again = again
+        self._groups: dict[str, frozenset[str]] = {}
         self.bad = 0
         self.bad_lines: list[tuple[int, str]] = []
+        self.refusal = ""
 
     async def freeze(self) -> datetime | None:
         """Look through all lines for those that are bad."""
@@ -127,19 +86,39 @@ class Import(Change[ExportedLetter]):
     async def apply(self, batch: Sequence[ExportedLetter], reason: str) -> Counter[str]:
         """Put these back."""
         del reason
-        done = await self._importer.restore(batch)
+        done = await self.restore(batch)
         return done + Counter({CHANGED: done[NEW], FAILED: done[REFUSED]})
-
-    @property
-    def refusal(self) -> str:
-        """What the server said when it last refused something."""
-        return self._importer.refusal
 
     async def outlook(self) -> Counter[str]:
         """Return how many dead letters are NEW, THERE and so on, and put back none; raises StoreUnavailable."""
         counts: Counter[str] = Counter()
         async for batch in batches(self.items(), most=self.batch, size_of=self.size_of):
-            counts.update(await self._importer.restore(batch, dry=True))
+            counts.update(await self.restore(batch, dry=True))
+        return counts
+
+    async def obstacle(self, letter: ExportedLetter) -> str | None:
+        """Return why a dead letter could not be found where it belongs; None where nothing is in the way."""
+        if letter.stream not in self._known:
+            return f"no stream {letter.stream[:_TOLD]!r} is configured"
+        if letter.stream not in self._groups:
+            found = (await existing_groups(self.store, [letter.stream]))[letter.stream]
+            self._groups[letter.stream] = frozenset(group.name for group in found)
+        if letter.subscription in self._groups[letter.stream]:
+            return None
+        return f"no subscription {letter.subscription[:_TOLD]!r} exists on {letter.stream}: start its worker once"
+
+    async def restore(self, letters: Sequence[ExportedLetter], *, dry: bool = False) -> Counter[str]:
+        """Put dead letters back, in their order; with `dry`, only look. Return how many were NEW, THERE and so on."""
+        batches = list(_batches(letters))
+        replies = await self.store.run([self._call(batch, dry=dry) for batch in batches])
+        checked([reply for reply in replies if not isinstance(reply, StoreRefused)])
+        counts: Counter[str] = Counter()
+        for batch, reply in zip(batches, replies, strict=True):
+            if isinstance(reply, StoreRefused):
+                self.refusal = described(reply)
+                counts[REFUSED] += len(batch)
+            else:
+                counts.update(outcome.decode() for outcome in reply)
         return counts
 
     async def _read(self) -> AsyncIterator[tuple[int, ExportedLetter | str]]:
@@ -153,7 +132,12 @@ class Import(Change[ExportedLetter]):
             if letter is None:
                 yield number, "too long for a dead letter"
             else:
-                yield number, await self._importer.obstacle(letter) or letter
+                yield number, await self.obstacle(letter) or letter
+
+    def _call(self, batch: Sequence[ExportedLetter], *, dry: bool) -> Call:
+        place, keys = (batch[0].stream, batch[0].subscription), self.store.keys
+        rows = [_row(letter) for letter in batch]
+        return scripts.restore(keys.dead(*place), keys.restored(*place), rows, REMEMBERED, again=self._again, dry=dry)
 
 
 def _row(letter: ExportedLetter) -> list[Field]:

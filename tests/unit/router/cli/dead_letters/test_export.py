@@ -17,7 +17,7 @@ from support.waiting import eventually
 from router.cli.dead_letters import file as dlq_file
 from router.store.client import Store
 from workers.operations.dead_letters.letters import DeadLetters
-from workers.operations.dead_letters.restore import Importer
+from workers.operations.dead_letters.restore import Import
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
 ODD = {"raw": b"\xff\x00{", "reason": "größer".encode(), "crashes": 2, "traceparent": "00-1-2", b"\xfe": b"\xfd"}
@@ -247,14 +247,14 @@ def test_an_import_that_is_interrupted(dlq: Cli, monkeypatch: pytest.MonkeyPatch
     """The batch under way is finished and counted, and the audit says how far it came."""
     dlq.ok("dlq", "export", "all.jsonl")
     dlq.ok("dlq", "purge", "*", "--yes")
-    restore = Importer.restore
+    restore = Import.restore
 
-    async def interrupted(self: Importer, *given: Any, **options: Any) -> Any:
+    async def interrupted(self: Import, *given: Any, **options: Any) -> Any:
         os.kill(os.getpid(), signal.SIGINT)
         await eventually(lambda: any(task.cancelling() for task in asyncio.all_tasks()))
         return await restore(self, *given, **options)
 
-    monkeypatch.setattr(Importer, "restore", interrupted)
+    monkeypatch.setattr(Import, "restore", interrupted)
     said = dlq.fails(130, "dlq", "import", "all.jsonl", "--yes")
     assert "interrupted when 3 of 3 were imported; repeating is safe" in said
     assert (_audit(dlq)[0]["changed"], _audit(dlq)[0]["error"]) == (3, "interrupted")

@@ -12,18 +12,18 @@ from router.store.client import Store, StoreUnavailable
 from workers.operations.dead_letters import restore as dead_import
 from workers.operations.dead_letters.letters import DeadLetters
 from workers.operations.dead_letters.lines import ExportedLetter, line_of, read_line
-from workers.operations.dead_letters.restore import BEFORE, NEW, REFUSED, THERE, Importer
+from workers.operations.dead_letters.restore import BEFORE, NEW, REFUSED, THERE, Import
 from workers.operations.dead_letters.selector import Selector
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
 
 
 @pytest.fixture
-async def importer(store: Store, catalogue: Catalogue) -> Importer:
+async def importer(store: Store, catalogue: Catalogue) -> Import:
     """Return what imports into a store that has the subscriptions `sync` (two streams) and `audit`."""
     await put_group(store, "sync", CUSTOMERS, SUPPLIERS)
     await put_group(store, "audit", CUSTOMERS)
-    return Importer(store, catalogue)
+    return Import(store, catalogue, tuple)
 
 
 def letter(number: int = 0, stream: str = CUSTOMERS, subscription: str = "sync", **fields: bytes) -> ExportedLetter:
@@ -36,7 +36,7 @@ async def _entries(store: Store, stream: str = CUSTOMERS, subscription: str = "s
     return [fields for _, fields in await store.client.xrange(store.keys.dead(stream, subscription))]
 
 
-async def test_each_is_put_back_where_it_was(store: Store, importer: Importer) -> None:
+async def test_each_is_put_back_where_it_was(store: Store, importer: Import) -> None:
     """A dead letter goes to its stream and subscription, its fields in their order, with where it comes from."""
     letters = [letter(1), letter(2, SUPPLIERS), letter(3, subscription="audit"), letter(4)]
     assert await importer.restore(letters) == {NEW: 4}
@@ -47,7 +47,7 @@ async def test_each_is_put_back_where_it_was(store: Store, importer: Importer) -
     assert len(await _entries(store, SUPPLIERS)) == len(await _entries(store, CUSTOMERS, "audit")) == 1
 
 
-async def test_each_is_put_back_once(store: Store, importer: Importer) -> None:
+async def test_each_is_put_back_once(store: Store, importer: Import) -> None:
     """However often and by how many at once, and twice in one file: a dead letter is put back once."""
     letters = [letter(number) for number in range(250)] * 2
     counts = await asyncio.gather(*(importer.restore(letters) for _ in range(3)))
@@ -56,7 +56,7 @@ async def test_each_is_put_back_once(store: Store, importer: Importer) -> None:
     assert len(await _entries(store)) == 250
 
 
-async def test_what_is_there_is_not_put_back(store: Store, importer: Importer, catalogue: Catalogue) -> None:
+async def test_what_is_there_is_not_put_back(store: Store, importer: Import, catalogue: Catalogue) -> None:
     """A dead letter that never went away is recognised by its entry and its event."""
     await put_dead(store, "e1", entry_id="1000-0")
     [found] = [found async for found in DeadLetters(store, catalogue).newest(Selector())]
@@ -66,39 +66,39 @@ async def test_what_is_there_is_not_put_back(store: Store, importer: Importer, c
     assert await importer.restore([other]) == {THERE: 1}
 
 
-async def test_what_is_gone_since(store: Store, importer: Importer, catalogue: Catalogue) -> None:
+async def test_what_is_gone_since(store: Store, importer: Import, catalogue: Catalogue) -> None:
     """What was put back and has gone since is put back again only when that is asked for."""
     await importer.restore([letter(1)])
     await store.client.delete(store.keys.dead(CUSTOMERS, "sync"))
     assert await importer.restore([letter(1)]) == {BEFORE: 1}
-    again = Importer(store, catalogue, again=True)
+    again = Import(store, catalogue, tuple, again=True)
     assert await again.restore([letter(1)], dry=True) == {NEW: 1}
     assert await _entries(store) == []
     assert await again.restore([letter(1), letter(1)]) == {NEW: 1, THERE: 1}
 
 
-async def test_what_was_put_back_is_forgotten_in_time(store: Store, importer: Importer) -> None:
+async def test_what_was_put_back_is_forgotten_in_time(store: Store, importer: Import) -> None:
     """What is remembered does not stay for ever."""
     await importer.restore([letter(1)])
     left = await store.client.pttl(store.keys.restored(CUSTOMERS, "sync"))
     assert dead_import.REMEMBERED - 60_000 < left <= dead_import.REMEMBERED
 
 
-async def test_a_dry_run_changes_nothing(store: Store, importer: Importer) -> None:
+async def test_a_dry_run_changes_nothing(store: Store, importer: Import) -> None:
     """A dry run says what would become of each."""
     await importer.restore([letter(1)])
     assert await importer.restore([letter(1), letter(2)], dry=True) == {THERE: 1, NEW: 1}
     assert len(await _entries(store)) == 1
 
 
-async def test_a_letter_without_an_id(store: Store, importer: Importer) -> None:
+async def test_a_letter_without_an_id(store: Store, importer: Import) -> None:
     """An entry that somebody wrote by hand without an id is put back once as well."""
     odd = ExportedLetter(CUSTOMERS, "sync", "5-5", {b"x": b"y"})
     assert await importer.restore([odd, odd]) == {NEW: 1, THERE: 1}
     assert await _entries(store) == [{b"x": b"y", b"origin": b"5-5"}]
 
 
-async def test_large_letters(store: Store, importer: Importer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_large_letters(store: Store, importer: Import, monkeypatch: pytest.MonkeyPatch) -> None:
     """Large ones go in several calls, so that none blocks the server for long; one may be larger than a call."""
     monkeypatch.setattr(dead_import, "_MAX_BYTES", 1000)
     calls: list[int] = []
@@ -116,14 +116,14 @@ async def test_large_letters(store: Store, importer: Importer, monkeypatch: pyte
     assert len(await _entries(store)) == 4
 
 
-async def test_as_many_fields_as_a_script_can_take(store: Store, importer: Importer) -> None:
+async def test_as_many_fields_as_a_script_can_take(store: Store, importer: Import) -> None:
     """An entry with a thousand fields, which is the most a line may have, is put back whole."""
     many = ExportedLetter(CUSTOMERS, "sync", "5-5", {b"f%d" % number: b"v" for number in range(1000)})
     assert await importer.restore([many] * 2) == {NEW: 1, THERE: 1}
     assert len((await _entries(store))[0]) == 1001
 
 
-async def test_obstacles(importer: Importer) -> None:
+async def test_obstacles(importer: Import) -> None:
     """A dead letter that nobody could find afterwards is not put back."""
     good = letter()
     assert await importer.obstacle(good) is None
@@ -133,7 +133,7 @@ async def test_obstacles(importer: Importer) -> None:
     assert "no stream 'acme/order_created'" in (await importer.obstacle(nowhere) or "")
 
 
-async def test_refused_and_away(store: Store, importer: Importer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_refused_and_away(store: Store, importer: Import, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the server refuses is counted with its words; a store that is away is an error."""
     await store.client.set(store.keys.dead(SUPPLIERS, "sync"), "no stream")
     assert await importer.restore([letter(1), letter(2, SUPPLIERS)]) == {NEW: 1, REFUSED: 1}
