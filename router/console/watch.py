@@ -1,18 +1,20 @@
 """The last minutes, as far as somebody looked: what the plots are drawn of."""
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from datetime import UTC, datetime
+from typing import Any
 
-from router.console.counters import Snapshot, look
 from router.events.catalogue import Catalogue
 from router.store.client import Store
+from router.store.errors import is_spoilt
+from router.store.reading import checked
+from workers.operations.figures import Figures, figures, rates
 
-__all__ = ["INTERVAL", "SPAN", "Rates", "Watch"]
-
-_Place = TypeVar("_Place", bound=Hashable)
+__all__ = ["INTERVAL", "SPAN", "Flow", "Snapshot", "Watch", "look"]
 
 INTERVAL = 4.0
 """Seconds between two samples, at the least."""
@@ -24,18 +26,37 @@ _GAP = 4 * INTERVAL  # nobody looked: what happened meanwhile is not to be drawn
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
+class Snapshot:
+    """The figures at a `moment`; `retried` and `died`: how many retries and dead letters each key ever got."""
+
+    moment: datetime
+    figures: Figures
+    retried: Mapping[str, int]
+    died: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
     """Events a second between two samples, the later one `at` (monotonic seconds), and how many waited then.
 
-    A rate is None where it is not known.
+    `out` is done or dead, as in `top`. A rate is None where it is not known.
     """
 
     at: float
-    arrived: float | None
-    done: float | None
-    retried: float | None
-    died: float | None
     lag: int
+    arrived: float | None = None
+    out: float | None = None
+    retried: float | None = None
+    died: float | None = None
+
+
+async def look(store: Store, catalogue: Catalogue, lease: float) -> Snapshot:
+    """Look at everything, in a few round trips; raises StoreUnavailable."""
+    found = await figures(store, catalogue, lease)
+    ways = [(stream, row.name) for row in found.rows for stream in row.ways]
+    retried = await _added(store, [store.keys.parked(*way) for way in ways])
+    died = await _added(store, [store.keys.dead(*way) for way in ways])
+    return Snapshot(datetime.now(UTC), found, retried, died)
 
 
 class Watch:
@@ -47,62 +68,55 @@ class Watch:
         self._taking = asyncio.Lock()
         self._last: Snapshot | None = None
         self._before: Snapshot | None = None
-        self._rates: deque[Rates] = deque(maxlen=int(SPAN / INTERVAL))
+        self._flows: deque[Flow] = deque(maxlen=int(SPAN / INTERVAL))
 
     async def look(self) -> Snapshot:
         """Return a snapshot that is no older than the interval; raises StoreUnavailable."""
         async with self._taking:
-            clock = asyncio.get_running_loop().time
-            if self._last is None or clock() - self._last.at >= self._interval:
-                self._note(await look(self._store, self._catalogue, self._lease))
-            assert self._last is not None
+            if self._last is None or time.monotonic() - self._last.figures.moment >= self._interval:
+                now = await look(self._store, self._catalogue, self._lease)
+                self._before, self._last = self._last or self._before, now
+                if self._before is not None:
+                    self._flows.append(_between(self._before, now))
             return self._last
 
     def forget(self) -> None:
         """Look again next time: something was changed."""
         self._last = None
 
-    def history(self) -> Sequence[Rates]:
-        """Return the rates of the last minutes, oldest first."""
-        return tuple(self._rates)
+    def history(self) -> Sequence[Flow]:
+        """Return the flows of the last minutes, oldest first."""
+        return tuple(self._flows)
 
     def by_subscription(self) -> Mapping[str, float]:
-        """Return how many deliveries a second each subscription finishes; empty while that is not known."""
-        if self._before is None or self._last is None:
-            return {}
-        done = _risen(self._before.done(), self._last.done())
-        seconds = self._last.at - self._before.at
-        rates: dict[str, float] = {}
-        for (_, name), number in done.items():
-            rates[name] = rates.get(name, 0.0) + number / seconds
-        return rates
-
-    def _note(self, now: Snapshot) -> None:
-        last = self._last or self._before
-        self._before, self._last = last, now
-        if last is not None:
-            self._rates.append(_between(last, now))
+        """Return how many events a second leave each subscription, done or dead; empty while that is not known."""
+        return rates(self._before.figures, self._last.figures).out if self._before and self._last else {}
 
 
-def _between(before: Snapshot, now: Snapshot) -> Rates:
-    lag = now.figures.total("lag")
-    seconds = now.at - before.at
+def _between(before: Snapshot, now: Snapshot) -> Flow:
+    at, lag, seconds = now.figures.moment, now.figures.total("lag"), now.figures.moment - before.figures.moment
     if seconds > _GAP:
-        return Rates(now.at, None, None, None, None, lag)
-
-    def rate(before: Mapping[_Place, int], now: Mapping[_Place, int]) -> float:
-        return sum(_risen(before, now).values()) / seconds
-
-    return Rates(
-        now.at,
-        rate(before.arrived, now.arrived),
-        rate(before.done(), now.done()),
-        rate(before.retried, now.retried),
-        rate(before.died, now.died),
-        lag,
-    )
+        return Flow(at, lag)
+    found = rates(before.figures, now.figures)
+    retried, died = _risen(before.retried, now.retried) / seconds, _risen(before.died, now.died) / seconds
+    return Flow(at, lag, sum(found.streams.values()), sum(found.out.values()), retried, died)
 
 
-def _risen(before: Mapping[_Place, int], now: Mapping[_Place, int]) -> dict[_Place, int]:
-    """Return by how much each number has risen; one that has fallen was set back, and is not known."""
-    return {place: max(0, number - before[place]) for place, number in now.items() if place in before}
+def _risen(before: Mapping[str, int], now: Mapping[str, int]) -> int:
+    """Return by how much the numbers have risen; one that has fallen was set back, and is not known."""
+    return sum(max(0, number - before[key]) for key, number in now.items() if key in before)
+
+
+async def _added(store: Store, keys: Sequence[str]) -> dict[str, int]:
+    """Return how many entries each stream ever had; 0 for one that is not there."""
+    replies = await store.commands([("XINFO", "STREAM", key) for key in keys])
+    return {key: _number(reply) for key, reply in zip(keys, replies, strict=True)}
+
+
+def _number(reply: Any) -> int:
+    if isinstance(reply, BaseException):
+        if is_spoilt(reply) or "no such key" in str(reply).lower():
+            return 0
+        checked([reply])
+    fields = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
+    return int(fields.get(b"entries-added") or fields.get(b"length") or 0)

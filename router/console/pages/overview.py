@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from router.console.plot import Plot, plotted
 from router.console.site import Page
-from router.console.watch import INTERVAL, SPAN, Rates
+from router.console.watch import INTERVAL, SPAN, Flow
 from router.events.globs import short
 from router.http.response import Response
 
@@ -12,7 +12,7 @@ __all__ = ["fragment", "show"]
 
 _PLOTS = (
     ("arrived", "In", "events stored"),
-    ("done", "Done", "deliveries finished"),
+    ("out", "Out", "deliveries done or dead"),
     ("retried", "Retried", "attempts tried again"),
     ("died", "Dead", "deliveries given up"),
 )
@@ -37,8 +37,8 @@ async def _answer(page: Page, template: str) -> Response:
     return page.answer(
         template,
         now=snapshot.moment,
-        plots=[(name, title, text, _plot(history, name, snapshot.at)) for name, title, text in _PLOTS],
-        lag=_plot(history, "lag", snapshot.at),
+        plots=[(name, title, text, _plot(history, name, found.moment)) for name, title, text in _PLOTS],
+        lag=_plot(history, "lag", found.moment),
         waiting=found.total("lag"),
         subscriptions=found.rows,
         rates=watch.by_subscription(),
@@ -49,5 +49,5 @@ async def _answer(page: Page, template: str) -> Response:
     )
 
 
-def _plot(history: Sequence[Rates], name: str, now: float) -> Plot:
-    return plotted([(rates.at, getattr(rates, name)) for rates in history], now, SPAN)
+def _plot(history: Sequence[Flow], name: str, now: float) -> Plot:
+    return plotted([(flow.at, getattr(flow, name)) for flow in history], now, SPAN)

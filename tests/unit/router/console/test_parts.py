@@ -29,7 +29,7 @@ async def looking(store: Store, catalogue: Catalogue) -> Watch:
 
 
 async def test_rates_are_of_what_moved(store: Store, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In, done, retried and dead are what came between two samples, by the second."""
+    """In, out (done or dead), retried and dead are what came between two samples, by the second."""
     await put_group(store, "sync")
     ids = await put_events(store, "old")
     seen = await looking(store, catalogue)
@@ -42,15 +42,15 @@ async def test_rates_are_of_what_moved(store: Store, catalogue: Catalogue, monke
     await put_dead(store, "e-3")
     snapshot = await seen.look()
     (rates,) = seen.history()
-    seconds = snapshot.at - (seen._before.at if seen._before else 0)
+    seconds = snapshot.figures.moment - (seen._before.figures.moment if seen._before else 0)
     assert rates.arrived is not None
     assert rates.arrived * seconds == pytest.approx(4)
-    assert rates.done is not None
-    assert rates.done * seconds == pytest.approx(2)
+    assert rates.out is not None
+    assert rates.out * seconds == pytest.approx(3)
     assert rates.died is not None
     assert rates.died * seconds == pytest.approx(1)
     assert rates.retried == 0
-    assert seen.by_subscription()["sync"] * seconds == pytest.approx(2)
+    assert seen.by_subscription()["sync"] * seconds == pytest.approx(3)
 
 
 async def test_retries_are_counted(store: Store, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ async def test_what_is_set_back_is_not_negative(
     await put_group(store, "other")
     await seen.look()
     rates = seen.history()[-1]
-    assert (rates.arrived, rates.done, rates.died) == (0, 0, 0)
+    assert (rates.arrived, rates.out, rates.died) == (0, 0, 0)
 
 
 def test_plot() -> None:
@@ -213,4 +213,4 @@ def test_the_script_and_the_styles_are_small() -> None:
 
 def test_history_is_bounded() -> None:
     """The samples that are kept are those of the span that is drawn."""
-    assert Watch(None, None, 15)._rates.maxlen == SPAN / 4  # type: ignore[arg-type]
+    assert Watch(None, None, 15)._flows.maxlen == SPAN / 4  # type: ignore[arg-type]
