@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from types import MappingProxyType
 from uuid import uuid4
 
 import structlog
@@ -42,6 +43,7 @@ _INTERNAL = "internal"
 _LOGGED = (10.0, 100)  # refusals that are logged a second, and at once
 _NAMES = 50  # of headers that are logged
 _FORGERIES = (500.0, 1000)  # that are answered at once a second, and after a pause
+_NO_REASONS: Mapping[int, str] = MappingProxyType({})
 _HELD = 1.0  # seconds for which one beyond them waits for its answer
 
 log = structlog.get_logger("ingress")
@@ -141,14 +143,15 @@ class Ingress:
         """Have the items of a request that may come in stored, and answer it then."""
         publisher = door.publisher.slug
         items = identify(door.catalogue, publisher, body, head.headers.get(NOTIFICATION_HEADER))
+        reasons = _reasons(items) if Unreadable in map(type, items) else _NO_REASONS
         if not items:
-            connection.answer(self._accepted(door, items, [], started))
+            connection.answer(self._accepted(door, reasons, [], started))
             return
         now = int(self._clock() * 1000)
         hints = share(door.hints.of(head.raw_headers), len(items))
         webhook = self._name() if door.repeats else ""
         entries = [self._entry(publisher, item, now, hints, webhook) for item in items]
-        self._appender.append(entries, partial(self._answer, door, items, started, connection))
+        self._appender.append(entries, partial(self._answer, door, reasons, started, connection))
 
     def refuse(self, error: Exception, door: Door | None, connection: Connection) -> Response:
         """Return the answer to a request that failed, as a problem document; counts and logs it."""
@@ -186,7 +189,7 @@ class Ingress:
     def _answer(
         self,
         door: Door,
-        items: list[Identified | Unreadable],
+        reasons: Mapping[int, str],
         started: float,
         connection: Connection,
         outcome: Sequence[bool] | Exception,
@@ -195,29 +198,27 @@ class Ingress:
             connection.fail(outcome)
             return
         try:
-            response = self._accepted(door, items, outcome, started)
+            response = self._accepted(door, reasons, outcome, started)
         except Exception as error:  # noqa: BLE001 - nobody may wait for ever; what is stored is found when it comes again
             connection.fail(error)
         else:
             connection.answer(response)
 
-    def _accepted(
-        self, door: Door, items: list[Identified | Unreadable], appended: Sequence[bool], started: float
-    ) -> Response:
+    def _accepted(self, door: Door, reasons: Mapping[int, str], appended: Sequence[bool], started: float) -> Response:
         """Return the answer to a request whose items are stored, or were before; counts them."""
         new = sum(appended)
-        duplicates = len(items) - new
-        reasons = _reasons(items, appended) if Unreadable in map(type, items) else ()
-        if reasons:
-            door.quarantined.inc(len(reasons))
-            what = {"items": len(reasons), "reasons": sorted(set(reasons))}
+        duplicates = len(appended) - new
+        quarantined = [reason for index, reason in reasons.items() if appended[index]] if reasons else ()
+        if quarantined:
+            door.quarantined.inc(len(quarantined))
+            what = {"items": len(quarantined), "reasons": sorted(set(quarantined))}
             log.warning("items_quarantined", publisher=door.publisher.slug, **what)
-        accepted = new - len(reasons)
+        accepted = new - len(quarantined)
         door.answered.inc()
         door.duplicates.inc(duplicates)
         door.accepted.inc(accepted)
         self._metrics.seconds.observe(time.perf_counter() - started)
-        return _accepted(accepted, duplicates, len(reasons))
+        return _accepted(accepted, duplicates, len(quarantined))
 
     def _door(self, settings: Settings, catalogue: Catalogue, slug: str) -> Door:
         publisher, items = catalogue.publishers[slug], self._metrics.items
@@ -268,9 +269,9 @@ class Ingress:
         return {"Retry-After": str(max(1, round(self._settings.retry_after)))}
 
 
-def _reasons(items: Sequence[Identified | Unreadable], appended: Sequence[bool]) -> list[str]:
-    """Return why those that are new in the quarantine are there."""
-    return [item.reason for item, new in zip(items, appended, strict=True) if new and type(item) is Unreadable]
+def _reasons(items: Sequence[Identified | Unreadable]) -> dict[int, str]:
+    """Return why items are unreadable, by their places."""
+    return {place: item.reason for place, item in enumerate(items) if type(item) is Unreadable}
 
 
 @lru_cache(maxsize=256)

@@ -4,7 +4,7 @@ A class of its own, so that ingress without tracing does not even ask.
 """
 
 import contextvars
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from opentelemetry import trace
@@ -61,7 +61,7 @@ class TracedIngress(Ingress):
     def _answer(
         self,
         door: Door,
-        items: list[Identified | Unreadable],
+        reasons: Mapping[int, str],
         started: float,
         connection: Connection,
         outcome: Sequence[bool] | Exception,
@@ -69,13 +69,11 @@ class TracedIngress(Ingress):
         if isinstance(outcome, Exception):
             finish(trace.get_current_span(), {"http.response.status_code": _UNAVAILABLE}, outcome)
             logs.bind({})
-        super()._answer(door, items, started, connection, outcome)
+        super()._answer(door, reasons, started, connection, outcome)
 
-    def _accepted(
-        self, door: Door, items: list[Identified | Unreadable], appended: Sequence[bool], started: float
-    ) -> Response:
-        response = super()._accepted(door, items, appended, started)
-        counts = {"messaging.batch.message_count": len(items), "event_router.new": sum(appended)}
+    def _accepted(self, door: Door, reasons: Mapping[int, str], appended: Sequence[bool], started: float) -> Response:
+        response = super()._accepted(door, reasons, appended, started)
+        counts = {"messaging.batch.message_count": len(appended), "event_router.new": sum(appended)}
         finish(trace.get_current_span(), {"http.response.status_code": response.status, **counts})
         logs.bind({})  # the connection goes on from here with its next request
         return response
