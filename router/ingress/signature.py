@@ -7,6 +7,7 @@ the body is signed, and the body is taken as it came: one written again from wha
 import hmac
 from binascii import b2a_base64
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import Final
 
@@ -42,4 +43,11 @@ def verify(scheme: SignatureScheme, secrets: Sequence[bytes], body: bytes, heade
 
 
 def _made(scheme: SignatureScheme, secret: bytes, body: bytes) -> bytes:
-    return b2a_base64(hmac.digest(secret, body, _HASHES[scheme.scheme]), newline=False)
+    made = _keyed(scheme.scheme, secret).copy()
+    made.update(body)
+    return b2a_base64(made.digest(), newline=False)
+
+
+@lru_cache(maxsize=64)  # to begin with a key takes as long as to go through a small body
+def _keyed(scheme: str, secret: bytes) -> hmac.HMAC:
+    return hmac.new(secret, digestmod=_HASHES[scheme])
