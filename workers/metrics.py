@@ -15,69 +15,52 @@ class WorkerMetrics:
     """Counters of one worker process; labels are subscriptions and a fixed set of outcomes."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.delivered = Counter(
-            "event_router_deliveries_total",
-            "Deliveries read from the streams.",
-            ["subscription"],
-            registry=registry,
-        )
-        self.outcomes = Counter(
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=registry)
+
+        self.delivered = counter("event_router_deliveries_total", "Deliveries read from the streams.", "subscription")
+        self.outcomes = counter(
             "event_router_outcomes_total",
             "Finished attempts by outcome: done, retried, dead, lost (another consumer took over) or returned.",
-            ["subscription", "outcome"],
-            registry=registry,
+            "subscription",
+            "outcome",
         )
-        self.recovered = Counter(
-            "event_router_recovered_total",
-            "Deliveries taken over from consumers that died.",
-            ["subscription"],
-            registry=registry,
+        self.recovered = counter(
+            "event_router_recovered_total", "Deliveries taken over from consumers that died.", "subscription"
         )
-        self.gone = Counter(
+        self.gone = counter(
             "event_router_gone_total",
             "Pending deliveries whose entry somebody had deleted from the stream.",
-            ["subscription"],
-            registry=registry,
+            "subscription",
         )
         text = "Seconds a handler took."
         self.seconds = FastHistogram("event_router_handler_seconds", text, _HANDLER_SECONDS, registry, "subscription")
         text = "Seconds that events waited from their receipt to the start of their first attempt."
         self.waited = FastHistogram("event_router_queue_seconds", text, _QUEUE_SECONDS, registry, "subscription")
-        self.lanes_lost = Counter(
+        self.lanes_lost = counter(
             "event_router_lanes_lost_total",
             "Handler lanes that ended although nobody had ended them, and were opened again.",
-            ["subscription"],
-            registry=registry,
+            "subscription",
         )
         self.in_hand = Gauge(
-            "event_router_in_hand",
-            "Deliveries read and not yet finished.",
-            ["subscription"],
-            registry=registry,
+            "event_router_in_hand", "Deliveries read and not yet finished.", ["subscription"], registry=registry
         )
         self.in_flight = Gauge(
-            "event_router_in_flight",
-            "Deliveries whose handler runs now.",
-            ["subscription"],
-            registry=registry,
+            "event_router_in_flight", "Deliveries whose handler runs now.", ["subscription"], registry=registry
         )
-        self.trimmed = Counter(
+        self.trimmed = counter(
             "event_router_events_trimmed_total",
             "Events removed by retention: finished by every subscription, and older than retention.events.",
-            ["stream"],
-            registry=registry,
+            "stream",
         )
-        self.dead_letters_discarded = Counter(
+        self.dead_letters_discarded = counter(
             "event_router_dead_letters_discarded_total",
             "Dead letters removed by retention: unfinished events that nobody will handle any more.",
-            ["subscription", "stream"],
-            registry=registry,
+            "subscription",
+            "stream",
         )
-        self.quarantine_discarded = Counter(
-            "event_router_quarantine_discarded_total",
-            "Quarantined bodies removed by retention.",
-            ["publisher"],
-            registry=registry,
+        self.quarantine_discarded = counter(
+            "event_router_quarantine_discarded_total", "Quarantined bodies removed by retention.", "publisher"
         )
         rounds = FastCounter(
             "event_router_retention_rounds",

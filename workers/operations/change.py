@@ -7,20 +7,22 @@ first item is changed, and ended however the change ends; one that was killed is
 import asyncio
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 
 from config.errors import described
 from router.store.client import Store
+from router.store.errors import StoreRefused
+from router.store.reading import checked
 from router.store.scripts import BATCH
 from router.tasks.ending import in_time, whole
 from router.tasks.iterating import first, unhurried
 from router.tasks.pacing import batches
 from workers.operations.audit import CHANGED, FAILED, INTERRUPTED, MATCHED, Deed, accounted
 
-__all__ = ["SAMPLE", "Change", "Preview", "Result"]
+__all__ = ["SAMPLE", "Change", "Preview", "Result", "Tally"]
 
 T = TypeVar("T")
 
@@ -82,6 +84,23 @@ class Result:
         """Take note of why an item failed, as long as there are few notes."""
         if len(self.notes) < _NOTES:
             self.notes.append(why)
+
+
+class Tally(NamedTuple):
+    """How many items some commands changed, and for how many the server refused it; the others were gone."""
+
+    changed: int
+    failed: int
+
+    @classmethod
+    def of(cls, replies: Sequence[Any], sizes: Iterable[int]) -> Self:
+        """Count by the replies of commands, each of so many items; raises StoreUnavailable."""
+        failed = sum(size for reply, size in zip(replies, sizes, strict=True) if isinstance(reply, StoreRefused))
+        return cls(sum(checked([reply for reply in replies if not isinstance(reply, StoreRefused)])), failed)
+
+    def counts(self) -> Counter[str]:
+        """Return the same as a change counts it."""
+        return Counter({CHANGED: self.changed, FAILED: self.failed})
 
 
 class Change(ABC, Generic[T]):

@@ -21,9 +21,10 @@ from router.store.merging import newest_first
 from router.store.reading import Span, checked, forward
 from router.store.spoilt import forgiven
 from router.store.windows import Windows
+from workers.operations.change import Tally
 from workers.operations.quarantined import Quarantined, QuarantineSelector, read_quarantined
 
-__all__ = ["Quarantine", "QuarantineSpan", "Removed", "Retried"]
+__all__ = ["Quarantine", "QuarantineSpan", "Retried"]
 
 _PAGE = 50  # bodies may be large
 
@@ -42,13 +43,6 @@ class Retried(NamedTuple):
     item: Quarantined
     outcome: Literal["stored", "duplicate", "unreadable", "refused"]
     why: str = ""
-
-
-class Removed(NamedTuple):
-    """How many bodies were removed, and for how many the server refused it; the others were gone."""
-
-    changed: int
-    failed: int
 
 
 class Quarantine:
@@ -117,15 +111,13 @@ class Quarantine:
         webhook = found.entry_id if windows.repeats(found.publisher) else ""
         return [entry_of(self._store.keys, found.publisher, item, at, hints, webhook) for item in items]
 
-    async def purge(self, items: Iterable[Quarantined]) -> Removed:
+    async def purge(self, items: Iterable[Quarantined]) -> Tally:
         """Remove bodies for good."""
         ids: dict[str, list[str]] = {}
         for item in items:
             ids.setdefault(self._store.keys.quarantine(item.publisher), []).append(item.entry_id)
         replies = await self._store.commands([("XDEL", key, *found) for key, found in ids.items()])
-        refused = [isinstance(reply, StoreRefused) for reply in replies]
-        failed = sum(len(found) for found, bad in zip(ids.values(), refused, strict=True) if bad)
-        return Removed(sum(checked([reply for reply in replies if not isinstance(reply, StoreRefused)])), failed)
+        return Tally.of(replies, map(len, ids.values()))
 
 
 def _judged(item: Quarantined, outcomes: Sequence[Outcome]) -> Retried:

@@ -57,7 +57,7 @@ class QuarantineChange(Change[Quarantined]):
         del reason
         if self._appending is None:
             done = await self._quarantine.purge(batch)
-            return Counter({CHANGED: done.changed, FAILED: done.failed})
+            return done.counts()
         counts: Counter[str] = Counter()
         for item, outcome, why in await self._quarantine.retry(batch, self._appending):
             counts.update([outcome, CHANGED if outcome in (STORED, DUPLICATE) else FAILED])

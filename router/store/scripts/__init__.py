@@ -5,6 +5,7 @@ A function here only says what to run, as a `Call`; `Store.run` runs it, alone o
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from hashlib import sha1
 from importlib.resources import files
 from typing import NamedTuple
@@ -65,35 +66,15 @@ class Script:
         self.sha = sha1(self.source, usedforsecurity=False).hexdigest()
 
 
+_script = cache(Script)
+
+
 class Call(NamedTuple):
     """A script with its arguments, ready to run."""
 
     script: Script
     keys: Sequence[str]
     args: Sequence[Field]
-
-
-_APPEND = Script("append")
-_ACK = Script("ack")
-_MOVE = Script("move")
-_PROMOTE = Script("promote")
-_RECOVER = Script("recover")
-_MARK = Script("mark")
-_EXTEND = Script("extend")
-_BEAT = Script("beat")
-_REPLAY = Script("replay")
-_RESCHEDULE = Script("reschedule")
-_FORGET = Script("forget")
-_PENDING = Script("pending")
-_TRIM = Script("trim")
-_DISCARD = Script("discard")
-_REMOVE = Script("remove")
-_ALIVE = Script("alive")
-_PAUSE = Script("pause")
-_HAND_OVER = Script("hand_over")
-_BEGINNING = Script("beginning")
-_EXTENT = Script("extent")
-_RESTORE = Script("restore")
 
 
 def append(
@@ -105,19 +86,19 @@ def append(
     string for a duplicate.
     """
     width = 0 if widths else len(fields) // max(1, len(markers))
-    return Call(_APPEND, (stream, *markers), (window, width, *widths, *fields))
+    return Call(_script("append"), (stream, *markers), (window, width, *widths, *fields))
 
 
 def ack(stream: str, group: str, ids: Sequence[Field], *, inbox: bool) -> Call:
     """Acknowledge finished deliveries. Reply: the ids that had been lost to another consumer."""
-    return Call(_ACK, (stream,), (group, _flag(inbox), *ids))
+    return Call(_script("ack"), (stream,), (group, _flag(inbox), *ids))
 
 
 def move(
     source: str, target: str, group: str, consumer: str, entry_id: Field, fields: Sequence[Field], *, inbox: bool
 ) -> Call:
     """Move a pending delivery to its dead letters, or back to the inbox. Reply: the new id, empty if not ours."""
-    return Call(_MOVE, (source, target), (group, consumer, entry_id, _flag(inbox), 0, *fields))
+    return Call(_script("move"), (source, target), (group, consumer, entry_id, _flag(inbox), 0, *fields))
 
 
 def schedule(
@@ -133,42 +114,42 @@ def schedule(
     inbox: bool,
 ) -> Call:
     """Move a pending delivery to the scheduled retries, due in `delay` milliseconds. Reply as in `move`."""
-    return Call(_MOVE, (source, parked, due), (group, consumer, entry_id, _flag(inbox), delay, *fields))
+    return Call(_script("move"), (source, parked, due), (group, consumer, entry_id, _flag(inbox), delay, *fields))
 
 
 def promote(due: str, parked: str, inbox: str, room: int) -> Call:
     """Move retries that are due into the inbox while it holds fewer than `room`. Reply: see promote.lua."""
-    return Call(_PROMOTE, (due, parked, inbox), (room, BATCH))
+    return Call(_script("promote"), (due, parked, inbox), (room, BATCH))
 
 
 def reschedule(due: str, parked: str, start: Field = "") -> Call:
     """Bring nearer what was parked while the server's clock was ahead. Reply: where to go on, empty for nowhere."""
-    return Call(_RESCHEDULE, (due, parked), (start, BATCH))
+    return Call(_script("reschedule"), (due, parked), (start, BATCH))
 
 
 def recover(source: str, inbox: str, group: str, dead: Field, idle: int, line: str) -> Call:
     """Move what consumer `dead` held for `idle` milliseconds into the inbox. Reply: moved, gone, more left."""
-    return Call(_RECOVER, (source, inbox), (group, dead, idle, BATCH, _flag(source == inbox), line))
+    return Call(_script("recover"), (source, inbox), (group, dead, idle, BATCH, _flag(source == inbox), line))
 
 
 def mark(inbox: str, group: str, consumer: str, entry_id: Field) -> Call:
     """Record that a suspect is being started. Reply: 1, or 0 if it is not ours any more."""
-    return Call(_MARK, (inbox,), (group, consumer, entry_id))
+    return Call(_script("mark"), (inbox,), (group, consumer, entry_id))
 
 
 def extend(stream: str, group: str, consumer: str, ids: Sequence[Field]) -> Call:
     """Renew the hold on deliveries. Reply: the ids that are not ours any more."""
-    return Call(_EXTEND, (stream,), (group, consumer, *ids))
+    return Call(_script("extend"), (stream,), (group, consumer, *ids))
 
 
 def beat(consumers: str, consumer: str, lease: int, *, judge: bool = True) -> Call:
     """Say that a consumer lives. Reply: with `judge`, those that were silent for longer than `lease` milliseconds."""
-    return Call(_BEAT, (consumers,), (consumer, lease, _flag(judge)))
+    return Call(_script("beat"), (consumers,), (consumer, lease, _flag(judge)))
 
 
 def alive(consumers: str, lease: int) -> Call:
     """List the consumers of a subscription that live. Reply: those heard of within `lease` milliseconds."""
-    return Call(_ALIVE, (consumers,), (lease,))
+    return Call(_script("alive"), (consumers,), (lease,))
 
 
 def hand_over(
@@ -188,12 +169,12 @@ def hand_over(
     `replayed` remembers them: the hash of this week, kept for `ttl` milliseconds, and those of other weeks. Reply: how
     many were copied, and how many had been before. `renormalise` as in `replay`.
     """
-    return Call(_HAND_OVER, (events, inbox, *replayed), (group, line, name, ttl, _flag(renormalise), *ids))
+    return Call(_script("hand_over"), (events, inbox, *replayed), (group, line, name, ttl, _flag(renormalise), *ids))
 
 
 def pause(pauses: str, halted: str, verb: str, milliseconds: int, by: str, reason: str) -> Call:
     """Pause a subscription for so long (0: for good), or end that with the verb `resume`. Reply: the entry's id."""
-    return Call(_PAUSE, (pauses, halted), (verb, milliseconds, by, reason))
+    return Call(_script("pause"), (pauses, halted), (verb, milliseconds, by, reason))
 
 
 def replay(dead: str, inbox: str, ids: Sequence[Field], line: str, *, renormalise: bool = False) -> Call:
@@ -201,17 +182,17 @@ def replay(dead: str, inbox: str, ids: Sequence[Field], line: str, *, renormalis
 
     `renormalise`: without the normalised event, which the worker then makes again.
     """
-    return Call(_REPLAY, (dead, inbox), (line, _flag(renormalise), *ids))
+    return Call(_script("replay"), (dead, inbox), (line, _flag(renormalise), *ids))
 
 
 def extent(stream: str, first: str, last: str) -> Call:
     """Look where a span of a stream ends now. Reply: the id of its last entry, empty if it has none; XLEN."""
-    return Call(_EXTENT, (stream,), (first, last))
+    return Call(_script("extent"), (stream,), (first, last))
 
 
 def beginning(stream: str, start: str, end: str, *, newest: bool) -> Call:
     """Return with which entry reading from `start` to `end` begins: its id, or nothing; backwards from the newest."""
-    return Call(_BEGINNING, (stream,), ("XREVRANGE" if newest else "XRANGE", start, end))
+    return Call(_script("beginning"), (stream,), ("XREVRANGE" if newest else "XRANGE", start, end))
 
 
 def restore(dead: str, restored: str, letters: Sequence[Sequence[Field]], ttl: int, *, again: bool, dry: bool) -> Call:
@@ -220,17 +201,17 @@ def restore(dead: str, restored: str, letters: Sequence[Sequence[Field]], ttl: i
     Reply: for each `new`, `there` or `before`.
     """
     rows = [part for letter in letters for part in letter]
-    return Call(_RESTORE, (dead, restored), (ttl, _flag(again), _flag(dry), *rows))
+    return Call(_script("restore"), (dead, restored), (ttl, _flag(again), _flag(dry), *rows))
 
 
 def pending(source: str, group: str, consumer: str, start: str) -> Call:
     """List what is pending with a consumer, from `start` on. Reply: at most BATCH entry ids."""
-    return Call(_PENDING, (source,), (group, consumer, start, BATCH))
+    return Call(_script("pending"), (source,), (group, consumer, start, BATCH))
 
 
 def forget(source: str, group: str, consumer: Field) -> Call:
     """Remove a consumer that holds nothing. Reply: whether it still holds something and stays."""
-    return Call(_FORGET, (source,), (group, consumer))
+    return Call(_script("forget"), (source,), (group, consumer))
 
 
 def trim(stream: str, window: int) -> Call:
@@ -238,7 +219,7 @@ def trim(stream: str, window: int) -> Call:
 
     Reply: how many were removed; once it is 0, nothing is left to remove.
     """
-    return Call(_TRIM, (stream,), (window, _TRIMMED))
+    return Call(_script("trim"), (stream,), (window, _TRIMMED))
 
 
 def discard(stream: str, age: int, count: int) -> Call:
@@ -246,12 +227,12 @@ def discard(stream: str, age: int, count: int) -> Call:
 
     Reply as in `trim`.
     """
-    return Call(_DISCARD, (stream,), (age, count, BATCH))
+    return Call(_script("discard"), (stream,), (age, count, BATCH))
 
 
 def remove(events: str, own: Sequence[str], group: str, *, dead_letters: bool) -> Call:
     """Remove a group and its `own` keys, as remove.lua says. Reply: dead letters removed; -1: they forbid it."""
-    return Call(_REMOVE, (events, *own), (group, _flag(dead_letters)))
+    return Call(_script("remove"), (events, *own), (group, _flag(dead_letters)))
 
 
 def _flag(value: bool) -> str:  # noqa: FBT001 - a conversion has one operand

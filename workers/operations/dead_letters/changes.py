@@ -8,7 +8,6 @@ from typing import Literal
 from router.events.catalogue import Catalogue
 from router.store.client import Store
 from router.store.reading import moment_of
-from workers.operations.audit import CHANGED, FAILED
 from workers.operations.change import Change, Preview
 from workers.operations.dead_letters.letters import DeadLetterEntry, DeadLetters, Pile
 from workers.operations.dead_letters.selector import Selector
@@ -70,4 +69,4 @@ class DeadLetterChange(Change[DeadLetterEntry]):
     async def apply(self, batch: Sequence[DeadLetterEntry], reason: str) -> Counter[str]:
         """Replay or purge these."""
         done = await (self._letters.replay(batch, reason) if self._replays else self._letters.purge(batch))
-        return Counter({CHANGED: done.changed, FAILED: done.failed})
+        return done.counts()

@@ -1,23 +1,23 @@
 """Reading and changing the dead letters of all subscriptions."""
 
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
 
 from router.events.catalogue import Catalogue
 from router.store import scripts
-from router.store.client import Store, StoreRefused
+from router.store.client import Store
 from router.store.merging import newest_first
 from router.store.reading import Span, checked, forward
 from router.store.spoilt import forgiven
+from workers.operations.change import Tally
 from workers.operations.dead_letters.entry import DeadLetterEntry
 from workers.operations.dead_letters.error_groups import ErrorGroup, grouped
 from workers.operations.dead_letters.selector import Selector
 from workers.state.groups import existing_groups
 
-__all__ = ["DeadLetterEntry", "DeadLetters", "Pile", "Result"]
+__all__ = ["DeadLetterEntry", "DeadLetters", "Pile"]
 
 
 _PAGE = 100  # each may hold a body of a megabyte, and two dozen tracebacks
@@ -35,16 +35,6 @@ class Pile:
     key: str
     span: Span
     length: int = 0
-
-
-class Result(NamedTuple):
-    """How many dead letters a change moved or removed, and for how many the server refused it.
-
-    The others were not there any more: somebody else was faster.
-    """
-
-    changed: int
-    failed: int
 
 
 class DeadLetters:
@@ -106,7 +96,7 @@ class DeadLetters:
         """Return what is selected, grouped by what went wrong."""
         return await grouped(self.oldest(selector, await self.freeze(selector)))
 
-    async def replay(self, letters: Iterable[DeadLetterEntry], reason: str = "") -> Result:
+    async def replay(self, letters: Iterable[DeadLetterEntry], reason: str = "") -> Tally:
         """Move dead letters into the inboxes of the subscriptions that failed; safe to repeat.
 
         Deduplication is not asked: an operator wants the event handled once more.
@@ -117,13 +107,13 @@ class DeadLetters:
             dead, inbox = keys.dead(stream, subscription), keys.inbox(stream, subscription)
             calls.append(scripts.replay(dead, inbox, ids, line, renormalise=self._renormalise))
             sizes.append(len(ids))
-        return _result(await self._store.run(calls), sizes)
+        return Tally.of(await self._store.run(calls), sizes)
 
-    async def purge(self, letters: Iterable[DeadLetterEntry]) -> Result:
+    async def purge(self, letters: Iterable[DeadLetterEntry]) -> Tally:
         """Remove dead letters for good."""
         batches = list(_batches(letters))
         commands = [("XDEL", self._store.keys.dead(*source), *ids) for source, ids in batches]
-        return _result(await self._store.commands(commands), [len(ids) for _, ids in batches])
+        return Tally.of(await self._store.commands(commands), [len(ids) for _, ids in batches])
 
     def read(self, pile: Pile, entry_id: bytes, fields: dict[bytes, bytes]) -> DeadLetterEntry:
         """Read an entry of a pile."""
@@ -139,8 +129,3 @@ def _batches(letters: Iterable[DeadLetterEntry]) -> Iterator[tuple[tuple[str, st
     for source, found in ids.items():
         for start in range(0, len(found), scripts.BATCH):
             yield source, found[start : start + scripts.BATCH]
-
-
-def _result(replies: Sequence[Any], sizes: Sequence[int]) -> Result:
-    failed = sum(size for reply, size in zip(replies, sizes, strict=True) if isinstance(reply, StoreRefused))
-    return Result(sum(checked([reply for reply in replies if not isinstance(reply, StoreRefused)])), failed)

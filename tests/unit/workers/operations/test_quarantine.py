@@ -23,8 +23,9 @@ from router.intake.entry import entry_of
 from router.intake.writer import Batch
 from router.store.client import Store, StoreUnavailable
 from router.store.keys import Keys
+from workers.operations.change import Tally
 from workers.operations.criteria import Ids
-from workers.operations.quarantine import Quarantine, Removed
+from workers.operations.quarantine import Quarantine
 from workers.operations.quarantined import Quarantined, QuarantineSelector
 
 JOURNAL = "visma-net-journal-transaction"
@@ -185,12 +186,12 @@ async def test_purge(store: Store, quarantine: Quarantine) -> None:
     await put_quarantined(store, b"{")
     await put_quarantined(store, b"[", publisher=JOURNAL)
     items = await _all(quarantine, publishers=frozenset({JOURNAL}))
-    assert await quarantine.purge(items) == Removed(1, 0)
-    assert await quarantine.purge(items) == Removed(0, 0)
+    assert await quarantine.purge(items) == Tally(1, 0)
+    assert await quarantine.purge(items) == Tally(0, 0)
     assert [item.publisher for item in await _all(quarantine)] == [FINANCIAL]
     await store.client.delete(store.keys.quarantine(JOURNAL))
     await store.client.set(store.keys.quarantine(JOURNAL), "no stream")
-    assert await quarantine.purge([*items, *await _all(quarantine, publishers=frozenset({FINANCIAL}))]) == Removed(1, 1)
+    assert await quarantine.purge([*items, *await _all(quarantine, publishers=frozenset({FINANCIAL}))]) == Tally(1, 1)
 
 
 ITEM = Quarantined("1760000001000-0", FINANCIAL, "sha256:abcdef", AT, "Not valid JSON", b"{")

@@ -11,7 +11,8 @@ from support.filling import CUSTOMERS, put_dead, put_group
 from support.waiting import eventually
 
 from router.store.client import Store
-from workers.operations.dead_letters.letters import DeadLetters, Result
+from workers.operations.change import Tally
+from workers.operations.dead_letters.letters import DeadLetters
 
 
 @pytest.fixture
@@ -42,14 +43,14 @@ def test_an_interrupted_change_is_audited(many: Cli, monkeypatch: pytest.MonkeyP
     """Every signal that ends it does so between two batches; how far it came is told, and the audit says so."""
     replay = DeadLetters.replay
 
-    async def interrupted(self: DeadLetters, letters: Any, reason: str = "") -> Result:
+    async def interrupted(self: DeadLetters, letters: Any, reason: str = "") -> Tally:
         result = await replay(self, letters, reason)
         os.kill(os.getpid(), sent)
         # The batch that is under way is finished, and counted.
         await eventually(lambda: any(task.cancelling() for task in asyncio.all_tasks()))
         return result
 
-    async def counted(self: DeadLetters, letters: Any, reason: str = "") -> Result:
+    async def counted(self: DeadLetters, letters: Any, reason: str = "") -> Tally:
         if _batches:
             return await interrupted(self, letters, reason)
         _batches.append(1)
@@ -71,7 +72,7 @@ def test_a_change_that_fails_is_audited(many: Cli, monkeypatch: pytest.MonkeyPat
     """When the store is lost on the way, the audit says how far it came, as soon as it can."""
     purge, calls = DeadLetters.purge, []
 
-    async def lost(self: DeadLetters, letters: Any) -> Result:
+    async def lost(self: DeadLetters, letters: Any) -> Tally:
         calls.append(1)
         if len(calls) == 3:
             raise ConnectionError("reset")

@@ -9,7 +9,8 @@ from support.cli import Cli
 from support.filling import CUSTOMERS, FINANCIAL, history, put_dead, put_group, raw_of
 
 from router.store.client import Store
-from workers.operations.dead_letters.letters import DeadLetters, Result
+from workers.operations.change import Tally
+from workers.operations.dead_letters.letters import DeadLetters
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
 NO_CUSTOMER = "ea196ddb"
@@ -390,8 +391,8 @@ def test_refused(dlq: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_gone_meanwhile(dlq: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """What somebody else has replayed meanwhile is no failure."""
 
-    async def nothing(self: DeadLetters, letters: Any, reason: str = "") -> Result:
-        return Result(0, 0)
+    async def nothing(self: DeadLetters, letters: Any, reason: str = "") -> Tally:
+        return Tally(0, 0)
 
     monkeypatch.setattr(DeadLetters, "replay", nothing)
     assert "replayed 0 of 1, 1 was gone already" in dlq.ok("dlq", "replay", "e1")
@@ -400,7 +401,7 @@ def test_gone_meanwhile(dlq: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_store_lost_meanwhile(dlq: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the store is lost on the way, the command says how far it came and ends with 4."""
 
-    async def lost(self: DeadLetters, letters: Any, reason: str = "") -> Result:
+    async def lost(self: DeadLetters, letters: Any, reason: str = "") -> Tally:
         raise ConnectionError("reset")
 
     monkeypatch.setattr(DeadLetters, "replay", lost)

@@ -10,8 +10,9 @@ from support.filling import CUSTOMERS, FINANCIAL, history, put_dead, put_group
 
 from router.events.catalogue import Catalogue
 from router.store.client import Store, StoreUnavailable
+from workers.operations.change import Tally
 from workers.operations.dead_letters.error_groups import fold_message
-from workers.operations.dead_letters.letters import DeadLetterEntry, DeadLetters, Pile, Result
+from workers.operations.dead_letters.letters import DeadLetterEntry, DeadLetters, Pile
 from workers.operations.dead_letters.selector import Selector
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
@@ -115,7 +116,7 @@ async def test_replay(store: Store, dead: DeadLetters) -> None:
     """A replayed event goes to the inbox of the subscription that failed and no other, its attempts fresh."""
     await put_dead(store, "a", fields={"crashes": 1})
     await put_dead(store, "b", subscription="audit")
-    assert await dead.replay(await _oldest(dead, subscription="sync"), "fixed") == Result(1, 0)
+    assert await dead.replay(await _oldest(dead, subscription="sync"), "fixed") == Tally(1, 0)
     (fields,) = await _inbox(store, "sync")
     assert fields[b"id"] == b"a"
     assert b"attempts" not in fields
@@ -136,8 +137,8 @@ async def test_replay_is_safe_to_repeat(store: Store, dead: DeadLetters) -> None
     results = await asyncio.gather(dead.replay(letters), dead.replay(letters), dead.replay(letters))
     assert sum(result.changed for result in results) == 250
     assert len(await _inbox(store, "sync")) == len(await _inbox(store, "audit")) == 125
-    assert await dead.replay(letters) == Result(0, 0)
-    assert await dead.replay([]) == Result(0, 0)
+    assert await dead.replay(letters) == Tally(0, 0)
+    assert await dead.replay([]) == Tally(0, 0)
 
 
 async def test_replay_refused(store: Store, dead: DeadLetters) -> None:
@@ -145,7 +146,7 @@ async def test_replay_refused(store: Store, dead: DeadLetters) -> None:
     await put_dead(store, "a")
     await put_dead(store, "b", subscription="audit")
     await store.client.set(store.keys.inbox(CUSTOMERS, "audit"), "no stream")
-    assert await dead.replay(await _oldest(dead)) == Result(1, 1)
+    assert await dead.replay(await _oldest(dead)) == Tally(1, 1)
     assert [letter.event_id for letter in await _newest(dead)] == ["b"]
 
 
@@ -155,9 +156,9 @@ async def test_purge(store: Store, dead: DeadLetters) -> None:
         await put_dead(store, f"e{number}")
     await put_dead(store, "kept", subscription="audit")
     letters = await _oldest(dead, subscription="sync")
-    assert await dead.purge(letters) == Result(120, 0)
-    assert await dead.purge(letters) == Result(0, 0)
-    assert await dead.purge([]) == Result(0, 0)
+    assert await dead.purge(letters) == Tally(120, 0)
+    assert await dead.purge(letters) == Tally(0, 0)
+    assert await dead.purge([]) == Tally(0, 0)
     assert [letter.event_id for letter in await _newest(dead)] == ["kept"]
 
 
