@@ -13,8 +13,7 @@ from router.cli.command.exits import NothingMatched, complain
 from router.cli.command.loop import run
 from router.cli.command.runtime import opened
 from router.cli.dead_letters.file import STANDARD, writing
-from router.cli.quarantine.options import Publisher
-from router.cli.quarantine.reading import found_by
+from router.cli.quarantine.reading import Publisher, found_by
 from router.events.capture import Sample, sample_of
 from router.events.hints import read_hints
 from router.events.vocabulary import Vocabulary

@@ -2,27 +2,19 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Annotated
-
-import typer
 
 from config.publishers import EventType
 from config.sources import load_settings
-from router.cli.options.completing import event_types
+from router.cli.options.common import EventGlob
 from router.cli.output.results import JsonFlag, print_json, print_line
 from router.cli.output.table import print_table, rest
 from router.events.catalogue import Catalogue
 from router.events.globs import select
 
-__all__ = ["Glob", "catalogue"]
-
-Glob = Annotated[
-    str,
-    typer.Argument(metavar="[GLOB]", help="PUBLISHER/TYPE, or TYPE of any publisher.", autocompletion=event_types),
-]
+__all__ = ["catalogue"]
 
 
-def catalogue(glob: Glob = "*", *, as_json: JsonFlag = False) -> None:
+def catalogue(glob: EventGlob = "*", *, as_json: JsonFlag = False) -> None:
     """List the event types: what a worker can subscribe to."""
     known = Catalogue.for_settings(load_settings())
     pairs = (stream.split("/", 1) for stream in select(known, glob))

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from config.sources import load_settings
-from router.cli.catalogue import Glob
 from router.cli.command.exits import complain
 from router.cli.command.loop import run
 from router.cli.command.runtime import opened
+from router.cli.options.common import EventGlob
 from router.cli.output.results import JsonFlag, fields_of, number_of, print_json, rounded, span_text
 from router.cli.output.rows import event_cell
 from router.cli.output.table import EVENT, SUBSCRIPTION, Column, TwoForms, print_table
@@ -31,7 +31,7 @@ _COLUMNS = (EVENT, Column("LENGTH", right=True), SUBSCRIPTION, *_FIGURES, Column
 
 
 def streams(
-    glob: Glob = "*",
+    glob: EventGlob = "*",
     *,
     everything: Annotated[bool, typer.Option("--all", help="Show idle streams in the table too.")] = False,
     as_json: JsonFlag = False,

@@ -18,7 +18,7 @@ from router.store.health.deployment import fault_of
 from router.telemetry import logs
 from workers.operations.operations import Operations
 
-__all__ = ["for_service", "opened", "say_away"]
+__all__ = ["for_service", "none_named", "opened", "say_away"]
 
 
 def for_service() -> Settings:
@@ -61,3 +61,15 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Operations]:
             fault = fault_of(error, settings.redis.url) or (text.rstrip("."), advice_on(text))
             where = redact_url(settings.redis.url)
             raise StoreUnavailable(f"the store ({where}) cannot be used: {'; '.join(fault)}") from error
+
+
+async def none_named(operations: Operations, name: str | None) -> str | None:
+    """Return, where no subscription has this name, what to say of it; None where one has, or none was named."""
+    if name is None:
+        return None
+    names = await operations.subscriptions()
+    if name in names:
+        return None
+    if not names:
+        return f"no subscription {name!r} exists, and no other: no worker has run yet"
+    return f"no subscription {name!r} exists; there {'are' if len(names) > 1 else 'is'} {', '.join(names)}"

@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from config.errors import described
-from router.cli.changes.order import Most, Reason
+from router.cli.changes.change import Most, Reason
 from router.cli.command.exits import NothingMatched, complain, usage
 from router.cli.command.loop import in_order, run
-from router.cli.command.runtime import opened
-from router.cli.command.words import none_named
+from router.cli.command.runtime import none_named, opened
 from router.cli.dead_letters.file import STANDARD, Incomplete, Sink, writing
-from router.cli.dead_letters.options import What, names_events, narrowed, selecting
+from router.cli.dead_letters.options import names_events, selected
+from router.cli.options.common import taking
 from router.cli.output.results import number_of, progress
 from router.store.client import STORE_ERRORS
 from router.tasks.iterating import first
@@ -27,12 +27,11 @@ from workers.operations.operations import Operations
 __all__ = ["export"]
 
 
-@selecting
+@taking(selector=selected)
 def export(
-    selector: Selector,
     file: Annotated[str, typer.Argument(metavar="[FILE|-]", help="A new file, or - for stdout.")] = STANDARD,
-    what: What = None,
     *,
+    selector: Selector,
     most: Most = None,
     reason: Reason = "",
 ) -> None:
@@ -42,9 +41,8 @@ def export(
     """
     if names_events(file):
         usage(f"name the file, or - for stdout, before {file}")
-    wanted = narrowed(selector, what)
-    deed = Deed("dlq export", file, wanted.describe(), reason)
-    number = run(_export(deed, wanted, file, most))
+    deed = Deed("dlq export", file, selector.describe(), reason)
+    number = run(_export(deed, selector, file, most))
     complain(f"exported {number_of(number, 'dead letter')} to {'stdout' if file == STANDARD else file}")
 
 

@@ -1,38 +1,26 @@
 """The options that select dead letters, the same for every command that works on them."""
 
-import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from config.sources import load_settings
-from router.cli.options.common import STDIN, Since, Until, ids_on_stdin
+from router.cli.options.common import STDIN, Company, Resource, Since, Until, ids_on_stdin, taking
 from router.cli.options.completing import event_types, fingerprints, subscriptions
-from router.cli.options.events import Company, Resource
 from router.events.catalogue import UNLISTED, Catalogue
 from router.events.globs import is_glob, named, select
 from workers.fingerprint import FINGERPRINT
 from workers.operations.dead_letters.selector import Selector
 
-__all__ = ["What", "names_events", "narrowed", "selecting"]
+__all__ = ["names_events", "selected", "selecting"]
 
 _FINGERPRINT = re.compile(rf"[0-9a-fA-F]{{{FINGERPRINT}}}")
 
 
-What = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[ID|EVENT|GLOB]...",
-        help="Ids of events or entries, - reads them on stdin; or event types, by name or by a glob.",
-        autocompletion=event_types,
-    ),
-]
-
-
-def _selector(
+def selecting(
     events: Annotated[
         str | None,
         typer.Option(
@@ -79,40 +67,32 @@ def _selector(
     )
 
 
-_OPTIONS = inspect.signature(_selector).parameters
-
-
-def selecting(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command whose first parameter is `selector` the options that make one."""
-
-    def selected(**given: Any) -> Any:
-        options = {name: given.pop(name) for name in _OPTIONS}
-        return command(_selector(**options), **given)
-
-    own = list(inspect.signature(command).parameters.values())[1:]
-    arguments = [parameter for parameter in own if parameter.default is inspect.Parameter.empty]
-    others = [parameter for parameter in own if parameter.default is not inspect.Parameter.empty]
-    parameters = [*arguments, *_OPTIONS.values(), *others]
-    selected.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    selected.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    selected.__name__, selected.__doc__ = command.__name__, command.__doc__
-    return selected
-
-
-def narrowed(selector: Selector, arguments: Sequence[str] | None) -> Selector:
+@taking(selector=selecting)
+def selected(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ID|EVENT|GLOB]...",
+            help="Ids of events or entries, - reads them on stdin; or event types, by name or by a glob.",
+            autocompletion=event_types,
+        ),
+    ] = None,
+    *,
+    selector: Selector,
+) -> Selector:
     """Narrow a selector to what the command line names: ids, those on stdin for `-`, and event types.
 
     A name that the catalogue knows is that of an event, whatever its spelling; raises UnknownStream for a glob that
     fits no stream, which is a typo.
     """
-    if not arguments:
+    if not what:
         return selector
     catalogue = Catalogue.for_settings(load_settings())
-    events = [argument for argument in arguments if _is_event(catalogue, argument)]
-    ids = [argument for argument in arguments if argument not in (*events, STDIN)]
+    events = [argument for argument in what if _is_event(catalogue, argument)]
+    ids = [argument for argument in what if argument not in (*events, STDIN)]
     if events and selector.events is not None:
         raise typer.BadParameter("name events as arguments or with --event, not both")
-    if STDIN in arguments:
+    if STDIN in what:
         ids += ids_on_stdin()
     return replace(selector, events=_events(catalogue, events) if events else selector.events).narrowed(*ids)
 

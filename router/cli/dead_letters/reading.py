@@ -7,9 +7,9 @@ import typer
 
 from router.cli.command.exits import ExitCode, NothingMatched, complain
 from router.cli.command.loop import run
-from router.cli.command.runtime import opened
-from router.cli.command.words import none_named
-from router.cli.dead_letters.options import What, narrowed, selecting
+from router.cli.command.runtime import none_named, opened
+from router.cli.dead_letters.options import selected, selecting
+from router.cli.options.common import taking
 from router.cli.output.listing import Limit, print_list
 from router.cli.output.results import JsonFlag, age, fields_of, number_of, print_json, print_record
 from router.cli.output.reveal import Reveal
@@ -46,33 +46,32 @@ _STATS_COLUMNS = (
 )
 
 
-@selecting
-def list_(selector: Selector, what: What = None, *, limit: Limit = None, as_json: JsonFlag = False) -> None:
+@taking(selector=selected)
+def list_(*, selector: Selector, limit: Limit = None, as_json: JsonFlag = False) -> None:
     """List dead letters, newest first."""
-    run(_list(narrowed(selector, what), limit, as_json=as_json))
+
+    async def work() -> None:
+        async with opened() as operations:
+            letters, row_of = operations.dead_letters(selector), partial(dead_letter_row, operations.catalogue)
+            given = (letters, DEAD_LETTER_COLUMNS, row_of, dead_letter_json)
+            found = await print_list(*given, limit=limit, as_json=as_json)
+            if not found and (words := await none_named(operations, selector.subscription)):
+                complain(words)
+
+    run(work())
 
 
-async def _list(selector: Selector, limit: int | None, *, as_json: bool) -> None:
-    async with opened() as operations:
-        letters = operations.dead_letters(selector)
-        row_of = partial(dead_letter_row, operations.catalogue)
-        found = await print_list(letters, DEAD_LETTER_COLUMNS, row_of, dead_letter_json, limit=limit, as_json=as_json)
-        if not found and (words := await none_named(operations, selector.subscription)):
-            complain(words)
-
-
-@selecting
+@taking(selector=selected)
 def stats(
-    selector: Selector,
-    what: What = None,
     *,
+    selector: Selector,
     fail_over: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Exit with 5 if there are more than N dead letters.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Count dead letters by what went wrong; details such as numbers and ids are folded."""
-    catalogue, groups = run(_stats(narrowed(selector, what)))
+    catalogue, groups = run(_stats(selector))
     if as_json:
         print_json([_group_json(group) for group in groups])
     else:
@@ -103,11 +102,11 @@ def _stats_row(catalogue: Catalogue, group: ErrorGroup) -> tuple[object, ...]:
     return (*what, error, *times, group.sample)
 
 
-@selecting
+@taking(selector=selecting)
 def show(
-    selector: Selector,
     id_: Annotated[str, typer.Argument(metavar="ID", help="Of the event, or of the entry.")],
     *,
+    selector: Selector,
     reveal: Reveal = False,
     as_json: JsonFlag = False,
 ) -> None:

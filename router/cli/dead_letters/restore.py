@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from router.cli.changes.change import confirm, run_change, show_sample
-from router.cli.changes.order import DryRun, Order, Reason, Yes
+from router.cli.changes.change import DryRun, Kind, Order, Reason, Yes, confirm, run_change, show_sample
 from router.cli.command.exits import ExitCode, NothingMatched, complain
 from router.cli.command.loop import run
 from router.cli.command.runtime import opened
 from router.cli.dead_letters.file import STANDARD, numbered, readable
 from router.cli.output.results import JsonFlag, clean, number_of, print_json, print_line
 from router.cli.output.rows import DEAD_LETTER_COLUMNS, dead_letter_row
+from router.events.catalogue import Catalogue
 from workers.operations.change import Preview
 from workers.operations.dead_letters.entry import DeadLetterEntry
 from workers.operations.dead_letters.lines import ExportedLetter
@@ -22,8 +22,6 @@ from workers.operations.dead_letters.restore import BEFORE, NEW, REFUSED, THERE,
 from workers.operations.operations import Operations
 
 __all__ = ["import_"]
-
-_NOUN = "dead letter"
 
 
 def import_(
@@ -42,7 +40,7 @@ def import_(
     A line that is wrong is named with its number and left out, and the exit code is 1.
     """
     subject = "stdin" if file == STANDARD else file
-    order = Order(verb="import", done="imported", noun=_NOUN, yes=yes, dry_run=dry_run, reason=reason)
+    order = Order(yes=yes, dry_run=dry_run, reason=reason)
 
     async def work() -> tuple[Import, Counter[str]]:
         async with opened() as operations:
@@ -69,20 +67,24 @@ async def _carry_out(operations: Operations, order: Order, change: Import) -> Co
         _show(operations, seen)
         return await change.outlook()
     if seen.number > 1:
-        confirm(order, seen.number, partial(_show, operations, seen))
-    outcomes = (await run_change(order, change, seen.number)).counts
+        confirm(order, _KIND, seen.number, partial(_show, operations, seen))
+    outcomes = (await run_change(order, _KIND, change, seen.number)).counts
     if change.refusal:
         complain(f"{outcomes[REFUSED]} could not be imported: {change.refusal}")
     return outcomes
 
 
 def _show(operations: Operations, seen: Preview[ExportedLetter]) -> None:
-    def row_of(letter: ExportedLetter) -> Sequence[object]:
-        entry_id = letter.entry_id.encode()
-        entry = DeadLetterEntry(operations.catalogue, letter.stream, letter.subscription, entry_id, letter.fields)
-        return dead_letter_row(operations.catalogue, entry)
+    show_sample(operations.catalogue, _KIND, f"import {number_of(seen.number, _KIND.noun)}", seen)
 
-    show_sample(f"import {number_of(seen.number, _NOUN)}", seen, DEAD_LETTER_COLUMNS, row_of)
+
+def _row(catalogue: Catalogue, letter: ExportedLetter) -> Sequence[object]:
+    entry_id = letter.entry_id.encode()
+    entry = DeadLetterEntry(catalogue, letter.stream, letter.subscription, entry_id, letter.fields)
+    return dead_letter_row(catalogue, entry)
+
+
+_KIND = Kind(verb="import", done="imported", noun="dead letter", columns=DEAD_LETTER_COLUMNS, row_of=_row)
 
 
 def _finish(order: Order, change: Import, outcomes: Counter[str], *, as_json: bool) -> None:

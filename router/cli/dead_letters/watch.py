@@ -9,7 +9,8 @@ from router.cli.command.exits import ExitCode
 from router.cli.command.loop import run
 from router.cli.command.reader import while_read
 from router.cli.command.runtime import opened, say_away
-from router.cli.dead_letters.options import What, narrowed, selecting
+from router.cli.dead_letters.options import selected
+from router.cli.options.common import taking
 from router.cli.output.results import clean, json_line, print_line, stamp
 from router.cli.output.rows import dead_letter_json, event_cell
 from router.events.catalogue import Catalogue
@@ -21,11 +22,10 @@ from workers.operations.dead_letters.watch import watch
 __all__ = ["watch_"]
 
 
-@selecting
+@taking(selector=selected)
 def watch_(
-    selector: Selector,
-    what: What = None,
     *,
+    selector: Selector,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="End after so many.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each.")] = False,
 ) -> None:
@@ -34,7 +34,7 @@ def watch_(
     A store that goes away is waited for, and what came meanwhile is shown when it is back.
     """
     try:
-        run(_watch(narrowed(selector, what), limit, as_json=as_json))
+        run(_watch(selector, limit, as_json=as_json))
     except KeyboardInterrupt:
         raise typer.Exit(ExitCode.DONE) from None
 

@@ -6,8 +6,7 @@ from functools import partial
 from router.cli.command.exits import complain
 from router.cli.command.loop import run
 from router.cli.command.runtime import opened
-from router.cli.options.common import Since, Until
-from router.cli.options.events import Company, EventGlob, Resource
+from router.cli.options.common import Company, EventGlob, Resource, Since, Until, taking
 from router.cli.output.listing import Limit, print_list
 from router.cli.output.results import JsonFlag, age, stamp
 from router.cli.output.reveal import Reveal, check_reveal, counted
@@ -18,7 +17,7 @@ from router.events.event import Event
 from workers.operations.events import EventFilter, StoredEvent
 from workers.operations.reveal import revealing
 
-__all__ = ["EVENT_COLUMNS", "complain_of", "event_row", "list_", "readable"]
+__all__ = ["EVENT_COLUMNS", "complain_of", "event_row", "list_", "readable", "wanted_events"]
 
 EVENT_COLUMNS = (
     Column("TIME", drawn="AGE", right=True),
@@ -30,20 +29,24 @@ EVENT_COLUMNS = (
 )
 
 
+def wanted_events(
+    resource: Resource = None, company: Company = None, since: Since = None, until: Until = None
+) -> EventFilter:
+    """Declare the options that select events, and make of what is given the filter."""
+    return EventFilter(resource, company, since, until)
+
+
+@taking(wanted=wanted_events)
 def list_(
     glob: EventGlob = "*",
     *,
-    resource: Resource = None,
-    company: Company = None,
-    since: Since = None,
-    until: Until = None,
+    wanted: EventFilter,
     limit: Limit = None,
     reveal: Reveal = False,
     as_json: JsonFlag = False,
 ) -> None:
     """List events, newest first. In JSON the values of bodies are masked without --reveal."""
     check_reveal(reveal=reveal, as_json=as_json)
-    wanted = EventFilter(resource, company, since, until)
     run(_list(glob, wanted, limit, reveal=reveal, as_json=as_json))
 
 

@@ -7,18 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
+from config.sources import load_settings
 from router.cli.command.loop import run
 from router.cli.command.reader import while_read
 from router.cli.command.runtime import opened, say_away
-from router.cli.events.listing import complain_of
-from router.cli.options.common import Since, Until
-from router.cli.options.events import Company, EventGlob, Resource, wanted_streams
+from router.cli.events.listing import complain_of, wanted_events
+from router.cli.options.common import EventGlob, taking
 from router.cli.output.results import clean, json_line, print_line, stamp
 from router.cli.output.reveal import Reveal, check_reveal, counted
 from router.cli.output.rows import event_json
 from router.events.catalogue import Catalogue
 from router.events.event import Event
-from router.events.globs import short
+from router.events.globs import select, short
 from router.store.following import Following
 from router.store.reading import Span, moment_of, order_of
 from router.tasks.ending import in_time
@@ -39,13 +39,11 @@ Lines = Annotated[
 AsLines = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each event.")]
 
 
+@taking(wanted=wanted_events)
 def tail(
     glob: EventGlob = "*",
     *,
-    resource: Resource = None,
-    company: Company = None,
-    since: Since = None,
-    until: Until = None,
+    wanted: EventFilter,
     lines: Lines = None,
     reveal: Reveal = False,
     as_json: AsLines = False,
@@ -56,7 +54,7 @@ def tail(
     nothing that is still in the streams. It ends when the reader of its pipe has gone.
     """
     check_reveal(reveal=reveal, as_json=as_json)
-    wanted, streams = EventFilter(resource, company, since, until), wanted_streams(glob)
+    streams = select(Catalogue.for_settings(load_settings()), glob)
     try:
         run(_tail(glob, streams, wanted, lines, reveal=reveal, as_json=as_json))
     except KeyboardInterrupt:

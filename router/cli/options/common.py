@@ -1,20 +1,46 @@
 """The options and arguments that commands of several groups take."""
 
+import functools
+import inspect
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from workers.operations.criteria import parse_moment
+from router.cli.options.completing import event_types
 
-__all__ = ["STDIN", "Since", "Until", "ids_on_stdin"]
+__all__ = ["STDIN", "Company", "EventGlob", "Resource", "Since", "Until", "ids_on_stdin", "taking"]
 
 STDIN = "-"
 """What stands for ids on stdin."""
 
 
+def taking(**makers: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return what gives a command, in the place of each parameter named here, the options of what makes its value."""
+    options = {name: inspect.signature(make).parameters for name, make in makers.items()}
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def taken(**given: Any) -> Any:
+            for name, make in makers.items():
+                given[name] = make(**{option: given.pop(option) for option in options[name]})
+            return command(**given)
+
+        own = inspect.signature(command).parameters
+        found = [option for name in own for option in options.get(name, {name: own[name]}).values()]
+        parameters = [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in found]
+        taken.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        taken.__annotations__ = {option.name: option.annotation for option in parameters}
+        return taken
+
+    return decorate
+
+
 def _moment(text: str) -> datetime:
+    from workers.operations.criteria import parse_moment  # noqa: PLC0415 - slow to import, and few give a time
+
     try:
         return parse_moment(text, datetime.now(UTC))
     except ValueError as error:
@@ -25,6 +51,12 @@ Since = Annotated[
     datetime | None, typer.Option(parser=_moment, metavar="TIME", help="From then on: 15m, 2h, 3d, or an ISO time.")
 ]
 Until = Annotated[datetime | None, typer.Option(parser=_moment, metavar="TIME", help="Until then, likewise.")]
+EventGlob = Annotated[
+    str,
+    typer.Argument(metavar="[GLOB]", help="PUBLISHER/TYPE, or TYPE of any publisher.", autocompletion=event_types),
+]
+Resource = Annotated[str | None, typer.Option(metavar="GLOB", help="Such as customer/*.")]
+Company = Annotated[str | None, typer.Option(metavar="ID", help="The company in the ERP.")]
 
 
 def ids_on_stdin() -> list[str]:

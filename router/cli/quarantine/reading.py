@@ -1,26 +1,34 @@
-"""`quarantine list|show`: what was signed, but not understood."""
+"""`quarantine list|show`: what was signed, but not understood; and the options that select of it."""
 
+import re
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
 import typer
 
+from config.errors import ConfigError
+from config.sources import load_settings
 from router.cli.command.exits import NothingMatched
 from router.cli.command.loop import run
 from router.cli.command.runtime import opened
-from router.cli.options.common import Since, Until
-from router.cli.options.events import Company
+from router.cli.options.common import STDIN, Company, Since, Until, ids_on_stdin, taking
+from router.cli.options.completing import publishers
 from router.cli.output.listing import Limit, print_list
 from router.cli.output.results import JsonFlag, age, print_json, print_record, stamp
 from router.cli.output.reveal import Reveal, check_reveal, counted
 from router.cli.output.rows import quarantined_json, unsigned
 from router.cli.output.table import Column, TwoForms, rest
-from router.cli.quarantine.options import Publisher, Text, What, selector_of
+from router.events.catalogue import Catalogue
+from workers.operations.criteria import Ids
 from workers.operations.operations import Operations
-from workers.operations.quarantined import Quarantined
+from workers.operations.quarantined import Quarantined, QuarantineSelector
 from workers.operations.reveal import revealed, revealing
+from workers.operations.shortened import SHORTENED
 
-__all__ = ["QUARANTINE_COLUMNS", "found_by", "list_", "quarantine_row", "show"]
+__all__ = ["QUARANTINE_COLUMNS", "Publisher", "found_by", "list_", "quarantine_row", "selected", "show"]
+
+_ID = re.compile(rf"\d{{1,19}}-\d{{1,19}}|sha256:.*|.*({SHORTENED}|\.\.\.).*")
 
 QUARANTINE_COLUMNS = (
     Column("TIME", drawn="AGE", right=True),
@@ -31,21 +39,50 @@ QUARANTINE_COLUMNS = (
 )
 
 
-def list_(
-    what: What = None,
-    *,
+Publisher = Annotated[
+    str | None, typer.Option("--publisher", metavar="NAME", help="Only of this publisher.", autocompletion=publishers)
+]
+
+
+def selected(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PUBLISHER|ID]...",
+            help="Publishers; or ids of bodies or entries, - reads them on stdin.",
+            autocompletion=publishers,
+        ),
+    ] = None,
     publisher: Publisher = None,
-    text: Text = None,
+    text: Annotated[str | None, typer.Option("--text", metavar="TEXT", help="Part of the reason.")] = None,
     company: Company = None,
     since: Since = None,
     until: Until = None,
-    limit: Limit = None,
-    reveal: Reveal = False,
-    as_json: JsonFlag = False,
+) -> QuarantineSelector:
+    """Declare the options, and make of what is given the selector; raises ConfigError for an unknown publisher."""
+    given = list(what or ())
+    ids = [argument for argument in given if _ID.fullmatch(argument)]
+    slugs = [argument for argument in given if argument != STDIN and argument not in ids]
+    slugs += [publisher] if publisher is not None else []
+    if STDIN in given:
+        ids += ids_on_stdin()
+    _check(slugs)
+    return QuarantineSelector(frozenset(slugs), text, Ids.of(ids), since, until, company)
+
+
+def _check(slugs: Sequence[str]) -> None:
+    catalogue = Catalogue.for_settings(load_settings()) if slugs else None
+    for slug in slugs:
+        if catalogue is not None and slug not in catalogue.publishers:
+            raise ConfigError(catalogue.no_publisher(slug))
+
+
+@taking(selector=selected)
+def list_(
+    *, selector: QuarantineSelector, limit: Limit = None, reveal: Reveal = False, as_json: JsonFlag = False
 ) -> None:
     """List what was quarantined, newest first. In JSON the values of bodies are masked without --reveal."""
     check_reveal(reveal=reveal, as_json=as_json)
-    selector = selector_of(what, publisher, text, since, until, company)
 
     async def work() -> None:
         async with opened() as operations:
@@ -89,7 +126,7 @@ async def _find(id_: str, publisher: str | None, *, reveal: bool) -> Quarantined
 
 async def found_by(operations: Operations, id_: str, publisher: str | None) -> Quarantined:
     """Return the newest body of an id; raises NothingMatched."""
-    found = await operations.quarantined_body(id_.strip(), *selector_of((), publisher).publishers)
+    found = await operations.quarantined_body(id_.strip(), *selected(publisher=publisher).publishers)
     if found is None:
         raise NothingMatched(f"nothing is quarantined as {id_!r}; `event-router quarantine list` shows what is")
     return found

@@ -8,8 +8,7 @@ import typer
 
 from router.cli.command.exits import NothingMatched, complain
 from router.cli.command.loop import in_order, run
-from router.cli.command.runtime import opened
-from router.cli.command.words import none_named
+from router.cli.command.runtime import none_named, opened
 from router.cli.options.completing import subscriptions
 from router.cli.output.results import JsonFlag, clean, number_of, print_json, print_line
 from router.cli.subscriptions.listing import pause_json

@@ -6,13 +6,10 @@ from typing import Annotated
 
 import typer
 
-from router.cli.changes.asking import ask
-from router.cli.changes.change import run_change
-from router.cli.changes.order import Order, Reason, Yes
+from router.cli.changes.change import Kind, Order, Reason, Yes, ask, run_change
 from router.cli.command.exits import ExitCode, NothingMatched, complain, usage
 from router.cli.command.loop import run
-from router.cli.command.runtime import opened
-from router.cli.command.words import none_named
+from router.cli.command.runtime import none_named, opened
 from router.cli.options.completing import event_types, subscriptions
 from router.cli.output.results import JsonFlag, number_of, print_json, print_line
 from router.cli.output.rows import event_cell
@@ -24,6 +21,7 @@ from workers.state.holdings import Holding
 
 __all__ = ["remove"]
 
+_KIND: Kind[Holding] = Kind(verb="remove", done="removed", noun="stream")
 _COLUMNS = (EVENT, *(Column(name.upper(), right=True) for name in FIGURES))
 
 
@@ -58,7 +56,7 @@ def remove(
     """
     if events and former:
         usage("--former names the streams already: leave out --events")
-    order = Order(verb="remove", done="removed", noun="stream", yes=yes, reason=reason)
+    order = Order(yes=yes, reason=reason)
 
     async def work() -> Removal:
         async with opened() as operations:
@@ -92,7 +90,7 @@ async def _remove(operations: Operations, order: Order, change: Removal, *, thes
     if not order.yes:
         _confirm(name, change.holdings, operations.catalogue)
         await change.refuse_in_use()
-    await run_change(order, change, seen.number)
+    await run_change(order, _KIND, change, seen.number)
 
 
 async def _nothing(operations: Operations, name: str, these: str) -> str:
