@@ -58,7 +58,7 @@ _COMMANDS: Mapping[str, tuple[str | Mapping[str, str], str]] = {
             "purge": "cli.dead_letters.change:purge",
             "export": "cli.dead_letters.export:export",
             "import": "cli.dead_letters.restore:import_",
-            "watch": "cli.dead_letters.watch:watch_",
+            "watch": "cli.dead_letters.reading:watch_",
         },
         "The dead letters: events that a subscription gave up.",
     ),

@@ -4,12 +4,11 @@ from typing import Annotated, Any
 
 import typer
 
-from router.cli.command.loop import run
-from router.cli.command.runtime import opened
 from router.cli.options.common import Since, Until
 from router.cli.output.listing import Limit, print_list
 from router.cli.output.results import JsonFlag, age, fields_of, stamp
 from router.cli.output.table import Column, TwoForms, rest
+from router.events.catalogue import Catalogue
 from workers.operations.audit import AuditLine
 
 __all__ = ["audit"]
@@ -38,16 +37,17 @@ def audit(
 
     What was begun and has no end, because it is under way or its process was killed, is said to be not finished.
     """
+    print_list(
+        lambda operations: operations.audit(verb=verb, actor=actor, since=since, until=until),
+        _COLUMNS,
+        _row,
+        _json,
+        limit=limit,
+        as_json=as_json,
+    )
 
-    async def work() -> None:
-        async with opened() as operations:
-            found = operations.audit(verb=verb, actor=actor, since=since, until=until)
-            await print_list(found, _COLUMNS, _row, _json, limit=limit, as_json=as_json)
 
-    run(work())
-
-
-def _row(line: AuditLine) -> tuple[object, ...]:
+def _row(_catalogue: Catalogue, line: AuditLine) -> tuple[object, ...]:
     why = "; ".join(filter(None, (line.reason, line.error, "" if line.finished else _UNFINISHED)))
     time = TwoForms(stamp(line.at), age(line.at))
     done = (line.changed, line.failed) if line.finished else (None, None)

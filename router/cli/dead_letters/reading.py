@@ -1,18 +1,28 @@
-"""`dlq stats|list|show`: reading the dead letters."""
+"""`dlq stats|list|show|watch`: reading the dead letters."""
 
-from functools import partial
 from typing import Annotated, Any
 
 import typer
 
 from router.cli.command.exits import ExitCode, NothingMatched, complain
 from router.cli.command.loop import run
-from router.cli.command.runtime import none_named, opened
+from router.cli.command.reader import while_read
+from router.cli.command.runtime import none_named, opened, say_away
 from router.cli.dead_letters.options import selected, selecting
 from router.cli.options.common import taking
-from router.cli.output.listing import Limit, print_list
-from router.cli.output.results import JsonFlag, age, fields_of, number_of, print_json, print_record
-from router.cli.output.reveal import Reveal
+from router.cli.output.listing import Limit, Reveal, print_list
+from router.cli.output.results import (
+    JsonFlag,
+    age,
+    clean,
+    fields_of,
+    json_line,
+    number_of,
+    print_json,
+    print_line,
+    print_record,
+    stamp,
+)
 from router.cli.output.rows import (
     DEAD_LETTER_COLUMNS,
     attempt_json,
@@ -21,6 +31,7 @@ from router.cli.output.rows import (
     dead_letter_row,
     event_cell,
     event_json,
+    last_failure,
     print_attempt,
     unsigned,
 )
@@ -30,9 +41,10 @@ from router.tasks.iterating import first
 from workers.operations.dead_letters.error_groups import ErrorGroup
 from workers.operations.dead_letters.letters import DeadLetterEntry
 from workers.operations.dead_letters.selector import Selector
+from workers.operations.dead_letters.watch import watch
 from workers.operations.reveal import revealed
 
-__all__ = ["list_", "show", "stats"]
+__all__ = ["list_", "show", "stats", "watch_"]
 
 _STATS_COLUMNS = (
     Column("COUNT", right=True),
@@ -49,16 +61,15 @@ _STATS_COLUMNS = (
 @taking(selector=selected)
 def list_(*, selector: Selector, limit: Limit = None, as_json: JsonFlag = False) -> None:
     """List dead letters, newest first."""
-
-    async def work() -> None:
-        async with opened() as operations:
-            letters, row_of = operations.dead_letters(selector), partial(dead_letter_row, operations.catalogue)
-            given = (letters, DEAD_LETTER_COLUMNS, row_of, dead_letter_json)
-            found = await print_list(*given, limit=limit, as_json=as_json)
-            if not found and (words := await none_named(operations, selector.subscription)):
-                complain(words)
-
-    run(work())
+    print_list(
+        lambda operations: operations.dead_letters(selector),
+        DEAD_LETTER_COLUMNS,
+        dead_letter_row,
+        dead_letter_json,
+        limit=limit,
+        as_json=as_json,
+        subscription=selector.subscription,
+    )
 
 
 @taking(selector=selected)
@@ -152,3 +163,36 @@ def _print(letter: DeadLetterEntry, *, reveal: bool) -> None:
     print_record(unsigned({**shown, **{name: value for name, value in event.items() if name not in shown}}))
     for attempt in letter.attempts:
         print_attempt("", attempt)
+
+
+@taking(selector=selected)
+def watch_(
+    *,
+    selector: Selector,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="End after so many.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each.")] = False,
+) -> None:
+    """Show dead letters as they come, until Ctrl-C; with --since, those since then first.
+
+    A store that goes away is waited for, and what came meanwhile is shown when it is back.
+    """
+    try:
+        run(_watch(selector, limit, as_json=as_json))
+    except KeyboardInterrupt:
+        raise typer.Exit(ExitCode.DONE) from None
+
+
+async def _watch(selector: Selector, limit: int | None, *, as_json: bool) -> None:
+    async with opened() as operations:
+        found = first(watch(operations.store, operations.letters, selector, say_away), limit)
+
+        async def show() -> None:
+            async for letter in found:
+                print_line(json_line(dead_letter_json(letter)) if as_json else _line(operations.catalogue, letter))
+
+        await while_read(show())
+
+
+def _line(catalogue: Catalogue, letter: DeadLetterEntry) -> str:
+    where = (stamp(letter.died_at), letter.event_id, event_cell(catalogue, letter.stream).drawn, letter.resource)
+    return "  ".join(map(clean, (*where, letter.subscription, letter.fingerprint, last_failure(letter))))

@@ -4,20 +4,16 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from router.cli.command.exits import complain
-from router.cli.command.loop import run
-from router.cli.command.runtime import opened
 from router.cli.options.common import Company, EventGlob, Resource, Since, Until, taking
-from router.cli.output.listing import Limit, print_list
+from router.cli.output.listing import Limit, Reveal, print_list
 from router.cli.output.results import JsonFlag, age, stamp
-from router.cli.output.reveal import Reveal, check_reveal, counted
 from router.cli.output.rows import event_cell, event_json
 from router.cli.output.table import EVENT, Column, TwoForms, ident
 from router.events.catalogue import Catalogue
 from router.events.event import Event
 from workers.operations.events import EventFilter, StoredEvent
-from workers.operations.reveal import revealing
 
-__all__ = ["EVENT_COLUMNS", "complain_of", "event_row", "list_", "readable", "wanted_events"]
+__all__ = ["EVENT_COLUMNS", "complain_of", "event_row", "list_", "wanted_events"]
 
 EVENT_COLUMNS = (
     Column("TIME", drawn="AGE", right=True),
@@ -46,21 +42,18 @@ def list_(
     as_json: JsonFlag = False,
 ) -> None:
     """List events, newest first. In JSON the values of bodies are masked without --reveal."""
-    check_reveal(reveal=reveal, as_json=as_json)
-    run(_list(glob, wanted, limit, reveal=reveal, as_json=as_json))
+    print_list(
+        lambda operations: _readable(operations.events(glob, wanted)),
+        EVENT_COLUMNS,
+        event_row,
+        partial(event_json, reveal=reveal),
+        limit=limit,
+        as_json=as_json,
+        revealed=("events list", {"glob": glob, **wanted.describe()}) if reveal else None,
+    )
 
 
-async def _list(glob: str, wanted: EventFilter, limit: int | None, *, reveal: bool, as_json: bool) -> None:
-    async with opened() as operations:
-        events = readable(operations.events(glob, wanted))
-        row_of, selector = partial(event_row, operations.catalogue), {"glob": glob, **wanted.describe()}
-        async with revealing(operations.store, "events list", selector, reveal=reveal) as counts:
-            json_of = counted(counts, partial(event_json, reveal=reveal))
-            await print_list(events, EVENT_COLUMNS, row_of, json_of, limit=limit, as_json=as_json)
-
-
-async def readable(stored: AsyncIterator[StoredEvent]) -> AsyncIterator[Event]:
-    """Yield the events; complain of entries that are none."""
+async def _readable(stored: AsyncIterator[StoredEvent]) -> AsyncIterator[Event]:
     async for entry in stored:
         if entry.event is None:
             complain_of(entry)

@@ -8,8 +8,8 @@ import typer
 from router.cli.command.exits import NothingMatched
 from router.cli.command.loop import run
 from router.cli.command.runtime import opened
+from router.cli.output.listing import Reveal
 from router.cli.output.results import JsonFlag, age, fields_of, number_of, print_json, print_line, print_record, stamp
-from router.cli.output.reveal import Reveal
 from router.cli.output.rows import attempt_json, event_json, print_attempt, unsigned
 from router.cli.output.table import SUBSCRIPTION, Column, print_table, rest
 from router.events.event import Event

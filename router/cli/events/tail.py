@@ -13,8 +13,8 @@ from router.cli.command.reader import while_read
 from router.cli.command.runtime import opened, say_away
 from router.cli.events.listing import complain_of, wanted_events
 from router.cli.options.common import EventGlob, taking
+from router.cli.output.listing import Reveal, check_reveal, counted
 from router.cli.output.results import clean, json_line, print_line, stamp
-from router.cli.output.reveal import Reveal, check_reveal, counted
 from router.cli.output.rows import event_json
 from router.events.catalogue import Catalogue
 from router.events.event import Event

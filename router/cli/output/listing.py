@@ -1,16 +1,26 @@
-"""Lists of unknown length: all of it for machines, as much as fits a screen for people."""
+"""Lists of unknown length: all of it for machines, as much as fits a screen for people; and the bodies in them.
 
-from collections.abc import AsyncIterator, Callable, Sequence
+Bodies are masked unless --reveal asks for them, which the audit keeps.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 import typer
 
-from router.cli.command.exits import complain
+from router.cli.command.exits import complain, usage
+from router.cli.command.loop import run
+from router.cli.command.runtime import none_named, opened
 from router.cli.output.results import print_json_array
 from router.cli.output.table import Column, print_table
+from router.events.catalogue import Catalogue
 from router.tasks.iterating import first
+from workers.operations.audit import MATCHED
+from workers.operations.operations import Operations
+from workers.operations.reveal import revealing
 
-__all__ = ["Limit", "print_list"]
+__all__ = ["Limit", "Reveal", "check_reveal", "counted", "print_list"]
 
 T = TypeVar("T")
 
@@ -19,23 +29,68 @@ _IN_TABLE = 50
 Limit = Annotated[
     int | None, typer.Option("--limit", min=1, help=f"At most so many; {_IN_TABLE} in a table, all in JSON.")
 ]
+Reveal = Annotated[
+    bool, typer.Option("--reveal", help="Show the values of bodies too, in JSON as well; the audit says that you did.")
+]
 
 
-async def print_list(
-    items: AsyncIterator[T],
+def print_list(
+    items_of: Callable[[Operations], AsyncIterator[T]],
     columns: Sequence[Column],
-    row_of: Callable[[T], Sequence[object]],
+    row_of: Callable[[Catalogue, T], Sequence[object]],
     json_of: Callable[[T], Any],
     *,
     limit: int | None,
     as_json: bool,
+    subscription: str | None = None,
+    revealed: tuple[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Print what the store has as a JSON array, or as a table that says so when there are more.
+
+    subscription: the one whose items are listed; where nothing is listed, it is said if there is none of that name.
+    revealed: what the audit says is seen, and by which selection; None where nothing hidden is shown.
+    """
+    if revealed:
+        check_reveal(reveal=True, as_json=as_json)
+
+    async def work() -> None:
+        async with (
+            opened() as operations,
+            revealing(operations.store, *(revealed or ("", {})), reveal=bool(revealed)) as counts,
+        ):
+            items = items_of(operations)
+            if as_json:
+                found = await print_json_array(counted(counts, json_of)(item) async for item in first(items, limit))
+            else:
+                found = await _print_table(items, columns, lambda item: row_of(operations.catalogue, item), limit)
+            if not found and (words := await none_named(operations, subscription)):
+                complain(words)
+
+    run(work())
+
+
+async def _print_table(
+    items: AsyncIterator[T], columns: Sequence[Column], row_of: Callable[[T], Sequence[object]], limit: int | None
 ) -> int:
-    """Print items as a JSON array, or as a table that says so when there are more; return how many were printed."""
-    if as_json:
-        return await print_json_array(json_of(item) async for item in first(items, limit))
     shown = limit or _IN_TABLE
     found = [row_of(item) async for item in first(items, shown + 1)]  # not the items, each of which may be large
     print_table(columns, found[:shown])
     if len(found) > shown:
         complain(f"there are more than {f'these {shown}' if shown > 1 else 'this one'}; see --limit")
     return len(found)
+
+
+def counted(counts: Counter[str], json_of: Callable[[T], Any]) -> Callable[[T], Any]:
+    """Return what makes JSON of an item, and counts it."""
+
+    def shown(item: T) -> Any:
+        counts[MATCHED] += 1
+        return json_of(item)
+
+    return shown
+
+
+def check_reveal(*, reveal: bool, as_json: bool) -> None:
+    """End a command that lists without bodies where it is to reveal them."""
+    if reveal and not as_json:
+        usage("the list has no bodies: add --json to --reveal, or show one of them")

@@ -22,6 +22,7 @@ __all__ = [
     "dead_letter_row",
     "event_cell",
     "event_json",
+    "last_failure",
     "print_attempt",
     "quarantined_json",
     "text_of",
@@ -81,9 +82,14 @@ def dead_letter_json(letter: DeadLetterEntry) -> dict[str, Any]:
 
 def dead_letter_row(catalogue: Catalogue, letter: DeadLetterEntry) -> tuple[object, ...]:
     """Return the cells of DEAD_LETTER_COLUMNS."""
-    what = f"{letter.error}: {letter.message}" if letter.error else letter.reason
     where = (letter.event_id, age(letter.died_at), event_cell(catalogue, letter.stream), letter.resource)
-    return (*where, letter.subscription, letter.used, letter.fingerprint, what.strip().partition("\n")[0])
+    return (*where, letter.subscription, letter.used, letter.fingerprint, last_failure(letter))
+
+
+def last_failure(letter: DeadLetterEntry) -> str:
+    """Return in a line how it failed last, or else why it was given up."""
+    what = f"{letter.error}: {letter.message}" if letter.error else letter.reason
+    return what.strip().partition("\n")[0]
 
 
 def event_cell(catalogue: Catalogue, stream: str) -> TwoForms:

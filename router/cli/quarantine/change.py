@@ -20,7 +20,7 @@ def _kind(verb: str, done: str) -> Kind[Quarantined]:
         done=done,
         noun="quarantined item",
         columns=QUARANTINE_COLUMNS,
-        row_of=lambda _catalogue, found: quarantine_row(found),
+        row_of=quarantine_row,
         nothing="no quarantined item matches",
         hint="; `event-router quarantine list` shows what there is",
     )

@@ -14,16 +14,15 @@ from router.cli.command.loop import run
 from router.cli.command.runtime import opened
 from router.cli.options.common import STDIN, Company, Since, Until, ids_on_stdin, taking
 from router.cli.options.completing import publishers
-from router.cli.output.listing import Limit, print_list
+from router.cli.output.listing import Limit, Reveal, print_list
 from router.cli.output.results import JsonFlag, age, print_json, print_record, stamp
-from router.cli.output.reveal import Reveal, check_reveal, counted
 from router.cli.output.rows import quarantined_json, unsigned
 from router.cli.output.table import Column, TwoForms, rest
 from router.events.catalogue import Catalogue
 from workers.operations.criteria import Ids
 from workers.operations.operations import Operations
 from workers.operations.quarantined import Quarantined, QuarantineSelector
-from workers.operations.reveal import revealed, revealing
+from workers.operations.reveal import revealed
 from workers.operations.shortened import SHORTENED
 
 __all__ = ["QUARANTINE_COLUMNS", "Publisher", "found_by", "list_", "quarantine_row", "selected", "show"]
@@ -82,19 +81,18 @@ def list_(
     *, selector: QuarantineSelector, limit: Limit = None, reveal: Reveal = False, as_json: JsonFlag = False
 ) -> None:
     """List what was quarantined, newest first. In JSON the values of bodies are masked without --reveal."""
-    check_reveal(reveal=reveal, as_json=as_json)
+    print_list(
+        lambda operations: operations.quarantined(selector),
+        QUARANTINE_COLUMNS,
+        quarantine_row,
+        partial(quarantined_json, reveal=reveal),
+        limit=limit,
+        as_json=as_json,
+        revealed=("quarantine list", selector.describe()) if reveal else None,
+    )
 
-    async def work() -> None:
-        async with opened() as operations:
-            found = operations.quarantined(selector)
-            async with revealing(operations.store, "quarantine list", selector.describe(), reveal=reveal) as counts:
-                json_of = counted(counts, partial(quarantined_json, reveal=reveal))
-                await print_list(found, QUARANTINE_COLUMNS, quarantine_row, json_of, limit=limit, as_json=as_json)
 
-    run(work())
-
-
-def quarantine_row(found: Quarantined) -> tuple[object, ...]:
+def quarantine_row(_catalogue: Catalogue, found: Quarantined) -> tuple[object, ...]:
     """Return the cells of QUARANTINE_COLUMNS."""
     time = TwoForms(stamp(found.received_at), age(found.received_at))
     return (time, found.publisher, len(found.raw), found.reason, found.entry_id)
