@@ -156,6 +156,8 @@ async def test_subscriptions_that_are_left_alone(system: System, server: Server)
     events, now = f"{SUPPLIERS}:events", int(time.time() * 1000)
     server.ask("XGROUP", "CREATE", f"{CUSTOMERS}:events", "orphan", "$", "MKSTREAM")
     server.ask("XGROUP", "CREATE", events, "late", "0", "MKSTREAM")
+    for stream, name in ((CUSTOMERS, "orphan"), (SUPPLIERS, "late")):  # a worker ran for it once
+        server.ask("XGROUP", "CREATE", f"{stream}:inbox:{name}", name, "0", "MKSTREAM")
     server.ask("XADD", events, f"{now - 301_000}-0", "id", "old", "at", str(now), "raw", "{}")
     await expect(prometheus, "EventRouterSubscriptionWithoutWorker", "EventRouterEventsWaiting")
     await prometheus.begin()

@@ -103,6 +103,8 @@ class System:
         )
         out, err = await process.communicate()
         assert process.returncode is not None
+        # Shown where a test fails, as are the logs.
+        sys.stdout.write(f"{' '.join(arguments)}: {process.returncode} {out[-500:]!r} {err[-2000:]!r}\n")
         return process.returncode, out.decode(), err.decode()
 
     async def json(self, *arguments: str) -> Any:
@@ -181,3 +183,4 @@ async def running_system(folder: Path, **environment: str) -> AsyncIterator[Syst
             except TimeoutError:
                 process.kill()
                 await process.wait()
+        sys.stdout.write(system.logs()[-20_000:])
