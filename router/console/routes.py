@@ -39,14 +39,14 @@ _GET: Mapping[str, PageAnswering] = {
     "/audit": audit.list_,
 }
 _POST: Mapping[str, PageAnswering] = {
-    "/dead-letter": dead_letters.reveal,
+    "/dead-letter": dead_letters.show,
     "/dead-letters/preview": changes.preview_letters,
     "/dead-letters/change": changes.change_letters,
     "/job/stop": jobs.stop,
-    "/quarantined": quarantine.reveal,
+    "/quarantined": quarantine.show,
     "/quarantine/preview": changes.preview_quarantined,
     "/quarantine/change": changes.change_quarantined,
-    "/event": events.reveal,
+    "/event": events.show,
     "/subscriptions/pause": subscriptions.pause,
     "/subscriptions/resume": subscriptions.resume,
     "/sign-out": login.sign_out,

@@ -17,6 +17,7 @@ from router.http.response import Response
 from router.http.site import Answering
 from router.store.client import STORE_ERRORS
 from router.telemetry import logs
+from workers.operations.reveal import revealed
 
 __all__ = ["Page", "PageAnswering", "go", "guarded", "open_to_all", "too_fast"]
 
@@ -76,6 +77,12 @@ class Page:
             "next_theme": self.next_theme,
         }
         return Response(status, rendered(template, {**common, **values}).encode(errors="replace"), _HTML)
+
+    async def revealed(self, raw: bytes, subject: str) -> str | None:
+        """Return the body of `subject` where a form asks for it, once the audit has who saw it; else None."""
+        if self.request.method != "POST":
+            return None
+        return await revealed(self.console.store, raw, subject=subject, actor=self.session.actor)
 
     def problem(self, title: str, text: str, *, status: int) -> Response:
         """Return a page that says what went wrong."""

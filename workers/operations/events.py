@@ -1,6 +1,6 @@
 """Looking into what was received: the events in their streams."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from router.events.normalise import UnreadableEvent
 from router.store.client import Store
 from router.store.merging import newest_first, oldest_first
 from router.store.reading import Span, checked, is_entry_id, order_of
-from router.store.record import ID, Fields, read_event
+from router.store.record import ID, Fields, read_event, text_of
 from router.store.spoilt import forgiven
 from router.tasks.iterating import first
 from workers.operations.shortened import is_short_for, is_shortened
@@ -113,10 +113,10 @@ class Browser:
 
         An id that is shortened, as a narrow table does it, has no marker.
         """
-        if is_shortened(event_id):
-            return await self._shortened(event_id.strip().lower())
         event_id = event_id.strip().lower().encode(errors="backslashreplace").decode()  # an argument may be any bytes
-        return await self._marked(event_id) or await self._search(event_id)
+        if is_shortened(event_id):
+            return await self._search(lambda id_: is_short_for(event_id, id_))
+        return await self._marked(event_id) or await self._search(event_id.__eq__)
 
     async def _marked(self, event_id: str) -> StoredEvent | None:
         streams, keys = self._catalogue.streams(), self._store.keys
@@ -130,21 +130,11 @@ class Browser:
         found = [self.read(*row) for row in rows]
         return max(found, key=lambda stored: order_of(stored.entry_id), default=None)
 
-    async def _shortened(self, event_id: str) -> StoredEvent | None:
-        async for found in first(self.newest(self._catalogue.streams(), EventFilter()), SEARCHED):
-            if found.event is not None and is_short_for(event_id, found.event.id):
-                return found
-        return None
-
-    async def _search(self, event_id: str) -> StoredEvent | None:
+    async def _search(self, is_wanted: Callable[[str], bool]) -> StoredEvent | None:
         names = {self._store.keys.events(stream): stream for stream in self._catalogue.streams()}
-        searched = 0
-        async for key, (entry_id, fields) in newest_first(self._store, list(names), Span()):
-            if fields.get(ID) == event_id.encode():
+        async for key, (entry_id, fields) in first(newest_first(self._store, list(names), Span()), SEARCHED):
+            if is_wanted(text_of(fields, ID)):
                 return self.read(names[key], entry_id, fields)
-            searched += 1
-            if searched == SEARCHED:
-                break
         return None
 
     def read(self, stream: str, entry_id: bytes, fields: Fields) -> StoredEvent:

@@ -16,9 +16,8 @@ from router.tasks.iterating import first
 from workers.operations.dead_letters.error_groups import ErrorGroup, grouped
 from workers.operations.dead_letters.letters import DeadLetterEntry, DeadLetters
 from workers.operations.dead_letters.selector import Selector
-from workers.operations.reveal import revealed
 
-__all__ = ["FIELDS", "Picked", "key_of", "letter_url", "list_", "pick_of", "reveal", "selector_of", "show"]
+__all__ = ["FIELDS", "Picked", "key_of", "letter_url", "list_", "pick_of", "selector_of", "show"]
 
 FIELDS = ("subscription", "event", "error", "text", "resource", "company", "since", "until", "fingerprint")
 """The names of the fields, in the order of the form."""
@@ -69,22 +68,25 @@ async def list_(page: Page) -> Response:
 
 
 async def show(page: Page) -> Response:
-    """Show one letter, its values masked."""
-    letter = await find(page)
-    return _whole(page, letter, raw=None) if letter else _not_there(page)
-
-
-async def reveal(page: Page) -> Response:
-    """Show one letter with all that is in it, and write down who saw it."""
-    letter = await find(page)
+    """Show one letter, its values masked unless they are to be revealed."""
+    letter = await _find(page)
     if letter is None:
-        return _not_there(page)
+        text = "This dead letter is not there any more: it was replayed, purged, or kept for too long."
+        return page.problem("Gone", text, status=404)
     subject = f"dead letter {letter.entry_id} of {letter.subscription} on {letter.stream}"
-    raw = await revealed(page.console.store, letter.raw, subject=subject, actor=page.session.actor)
-    return _whole(page, letter, raw=raw)
+    return page.answer(
+        "dead_letter.html",
+        letter=letter,
+        event=letter.event,
+        url=letter_url(letter),
+        pick=pick_of(letter),
+        type_name=short(page.console.catalogue, letter.stream),
+        raw=await page.revealed(letter.raw, subject),
+        masked=redacted(letter.raw),
+    )
 
 
-async def find(page: Page) -> DeadLetterEntry | None:
+async def _find(page: Page) -> DeadLetterEntry | None:
     """Return the letter that the URL names; None if it is not there."""
     query = page.request.query
     wanted = tuple(query.get(name, "") for name in ("id", "stream", "subscription"))
@@ -123,21 +125,3 @@ async def _groups(letters: DeadLetters, selector: Selector) -> list[ErrorGroup]:
 def _group_url(typed: Mapping[str, str], group: ErrorGroup) -> str:
     which = {"subscription": group.subscription, "event": group.stream, "fingerprint": group.fingerprint}
     return f"/dead-letters?{urlencode({**typed, **which})}"
-
-
-def _whole(page: Page, letter: DeadLetterEntry, *, raw: str | None) -> Response:
-    return page.answer(
-        "dead_letter.html",
-        letter=letter,
-        event=letter.event,
-        url=letter_url(letter),
-        pick=pick_of(letter),
-        type_name=short(page.console.catalogue, letter.stream),
-        raw=raw,
-        masked=redacted(letter.raw),
-    )
-
-
-def _not_there(page: Page) -> Response:
-    text = "This dead letter is not there any more: it was replayed, purged, or kept for too long."
-    return page.problem("Gone", text, status=404)

@@ -13,9 +13,8 @@ from router.events.redact import redacted, redacted_hints
 from router.http.response import Response
 from router.tasks.ending import in_time
 from workers.operations.events import EventFilter, StoredEvent
-from workers.operations.reveal import revealed
 
-__all__ = ["list_", "reveal", "show"]
+__all__ = ["list_", "show"]
 
 _FIELDS = ("event", "resource", "company", "since", "until")
 _PATIENCE = 5.0  # seconds for the search of an event
@@ -41,35 +40,12 @@ async def list_(page: Page) -> Response:
 
 
 async def show(page: Page) -> Response:
-    """Show one event and where it is for each subscription, the body masked."""
-    stored = await _find(page)
-    return await _whole(page, stored) if stored else _not_there(page)
-
-
-async def reveal(page: Page) -> Response:
-    """Show one event with its body, and write down who saw it."""
-    stored = await _find(page)
-    if stored is None or stored.event is None:
-        return _not_there(page)
-    subject = f"event {stored.event.id} of {stored.stream}"
-    raw = await revealed(page.console.store, stored.event.raw, subject=subject, actor=page.session.actor)
-    return await _whole(page, stored, raw=raw)
-
-
-async def _find(page: Page) -> StoredEvent | None:
-    id_ = page.request.query.get("id", "")
-    if not id_:
-        return None
-    try:
-        found = await in_time(_PATIENCE, page.console.operations.event(id_))
-    except TimeoutError:
-        raise RouterError("the search for this event took too long and was ended") from None
-    return found if found and found.event else None
-
-
-async def _whole(page: Page, stored: StoredEvent, *, raw: str | None = None) -> Response:
-    assert stored.event is not None
-    event, console = stored.event, page.console
+    """Show one event and where it is for each subscription, the body masked unless it is to be revealed."""
+    stored, console = await _find(page), page.console
+    if stored is None or (event := stored.event) is None:
+        text = "No event has this id, or it was trimmed: events are kept until they are done and old enough."
+        return page.problem("Not found", text, status=404)
+    raw = await page.revealed(event.raw, f"event {event.id} of {stored.stream}")
     facts = [(name, getattr(event, name)) for name in type(event).model_fields if name not in _HIDDEN]
     return page.answer(
         "event.html",
@@ -89,6 +65,11 @@ async def _whole(page: Page, stored: StoredEvent, *, raw: str | None = None) -> 
     )
 
 
-def _not_there(page: Page) -> Response:
-    text = "No event has this id, or it was trimmed: events are kept until they are done and old enough."
-    return page.problem("Not found", text, status=404)
+async def _find(page: Page) -> StoredEvent | None:
+    id_ = page.request.query.get("id", "")
+    if not id_:
+        return None
+    try:
+        return await in_time(_PATIENCE, page.console.operations.event(id_))
+    except TimeoutError:
+        raise RouterError("the search for this event took too long and was ended") from None

@@ -10,9 +10,8 @@ from router.events.redact import redacted
 from router.http.response import Response
 from workers.operations.criteria import Ids
 from workers.operations.quarantined import Quarantined, QuarantineSelector
-from workers.operations.reveal import revealed
 
-__all__ = ["FIELDS", "entry_url", "list_", "reveal", "selector_of", "show"]
+__all__ = ["FIELDS", "entry_url", "list_", "selector_of", "show"]
 
 FIELDS = ("publisher", "text", "company", "since", "until", "id")
 """The names of the fields of the form; an id is of one entry."""
@@ -41,19 +40,13 @@ async def list_(page: Page) -> Response:
 
 
 async def show(page: Page) -> Response:
-    """Show one body, its values masked."""
-    found = await _find(page)
-    return _whole(page, found, raw=None) if found else _not_there(page)
-
-
-async def reveal(page: Page) -> Response:
-    """Show one body as it came, and write down who saw it."""
+    """Show one body, its values masked unless they are to be revealed."""
     found = await _find(page)
     if found is None:
-        return _not_there(page)
-    subject = f"quarantined {found.entry_id} of {found.publisher}"
-    raw = await revealed(page.console.store, found.raw, subject=subject, actor=page.session.actor)
-    return _whole(page, found, raw=raw)
+        return page.problem("Gone", "Nothing is quarantined there any more.", status=404)
+    raw = await page.revealed(found.raw, f"quarantined {found.entry_id} of {found.publisher}")
+    size, masked = len(found.raw), redacted(found.raw)
+    return page.answer("quarantined.html", found=found, size=size, url=entry_url(found), raw=raw, masked=masked)
 
 
 def entry_url(found: Quarantined) -> str:
@@ -68,13 +61,3 @@ async def _find(page: Page) -> Quarantined | None:
     found = page.console.operations.quarantined(selector_of(page, {name: typed[name] for name in ("publisher", "id")}))
     listed = await taken(found, Cursor(), lambda entry: entry.entry_id)
     return listed.items[0] if listed.items else None
-
-
-def _whole(page: Page, found: Quarantined, *, raw: str | None) -> Response:
-    return page.answer(
-        "quarantined.html", found=found, size=len(found.raw), url=entry_url(found), raw=raw, masked=redacted(found.raw)
-    )
-
-
-def _not_there(page: Page) -> Response:
-    return page.problem("Gone", "Nothing is quarantined there any more.", status=404)
