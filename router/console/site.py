@@ -15,7 +15,7 @@ from router.console.turns import Crowded
 from router.http.request import BadRequest, Request
 from router.http.response import Response
 from router.http.site import Answering
-from router.store.client import STORE_ERRORS
+from router.store.errors import STORE_ERRORS
 from router.telemetry import logs
 from workers.operations.reveal import revealed
 

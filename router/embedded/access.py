@@ -6,7 +6,8 @@ from pathlib import Path
 
 from config.settings import Settings
 from router.embedded.server import embedded
-from router.store.client import Store, StoreUnavailable, connect
+from router.store.client import Store, connect
+from router.store.errors import StoreUnavailable
 from router.store.keys import Keys
 
 __all__ = ["EMBEDDED", "NoData", "open_store"]

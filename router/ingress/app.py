@@ -31,7 +31,7 @@ from router.ingress.signature import verify
 from router.ingress.signing_secrets import secrets_of
 from router.intake.entry import Entry, entry_of
 from router.intake.group_commit import Appender
-from router.store.client import StoreUnavailable
+from router.store.errors import StoreUnavailable
 from router.store.keys import Keys
 from router.store.windows import Windows
 from router.telemetry.fast_counter import CounterChild

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from config.durability import Durability
-from router.store.client import Store, StoreUnavailable
+from router.store.client import Store
+from router.store.errors import StoreUnavailable
 
 __all__ = ["Confirmation", "NotDurable"]
 

@@ -16,7 +16,7 @@ from config.errors import described
 from router.intake.entry import Answer, Entry, Waiting
 from router.intake.spool import Spool
 from router.intake.writer import Batch, Outcome
-from router.store.client import StoreRefused, StoreUnavailable
+from router.store.errors import StoreRefused, StoreUnavailable
 from router.telemetry import logs
 
 __all__ = ["Appender"]

@@ -18,7 +18,7 @@ from typing import TypeVar
 from router.intake.entry import Entry, Waiting
 from router.intake.spool_file import Row, SpoolFile, left_over, size_of
 from router.intake.store_state import StoreState
-from router.store.client import StoreUnavailable
+from router.store.errors import StoreUnavailable
 from router.telemetry import logs
 
 __all__ = ["Spool", "SpoolFull"]

@@ -13,8 +13,9 @@ from config.settings import Settings
 from router.intake.confirmation import Confirmation
 from router.intake.entry import Entry
 from router.store import scripts
-from router.store.client import Store, StoreRefused
+from router.store.client import Store
 from router.store.connection_kinds import was_lost
+from router.store.errors import StoreRefused
 from router.store.windows import Windows
 
 __all__ = ["Batch", "Outcome"]

@@ -11,11 +11,11 @@ from config.errors import ConfigError
 from config.urls import Node, parse_redis_url
 from router.store.cluster import by_node, followed_by
 from router.store.connections import Client, ClusterConnector, Connector, connector_for
-from router.store.errors import STORE_ERRORS, StoreRefused, StoreUnavailable, ours
+from router.store.errors import STORE_ERRORS, StoreRefused, ours
 from router.store.keys import Keys
 from router.store.scripts import Call
 
-__all__ = ["STORE_ERRORS", "Client", "Store", "StoreRefused", "StoreUnavailable", "connect"]
+__all__ = ["Client", "Store", "connect"]
 
 
 class Store:

@@ -12,8 +12,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from router.store.client import STORE_ERRORS, Store
-from router.store.errors import is_spoilt, ours
+from router.store.client import Store
+from router.store.errors import STORE_ERRORS, is_spoilt, ours
 from router.store.reading import BUDGET, Entry, Pager
 from router.store.spoilt import forgiven
 from router.tasks.backoff import Backoff

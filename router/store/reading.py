@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from config.errors import described
-from router.store.client import Store, StoreUnavailable
+from router.store.client import Store
+from router.store.errors import StoreUnavailable
 from router.store.spoilt import forgiven
 
 __all__ = ["PAGE", "Entry", "Pager", "Span", "checked", "forward", "is_entry_id", "moment_of", "order_of"]

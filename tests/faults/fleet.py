@@ -34,7 +34,7 @@ from redis.backoff import NoBackoff
 from support.ports import reserve
 from support.waiting import eventually
 
-from router.store.client import STORE_ERRORS
+from router.store.errors import STORE_ERRORS
 
 __all__ = ["MEANT_TO_DIE", "SUBSCRIPTIONS", "Fleet"]
 

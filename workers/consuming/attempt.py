@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from router.store import scripts
-from router.store.client import STORE_ERRORS
-from router.store.errors import is_no_group
+from router.store.errors import STORE_ERRORS, is_no_group
 from router.store.record import HISTORY
 from router.tasks.backoff import Backoff
 from router.telemetry import logs

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from config.errors import described
 from config.settings import WorkerSettings
 from router.events.catalogue import Catalogue
-from router.store.client import STORE_ERRORS, Store
+from router.store.client import Store
+from router.store.errors import STORE_ERRORS
 from router.tasks.backoff import Backoff
 from router.tasks.ending import CutShort, end, ended_in, in_time
 from workers.consuming.context import Context

@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from router.store import scripts
-from router.store.client import STORE_ERRORS
-from router.store.errors import is_no_group
+from router.store.errors import STORE_ERRORS, is_no_group
 from router.tasks.backoff import Backoff
 from workers.consuming.context import Context
 from workers.delivery import Held

@@ -7,7 +7,7 @@ what comes keeps waiting too, and retention keeps it all. A worker says so; what
 import asyncio
 from collections.abc import Sequence
 
-from router.store.client import STORE_ERRORS
+from router.store.errors import STORE_ERRORS
 from router.tasks.backoff import Backoff
 from workers.consuming.context import Context
 from workers.state.holdings import Holding, holdings

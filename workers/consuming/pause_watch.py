@@ -6,7 +6,7 @@ A pause is heard of at once, by a read that blocks; what is missed is made up fo
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from router.store.client import STORE_ERRORS, StoreRefused, StoreUnavailable
+from router.store.errors import STORE_ERRORS, StoreRefused, StoreUnavailable
 from router.store.read_connection import ReadConnection
 from router.tasks.backoff import Backoff
 from workers.consuming.context import Context

@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from router.store.client import STORE_ERRORS
-from router.store.errors import is_no_group
+from router.store.errors import STORE_ERRORS, is_no_group
 from router.store.read_connection import ReadConnection
 from router.tasks.backoff import Backoff
 from workers.consuming.context import Context

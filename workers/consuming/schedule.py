@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from router.store import scripts
-from router.store.client import STORE_ERRORS
+from router.store.errors import STORE_ERRORS
 from router.tasks.backoff import Backoff
 from workers.consuming.context import Context
 

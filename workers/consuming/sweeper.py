@@ -7,8 +7,7 @@ from typing import Any
 
 from config.errors import described
 from router.store import scripts
-from router.store.client import STORE_ERRORS
-from router.store.errors import is_no_group
+from router.store.errors import STORE_ERRORS, is_no_group
 from workers.consuming.context import Context
 from workers.delivery import error_line
 from workers.outcomes import WorkerLost

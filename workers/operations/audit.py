@@ -20,7 +20,8 @@ from typing import Any, Final, NoReturn
 import msgspec
 
 from config.errors import RouterError, described
-from router.store.client import STORE_ERRORS, Store, StoreRefused, StoreUnavailable
+from router.store.client import Store
+from router.store.errors import STORE_ERRORS, StoreRefused, StoreUnavailable
 from router.store.merging import newest_first
 from router.store.reading import Span, moment_of
 from router.tasks.ending import whole

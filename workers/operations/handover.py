@@ -12,7 +12,8 @@ from config.errors import RouterError
 from router.events.catalogue import Catalogue
 from router.events.globs import select
 from router.store import scripts
-from router.store.client import Store, StoreRefused
+from router.store.client import Store
+from router.store.errors import StoreRefused
 from router.store.keys import Keys
 from router.store.reading import Span, checked, is_entry_id, moment_of, order_of
 from workers.operations.audit import CHANGED, FAILED

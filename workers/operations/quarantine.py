@@ -16,7 +16,8 @@ from router.intake.confirmation import NotDurable
 from router.intake.entry import Entry, entry_of
 from router.intake.writer import Batch, Outcome
 from router.store import scripts
-from router.store.client import Store, StoreRefused
+from router.store.client import Store
+from router.store.errors import StoreRefused
 from router.store.merging import newest_first
 from router.store.reading import Span, checked, forward
 from router.store.spoilt import forgiven

@@ -14,7 +14,8 @@ from config.settings import Settings
 from router.events.catalogue import Catalogue
 from router.events.globs import select
 from router.store import scripts
-from router.store.client import Store, StoreRefused
+from router.store.client import Store
+from router.store.errors import StoreRefused
 from router.store.reading import checked
 from workers.operations.audit import CHANGED, FAILED
 from workers.operations.change import Change

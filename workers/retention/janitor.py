@@ -13,7 +13,8 @@ import structlog
 from config.errors import described
 from config.settings import RetentionSettings
 from router.events.catalogue import Catalogue
-from router.store.client import STORE_ERRORS, Store, StoreRefused
+from router.store.client import Store
+from router.store.errors import STORE_ERRORS, StoreRefused
 from workers.metrics import WorkerMetrics
 from workers.retention.round import Retention
 

@@ -16,7 +16,8 @@ from config.errors import described
 from config.settings import RetentionSettings
 from router.events.catalogue import Catalogue
 from router.store import scripts
-from router.store.client import Store, StoreRefused, StoreUnavailable
+from router.store.client import Store
+from router.store.errors import StoreRefused, StoreUnavailable
 from workers.metrics import WorkerMetrics
 from workers.state.former import former_streams, note_streams
 from workers.state.groups import parse_groups

@@ -18,7 +18,7 @@ from router.cli.command.runtime import none_named, opened
 from router.cli.output.results import number_of, print_json, print_line, progress
 from router.cli.output.table import Column, print_table
 from router.events.catalogue import Catalogue
-from router.store.client import STORE_ERRORS
+from router.store.errors import STORE_ERRORS
 from workers.operations.audit import INTERRUPTED, MATCHED
 from workers.operations.change import Change, Preview, Result
 from workers.operations.operations import Operations

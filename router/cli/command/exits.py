@@ -133,7 +133,7 @@ def code_of(error: BaseException) -> int:
 def _code_of(error: Exception) -> ExitCode | None:
     """Return how a command ends with this error; None for one that nobody foresaw."""
     from router.events.catalogue import UnknownStream  # noqa: PLC0415 - slow to import, and most commands end well
-    from router.store.client import StoreUnavailable  # noqa: PLC0415 - likewise
+    from router.store.errors import StoreUnavailable  # noqa: PLC0415 - likewise
 
     codes: tuple[tuple[type[Exception], ExitCode], ...] = (
         (ConfigError, ExitCode.USAGE),

@@ -13,7 +13,7 @@ from router.cli.command.stdio import discard_if_closed
 from router.embedded.access import open_store
 from router.events.catalogue import Catalogue
 from router.process.signals import expect_reload
-from router.store.client import STORE_ERRORS, StoreUnavailable
+from router.store.errors import STORE_ERRORS, StoreUnavailable
 from router.store.health.deployment import fault_of
 from router.telemetry import logs
 from workers.operations.operations import Operations

@@ -16,7 +16,7 @@ from router.cli.dead_letters.file import STANDARD, Incomplete, Sink, writing
 from router.cli.dead_letters.options import names_events, selected
 from router.cli.options.common import taking
 from router.cli.output.results import number_of, progress
-from router.store.client import STORE_ERRORS
+from router.store.errors import STORE_ERRORS
 from router.tasks.iterating import first
 from workers.operations.audit import INTERRUPTED, MATCHED, Deed, accounted
 from workers.operations.dead_letters.letters import DeadLetterEntry

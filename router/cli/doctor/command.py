@@ -35,7 +35,8 @@ from router.cli.output.results import JsonFlag, print_json
 from router.cli.output.table import print_table, rest
 from router.embedded.access import NoData
 from router.events.catalogue import Catalogue
-from router.store.client import STORE_ERRORS, Store, StoreUnavailable
+from router.store.client import Store
+from router.store.errors import STORE_ERRORS, StoreUnavailable
 from router.store.health.deployment import fault_of
 from router.store.health.judgement import Check, judge_server
 from router.store.health.survey import Ask, ask_server, masters

@@ -25,7 +25,7 @@ from router.cli.doctor.security_checks import Knowing, TokenRefused
 from router.process.ops import PROCESS_HEADER
 from router.process.ops_ports import TIMEOUT, ops_ports
 from router.process.ops_token import bearer
-from router.store.client import StoreRefused
+from router.store.errors import StoreRefused
 from router.store.health.survey import Ask, is_denied
 
 __all__ = ["ask_ingresses", "ask_workers", "look_at_spool", "talk_to"]

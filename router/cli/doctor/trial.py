@@ -7,7 +7,8 @@ from typing import Any
 from config.errors import described
 from router.cli.command.advice import advice_on
 from router.store import scripts
-from router.store.client import Store, StoreRefused
+from router.store.client import Store
+from router.store.errors import StoreRefused
 from router.store.health.deployment import fault_of
 from router.store.health.judgement import Check
 from router.store.health.rights import Role, judge_rights, scratch_stream, try_rights

@@ -19,7 +19,7 @@ from router.cli.output.results import json_line, print_json, print_line, rounded
 from router.cli.subscriptions.listing import pause_json
 from router.cli.top.keys import ending_by_key
 from router.cli.top.view import Frame, render
-from router.store.client import STORE_ERRORS
+from router.store.errors import STORE_ERRORS
 from router.tasks.ending import end
 from workers.operations.figures import Rates, Row, rates
 from workers.operations.operations import Operations

@@ -19,7 +19,8 @@ from prometheus_client.registry import Collector
 from config.errors import ConfigError, described
 from config.settings import Settings
 from config.urls import redact_url
-from router.store.client import STORE_ERRORS, Store, StoreUnavailable
+from router.store.client import Store
+from router.store.errors import STORE_ERRORS, StoreUnavailable
 from router.store.health.deployment import fault_of
 from router.store.health.judgement import Check, judge_server
 from router.store.health.rights import Role, judge_rights, try_rights

@@ -12,7 +12,8 @@ from typing import Final
 from config.errors import described
 from router.events.catalogue import Catalogue
 from router.store import scripts
-from router.store.client import Store, StoreRefused
+from router.store.client import Store
+from router.store.errors import StoreRefused
 from router.store.reading import checked
 from router.store.record import ORIGIN
 from router.store.scripts import BATCH, Call, Field

@@ -30,7 +30,8 @@ from router.ingress.app import Ingress
 from router.ingress.metrics import IngressMetrics
 from router.intake.group_commit import Appender
 from router.intake.writer import Batch
-from router.store.client import Store, StoreUnavailable, connect
+from router.store.client import Store, connect
+from router.store.errors import StoreUnavailable
 from router.store.keys import Keys
 from router.store.windows import Windows
 

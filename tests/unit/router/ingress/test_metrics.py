@@ -24,7 +24,8 @@ from router.intake.group_commit import Appender
 from router.intake.spool import Spool
 from router.intake.writer import Batch
 from router.process.ops import OpsServer
-from router.store.client import Store, StoreUnavailable
+from router.store.client import Store
+from router.store.errors import StoreUnavailable
 from router.telemetry.spans import Provider
 from workers import Event, Subscription
 from workers.consuming.consumer import Consumer

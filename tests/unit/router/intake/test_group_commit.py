@@ -13,8 +13,8 @@ from router.intake import group_commit as module
 from router.intake.entry import Entry
 from router.intake.group_commit import Appender
 from router.intake.writer import Batch, _trips
-from router.store.client import Store, StoreUnavailable
-from router.store.errors import StoreRefused
+from router.store.client import Store
+from router.store.errors import StoreRefused, StoreUnavailable
 from router.store.scripts import BATCH, Call
 
 FIRST, SECOND = "p/first", "p/second"

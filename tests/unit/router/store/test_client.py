@@ -10,8 +10,8 @@ from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
 
 from config.errors import ConfigError
 from router.store import scripts
-from router.store.client import STORE_ERRORS, Store, connect
-from router.store.errors import StoreRefused, StoreUnavailable
+from router.store.client import Store, connect
+from router.store.errors import STORE_ERRORS, StoreRefused, StoreUnavailable
 from router.store.keys import Keys
 
 KEYS = Keys("x")

@@ -9,7 +9,8 @@ from support.stores import real_store
 from support.topologies import running_cluster
 
 from router.events.catalogue import Catalogue
-from router.store.client import STORE_ERRORS, Store, connect
+from router.store.client import Store, connect
+from router.store.errors import STORE_ERRORS
 from router.store.keys import Keys
 
 pytestmark = [pytest.mark.real, pytest.mark.cluster]

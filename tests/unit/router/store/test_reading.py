@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from router.store.client import Store, StoreUnavailable
+from router.store.client import Store
+from router.store.errors import StoreUnavailable
 from router.store.reading import Pager, Span, checked, forward, moment_of, order_of
 
 

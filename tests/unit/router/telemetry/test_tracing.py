@@ -36,7 +36,8 @@ from router.intake.entry import Answer, Entry
 from router.intake.group_commit import Appender
 from router.intake.spool import Spool
 from router.intake.writer import Batch
-from router.store.client import Store, StoreUnavailable
+from router.store.client import Store
+from router.store.errors import StoreUnavailable
 from router.store.keys import Keys
 from router.telemetry import logs
 from router.telemetry.spans import Tracing

@@ -7,7 +7,8 @@ import pytest
 from support.filling import CUSTOMERS, FINANCIAL, put_events, raw_of
 
 from router.events.catalogue import Catalogue
-from router.store.client import Store, StoreUnavailable
+from router.store.client import Store
+from router.store.errors import StoreUnavailable
 from workers.operations.events import SEARCHED, Browser, EventFilter
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"

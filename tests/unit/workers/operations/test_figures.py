@@ -7,7 +7,8 @@ import pytest
 from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_events, put_group
 
 from router.events.catalogue import Catalogue
-from router.store.client import Store, StoreUnavailable
+from router.store.client import Store
+from router.store.errors import StoreUnavailable
 from workers.operations.figures import Figures, Rates, Row, figures, rates
 from workers.operations.pauses import pause
 from workers.state.overview import StreamOverview, SubscriptionOverview

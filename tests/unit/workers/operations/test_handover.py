@@ -13,7 +13,8 @@ from support.waiting import eventually
 
 from config.settings import WorkerSettings
 from router.events.catalogue import Catalogue
-from router.store.client import Store, StoreRefused, StoreUnavailable
+from router.store.client import Store
+from router.store.errors import StoreRefused, StoreUnavailable
 from workers import Delivery, Subscription
 from workers.consuming.consumer import Consumer
 from workers.metrics import WorkerMetrics

@@ -9,7 +9,8 @@ from support.filling import CUSTOMERS, put_events, put_group
 from support.waiting import eventually
 
 from router.store import scripts
-from router.store.client import Store, StoreUnavailable
+from router.store.client import Store
+from router.store.errors import StoreUnavailable
 from workers.operations.pauses import pause, resume
 from workers.operations.removal import remove_subscription
 from workers.state.pauses import confirm, confirmed, paused

@@ -21,7 +21,8 @@ from router.ingress.app import Ingress
 from router.ingress.metrics import IngressMetrics
 from router.intake.entry import entry_of
 from router.intake.writer import Batch
-from router.store.client import Store, StoreUnavailable
+from router.store.client import Store
+from router.store.errors import StoreUnavailable
 from router.store.keys import Keys
 from workers.operations.change import Tally
 from workers.operations.criteria import Ids

@@ -7,7 +7,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_events, put_group
 
 from router.store import scripts
-from router.store.client import Store, StoreUnavailable
+from router.store.client import Store
+from router.store.errors import StoreUnavailable
 from workers.operations.handover import replayed_keys
 from workers.operations.removal import remove_subscription
 from workers.state.groups import live_consumers

@@ -17,8 +17,8 @@ from support.waiting import eventually
 
 from config.settings import RetentionSettings, WorkerSettings
 from router.events.catalogue import Catalogue
-from router.store.client import STORE_ERRORS, Store
-from router.store.errors import StoreRefused
+from router.store.client import Store
+from router.store.errors import STORE_ERRORS, StoreRefused
 from router.store.scripts import BATCH, Call, append
 from workers import Event, Subscription
 from workers.consuming.consumer import Consumer

@@ -11,8 +11,8 @@ from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_group, put_quara
 
 from config.settings import RetentionSettings
 from router.events.catalogue import Catalogue
-from router.store.client import Store, StoreUnavailable
-from router.store.errors import StoreRefused
+from router.store.client import Store
+from router.store.errors import StoreRefused, StoreUnavailable
 from workers.metrics import WorkerMetrics
 from workers.retention.round import Retention
 from workers.state.former import all_streams, former_streams, note_streams

@@ -6,7 +6,8 @@ import pytest
 from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_events, put_group
 
 from router.events.catalogue import Catalogue
-from router.store.client import Store, StoreUnavailable
+from router.store.client import Store
+from router.store.errors import StoreUnavailable
 from workers.state.overview import MOST_COUNTED, StreamOverview, SubscriptionOverview, overview
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"

@@ -19,7 +19,7 @@ from router.cli.command.stdio import OutputFailed, shown_as
 from router.cli.main import main
 from router.cli.output.results import age, json_line, print_json, print_record, progress, stamp
 from router.events.catalogue import UnknownStream
-from router.store.client import StoreRefused, StoreUnavailable
+from router.store.errors import StoreRefused, StoreUnavailable
 
 
 def test_record(capsys: pytest.CaptureFixture[str]) -> None:

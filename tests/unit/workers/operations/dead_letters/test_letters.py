@@ -9,7 +9,8 @@ import pytest
 from support.filling import CUSTOMERS, FINANCIAL, history, put_dead, put_group
 
 from router.events.catalogue import Catalogue
-from router.store.client import Store, StoreUnavailable
+from router.store.client import Store
+from router.store.errors import StoreUnavailable
 from workers.operations.change import Tally
 from workers.operations.dead_letters.error_groups import fold_message
 from workers.operations.dead_letters.letters import DeadLetterEntry, DeadLetters, Pile

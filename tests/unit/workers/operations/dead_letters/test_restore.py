@@ -8,7 +8,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_group
 
 from router.events.catalogue import Catalogue
-from router.store.client import Store, StoreUnavailable
+from router.store.client import Store
+from router.store.errors import StoreUnavailable
 from workers.operations.dead_letters import restore as dead_import
 from workers.operations.dead_letters.letters import DeadLetters
 from workers.operations.dead_letters.lines import ExportedLetter, line_of, read_line

@@ -16,7 +16,8 @@ from support.servers import starting
 from support.waiting import eventually
 
 from router.events.catalogue import Catalogue
-from router.store.client import Store, StoreUnavailable, connect
+from router.store.client import Store, connect
+from router.store.errors import StoreUnavailable
 from router.store.keys import Keys
 from workers.operations.dead_letters.letters import DeadLetters, Pile
 from workers.operations.dead_letters.selector import Selector
