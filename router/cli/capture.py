@@ -90,7 +90,7 @@ async def _write(operations: Operations, verb: str, found: _Captured, file: str,
     vocabulary = Vocabulary.of(operations.catalogue.publishers.values(), keep)
     sample = sample_of(found.raw, found.hints, vocabulary, SystemRandom())
     with writing(file) as sink:
-        await audit.record(operations.store, verb, subject=f"{found.subject} to {file}", matched=1)
+        await audit.record(operations.store, audit.Deed(verb, f"{found.subject} to {file}"), {audit.MATCHED: 1})
         sink.write(_document(found.about, sample))
         sink.finish()
     return sample

@@ -104,7 +104,8 @@ class Following:
         if not cursors:
             await asyncio.sleep(self._block)
             return []
-        command = self._command(cursors, pager.count)
+        block = int(self._block * 1000)
+        command = ("XREAD", "COUNT", pager.count, "BLOCK", block, "STREAMS", *cursors, *cursors.values())
         found = _entries(await client.execute_command(*command))  # type: ignore[no-untyped-call]
         pager.took([entry for _, entry in found], len({key for key, _ in found}))
         return found
@@ -114,9 +115,6 @@ class Following:
         keys = list(cursors)
         lengths = forgiven(await self._store.commands([("XLEN", key) for key in keys]), keys, None)
         return {key: cursors[key] for key, length in zip(keys, lengths, strict=True) if length is not None}
-
-    def _command(self, cursors: Mapping[str, str], count: int) -> tuple[Any, ...]:
-        return ("XREAD", "COUNT", count, "BLOCK", int(self._block * 1000), "STREAMS", *cursors, *cursors.values())
 
     def _say(self, place: str, error: BaseException | None) -> None:
         """Tell the first of the places that fails, and when none fails any more."""

@@ -11,7 +11,7 @@ from router.store.client import Store
 from router.store.errors import StoreUnavailable
 from router.store.spoilt import forgiven
 
-__all__ = ["PAGE", "Entry", "Pager", "Span", "checked", "forward", "is_entry_id", "moment_of", "order_of"]
+__all__ = ["PAGE", "Entry", "Pager", "Span", "checked", "forward", "is_entry_id", "last_ids", "moment_of", "order_of"]
 
 PAGE = 128
 """Most entries of one stream to take in one read."""
@@ -70,6 +70,12 @@ def checked(replies: Sequence[Any]) -> list[Any]:
         if isinstance(reply, BaseException):
             raise StoreUnavailable(described(reply)) from reply
     return list(replies)
+
+
+async def last_ids(store: Store, keys: Sequence[str]) -> dict[str, str]:
+    """Return the id of the last entry of each of these streams; `0-0` of an empty one. Raises StoreUnavailable."""
+    replies = forgiven(await store.commands([("XREVRANGE", key, "+", "-", "COUNT", 1) for key in keys]), keys, [])
+    return {key: found[0][0].decode() if found else "0-0" for key, found in zip(keys, checked(replies), strict=True)}
 
 
 class Pager:

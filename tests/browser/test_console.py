@@ -103,12 +103,8 @@ async def full(site: Site) -> Site:
     await put_quarantined(store, b"<xml/>", reason="not valid JSON: begins with <")
     await audit.record(
         store,
-        "dlq replay",
-        selector={"subscription": "ledger-export"},
-        matched=42,
-        changed=42,
-        reason="account plan loaded",
-        actor="ola@erp-1",
+        audit.Deed("dlq replay", "", {"subscription": "ledger-export"}, "account plan loaded", "ola@erp-1"),
+        {"matched": 42, "changed": 42},
     )
     return site
 

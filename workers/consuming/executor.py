@@ -170,13 +170,9 @@ class Executor:
         """Attempt one delivery or batch; whatever breaks, the lane goes on and the attempt counts."""
         try:
             if self._batch > 1 and not lane.holding[0].attempts and not lane.holding[0].crashes:
-                await self._fill(lane)
+                await self._buffer.gather(lane.holding, self._batch, self._context.subscription.batch_wait)
             await self._attempts.run(lane)
         except _ENDING:
             raise  # not its fault; the process ends
         except Exception as error:  # noqa: BLE001 - a delivery must not come back uncounted for ever
             self._attempts.failed(lane, error)
-
-    async def _fill(self, lane: Lane) -> None:
-        """Make a batch of the first delivery and what waits behind it, for as long as the subscription allows."""
-        await self._buffer.gather(lane.holding, self._batch, self._context.subscription.batch_wait)

@@ -6,7 +6,7 @@ A pause is heard of at once, by a read that blocks; what is missed is made up fo
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from router.store.errors import STORE_ERRORS, StoreRefused, StoreUnavailable
+from router.store.errors import STORE_ERRORS, StoreRefused
 from router.store.read_connection import ReadConnection
 from router.tasks.backoff import Backoff
 from workers.consuming.context import Context
@@ -49,7 +49,7 @@ class PauseWatch:
                     self._context.outage.over("watching for pauses")
                 except STORE_ERRORS as error:
                     self._context.outage.failed("watching for pauses", error)
-                    await asyncio.sleep(_BLOCK if _is_refused(error) else backoff.next())
+                    await asyncio.sleep(_BLOCK if isinstance(error, StoreRefused) else backoff.next())
         finally:
             await self._connection.aclose()
 
@@ -57,9 +57,7 @@ class PauseWatch:
         """Look before the first delivery is taken; raises StoreUnavailable, but not where the store refuses to tell."""
         try:
             await self.look()
-        except StoreUnavailable as error:
-            if not _is_refused(error):
-                raise
+        except StoreRefused as error:  # as the ACL of an older version does
             self._context.log.warning("pauses_not_readable", error=str(error), advice="allow the keys of docs/redis.md")
 
     async def look(self) -> None:
@@ -87,8 +85,3 @@ class PauseWatch:
         reply = await self._connection.run("XREAD", "BLOCK", int(block * 1000) or 1, "STREAMS", self._key, self._seen)
         for entries in (reply or {}).values():
             self._seen = entries[-1][0].decode()
-
-
-def _is_refused(error: BaseException) -> bool:
-    """Return whether a store that works refuses it, as the ACL of an older version does."""
-    return isinstance(error, StoreRefused)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from config.errors import described
@@ -102,8 +102,4 @@ def _checked(reply: Any) -> Any:
 async def forget(context: Context, consumer: str) -> bool:
     """Remove a consumer from the groups where it holds nothing; return whether it holds nothing anywhere."""
     calls = [scripts.forget(source, context.group, raw_of(consumer)) for _, _, source in context.sources()]
-    return _all_free(await context.store.run(calls))
-
-
-def _all_free(replies: Sequence[object]) -> bool:
-    return all(reply == 0 or is_no_group(reply) for reply in replies)
+    return all(reply == 0 or is_no_group(reply) for reply in await context.store.run(calls))

@@ -99,26 +99,13 @@ class AuditLine:
 
 
 async def record(
-    store: Store,
-    verb: str,
-    *,
-    subject: str = "",
-    selector: Mapping[str, Any] | None = None,
-    matched: int = 0,
-    changed: int = 0,
-    failed: int = 0,
-    reason: str = "",
-    actor: str | None = None,
-    error: str = "",
-    strictly: bool = False,
+    store: Store, deed: Deed, counts: Mapping[str, int], *, error: str = "", strictly: bool = False
 ) -> None:
-    """Append one line of what has happened, and log it; `actor` is user@host of this process unless given.
+    """Append one line of what has happened, with its counts (MATCHED, CHANGED, FAILED), and log it.
 
     A store that does not take it is logged and raises nothing: what the line says has happened. `strictly` raises
     StoreUnavailable or NotAudited, for what is to happen next.
     """
-    deed = Deed(verb, subject, selector or {}, reason, actor or "")
-    counts = Counter({MATCHED: matched, CHANGED: changed, FAILED: failed})
     reply = await _append(store, _log.warning, "audited", deed, counts, {"error": error})
     if strictly and isinstance(reply, BaseException):
         _must_not(reply)
@@ -208,7 +195,12 @@ async def _append(
     said = {name: text for name, text in given.items() if text}
     figures = {name: counts.get(name, 0) for name in _COUNTS}
     log(event, **said, selector=dict(deed.selector), **figures)
-    fields = {**{name: _bytes(text) for name, text in said.items()}, **figures, "selector": _encoded(deed.selector)}
+    selector = msgspec.json.encode(dict(deed.selector), enc_hook=str)
+    fields = {
+        **{name: text.encode(errors="backslashreplace") for name, text in said.items()},
+        **figures,
+        "selector": selector,
+    }
     pairs = [part for pair in fields.items() for part in pair]
     reply: bytes | BaseException
     (reply,) = await store.commands([("XADD", store.keys.audit(), "MAXLEN", "~", KEPT, "*", *pairs)])
@@ -241,14 +233,6 @@ def _line(entry_id: bytes, fields: Mapping[bytes, bytes]) -> AuditLine:
         values[name] = _number(fields.get(name.encode(), b""))
     finished = fields.get(b"state") != _BEGUN
     return AuditLine(id=entry_id.decode(), at=moment_of(entry_id), finished=finished, **values)
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode(errors="backslashreplace")
-
-
-def _encoded(selector: Mapping[str, Any]) -> bytes:
-    return msgspec.json.encode(dict(selector), enc_hook=str)
 
 
 def _decoded(text: bytes) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from router.events.globs import is_resource
 from router.events.normalise import UnreadableEvent
 from router.store.client import Store
 from router.store.merging import newest_first, oldest_first
-from router.store.reading import Span, checked, is_entry_id, order_of
+from router.store.reading import Span, checked, is_entry_id, last_ids, order_of
 from router.store.record import ID, Fields, read_event, text_of
 from router.store.spoilt import forgiven
 from router.tasks.iterating import first
@@ -103,10 +103,8 @@ class Browser:
 
     async def last_entries(self, streams: Sequence[str]) -> dict[str, str]:
         """Return the id of the last entry of each stream; `0-0` of an empty one."""
-        keys = [self._store.keys.events(stream) for stream in streams]
-        replies = await self._store.commands([("XREVRANGE", key, "+", "-", "COUNT", 1) for key in keys])
-        found = zip(streams, checked(forgiven(replies, keys, [])), strict=True)
-        return {stream: entries[0][0].decode() if entries else "0-0" for stream, entries in found}
+        ids = await last_ids(self._store, [self._store.keys.events(stream) for stream in streams])
+        return dict(zip(streams, ids.values(), strict=True))
 
     async def find(self, event_id: str) -> StoredEvent | None:
         """Return the newest event of this id: by its deduplication marker, or else among the newest events of all.

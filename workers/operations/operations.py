@@ -18,8 +18,8 @@ from workers.operations.audit import AuditLine
 from workers.operations.change import Change
 from workers.operations.criteria import Ids
 from workers.operations.dead_letters.changes import DeadLetterChange
-from workers.operations.dead_letters.error_groups import ErrorGroup
-from workers.operations.dead_letters.letters import DeadLetterEntry, DeadLetters
+from workers.operations.dead_letters.entry import DeadLetterEntry
+from workers.operations.dead_letters.letters import DeadLetters, ErrorGroup
 from workers.operations.dead_letters.restore import Import, Lines
 from workers.operations.dead_letters.selector import Selector
 from workers.operations.events import Browser, EventFilter, StoredEvent

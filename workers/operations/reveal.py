@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from router.store.client import Store
-from workers.operations import audit
-from workers.operations.audit import Deed, accounted
+from workers.operations.audit import MATCHED, Deed, accounted, record
 
 __all__ = ["revealed", "revealing"]
 
@@ -19,7 +18,7 @@ async def revealed(store: Store, raw: bytes, *, subject: str, actor: str | None 
 
     Raises StoreUnavailable, and NotAudited where the line is refused.
     """
-    await audit.record(store, _REVEAL, subject=subject, matched=1, actor=actor, strictly=True)
+    await record(store, Deed(_REVEAL, subject, actor=actor or ""), {MATCHED: 1}, strictly=True)
     return raw.decode(errors="backslashreplace")
 
 

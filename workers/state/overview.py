@@ -96,7 +96,10 @@ async def _subscriptions(
 ) -> dict[tuple[str, str], SubscriptionOverview]:
     unknown = [(stream, group) for stream, group in pairs if group.lag is None]
     questions = [question for stream, group in pairs for question in _questions(store.keys, stream, group.name)]
-    questions += [_count(store.keys, stream, group.last_delivered) for stream, group in unknown]
+    questions += [
+        ("XRANGE", store.keys.events(stream), f"({group.last_delivered}", "+", "COUNT", MOST_COUNTED)
+        for stream, group in unknown
+    ]
     keys = [question[1] for question in questions]
     replies = iter(forgiven(await store.commands(questions), keys, 0))
     answers = [[next(replies) for _ in range(_QUESTIONS)] for _ in pairs]
@@ -115,10 +118,6 @@ def _questions(keys: Keys, stream: str, name: str) -> list[tuple[Any, ...]]:
         ("ZCARD", keys.due(stream, name)),
         ("XLEN", keys.dead(stream, name)),
     ]
-
-
-def _count(keys: Keys, stream: str, last_delivered: str) -> tuple[Any, ...]:
-    return ("XRANGE", keys.events(stream), f"({last_delivered}", "+", "COUNT", MOST_COUNTED)
 
 
 def _put_together(group: Group, lag: int, answer: Sequence[Any]) -> SubscriptionOverview:

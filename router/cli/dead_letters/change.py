@@ -6,7 +6,7 @@ from router.cli.dead_letters.options import selected
 from router.cli.options.common import taking
 from router.cli.output.results import JsonFlag
 from router.cli.output.rows import DEAD_LETTER_COLUMNS, dead_letter_row
-from workers.operations.dead_letters.letters import DeadLetterEntry
+from workers.operations.dead_letters.entry import DeadLetterEntry
 from workers.operations.dead_letters.selector import Selector
 
 __all__ = ["purge", "replay"]

@@ -19,7 +19,7 @@ from router.cli.output.results import number_of, progress
 from router.store.errors import STORE_ERRORS
 from router.tasks.iterating import first
 from workers.operations.audit import INTERRUPTED, MATCHED, Deed, accounted
-from workers.operations.dead_letters.letters import DeadLetterEntry
+from workers.operations.dead_letters.entry import DeadLetterEntry
 from workers.operations.dead_letters.lines import line_of
 from workers.operations.dead_letters.selector import Selector
 from workers.operations.operations import Operations

@@ -38,8 +38,8 @@ from router.cli.output.rows import (
 from router.cli.output.table import EVENT, SUBSCRIPTION, Column, TwoForms, ident, print_table
 from router.events.catalogue import Catalogue
 from router.tasks.iterating import first
-from workers.operations.dead_letters.error_groups import ErrorGroup
-from workers.operations.dead_letters.letters import DeadLetterEntry
+from workers.operations.dead_letters.entry import DeadLetterEntry
+from workers.operations.dead_letters.letters import ErrorGroup
 from workers.operations.dead_letters.selector import Selector
 from workers.operations.dead_letters.watch import watch
 from workers.operations.reveal import revealed

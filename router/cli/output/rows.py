@@ -11,7 +11,7 @@ from router.events.globs import short
 from router.events.hints import read_hints
 from router.events.redact import MASK, redacted, redacted_hints
 from workers.delivery import AttemptError
-from workers.operations.dead_letters.letters import DeadLetterEntry
+from workers.operations.dead_letters.entry import DeadLetterEntry
 from workers.operations.quarantined import Quarantined
 
 __all__ = [

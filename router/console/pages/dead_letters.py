@@ -13,8 +13,8 @@ from router.events.redact import redacted
 from router.http.response import Response
 from router.tasks.ending import in_time
 from router.tasks.iterating import first
-from workers.operations.dead_letters.error_groups import ErrorGroup, grouped
-from workers.operations.dead_letters.letters import DeadLetterEntry, DeadLetters
+from workers.operations.dead_letters.entry import DeadLetterEntry
+from workers.operations.dead_letters.letters import DeadLetters, ErrorGroup, grouped
 from workers.operations.dead_letters.selector import Selector
 
 __all__ = ["FIELDS", "Picked", "key_of", "letter_url", "list_", "pick_of", "selector_of", "show"]

@@ -9,7 +9,8 @@ from router.events.catalogue import Catalogue
 from router.store.client import Store
 from router.store.reading import moment_of
 from workers.operations.change import Change, Preview
-from workers.operations.dead_letters.letters import DeadLetterEntry, DeadLetters, Pile
+from workers.operations.dead_letters.entry import DeadLetterEntry
+from workers.operations.dead_letters.letters import DeadLetters, Pile
 from workers.operations.dead_letters.selector import Selector
 
 __all__ = ["DeadLetterChange"]

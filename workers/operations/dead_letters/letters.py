@@ -1,7 +1,7 @@
 """Reading and changing the dead letters of all subscriptions."""
 
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -11,13 +11,13 @@ from router.store.client import Store
 from router.store.merging import newest_first
 from router.store.reading import Span, checked, forward
 from router.store.spoilt import forgiven
+from workers.fingerprint import fingerprint_of, fold_message
 from workers.operations.change import Tally
 from workers.operations.dead_letters.entry import DeadLetterEntry
-from workers.operations.dead_letters.error_groups import ErrorGroup, grouped
 from workers.operations.dead_letters.selector import Selector
 from workers.state.groups import existing_groups
 
-__all__ = ["DeadLetterEntry", "DeadLetters", "Pile"]
+__all__ = ["DeadLetters", "ErrorGroup", "Pile", "grouped"]
 
 
 _PAGE = 100  # each may hold a body of a megabyte, and two dozen tracebacks
@@ -35,6 +35,26 @@ class Pile:
     key: str
     span: Span
     length: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorGroup:
+    """Dead letters of one subscription and stream that failed alike."""
+
+    subscription: str
+    stream: str
+    error: str
+    message: str
+    count: int
+    first_seen: datetime
+    last_seen: datetime
+    sample: str
+    """The event id of the newest of them."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The name of what went wrong, the same for every subscription and stream."""
+        return fingerprint_of(self.error, self.message)
 
 
 class DeadLetters:
@@ -129,3 +149,20 @@ def _batches(letters: Iterable[DeadLetterEntry]) -> Iterator[tuple[tuple[str, st
     for source, found in ids.items():
         for start in range(0, len(found), scripts.BATCH):
             yield source, found[start : start + scripts.BATCH]
+
+
+async def grouped(letters: AsyncIterable[DeadLetterEntry]) -> list[ErrorGroup]:
+    """Group dead letters by subscription, stream, class and folded message; the largest groups come first."""
+    groups: dict[tuple[str, str, str, str], ErrorGroup] = {}
+    async for letter in letters:
+        key = (letter.subscription, letter.stream, letter.error, fold_message(letter.message))
+        groups[key] = _with(groups.get(key), key, letter)
+    return sorted(groups.values(), key=lambda group: (-group.count, group.subscription, group.stream))
+
+
+def _with(group: ErrorGroup | None, key: tuple[str, str, str, str], letter: DeadLetterEntry) -> ErrorGroup:
+    at = letter.died_at
+    if group is None:
+        return ErrorGroup(*key, 1, at, at, letter.event_id)
+    first, last = min(group.first_seen, at), max(group.last_seen, at)
+    return ErrorGroup(*key, group.count + 1, first, last, letter.event_id if at >= group.last_seen else group.sample)

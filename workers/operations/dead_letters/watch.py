@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from router.store.client import Store
 from router.store.errors import StoreUnavailable
 from router.store.following import Following
-from router.store.reading import checked, order_of
-from router.store.spoilt import forgiven
+from router.store.reading import last_ids, order_of
 from router.tasks.ending import end
-from workers.operations.dead_letters.letters import DeadLetterEntry, DeadLetters, Pile
+from workers.operations.dead_letters.entry import DeadLetterEntry
+from workers.operations.dead_letters.letters import DeadLetters, Pile
 from workers.operations.dead_letters.selector import Selector
 
 __all__ = ["DISCOVER", "watch"]
@@ -60,11 +60,7 @@ async def watch(
 
 async def _cursors(store: Store, piles: Sequence[Pile]) -> dict[str, str]:
     """Return after which entry of each pile to begin: its last one, or the last before the selected time."""
-    keys = [pile.key for pile in piles]
-    replies = checked(
-        forgiven(await store.commands([("XREVRANGE", key, "+", "-", "COUNT", 1) for key in keys]), keys, [])
-    )
-    last = {pile.key: reply[0][0].decode() if reply else _BEGINNING for pile, reply in zip(piles, replies, strict=True)}
+    last = await last_ids(store, [pile.key for pile in piles])
     return {pile.key: _before(pile.span.first) or last[pile.key] for pile in piles}
 
 

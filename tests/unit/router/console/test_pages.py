@@ -57,7 +57,7 @@ async def test_pages_without_anything(visitor: Visitor, path: str) -> None:
 async def test_pages_with_everything(store: Store, visitor: Visitor, path: str) -> None:
     """Every page works on a store that holds something, and no longer says that there is nothing."""
     await fill(store)
-    await audit.record(store, "dlq replay", subject="x", matched=2, changed=1, actor="ola@host")
+    await audit.record(store, audit.Deed("dlq replay", "x", actor="ola@host"), {"matched": 2, "changed": 1})
     page = await visitor.get(path)
     assert 'class="empty"' not in page
     assert "None" not in page
@@ -238,7 +238,7 @@ async def test_nothing_that_was_sent_is_markup(store: Store, visitor: Visitor) -
     await put_events(store, EVIL, resource=EVIL)
     await put_quarantined(store, EVIL.encode(), reason=EVIL)
     await pauses.pause(store, EVIL, None, by=EVIL, reason=EVIL)
-    await audit.record(store, EVIL, subject=EVIL, selector={EVIL: [EVIL]}, reason=EVIL, actor=EVIL)
+    await audit.record(store, audit.Deed(EVIL, EVIL, {EVIL: [EVIL]}, EVIL, EVIL), {})
     pages = [await visitor.get(path) for path in PAGES]
     pages += [await visitor.get(link(pages[3], "/dead-letter?")), await visitor.get(link(pages[4], "/quarantined?"))]
     pages += [await visitor.get("/event", id=EVIL)]

@@ -16,7 +16,8 @@ from router.console.paging import Cursor, taken
 from router.console.turns import Turns
 from router.events.catalogue import Catalogue
 from router.store.client import Store
-from workers.operations.dead_letters.letters import DeadLetterEntry, DeadLetters
+from workers.operations.dead_letters.entry import DeadLetterEntry
+from workers.operations.dead_letters.letters import DeadLetters
 from workers.operations.dead_letters.selector import Selector
 
 

@@ -23,7 +23,8 @@ async def _lines(store: Store, **wanted: Any) -> list[AuditLine]:
 async def test_a_line_tells_all_there_is_to_know(store: Store) -> None:
     """Who, what, by which selector, how many and why: what is recorded is what is read."""
     given = {"subject": "dead.jsonl", "selector": {"ids": ["a"], "subscription": "sync"}, "reason": "café \ud800"}
-    await record(store, "dlq export", **given, matched=3, changed=2, failed=1, actor="jo@host", error="TimeoutError: x")
+    counts = {"matched": 3, "changed": 2, "failed": 1}
+    await record(store, Deed("dlq export", **given, actor="jo@host"), counts, error="TimeoutError: x")
     (line,) = await _lines(store)
     assert (line.verb, line.actor, line.subject) == ("dlq export", "jo@host", "dead.jsonl")
     assert line.selector == given["selector"]
@@ -35,7 +36,7 @@ async def test_a_line_tells_all_there_is_to_know(store: Store) -> None:
 async def test_a_line_is_logged_too(store: Store) -> None:
     """The log has the line, whatever becomes of the store."""
     with capture_logs() as logged:
-        await record(store, "reveal", subject="e1", actor="jo@host")
+        await record(store, Deed("reveal", "e1", actor="jo@host"), {})
     (entry,) = logged
     assert (entry["event"], entry["verb"], entry["subject"], entry["actor"]) == ("audited", "reveal", "e1", "jo@host")
 
@@ -44,14 +45,14 @@ async def test_the_actor_is_the_user_of_the_process(store: Store, monkeypatch: p
     """Who runs the command is the actor; a user without a name, as in a container, is told by its number."""
     monkeypatch.setattr("socket.gethostname", lambda: "host")
     monkeypatch.setattr(getpass, "getuser", lambda: "jo")
-    await record(store, "reveal")
+    await record(store, Deed("reveal"), {})
 
     def nobody() -> str:
         raise KeyError("getpwuid(): uid not found: 10001")
 
     monkeypatch.setattr(getpass, "getuser", nobody)
     monkeypatch.setattr("os.getuid", lambda: 10001)
-    await record(store, "reveal")
+    await record(store, Deed("reveal"), {})
     assert [line.actor for line in await _lines(store)] == ["uid-10001@host", "jo@host"]
 
 
@@ -82,7 +83,7 @@ async def test_the_stream_is_bounded(real_store: Store, monkeypatch: pytest.Monk
     """Only the newest lines are kept, give or take those that share a node with them."""
     monkeypatch.setattr(audit, "KEPT", 100)
     for _ in range(500):
-        await record(real_store, "reveal")
+        await record(real_store, Deed("reveal"), {})
     assert 100 <= await real_store.client.xlen(real_store.keys.audit()) <= 250
 
 
@@ -90,7 +91,7 @@ async def test_a_store_that_refuses_is_no_failure(store: Store, monkeypatch: pyt
     """What the line tells of has happened: that it is not stored is logged, and nothing raised."""
     await store.client.set(store.keys.audit(), "no stream")
     with capture_logs() as logged:
-        await record(store, "dlq purge", changed=3)
+        await record(store, Deed("dlq purge"), {"changed": 3})
     assert [entry["event"] for entry in logged] == ["audited", "audit_not_stored"]
     assert "WRONGTYPE" in logged[1]["error"]
     assert await _lines(store) == []
@@ -101,8 +102,8 @@ def test_command(cli: Cli) -> None:
 
     async def fill(store: Store) -> None:
         given = {"selector": {"subscription": "sync", "ids": ["a", "b"]}, "reason": "fixed", "actor": "jo@host"}
-        await record(store, "dlq replay", matched=9, changed=8, failed=1, **given)
-        await record(store, "dlq purge", actor="jim@host", error="interrupted", reason="junk")
+        await record(store, Deed("dlq replay", **given), {"matched": 9, "changed": 8, "failed": 1})
+        await record(store, Deed("dlq purge", actor="jim@host", reason="junk"), {}, error="interrupted")
 
     cli.fill(fill)
     rows = cli.json("audit")
