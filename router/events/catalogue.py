@@ -7,7 +7,9 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from config.errors import ConfigError, RouterError
 from config.publishers import UNLISTED, Dialect, EventType, Paths, Publisher, fold, load_publishers
@@ -25,7 +27,7 @@ class UnknownStream(RouterError):
     """A stream or a glob over streams that the catalogue has nothing for; the message suggests similar names."""
 
 
-class Item(NamedTuple):
+class Item(msgspec.Struct, frozen=True, gc=False):
     """An item that is an event: its members, their keys by field, the event's name in it, and the event if listed."""
 
     members: dict[str, Any]
@@ -91,25 +93,21 @@ class Catalogue:
         return self._names.get(publisher, _NONE).get(_folded(wire_name))
 
     def item(self, publisher: str, members: dict[str, Any], size: int) -> Item:
-        """Return what the members of an item of `size` bytes are; raises UnreadableEvent where it is no event."""
-        plan = self.layout(publisher).plan(members, size)
-        return Item(members, plan, *self.recognise(publisher, members, plan))
+        """Return what the members of an item of `size` bytes are; raises UnreadableEvent where it is no event.
 
-    def recognise(self, publisher: str, item: Mapping[str, Any], plan: Plan) -> tuple[str, EventType | None]:
-        """Return an item's event name, one that the publisher lists if there is any, and that event.
-
-        An item without a name may be an event by its shape. Raises UnreadableEvent for one that is not.
+        Its event name is one that the publisher lists, if there is any. Without a name it may be an event by its shape.
         """
+        plan = self.layout(publisher).plan(members, size)
         first, names = None, self._names.get(publisher, _NONE)
         for key in plan.event:
-            if name := event_name(item[key]):
+            if name := event_name(members[key]):
                 if event := names.get(_folded(name)):
-                    return name, event
+                    return Item(members, plan, name, event)
                 first = first or name
         if first is not None:
-            return first, None
-        event = self._by_shape(publisher, item)
-        return event.wire_name, event
+            return Item(members, plan, first, None)
+        event = self._by_shape(publisher, members)
+        return Item(members, plan, event.wire_name, event)
 
     def _by_shape(self, publisher: str, item: Mapping[str, Any]) -> EventType:
         if shapes := self._shapes.get(publisher):

@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
+from msgspec.structs import replace
+
 from config.publishers import EventType, fold
 from router.events.catalogue import Catalogue, Item
 from router.events.event import Event
@@ -42,7 +44,8 @@ def normalise(
     that are no event.
     """
     publisher, _, type_ = stream.partition("/")
-    item = catalogue.item(publisher, read_object(raw), len(raw))._replace(event=catalogue.event_type(publisher, type_))
+    item = catalogue.item(publisher, read_object(raw), len(raw))
+    item = replace(item, event=catalogue.event_type(publisher, type_))
     said = derive(catalogue.layout(publisher), item, id, publisher, type_)
     beside = {"received_at": received_at, "hints": {} if hints is None else hints, "raw": raw}
     return Event.trusted({**_NOTHING, "extra": {}, **said, **beside})
@@ -53,7 +56,7 @@ def derive(layout: Layout, found: Item, id: str, publisher: str, type: str) -> d
 
     Those beside the item are left out: `received_at`, `hints` and `raw`. The item's members are used up.
     """
-    item, plan, name, row = found
+    item, plan, name, row = found.members, found.plan, found.name, found.event
     for sent, nothing in plan.absent:
         if _text(item[sent]) in nothing:
             item[sent] = None

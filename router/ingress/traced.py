@@ -7,6 +7,7 @@ import contextvars
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
@@ -56,7 +57,7 @@ class TracedIngress(Ingress):
 
     def _entry(self, publisher: str, item: Identified | Unreadable, now: int, hints: bytes, webhook: str = "") -> Entry:
         entry = super()._entry(publisher, item, now, hints, webhook)
-        return entry._replace(fields=(*entry.fields, TRACE, self._carried))
+        return replace(entry, fields=(*entry.fields, TRACE, self._carried))
 
     def _answer(
         self,

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
-from typing import NamedTuple
+from typing import cast
+
+import msgspec
 
 from router.events.identify import Identified, Unreadable
 from router.store.keys import Keys
@@ -15,10 +17,11 @@ __all__ = ["Answer", "Entry", "Waiting", "entry_of"]
 Answer = Callable[[Sequence[bool] | Exception], None]
 """Called once: for each entry of a request whether it is new, or why not all of them are stored."""
 
+_LONG = slice(5, None, 2)  # the values behind the id and the time
 _log = logs.get("ingress")
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One item to append: where to, under which deduplication marker, and the fields of its entry."""
 
     stream: str
@@ -43,10 +46,10 @@ def entry_of(
 
 
 def _entry(stream: str, marker: str, fields: tuple[Field, ...]) -> Entry:
-    return Entry(stream, marker, fields, sum([len(field) for field in fields[1::2] if type(field) is bytes]))
+    return Entry(stream, marker, fields, sum(map(len, cast("Sequence[bytes | str]", fields[_LONG]))))
 
 
-class Waiting(NamedTuple):
+class Waiting(msgspec.Struct, frozen=True, eq=False):
     """A request: its entries, and what is called with what became of them."""
 
     entries: Sequence[Entry]

@@ -15,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from router.intake.entry import Entry, Waiting
 from router.intake.spool_file import Row, SpoolFile, left_over, size_of
 from router.intake.store_state import StoreState
@@ -297,7 +299,7 @@ def _absorb(file: SpoolFile, other: SpoolFile) -> list[Entry]:
     try:
         while rows := other.oldest(_MOST):
             file.add([row.entry for row in rows])
-            moved += [row.entry._replace(fields=()) for row in rows]
+            moved += [replace(row.entry, fields=()) for row in rows]
             other.remove([row.id for row in rows])
         other.shrink()
     except sqlite3.Error as error:

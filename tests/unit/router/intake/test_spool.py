@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from redis.exceptions import ConnectionError as RedisConnectionError
 from support.spools import MemoryStore, append, entry, waiting
 from support.waiting import eventually
@@ -386,7 +387,7 @@ async def test_a_large_spool_shrinks_once_it_is_empty(
     monkeypatch.setattr("router.intake.spool._SHRINK", 100_000)
     parts = opened()
     parts.store.away = AWAY
-    big = [entry(f"n{number}", size=1000)._replace(fields=("raw", b"x" * 1000)) for number in range(300)]
+    big = [replace(entry(f"n{number}", size=1000), fields=("raw", b"x" * 1000)) for number in range(300)]
     await append(parts.appender, big)
     parts.store.away = None
     assert await parts.drain.once()
