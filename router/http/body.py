@@ -36,7 +36,7 @@ class Body:
         self._limit = limit
         self._chunks: list[bytes] = []
         self._size = 0
-        if int(message.headers.get("Content-Length", "0").lstrip("0") or "0") > limit:
+        if not payload.is_eof() and int(message.headers.get("Content-Length", "0").lstrip("0") or "0") > limit:
             raise BodyTooLarge(f"the body is over {limit} bytes")
 
     @property

@@ -31,7 +31,7 @@ __all__ = ["Application", "Connection", "Limits", "Malformed", "Owner"]
 log = logs.get("http")
 
 DoorT = TypeVar("DoorT")
-_VERSIONS = (HttpVersion10, HttpVersion11)
+_VERSIONS = (HttpVersion11, HttpVersion10)
 _LINGER = 2.0  # seconds for what a sender still sends: closing at once could destroy the answer on its way
 
 
