@@ -21,7 +21,7 @@ from router.telemetry.identity import process_name
 from router.telemetry.process_metrics import new_registry
 from router.telemetry.tracing import open_tracing
 from workers.consuming.consumer import Consumer
-from workers.handlers.memory import end_at_once, end_when_out_of_memory
+from workers.handlers.memory import end_at_once
 from workers.metrics import WorkerMetrics
 from workers.operations.store_metrics import StoreMetrics
 from workers.outcomes import WorkerMustEnd
@@ -43,7 +43,6 @@ async def serve_workers(
     Raises UnknownStream for a glob that matches nothing, ConfigError for a store that is not safe.
     """
     watch_parent(stop.set)
-    end_when_out_of_memory(asyncio.get_running_loop())
     catalogue = Catalogue.for_settings(settings)
     registry = new_registry("worker")
     metrics = WorkerMetrics(registry)

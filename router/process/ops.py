@@ -86,7 +86,6 @@ class OpsServer:
         self._timeout = timeout
         self._warnings = warnings
         self._token = OpsToken(token)
-        self._extend = extend
         self._refresh = refresh
         self._site = Site(self._guard, self._sign)
         for path, answering in (("/healthz", self._health), ("/readyz", self._ready), ("/metrics", self._metrics)):

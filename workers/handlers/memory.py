@@ -5,14 +5,13 @@ the worker's own code gets no memory, the process ends on the spot: it could not
 about, neither alive nor dead. What it had in its hands counts as crashed then, as when the system kills it.
 """
 
-import asyncio
 import os
 import traceback
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from config.errors import causes
 
-__all__ = ["end_at_once", "end_when_out_of_memory", "release"]
+__all__ = ["end_at_once", "release"]
 
 _MESSAGE = b"event-router: out of memory: this worker ends at once, and what it had in hand is delivered again\n"
 
@@ -22,17 +21,6 @@ def release(error: BaseException) -> None:
     if isinstance(error, MemoryError):
         for cause in causes(error):
             traceback.clear_frames(cause.__traceback__)
-
-
-def end_when_out_of_memory(loop: asyncio.AbstractEventLoop) -> None:
-    """End this process as soon as a callback of the event loop gets no memory."""
-    loop.set_exception_handler(_handle)
-
-
-def _handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    if isinstance(context.get("exception"), MemoryError):
-        end_at_once()
-    loop.default_exception_handler(context)
 
 
 def end_at_once() -> NoReturn:

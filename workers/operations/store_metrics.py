@@ -19,6 +19,7 @@ from router.store.client import Store
 from router.store.reading import checked
 from router.store.spoilt import forgiven
 from router.tasks.ending import in_time
+from router.tasks.outage import Reminder
 from router.telemetry import logs
 from workers.operations.figures import Figures, figures
 from workers.state.pauses import Pause
@@ -60,7 +61,7 @@ class StoreMetrics(Collector):
         self._looking = asyncio.Lock()
         self._looked_at = float("-inf")
         self._found: _Found | None = None
-        self._failing = False
+        self._reminder = Reminder(monotonic)
         registry.register(self)
 
     async def refresh(self) -> None:
@@ -77,7 +78,8 @@ class StoreMetrics(Collector):
         up.add_metric([], self._found is not None)
         yield up
         found, quarantined = self._found or (Figures(0.0, (), ()), {})
-        yield from _of_streams(found)
+        lengths = {seen.stream: seen.length for seen in found.streams}
+        yield _family("stream_events", "Events that a stream holds, finished or not.", "stream", lengths)
         text = "Bodies in quarantine: signed, but not understood."
         yield _family("quarantine_entries", text, "publisher", quarantined)
         yield from _of_ways(found)
@@ -92,11 +94,10 @@ class StoreMetrics(Collector):
         try:
             found = await in_time(_PATIENCE, self._ask())
         except Exception as error:  # noqa: BLE001 - whatever the store holds, the process has metrics of its own to tell
-            if not self._failing:
+            if self._reminder.is_due():
                 _log.warning("store_figures_missing", error=described(error))
-            self._failing = True
             return None
-        self._failing = False
+        self._reminder.over()
         return found
 
     async def _ask(self) -> _Found:
@@ -109,11 +110,6 @@ class StoreMetrics(Collector):
 
 def _lasting(pause: Pause | None) -> float:
     return max(0.0, (datetime.now(UTC) - pause.since).total_seconds()) if pause else 0.0
-
-
-def _of_streams(found: Figures) -> Iterator[GaugeMetricFamily]:
-    lengths = {seen.stream: seen.length for seen in found.streams}
-    yield _family("stream_events", "Events that a stream holds, finished or not.", "stream", lengths)
 
 
 def _of_ways(found: Figures) -> Iterator[GaugeMetricFamily]:

@@ -11,19 +11,17 @@ from workers.handlers.handling import call
 
 SUBJECT = """
 import asyncio
-from workers.handlers.memory import end_when_out_of_memory
+from workers.handlers.loop import run
 
 def fails():
     raise {error}
 
 async def main():
-    loop = asyncio.get_running_loop()
-    end_when_out_of_memory(loop)
-    loop.call_soon(fails)
+    asyncio.get_running_loop().call_soon(fails)
     await asyncio.sleep(0.05)
     print("still here")
 
-asyncio.run(main())
+run(main())
 """
 
 
