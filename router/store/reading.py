@@ -1,17 +1,29 @@
 """Reading a stream in pages, so that the memory it takes does not grow with the stream."""
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from config.errors import described
 from router.store.client import Store
-from router.store.errors import StoreUnavailable
+from router.store.errors import StoreRefused, StoreUnavailable
 from router.store.spoilt import forgiven
 
-__all__ = ["PAGE", "Entry", "Pager", "Span", "checked", "forward", "is_entry_id", "last_ids", "moment_of", "order_of"]
+__all__ = [
+    "PAGE",
+    "Entry",
+    "Pager",
+    "Span",
+    "checked",
+    "forward",
+    "is_entry_id",
+    "last_ids",
+    "moment_of",
+    "order_of",
+    "refusal_of",
+]
 
 PAGE = 128
 """Most entries of one stream to take in one read."""
@@ -76,6 +88,11 @@ async def last_ids(store: Store, keys: Sequence[str]) -> dict[str, str]:
     """Return the id of the last entry of each of these streams; `0-0` of an empty one. Raises StoreUnavailable."""
     replies = forgiven(await store.commands([("XREVRANGE", key, "+", "-", "COUNT", 1) for key in keys]), keys, [])
     return {key: found[0][0].decode() if found else "0-0" for key, found in zip(keys, checked(replies), strict=True)}
+
+
+def refusal_of(replies: Iterable[Any]) -> str:
+    """Return why the server refused the last of those replies that are a refusal; empty where none is."""
+    return next((described(reply) for reply in reversed([*replies]) if isinstance(reply, StoreRefused)), "")
 
 
 class Pager:

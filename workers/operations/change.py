@@ -15,7 +15,7 @@ from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 from config.errors import described
 from router.store.client import Store
 from router.store.errors import StoreRefused
-from router.store.reading import checked
+from router.store.reading import checked, refusal_of
 from router.store.scripts import BATCH
 from router.tasks.ending import in_time, whole
 from router.tasks.iterating import first, unhurried
@@ -52,12 +52,14 @@ class Result:
     """How far a change is, or how it ended.
 
     counts: of the audit, and further ones that a kind of change has. seen: the items it has come to. error: why it
-    ended early. notes: why items failed that are reported one by one, of the first twenty.
+    ended early. refusal: what the server said when it last refused something. notes: why items failed that are reported
+    one by one, of the first twenty.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     seen: int = 0
     error: str = ""
+    refusal: str = ""
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -87,16 +89,18 @@ class Result:
 
 
 class Tally(NamedTuple):
-    """How many items some commands changed, and for how many the server refused it; the others were gone."""
+    """How many items some commands changed, and for how many the server refused it (`refusal`); others were gone."""
 
     changed: int
     failed: int
+    refusal: str = ""
 
     @classmethod
     def of(cls, replies: Sequence[Any], sizes: Iterable[int]) -> Self:
         """Count by the replies of commands, each of so many items; raises StoreUnavailable."""
         failed = sum(size for reply, size in zip(replies, sizes, strict=True) if isinstance(reply, StoreRefused))
-        return cls(sum(checked([reply for reply in replies if not isinstance(reply, StoreRefused)])), failed)
+        changed = sum(checked([reply for reply in replies if not isinstance(reply, StoreRefused)]))
+        return cls(changed, failed, refusal_of(replies))
 
     def counts(self) -> Counter[str]:
         """Return the same as a change counts it."""

@@ -15,7 +15,7 @@ from router.store import scripts
 from router.store.client import Store
 from router.store.errors import StoreRefused
 from router.store.keys import Keys
-from router.store.reading import Span, checked, is_entry_id, moment_of, order_of
+from router.store.reading import Span, checked, is_entry_id, moment_of, order_of, refusal_of
 from workers.operations.audit import CHANGED, FAILED
 from workers.operations.change import Change
 from workers.operations.events import Browser, EventFilter, StoredEvent
@@ -151,6 +151,7 @@ class Handover(Change[StoredEvent]):
         for stored in batch:
             ids.setdefault(stored.stream, []).append(stored.entry_id)
         replies = await self.store.run([self._call(stream, found, line) for stream, found in ids.items()])
+        self.result.refusal = refusal_of(replies) or self.result.refusal
         counts: Counter[str] = Counter()
         for found, reply in zip(ids.values(), replies, strict=True):
             if isinstance(reply, StoreRefused):

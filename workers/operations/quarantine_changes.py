@@ -57,6 +57,7 @@ class QuarantineChange(Change[Quarantined]):
         del reason
         if self._appending is None:
             done = await self._quarantine.purge(batch)
+            self.result.refusal = done.refusal or self.result.refusal
             return done.counts()
         counts: Counter[str] = Counter()
         for item, outcome, why in await self._quarantine.retry(batch, self._appending):

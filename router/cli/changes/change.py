@@ -15,7 +15,7 @@ from config.errors import described
 from router.cli.command.exits import ExitCode, NothingMatched, complain, usage
 from router.cli.command.loop import in_order, run
 from router.cli.command.runtime import none_named, opened
-from router.cli.output.results import number_of, print_json, print_line, progress
+from router.cli.output.results import clean, number_of, print_json, print_line, progress
 from router.cli.output.table import Column, print_table
 from router.events.catalogue import Catalogue
 from router.store.errors import STORE_ERRORS
@@ -152,7 +152,7 @@ def finish(
             others += f", {gone} {'was' if gone == 1 else 'were'} gone already"
         print_line(f"{kind.done} {result.changed} of {result.matched}{to}{others}")
     if failed:
-        complain(f"{failed} could not be {kind.done}: the server refused it")
+        complain(f"{failed} could not be {kind.done}: {clean(result.refusal) or 'the server refused it'}")
         raise typer.Exit(ExitCode.PARTLY_FAILED)
 
 

@@ -65,12 +65,13 @@ async def _carry_out(operations: Operations, order: Order, change: Import) -> Co
         return Counter()
     if order.dry_run:
         _show(operations, seen)
-        return await change.outlook()
-    if seen.number > 1:
-        confirm(order, _KIND, seen.number, partial(_show, operations, seen))
-    outcomes = (await run_change(order, _KIND, change, seen.number)).counts
-    if change.refusal:
-        complain(f"{outcomes[REFUSED]} could not be imported: {change.refusal}")
+        outcomes = await change.outlook()
+    else:
+        if seen.number > 1:
+            confirm(order, _KIND, seen.number, partial(_show, operations, seen))
+        outcomes = (await run_change(order, _KIND, change, seen.number)).counts
+    if refusal := change.result.refusal:
+        complain(f"{outcomes[REFUSED]} could not be imported: {clean(refusal)}")
     return outcomes
 
 

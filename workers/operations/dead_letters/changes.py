@@ -70,4 +70,5 @@ class DeadLetterChange(Change[DeadLetterEntry]):
     async def apply(self, batch: Sequence[DeadLetterEntry], reason: str) -> Counter[str]:
         """Replay or purge these."""
         done = await (self._letters.replay(batch, reason) if self._replays else self._letters.purge(batch))
+        self.result.refusal = done.refusal or self.result.refusal
         return done.counts()

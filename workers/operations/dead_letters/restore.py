@@ -9,12 +9,11 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from datetime import datetime
 from typing import Final
 
-from config.errors import described
 from router.events.catalogue import Catalogue
 from router.store import scripts
 from router.store.client import Store
 from router.store.errors import StoreRefused
-from router.store.reading import checked
+from router.store.reading import checked, refusal_of
 from router.store.record import ORIGIN
 from router.store.scripts import BATCH, Call, Field
 from router.tasks.pacing import batches
@@ -46,7 +45,7 @@ class Import(Change[ExportedLetter]):
     """Puts back the dead letters of an export; `bad` counts the lines that are none, which are left out.
 
     again: also those that were put back before, and have been replayed or purged since. bad_lines: the first hundred
-    bad ones, with their numbers and what is wrong. refusal: what the server said when it last refused something.
+    bad ones, with their numbers and what is wrong.
     """
 
     batch = 500
@@ -61,7 +60,6 @@ class Import(Change[ExportedLetter]):
         self._groups: dict[str, frozenset[str]] = {}
         self.bad = 0
         self.bad_lines: list[tuple[int, str]] = []
-        self.refusal = ""
 
     async def freeze(self) -> datetime | None:
         """Look through all lines for those that are bad."""
@@ -113,10 +111,10 @@ class Import(Change[ExportedLetter]):
         batches = list(_batches(letters))
         replies = await self.store.run([self._call(batch, dry=dry) for batch in batches])
         checked([reply for reply in replies if not isinstance(reply, StoreRefused)])
+        self.result.refusal = refusal_of(replies) or self.result.refusal
         counts: Counter[str] = Counter()
         for batch, reply in zip(batches, replies, strict=True):
             if isinstance(reply, StoreRefused):
-                self.refusal = described(reply)
                 counts[REFUSED] += len(batch)
             else:
                 counts.update(outcome.decode() for outcome in reply)

@@ -201,6 +201,16 @@ async def test_a_change_that_is_stopped_twice(store: Store, visitor: Visitor, mo
     assert line.changed == job.result.changed == await waiting(store) + await waiting(store, SUPPLIERS) > 0
 
 
+async def test_a_change_that_the_server_refuses(store: Store, visitor: Visitor) -> None:
+    """What the server refused is counted, with its words."""
+    for stream in (CUSTOMERS, SUPPLIERS):
+        await store.client.delete(store.keys.inbox(stream, "sync"))
+        await store.client.set(store.keys.inbox(stream, "sync"), "no stream")
+    fields = {"verb": "replay", "which": "all", "subscription": "sync"}
+    page = await visitor.follow(await visitor.post("/dead-letters/change", fields))
+    assert "WRONGTYPE" in page
+
+
 async def test_a_change_that_breaks(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     """A change that cannot be finished says why, and that repeating it is safe."""
 

@@ -352,11 +352,12 @@ def test_import_refused(dlq: Cli) -> None:
         await store.client.set(store.keys.dead(SUPPLIERS, "sync"), "no stream")
 
     dlq.fill(block)
-    result = dlq.run("dlq", "import", "all.jsonl", "--yes")
-    assert result.exit_code == 1
-    assert "imported 2 of 3" in result.stdout
-    assert "1 could not be imported: " in result.stderr
-    assert "WRONGTYPE" in result.stderr
+    for option, done in (("--dry-run", "would import"), ("--yes", "imported")):
+        result = dlq.run("dlq", "import", "all.jsonl", option)
+        assert result.exit_code == 1
+        assert f"{done} 2 of 3" in result.stdout
+        assert "1 could not be imported: " in result.stderr
+        assert "WRONGTYPE" in result.stderr
 
 
 def test_many_bad_lines_are_not_all_told(dlq: Cli) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-from collections import Counter
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from support.waiting import eventually
 
 from router.store.client import Store
 from workers.operations import audit
-from workers.operations.handover import Handover
+from workers.operations.handover import Handover, replayed_keys
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
 
@@ -164,13 +163,15 @@ def test_one_that_is_interrupted(filled: Cli, monkeypatch: pytest.MonkeyPatch) -
     assert inbox(filled) == [f"e{number}" for number in range(7)]
 
 
-def test_what_the_server_refuses(filled: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What could not be given is counted, and the exit code is 1."""
-    monkeypatch.setattr("router.cli.events.replay.Handover.apply", _refused)
+def test_what_the_server_refuses(filled: Cli) -> None:
+    """What could not be given is counted, with the words of the server, and the exit code is 1."""
+
+    async def spoil(store: Store) -> None:
+        for key in replayed_keys(store.keys, CUSTOMERS, "sync"):
+            await store.client.set(key, "no hash")
+
+    filled.fill(spoil)
     result = filled.run("events", "replay", "--to", "sync", "--since", "1h", "--yes")
     assert result.exit_code == 1
-    assert "7 could not be replayed: the server refused it" in result.stderr
-
-
-async def _refused(_self: object, batch: list[object], _reason: str) -> Any:
-    return Counter({audit.FAILED: len(batch)})
+    assert "7 could not be replayed: " in result.stderr
+    assert "WRONGTYPE" in result.stderr

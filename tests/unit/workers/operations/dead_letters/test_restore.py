@@ -138,7 +138,7 @@ async def test_refused_and_away(store: Store, importer: Import, monkeypatch: pyt
     """What the server refuses is counted with its words; a store that is away is an error."""
     await store.client.set(store.keys.dead(SUPPLIERS, "sync"), "no stream")
     assert await importer.restore([letter(1), letter(2, SUPPLIERS)]) == {NEW: 1, REFUSED: 1}
-    assert "WRONGTYPE" in importer.refusal
+    assert "WRONGTYPE" in importer.result.refusal
 
     async def away(calls: Any) -> list[Any]:
         return [RedisConnectionError("reset")] * len(calls)
