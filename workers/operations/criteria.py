@@ -1,14 +1,15 @@
 """The parts that selectors are made of: ids, whole or as a narrow table shows them, and times."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from router.store.reading import Span, is_entry_id, order_of
 from workers.operations.shortened import is_short_for, is_shortened
 
-__all__ = ["Ids", "parse_duration", "parse_moment", "within"]
+__all__ = ["Criteria", "Ids", "parse_duration", "parse_moment", "within"]
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DURATION = re.compile(r"(\d{1,5})([smhdw])")
@@ -31,6 +32,9 @@ class Ids:
     def __bool__(self) -> bool:
         return bool(self.whole or self.shortened)
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.whole | self.shortened)
+
     def want(self, *ids: str) -> bool:
         """Return whether something that goes by these ids is wanted."""
         if not self:
@@ -43,6 +47,21 @@ class Ids:
             return None
         ordered = sorted(self.whole, key=order_of)
         return Span(ordered[0], ordered[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """What something must be like to be selected, in every respect that is given: the base of all selectors."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it selects everything because nothing is given, or but an empty text."""
+        return not self.describe()
+
+    def describe(self) -> dict[str, Any]:
+        """Return what is given, for the audit."""
+        given = {name: value for name in self.__dataclass_fields__ if (value := getattr(self, name))}
+        return {name: sorted(v) if isinstance(v, Ids | frozenset) else str(v) for name, v in given.items()}
 
 
 def within(moment: datetime, since: datetime | None, until: datetime | None) -> bool:

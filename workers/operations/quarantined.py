@@ -1,16 +1,16 @@
 """What is in the quarantine: a signed body that is no event, and which of them a selector means."""
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from config.publishers import fold
 from router.store.reading import Span
 from router.store.record import HINTS, ID, RAW, REASON, Fields, received_at, text_of
-from workers.operations.criteria import Ids, within
+from workers.operations.criteria import Criteria, Ids, within
 
 __all__ = ["QuarantineSelector", "Quarantined", "read_quarantined"]
 
@@ -54,7 +54,7 @@ def _companies(raw: bytes, names: Collection[str]) -> set[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class QuarantineSelector:
+class QuarantineSelector(Criteria):
     """What a quarantined body must be like, in every respect that is given.
 
     publishers: by their slugs. text: part of the reason, in either case. company: its id in the ERP, as far as the body
@@ -67,11 +67,6 @@ class QuarantineSelector:
     since: datetime | None = None
     until: datetime | None = None
     company: str | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether it selects everything because nothing is given, or but an empty text."""
-        return not self.describe()
 
     def of(self, known: Collection[str]) -> list[str]:
         """Return those of the known publishers that it wants."""
@@ -89,9 +84,3 @@ class QuarantineSelector:
     def span(self) -> Span:
         """Return the entries that can match at all: one is written when its body was received, or later."""
         return self.ids.span() or Span.between(self.since, None)
-
-    def describe(self) -> dict[str, Any]:
-        """Return what is given, for the audit."""
-        given: dict[str, Any] = {**asdict(self), "ids": sorted(self.ids.whole | self.ids.shortened)}
-        given["publishers"] = sorted(self.publishers)
-        return {name: value if isinstance(value, list) else str(value) for name, value in given.items() if value}

@@ -1,10 +1,9 @@
 """`event-router demo`: the whole system in a folder of its own, fed with everything a sender may send, and counted."""
 
 import asyncio
-import json
 import random
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,12 @@ from typing import Any
 import aiohttp
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from config.errors import RouterError
 from router.cli.demo.system import SECRET, DemoSystem
-from router.cli.demo.tally import Tally
 from router.cli.output.results import print_line
+from router.cli.send.sending import Parcel, Summary, post
 from router.events.catalogue import UNLISTED, Catalogue
 from router.events.samples import body, sample
 from router.ingress.signature import sign
@@ -26,6 +26,36 @@ __all__ = ["demo", "run_demo"]
 
 _BATCH = 25
 _PATIENCE = 60.0
+_SUBSCRIPTIONS = 3
+_FIGURES = ("sent", "accepted", "duplicates", "quarantined", "refused")
+
+
+class _Tally(Summary):
+    """What was sent, and what the answers said of it; counted in notifications."""
+
+    @property
+    def deliveries(self) -> int:
+        """How many deliveries the accepted notifications make: one to each subscription."""
+        return self.accepted * _SUBSCRIPTIONS
+
+    def table(self, handled: int, dead: int) -> Table:
+        """Return the summary, with how many deliveries were handled and how many are dead."""
+        table = Table("notifications", "", title="Where every notification went", title_justify="left")
+        for name in _FIGURES:
+            table.add_row(name, str(getattr(self, name)))
+        table.add_section()
+        table.add_row(f"deliveries to {_SUBSCRIPTIONS} subscriptions", str(self.deliveries))
+        table.add_row("handled", str(handled))
+        table.add_row("dead", str(dead))
+        return table
+
+    def checks(self, handled: int, dead: int) -> Iterator[tuple[str, bool]]:
+        """Yield each sum that must hold, and whether it does."""
+        answered = self.accepted + self.duplicates + self.quarantined + self.refused
+        yield "sent = accepted + duplicates + quarantined + refused", self.sent == answered
+        yield "accepted x subscriptions = handled + dead", self.deliveries == handled + dead
+        odd = (self.duplicates, self.quarantined, self.refused)
+        yield "one duplicate, one in quarantine, two refused", odd == (1, 1, 2)
 
 
 class _Demo:
@@ -35,7 +65,7 @@ class _Demo:
         self.say = say
         self.catalogue = Catalogue.load()
         self.system = DemoSystem(folder, self.catalogue.publishers)
-        self.tally = Tally()
+        self.tally = _Tally()
         self.random = random.Random(58)  # noqa: S311 - samples need no secrecy
 
     async def run(self) -> bool:
@@ -82,8 +112,8 @@ class _Demo:
         scheme = self.catalogue.publishers[publisher].signature
         headers = {scheme.header: sign(scheme, secret, raw)} if secret else {}
         url = f"{self.system.url}/webhooks/{publisher}"
-        async with self.session.post(url, data=raw, headers=headers) as response:
-            self.tally.add(number, response.status, json.loads(await response.read()))
+        parcel = Parcel(publisher, raw, number)
+        self.tally.count(parcel, await post(self.session, url, parcel, headers))
 
     async def _answers(self) -> bool:
         if not self.system.url:

@@ -31,7 +31,7 @@ from router.cli.doctor.security_checks import (
     judge_secrets,
 )
 from router.cli.doctor.trial import try_out
-from router.cli.output.results import JsonFlag, print_json
+from router.cli.output.results import JsonFlag, fields_of, print_json
 from router.cli.output.table import print_table, rest
 from router.embedded.access import NoData
 from router.events.catalogue import Catalogue
@@ -49,7 +49,9 @@ def doctor(*, as_json: JsonFlag = False) -> None:
     checks = list(_examine())
     failed = [check for check in checks if check.state == "failed"]
     if as_json:
-        print_json({"ok": not failed, "checks": [_row(check) for check in checks]})
+        print_json(
+            {"ok": not failed, "checks": [fields_of(check, "name", "state", "detail", "advice") for check in checks]}
+        )
     else:
         _print(checks)
     if failed:
@@ -64,10 +66,6 @@ def _print(checks: Sequence[Check]) -> None:
         return
     found = [(check.state.upper(), f"{check.name}: {check.detail}{_arrow(check)}") for check in checks]
     print_table(("STATE", rest("FOUND", "wrap")), found)
-
-
-def _row(check: Check) -> dict[str, str]:
-    return {"name": check.name, "state": check.state, "detail": check.detail, "advice": check.advice}
 
 
 def _arrow(check: Check) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 from http import HTTPStatus
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import aiohttp
@@ -82,13 +82,7 @@ async def _ask_all(
                     return []
             async with session.get(f"{url}/{page}", headers=bearer(settings.ops), allow_redirects=False) as response:
                 return await read(response)
-        except (
-            aiohttp.ClientError,
-            OSError,
-            TimeoutError,
-            ValueError,
-            AttributeError,
-        ):  # of a stranger
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, AttributeError):  # of a stranger
             return []
 
     async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
@@ -158,20 +152,22 @@ async def _round_trip(ask: Ask) -> float:
 async def _ahead(ask: Ask) -> float | None:
     """Return how many seconds the server's clock is ahead of ours."""
     before = time.time()
-    try:
-        seconds, microseconds = await ask("TIME")
-    except StoreRefused as error:
-        if is_denied(error):
-            return None
-        raise
+    if (reply := await _allowed(ask, "TIME")) is None:
+        return None
+    seconds, microseconds = reply
     return float(seconds) + float(microseconds) / 1e6 - (before + time.time()) / 2
 
 
 async def _user(ask: Ask) -> str | None:
+    reply = await _allowed(ask, "ACL WHOAMI")
+    return reply.decode(errors="replace") if isinstance(reply, bytes) else reply and str(reply)
+
+
+async def _allowed(ask: Ask, command: str) -> Any:
+    """Return the reply to a command; None where the user may not run it."""
     try:
-        reply = await ask("ACL WHOAMI")
+        return await ask(command)
     except StoreRefused as error:
         if is_denied(error):
             return None
         raise
-    return reply.decode(errors="replace") if isinstance(reply, bytes) else str(reply)

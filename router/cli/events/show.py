@@ -13,10 +13,12 @@ from router.cli.output.results import JsonFlag, age, fields_of, number_of, print
 from router.cli.output.rows import attempt_json, event_json, print_attempt, unsigned
 from router.cli.output.table import SUBSCRIPTION, Column, print_table, rest
 from router.events.event import Event
+from workers.operations.events import StoredEvent
 from workers.operations.life import Life, Place
+from workers.operations.operations import Operations
 from workers.operations.reveal import revealed
 
-__all__ = ["life_json", "place_text", "show"]
+__all__ = ["found_event", "life_json", "place_text", "show"]
 
 _COLUMNS = (SUBSCRIPTION, Column("STATE"), Column("ATTEMPTS", right=True), rest("WHAT IS KNOWN", "wrap"))
 
@@ -45,14 +47,19 @@ def show(
 async def _found(id_: str, *, reveal: bool) -> tuple[Event, Life]:
     """Return an event and its life, once the audit has who sees its values; raises NothingMatched."""
     async with opened() as operations:
-        stored = await operations.event(id_)
-        if stored is None or stored.event is None:
-            raise NothingMatched(f"no event {id_!r} was found; `event-router events list` shows the newest")
-        event = stored.event
+        stored, event = await found_event(operations, id_)
         found = await operations.life(stored)
         if reveal:
             await revealed(operations.store, event.raw, subject=event.id)
         return event, found
+
+
+async def found_event(operations: Operations, id_: str) -> tuple[StoredEvent, Event]:
+    """Return the newest event of an id, and where it is stored; raises NothingMatched."""
+    stored = await operations.event(id_)
+    if stored is None or stored.event is None:
+        raise NothingMatched(f"no event {id_!r} was found; `event-router events list` shows the newest")
+    return stored, stored.event
 
 
 def life_json(event: Event, found: Life, *, reveal: bool) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """`events tail`: events as they come."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -66,20 +67,25 @@ async def _tail(
 ) -> None:
     selector = {"glob": glob, **wanted.describe()}
     async with opened() as operations, revealing(operations.store, "events tail", selector, reveal=reveal) as counts:
-        json_of = counted(counts, partial(event_json, reveal=reveal)) if as_json else None
-        tell = partial(_print, operations.catalogue, json_of)
+        json_of = counted(counts, partial(event_json, reveal=reveal))
         browser = operations.browser
         after = await browser.last_entries(streams)
-        async for stored in _past(browser, after, wanted, lines):
-            tell(stored)
-        if wanted.until is None:
-            await while_read(_follow(operations, browser, after, wanted, tell))
-            return
-        try:
+
+        async def show(found: AsyncIterator[StoredEvent]) -> None:
+            async for stored in found:
+                if (event := stored.event) is None:
+                    complain_of(stored)
+                else:
+                    print_line(json_line(json_of(event)) if as_json else event_line(operations.catalogue, event))
+
+        await show(_past(browser, after, wanted, lines))
+        async with contextlib.aclosing(_new(operations, after, wanted)) as new:
+            if wanted.until is None:
+                await while_read(show(new))
+                return
             left = (wanted.until - datetime.now(UTC)).total_seconds()
-            await in_time(left, while_read(_follow(operations, browser, after, wanted, tell)))
-        except TimeoutError:
-            return
+            with contextlib.suppress(TimeoutError):
+                await in_time(left, while_read(show(new)))
 
 
 async def _past(
@@ -104,34 +110,22 @@ def _is_past(after: dict[str, str], stored: StoredEvent) -> bool:
     return order_of(stored.entry_id) <= order_of(after[stored.stream])
 
 
-async def _follow(
-    operations: Operations,
-    browser: Browser,
-    after: dict[str, str],
-    wanted: EventFilter,
-    tell: Callable[[StoredEvent], None],
-) -> None:
+async def _new(operations: Operations, after: dict[str, str], wanted: EventFilter) -> AsyncGenerator[StoredEvent, None]:
+    """Yield the events that come, after these entries of their streams."""
     streams = {operations.store.keys.events(stream): stream for stream in after}
     following = Following(operations.store, say_away)
     try:
         following.add({key: after[stream] for key, stream in streams.items()})
         async for key, (entry_id, fields) in following.entries():
-            stored = browser.read(streams[key], entry_id, fields)
+            stored = operations.browser.read(streams[key], entry_id, fields)
             if wanted.matches(stored.event) and _in_time(wanted, stored):
-                tell(stored)
+                yield stored
     finally:
         await following.aclose()
 
 
 def _in_time(wanted: EventFilter, stored: StoredEvent) -> bool:
     return within(moment_of(stored.entry_id), wanted.since, wanted.until)
-
-
-def _print(catalogue: Catalogue, json_of: Callable[[Event], Any] | None, stored: StoredEvent) -> None:
-    if stored.event is None:
-        complain_of(stored)
-        return
-    print_line(json_line(json_of(stored.event)) if json_of else event_line(catalogue, stored.event))
 
 
 def event_line(catalogue: Catalogue, event: Event) -> str:

@@ -80,14 +80,12 @@ def worker(
     leaving = Leaving("worker", settings.workers.shutdown_timeout, loop.run)
     with leaving.after_failure():
         subscriptions = _load(modules)
-    _serve(leaving, lambda stop: _work(settings, subscriptions, stop, name), _nothing_to_reload)
 
+    async def work(stop: asyncio.Event) -> None:
+        if stuck := await serve_workers(settings, subscriptions, stop, name=name):
+            logs.get("worker").warning("handlers_abandoned", handlers=stuck)
 
-async def _work(
-    settings: Settings, subscriptions: Sequence[Subscription], stop: asyncio.Event, name: str | None
-) -> None:
-    if stuck := await serve_workers(settings, subscriptions, stop, name=name):
-        logs.get("worker").warning("handlers_abandoned", handlers=stuck)
+    _serve(leaving, work, _nothing_to_reload)
 
 
 def _load(modules: Sequence[str]) -> list[Subscription]:
@@ -100,15 +98,14 @@ def _load(modules: Sequence[str]) -> list[Subscription]:
 
 def _serve(leaving: Leaving, serve: Callable[[asyncio.Event], Awaitable[None]], reload: Callable[[], None]) -> None:
     """Serve until a signal comes."""
-    leaving.run(_until_stopped(leaving.stop_event(), serve, reload))
+    stop = leaving.stop_event()
 
+    async def work() -> None:
+        install_stop(stop, supervised=supervised())
+        install_reload(reload, stop)
+        await serve(stop)
 
-async def _until_stopped(
-    stop: asyncio.Event, serve: Callable[[asyncio.Event], Awaitable[None]], reload: Callable[[], None]
-) -> None:
-    install_stop(stop, supervised=supervised())
-    install_reload(reload, stop)
-    await serve(stop)
+    leaving.run(work())
 
 
 def _nothing_to_reload() -> None:

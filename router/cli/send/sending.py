@@ -20,7 +20,7 @@ from router.ingress.signature import sign
 from router.ingress.signing_secrets import secrets_of
 from router.tasks.pacing import Pacer
 
-__all__ = ["Answer", "Parcel", "Signer", "Summary", "parcels", "send_all"]
+__all__ = ["Answer", "Parcel", "Signer", "Summary", "parcels", "post", "send_all"]
 
 _ACCEPTED = 202
 _NO_ANSWER = "no answer"
@@ -56,16 +56,10 @@ class Summary:
         self.requests += 1
         self.sent += parcel.items
         self.statuses[answer.status] += 1
-        figures = answer.figures
-        if figures is None:
-            self.refused += parcel.items
-            self._note(parcel, answer)
+        for name, number in (answer.figures or {"refused": parcel.items}).items():
+            setattr(self, name, getattr(self, name) + number)
+        if answer.figures is not None:
             return
-        self.accepted += figures["accepted"]
-        self.duplicates += figures["duplicates"]
-        self.quarantined += figures["quarantined"]
-
-    def _note(self, parcel: Parcel, answer: "Answer") -> None:
         if answer.status == _NO_ANSWER:
             self.unanswered_items += parcel.items
         elif self.refusal is None:
@@ -161,7 +155,7 @@ async def send_all(
     async def lane(session: aiohttp.ClientSession) -> None:
         for parcel in waiting:
             await pacer.take(parcel.items)
-            answer = await _post(session, f"{url}/webhooks/{parcel.publisher}", parcel, signer.headers(parcel))
+            answer = await post(session, f"{url}/webhooks/{parcel.publisher}", parcel, signer.headers(parcel))
             summary.count(parcel, answer)
             advance(parcel.items)
 
@@ -171,7 +165,8 @@ async def send_all(
     return summary
 
 
-async def _post(session: aiohttp.ClientSession, url: str, parcel: Parcel, headers: Mapping[str, str]) -> Answer:
+async def post(session: aiohttp.ClientSession, url: str, parcel: Parcel, headers: Mapping[str, str]) -> Answer:
+    """Send one request, and return what was answered."""
     try:
         async with session.post(url, data=parcel.body, headers=headers) as response:
             text = await response.read()

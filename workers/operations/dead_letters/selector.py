@@ -1,21 +1,20 @@
 """Which dead letters are selected: one grammar for every command that reads or changes them."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import Any
 
 from router.events.globs import fits, is_resource
 from router.store.reading import Span
-from workers.operations.criteria import Ids, within
+from workers.operations.criteria import Criteria, Ids, within
 from workers.operations.dead_letters.entry import DeadLetterEntry
 
 __all__ = ["Selector"]
 
 
 @dataclass(frozen=True, slots=True)
-class Selector:
+class Selector(Criteria):
     """What a dead letter must be like, in every respect that is given.
 
     events: globs over `publisher/type`, separated by commas; one without a slash is over the type, whichever the
@@ -41,11 +40,6 @@ class Selector:
     shortened: frozenset[str] = frozenset()
     fingerprint: str | None = None
     company: str | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether it selects everything because nothing is given, or but an empty text."""
-        return not self.describe()
 
     @property
     def is_of_places(self) -> bool:
@@ -90,11 +84,6 @@ class Selector:
         An imported dead letter has a younger id than its death, so `until` bounds nothing.
         """
         return Ids(self.ids, self.shortened).span() or Span.between(self.since, None)
-
-    def describe(self) -> dict[str, Any]:
-        """Return what is given, for the log."""
-        given = {name: value for name, value in asdict(self).items() if value}
-        return {name: sorted(value) if isinstance(value, frozenset) else str(value) for name, value in given.items()}
 
 
 def _is_class(name: str, glob: str) -> bool:
