@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Awaitable, Iterator
+from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
 from router.cli.command.stdio import OutputFailed
@@ -20,9 +20,9 @@ __all__ = ["while_read"]
 T = TypeVar("T")
 
 
-async def while_read(work: Awaitable[T]) -> T:
+async def while_read(work: Coroutine[Any, Any, T]) -> T:
     """Return what work comes to; raises OutputFailed, once it has ended, when nobody reads the output any more."""
-    task = asyncio.create_task(_awaited(work))
+    task = asyncio.create_task(work)
     with _reader_gone() as gone:
         either: tuple[asyncio.Future[Any], ...] = (task, gone)
         try:
@@ -32,10 +32,6 @@ async def while_read(work: Awaitable[T]) -> T:
     if task.cancelled():
         raise OutputFailed(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
     return task.result()
-
-
-async def _awaited(work: Awaitable[T]) -> T:
-    return await work
 
 
 @contextlib.contextmanager
@@ -48,16 +44,11 @@ def _reader_gone() -> Iterator[asyncio.Future[None]]:
         yield gone
         return
     # The end of a pipe that is written to has nothing to read: what wakes its reader is an error alone.
-    loop.add_reader(descriptor, _done, gone)
+    loop.add_reader(descriptor, gone.cancel)
     try:
         yield gone
     finally:
         loop.remove_reader(descriptor)
-
-
-def _done(gone: asyncio.Future[None]) -> None:
-    if not gone.done():
-        gone.set_result(None)
 
 
 def _pipe() -> int | None:

@@ -42,7 +42,7 @@ class Sink:
         """Write a line; raises Incomplete where that is not possible any more."""
         if self._is_terminal:
             line = printable_json(line.decode()).encode()
-        with _told(self.name):
+        with _explained(self.name):
             self._file.write(line)
 
     def finish(self) -> None:
@@ -50,7 +50,7 @@ class Sink:
 
         Raises ConfigError where somebody else has made a file of that name meanwhile, which stays as it is.
         """
-        with _told(self.name):
+        with _explained(self.name):
             self._file.flush()
             with contextlib.suppress(OSError, ValueError) if self._path is None else contextlib.nullcontext():
                 os.fsync(self._file.fileno())  # a pipe or a terminal has nothing to keep
@@ -131,18 +131,14 @@ def _give_name(partial: Path, path: Path) -> None:
 @contextlib.contextmanager
 def readable(file: str) -> Iterator[BinaryIO]:
     """Yield a file, or a copy of what can be read only once; raises ConfigError."""
-    if file == STANDARD:
-        with tempfile.TemporaryFile() as copy:
-            shutil.copyfileobj(sys.stdin.buffer, copy)
-            yield copy
-        return
-    with _opened(Path(file), os.O_RDONLY) as opened:
-        if opened.seekable():
-            yield opened
+    with contextlib.ExitStack() as stack:
+        read = sys.stdin.buffer if file == STANDARD else stack.enter_context(_opened(Path(file), os.O_RDONLY))
+        if file != STANDARD and read.seekable():
+            yield read
             return
-        with tempfile.TemporaryFile() as copy:
-            shutil.copyfileobj(opened, copy)
-            yield copy
+        copy = stack.enter_context(tempfile.TemporaryFile())
+        shutil.copyfileobj(read, copy)
+        yield copy
 
 
 def numbered(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
@@ -174,7 +170,7 @@ def _opened(path: Path, flags: int) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def _told(name: str) -> Iterator[None]:
+def _explained(name: str) -> Iterator[None]:
     try:
         yield
     except OutputFailed as error:

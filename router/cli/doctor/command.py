@@ -64,12 +64,9 @@ def _print(checks: Sequence[Check]) -> None:
         rows = [(check.state.upper(), check.name, check.detail, check.advice) for check in checks]
         print_table(("STATE", "CHECK", "FOUND", "WHAT TO DO"), rows)
         return
-    found = [(check.state.upper(), f"{check.name}: {check.detail}{_arrow(check)}") for check in checks]
+    said = (f"{check.name}: {check.detail}{f' → {check.advice}' if check.advice else ''}" for check in checks)
+    found = [(check.state.upper(), line) for check, line in zip(checks, said, strict=True)]
     print_table(("STATE", rest("FOUND", "wrap")), found)
-
-
-def _arrow(check: Check) -> str:
-    return f" → {check.advice}" if check.advice else ""
 
 
 def _examine() -> Iterator[Check]:
@@ -114,12 +111,8 @@ def _examine_store(settings: Settings) -> Iterator[Check]:
         yield Check("store", "failed", error.what, error.advice)
         return
     except (StoreUnavailable, ConfigError) as error:
-        yield Check(
-            "store",
-            "failed",
-            str(error),
-            "start the server if it does not run; docs/redis.md has the forms of redis.url",
-        )
+        advice = "start the server if it does not run; docs/redis.md has the forms of redis.url"
+        yield Check("store", "failed", str(error), advice)
         return
     yield Check("store", "ok", "it answers")
     yield from found

@@ -5,13 +5,16 @@ Nobody who presses Tab wants to wait or to read an error: what is not known in n
 
 import contextlib
 import io
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote
 
 from config.settings import Settings
 from config.sources import load_settings
 from router.events.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from workers.operations.operations import Operations
 
 __all__ = ["event_types", "fingerprints", "publishers", "subscriptions"]
 
@@ -39,7 +42,7 @@ def event_types(incomplete: str) -> list[str]:
 
 def subscriptions(incomplete: str) -> list[str]:
     """Complete the name of a subscription that exists."""
-    return [name for name in _of_store(_subscriptions) if name.startswith(incomplete)]
+    return [name for name in _of_store(lambda operations: operations.subscriptions()) if name.startswith(incomplete)]
 
 
 def fingerprints(incomplete: str) -> list[tuple[str, str]]:
@@ -62,29 +65,26 @@ def _of_catalogue(names: Callable[[Catalogue], Iterable[str]]) -> list[str]:
     return found
 
 
-def _of_store(ask: Callable[[Any, Catalogue], Coroutine[Any, Any, list[T]]]) -> list[T]:
+def _of_store(ask: "Callable[[Operations], Awaitable[list[T]]]") -> list[T]:
     """Ask the store, if it answers at once; an embedded one is not started for this."""
     from router.cli.command.loop import run  # noqa: PLC0415 - what needs no store is completed without all of this
+    from router.store.client import connect  # noqa: PLC0415 - likewise
+    from router.store.keys import Keys  # noqa: PLC0415
+    from router.tasks.ending import in_time  # noqa: PLC0415
+    from workers.operations.operations import Operations  # noqa: PLC0415
+
+    async def asked(settings: Settings) -> list[T]:
+        keys, catalogue = Keys(settings.redis.prefix), Catalogue.for_settings(settings)
+        store = connect(_url(settings), keys, connect_timeout=_PATIENCE, timeout=_PATIENCE)
+        try:
+            return await in_time(_PATIENCE, ask(Operations(store, catalogue, settings)))
+        finally:
+            await store.aclose()
 
     found: list[T] = []
     with _silently():
-        settings = load_settings()
-        found.extend(run(_asked(settings, Catalogue.for_settings(settings), ask)))
+        found.extend(run(asked(load_settings())))
     return found
-
-
-async def _asked(
-    settings: Settings, catalogue: Catalogue, ask: Callable[[Any, Catalogue], Coroutine[Any, Any, list[T]]]
-) -> list[T]:
-    from router.store.client import connect  # noqa: PLC0415
-    from router.store.keys import Keys  # noqa: PLC0415
-    from router.tasks.ending import in_time  # noqa: PLC0415 - as above
-
-    store = connect(_url(settings), Keys(settings.redis.prefix), connect_timeout=_PATIENCE, timeout=_PATIENCE)
-    try:
-        return await in_time(_PATIENCE, ask(store, catalogue))
-    finally:
-        await store.aclose()
 
 
 def _url(settings: Settings) -> str:
@@ -96,19 +96,10 @@ def _url(settings: Settings) -> str:
     return f"unix://{quote(str(socket_path(settings.data_dir.resolve() / 'redis')))}"
 
 
-async def _subscriptions(store: Any, catalogue: Catalogue) -> list[str]:
-    from workers.state.groups import existing_groups  # noqa: PLC0415 - as above
-
-    found = await existing_groups(store, catalogue.streams())
-    return sorted({group.name for groups in found.values() for group in groups})
-
-
-async def _fingerprints(store: Any, catalogue: Catalogue) -> list[tuple[str, str]]:
+async def _fingerprints(operations: "Operations") -> list[tuple[str, str]]:
     from router.tasks.iterating import first  # noqa: PLC0415 - as above
     from workers.fingerprint import fold_message  # noqa: PLC0415
-    from workers.operations.dead_letters.letters import DeadLetters  # noqa: PLC0415
-    from workers.operations.dead_letters.selector import Selector  # noqa: PLC0415
 
-    newest = first(DeadLetters(store, catalogue).newest(Selector()), _LOOKED_AT)
+    newest = first(operations.dead_letters(), _LOOKED_AT)
     errors = {letter.fingerprint: f"{letter.error} {fold_message(letter.message)}" async for letter in newest}
     return sorted(errors.items())

@@ -35,7 +35,7 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
 def print_json(value: Any) -> None:
     """Print one JSON value."""
-    sys.stdout.write(_json(value, indent=2) + "\n")
+    sys.stdout.write(json_line(value, indent=2) + "\n")
 
 
 async def print_json_array(rows: AsyncIterator[Any]) -> int:
@@ -54,19 +54,13 @@ def print_line(line: str) -> None:
     sys.stdout.flush()
 
 
-def json_line(value: Any) -> str:
-    """Return a value as JSON of one line."""
-    return _json(value)
-
-
-def _json(value: Any, indent: int | None = None) -> str:
-    r"""Return a value as JSON that commands no terminal: what does not print is written as JSON's own `\u…`.
+def json_line(value: Any, indent: int | None = None) -> str:
+    r"""Return a value as JSON, of one line unless indented, that commands no terminal: what does not print is `\u…`.
 
     So is all that an alphabet other than Unicode lacks, for which a stream would write what is no JSON.
     """
     is_unicode = (sys.stdout.encoding or "utf-8").lower().startswith("utf")
-    text = json.dumps(value, indent=indent, ensure_ascii=not is_unicode)
-    return printable_json(text)
+    return printable_json(json.dumps(value, indent=indent, ensure_ascii=not is_unicode))
 
 
 def print_record(fields: Mapping[str, object]) -> None:

@@ -49,17 +49,17 @@ class Banner:
         yield ""
         urls = [f"{base}/webhooks/{slug}" for slug in slugs]
         yield from _column("webhooks", urls if ingress.port else ["see the port in the log"])
-        if self._settings.redis.url == EMBEDDED and any(not self._settings.secrets_for(slug) for slug in slugs):
+        is_embedded = self._settings.redis.url == EMBEDDED
+        if is_embedded and any(not self._settings.secrets_for(slug) for slug in slugs):
             yield from _column("secrets", [f"{self._settings.data_dir.absolute() / 'secrets'}/ has those made for you"])
-        yield from _column("try it", [f"event-router send {self._sample()}", f"in a second terminal, {self._where()}"])
+        where = (
+            "in this folder" if is_embedded else "with the same ROUTER_… variables"
+        )  # the store and the secrets are there
+        yield from _column("try it", [f"event-router send {self._sample()}", f"in a second terminal, {where}"])
         ports = [f"{port.url}/readyz and /metrics of {port.name}" for port in self._ops]
         yield from _column("operations", ports or ["see ops_port in the log"])
         yield from _column("console", list(self._console()))
         yield from _column("stop", ["Ctrl-C; the data is kept"])
-
-    def _where(self) -> str:
-        """Say where a command finds the store and the secrets that these processes have."""
-        return "in this folder" if self._settings.redis.url == EMBEDDED else "with the same ROUTER_… variables"
 
     def _console(self) -> Iterator[str]:
         port = next((port.port for port in self._ops if port.name == "console"), None)

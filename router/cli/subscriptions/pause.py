@@ -54,7 +54,8 @@ def pause(name: Name, *, for_: For = None, reason: Reason = "", as_json: JsonFla
 
 async def _pause(name: str, for_: timedelta | None, reason: str) -> tuple[Pause, list[str], list[str]]:
     async with opened() as operations:
-        await _check(operations, name)
+        if words := await none_named(operations, name):
+            raise NothingMatched(words)
         seconds = for_.total_seconds() if for_ else None
         with in_order():
             made = await operations.pause(name, seconds, reason=reason)
@@ -70,11 +71,6 @@ async def _halted(operations: Operations, name: str, made: Pause) -> tuple[list[
         if halted.issuperset(at_work) or asyncio.get_running_loop().time() > deadline:
             return sorted(at_work), sorted(halted)
         await asyncio.sleep(_AGAIN)
-
-
-async def _check(operations: Operations, name: str) -> None:
-    if words := await none_named(operations, name):
-        raise NothingMatched(words)
 
 
 def _workers_text(at_work: list[str], halted: list[str]) -> str:
