@@ -22,6 +22,7 @@ class DeadLetterEntry:
     """An event that one subscription gave up; whatever somebody may have written there, nothing of it raises.
 
     `fields` are those of the entry, in their order. `renormalise`: the event is made again from the bytes as sent.
+    `used`: how many failures there were since the last replay; `crashes`: how many of them took their worker with them.
     """
 
     def __init__(
@@ -41,6 +42,8 @@ class DeadLetterEntry:
         self._catalogue = catalogue
         self._renormalise = renormalise
         self._held = Held(stream, entry_id, fields, inbox=False, touched=0.0)
+        self.publisher, _, self.type = stream.partition("/")
+        self.used, self.crashes = self._held.used, self._held.crashes
 
     @property
     def event_id(self) -> str:
@@ -90,26 +93,6 @@ class DeadLetterEntry:
     def last_failed_at(self) -> datetime:
         """When it failed for the last time."""
         return self._last.at if self._last else self.died_at
-
-    @property
-    def used(self) -> int:
-        """How many failures there were since the last replay, crashes among them."""
-        return self._held.used
-
-    @property
-    def crashes(self) -> int:
-        """How many workers died with it since the last replay."""
-        return self._held.crashes
-
-    @property
-    def publisher(self) -> str:
-        """The first part of the stream's name."""
-        return self.stream.partition("/")[0]
-
-    @property
-    def type(self) -> str:
-        """The second part of the stream's name."""
-        return self.stream.partition("/")[2]
 
     @property
     def resource(self) -> str | None:
