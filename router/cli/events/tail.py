@@ -1,7 +1,7 @@
 """`events tail`: events as they come."""
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
@@ -71,26 +71,26 @@ async def _tail(
         browser = operations.browser
         after = await browser.last_entries(streams)
 
-        async def show(found: AsyncIterator[StoredEvent]) -> None:
-            async for stored in found:
-                if (event := stored.event) is None:
-                    complain_of(stored)
-                else:
-                    print_line(json_line(json_of(event)) if as_json else event_line(operations.catalogue, event))
+        async def show(found: AsyncGenerator[StoredEvent, None]) -> None:
+            async with contextlib.aclosing(found):
+                async for stored in found:
+                    if (event := stored.event) is None:
+                        complain_of(stored)
+                    else:
+                        print_line(json_line(json_of(event)) if as_json else event_line(operations.catalogue, event))
 
         await show(_past(browser, after, wanted, lines))
-        async with contextlib.aclosing(_new(operations, after, wanted)) as new:
-            if wanted.until is None:
-                await while_read(show(new))
-                return
-            left = (wanted.until - datetime.now(UTC)).total_seconds()
+        new = while_read(show(_new(operations, after, wanted)))
+        if wanted.until is None:
+            await new
+        else:
             with contextlib.suppress(TimeoutError):
-                await in_time(left, while_read(show(new)))
+                await in_time((wanted.until - datetime.now(UTC)).total_seconds(), new)
 
 
 async def _past(
     browser: Browser, after: dict[str, str], wanted: EventFilter, lines: int | None
-) -> AsyncIterator[StoredEvent]:
+) -> AsyncGenerator[StoredEvent, None]:
     """Yield what is there already, oldest first: the last few, or all from a time on."""
     if lines is None and wanted.since is not None:
         begin = wanted.span()
