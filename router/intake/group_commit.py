@@ -83,7 +83,7 @@ class Appender:
         items = size = count = 0
         for waiting in self._waiting:
             items += len(waiting.entries)
-            size += sum(entry.size for entry in waiting.entries)
+            size += sum([entry.size for entry in waiting.entries])
             if count and (items > _MAX_ITEMS or size > _MAX_BYTES):
                 break
             count += 1
