@@ -47,7 +47,7 @@ def print_list(
 ) -> None:
     """Print what the store has as a JSON array, or as a table that says so when there are more.
 
-    subscription: the one whose items are listed; where nothing is listed, it is said if there is none of that name.
+    subscription: the one whose items are listed; where nothing is listed and no subscription has this name, it says so.
     revealed: what the audit says is seen, and by which selection; None where nothing hidden is shown.
     """
     if revealed:
