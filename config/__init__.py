@@ -1,1 +1,1 @@
-"""What an operator edits, and the code that reads it."""
+"""What an operator edits, and the code that reads it: `settings` has the fields, `sources` reads them."""

@@ -4,8 +4,6 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Durability"]
-
 _FORM = re.compile(r"(written|fsynced|replicated:([1-9]\d?))")
 
 

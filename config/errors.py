@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 
-__all__ = ["ConfigError", "RouterError", "causes", "described"]
-
 
 class RouterError(Exception):
     """Something a user or operator can act on; the message says what happened, with which value, and what to do."""

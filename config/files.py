@@ -9,8 +9,6 @@ import stat
 from pathlib import Path
 from typing import Final
 
-__all__ = ["LARGEST", "check_regular", "read_regular"]
-
 LARGEST: Final = 4 * 1024 * 1024
 """Bytes of a file at most."""
 

@@ -5,19 +5,6 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
-__all__ = [
-    "FieldValues",
-    "HeaderName",
-    "HeaderNames",
-    "RecordPath",
-    "Slug",
-    "Text",
-    "WireNames",
-    "Word",
-    "Words",
-    "fold",
-]
-
 
 def fold(name: str) -> str:
     """Reduce a name to its letters and digits in lower case: `Account_Identity_Changed` to `accountidentitychanged`.

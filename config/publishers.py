@@ -27,19 +27,6 @@ from config.publisher_types import (
     fold,
 )
 
-__all__ = [
-    "PACKAGED",
-    "UNLISTED",
-    "Dialect",
-    "EventType",
-    "HeaderNames",
-    "Paths",
-    "Publisher",
-    "SignatureScheme",
-    "fold",
-    "load_publishers",
-]
-
 PACKAGED = Path(__file__).with_suffix("")
 """The directory of the publisher files that come with the package."""
 

@@ -11,8 +11,6 @@ from config.errors import ConfigError
 from config.files import read_regular
 from config.settings import fold_slug, split_list
 
-__all__ = ["files_of", "read_secrets", "read_token", "read_url"]
-
 _FILE = "_file"
 
 Values = dict[str, Any]

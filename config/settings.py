@@ -9,21 +9,8 @@ from pydantic.functional_validators import AfterValidator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.durability import Durability
-from config.publishers import HeaderNames
+from config.publisher_types import HeaderNames
 from config.urls import check_redis_url
-
-__all__ = [
-    "IngressSettings",
-    "LogSettings",
-    "OpsSettings",
-    "RedisSettings",
-    "RetentionSettings",
-    "Settings",
-    "TracingSettings",
-    "WorkerSettings",
-    "fold_slug",
-    "split_list",
-]
 
 _TOKEN = re.compile(r"[!-~]{16,512}")  # visible ASCII
 

@@ -21,8 +21,6 @@ from config.settings import Settings
 from config.urls import redact_url
 from config.wanted import wanted
 
-__all__ = ["load_settings", "secret_files"]
-
 _PREFIX = "ROUTER_"
 _PLAIN = ("data_dir", "publishers", "publishers_dir", "allow_unsigned")  # the settings outside any section
 _SHOWN = 120  # characters of a wrong value that an error message repeats

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-__all__ = ["Node", "StoreUrl", "check_redis_url", "parse_redis_url", "redact_url"]
-
 Kind = Literal["server", "socket", "sentinel", "cluster"]
 
 _SCHEMES: Mapping[str, tuple[Kind, bool]] = {

@@ -6,8 +6,6 @@ from types import MappingProxyType
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-__all__ = ["wanted"]
-
 _NUMBERS = ("int_", "float_", "greater_than", "less_than", "finite_number")
 _WORDS: Mapping[str, str] = MappingProxyType(
     {

@@ -22,8 +22,6 @@ from router.store.health.rights import Role
 from router.tasks.ending import end
 from router.telemetry.identity import process_name
 
-__all__ = ["INGRESS", "UpReload", "run_ingress_processes", "run_up", "supervised"]
-
 INGRESS = "ingress"
 """What the names of children that receive webhooks begin with."""
 

@@ -15,8 +15,6 @@ from router.cli.command.exits import Guarded, is_own_process
 from router.cli.command.interrupt import as_usual
 from router.cli.output.results import print_line
 
-__all__ = ["app", "load"]
-
 _DISTRIBUTION = "visma-event-router"
 
 _COMMANDS: Mapping[str, tuple[str | Mapping[str, str], str]] = {

@@ -11,8 +11,6 @@ from router.cli.output.table import Column, TwoForms, rest
 from router.events.catalogue import Catalogue
 from workers.operations.audit import AuditLine
 
-__all__ = ["audit"]
-
 _COLUMNS = (
     Column("TIME", drawn="AGE", right=True),
     Column("ACTOR", shrink=((5, 12),), cut="middle", drop=6),

@@ -22,8 +22,6 @@ from workers.operations import audit
 from workers.operations.audit import Deed
 from workers.operations.operations import Operations
 
-__all__ = ["capture_event", "capture_quarantined"]
-
 _VERSION = 1
 
 File = Annotated[str, typer.Argument(metavar="[FILE|-]", help="A new file, or - for stdout.")]

@@ -11,8 +11,6 @@ from router.cli.output.table import print_table, rest
 from router.events.catalogue import Catalogue
 from router.events.globs import select
 
-__all__ = ["catalogue"]
-
 
 def catalogue(glob: EventGlob = "*", *, as_json: JsonFlag = False) -> None:
     """List the event types: what a worker can subscribe to."""

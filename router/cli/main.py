@@ -5,8 +5,6 @@ import gc
 from router.cli.command.interrupt import quietly
 from router.cli.command.stdio import adopt, open_closed
 
-__all__ = ["main"]
-
 
 def main() -> None:
     """Run the command line."""

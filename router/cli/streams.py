@@ -20,8 +20,6 @@ from workers.operations.figures import Figures
 from workers.state.overview import FIGURES, HEADINGS, StreamOverview
 from workers.state.pauses import Pause
 
-__all__ = ["streams"]
-
 _FIGURES = tuple(Column(name, right=True) for name in HEADINGS)
 _COLUMNS = (EVENT, Column("LENGTH", right=True), SUBSCRIPTION, *_FIGURES, Column("OLDEST", right=True, drop=1))
 

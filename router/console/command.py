@@ -18,8 +18,6 @@ from router.process.signals import install_last, install_reload, install_stop
 from router.telemetry import logs
 from router.up import supervised
 
-__all__ = ["console"]
-
 
 def console(
     *,

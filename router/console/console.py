@@ -15,8 +15,6 @@ from router.http.request import Request
 from router.store.client import Store
 from workers.operations.operations import Operations
 
-__all__ = ["Console"]
-
 _PORT = re.compile(r":([0-9]{1,5})$")
 
 

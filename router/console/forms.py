@@ -9,8 +9,6 @@ from router.events.catalogue import Catalogue
 from router.events.globs import select
 from workers.operations.criteria import parse_moment
 
-__all__ = ["Unclear", "line_in", "moment_in", "streams_in", "typed_in"]
-
 
 class Unclear(RouterError):
     """What was typed or chosen makes no sense; the message says what is allowed."""

@@ -11,8 +11,6 @@ from router.tasks.ending import end
 from router.telemetry import logs
 from workers.operations.change import Result
 
-__all__ = ["Job", "Jobs"]
-
 _KEPT = 50  # what has ended can still be read about
 
 _log = logs.get(__name__)

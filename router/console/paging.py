@@ -16,8 +16,6 @@ from router.store.reading import is_entry_id, moment_of, order_of
 from router.tasks.ending import in_time
 from router.tasks.iterating import unhurried
 
-__all__ = ["PAGE_SIZE", "Cursor", "Listed", "Search", "list_page", "search", "taken"]
-
 T = TypeVar("T")
 
 PAGE_SIZE = 50

@@ -4,8 +4,6 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-__all__ = ["HEIGHT", "WIDTH", "Plot", "plotted"]
-
 WIDTH, HEIGHT = 300.0, 48.0
 _ROOM = 3.0  # left free above and below, so that no line is cut
 

@@ -10,8 +10,6 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-__all__ = ["ago", "asset", "grouped", "lasting", "moment", "per_second", "rendered", "shown"]
-
 _NONE = "\N{EN DASH}"
 _THIN = "\N{NARROW NO-BREAK SPACE}"
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))

@@ -21,8 +21,6 @@ from router.console.site import Page, PageAnswering, guarded, open_to_all
 from router.http.response import Response
 from router.http.site import Route, Site
 
-__all__ = ["mount"]
-
 _ASSETS = ("console.css", "console.js", "icon.svg")
 
 _GET: Mapping[str, PageAnswering] = {

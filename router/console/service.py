@@ -20,8 +20,6 @@ from router.telemetry.identity import process_name
 from router.telemetry.process_metrics import new_registry
 from workers.operations.store_metrics import StoreMetrics
 
-__all__ = ["serve_console"]
-
 log = structlog.get_logger("console")
 
 

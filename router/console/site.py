@@ -19,8 +19,6 @@ from router.store.errors import STORE_ERRORS
 from router.telemetry import logs
 from workers.operations.reveal import revealed
 
-__all__ = ["Page", "PageAnswering", "go", "guarded", "open_to_all", "too_fast"]
-
 _log = logs.get(__name__)
 
 _HEADERS = {

@@ -6,8 +6,6 @@ from contextlib import asynccontextmanager
 
 from config.errors import RouterError
 
-__all__ = ["Crowded", "Turns"]
-
 _AT_ONCE = 4
 _PATIENCE = 5.0  # seconds to wait for a turn
 

@@ -14,8 +14,6 @@ from router.store.errors import is_spoilt
 from router.store.reading import checked
 from workers.operations.figures import Figures, figures, rates
 
-__all__ = ["INTERVAL", "SPAN", "Flow", "Snapshot", "Watch", "look"]
-
 INTERVAL = 4.0
 """Seconds between two samples, at the least."""
 

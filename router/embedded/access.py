@@ -10,8 +10,6 @@ from router.store.client import Store, connect
 from router.store.errors import StoreUnavailable
 from router.store.keys import Keys
 
-__all__ = ["EMBEDDED", "NoData", "open_store"]
-
 EMBEDDED = "embedded"
 
 _DATA = ("appendonlydir", "appendonly.aof", "dump.rdb")

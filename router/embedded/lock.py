@@ -4,8 +4,6 @@ import fcntl
 import os
 from pathlib import Path
 
-__all__ = ["is_locked", "try_lock"]
-
 
 def try_lock(file: Path) -> int | None:
     """Return the descriptor that holds the lock until it is closed; None when another process holds it."""

@@ -12,8 +12,6 @@ from config.errors import RouterError
 from router.embedded.lock import is_locked, try_lock
 from router.telemetry import logs
 
-__all__ = ["ServerProcess", "server_binary"]
-
 _log = logs.get("router.embedded.server")  # one name for all that is said of the embedded server
 
 _LOOK = 0.02  # seconds between two looks at a server that ends

@@ -23,8 +23,6 @@ from router.process.forking import withhold
 from router.tasks.backoff import RestartDelay
 from router.telemetry import logs
 
-__all__ = ["EmbeddedServer", "embedded"]
-
 _log = logs.get(__name__)
 
 _LOOK = 0.02  # seconds between two looks at a server that starts

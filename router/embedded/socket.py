@@ -12,8 +12,6 @@ from pathlib import Path
 from config.errors import RouterError
 from router.process.forking import OpenConnection
 
-__all__ = ["ping", "socket_path", "until_gone"]
-
 _LONGEST = 100  # bytes; kernels allow 104 (macOS) and 108 (Linux)
 _ANSWER = 1.0  # seconds for one PING
 

@@ -15,11 +15,9 @@ from typing import Final
 
 import msgspec
 
-from config.publishers import fold
+from config.publisher_types import fold
 from router.events.disguise import BREAKS, Disguise
 from router.events.vocabulary import Vocabulary
-
-__all__ = ["Sample", "sample_of"]
 
 _TOKEN: Final = re.compile(
     r'(?P<string>"(?:[^"\\]|\\.)*+")(?P<colon>\s*+:)?'

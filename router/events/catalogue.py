@@ -12,11 +12,10 @@ from typing import Any
 import msgspec
 
 from config.errors import ConfigError, RouterError
-from config.publishers import UNLISTED, Dialect, EventType, Paths, Publisher, fold, load_publishers
+from config.publisher_types import fold
+from config.publishers import UNLISTED, Dialect, EventType, Paths, Publisher, load_publishers
 from config.settings import Settings, fold_slug
 from router.events.fields import Layout, Plan, UnreadableEvent, event_name
-
-__all__ = ["UNLISTED", "Catalogue", "Item", "UnknownStream", "fold"]
 
 _folded = lru_cache(maxsize=4096)(fold)
 _NONE: Mapping[str, EventType] = MappingProxyType({})

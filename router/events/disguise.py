@@ -18,8 +18,6 @@ from urllib.parse import quote, unquote
 
 from router.events.vocabulary import Vocabulary
 
-__all__ = ["BREAKS", "Disguise"]
-
 BREAKS: Final = re.compile(r"([\s/?&=,;|<>\"'()\[\]{}:@]+)")
 """What words are apart by; the words of a text are replaced one by one, so that each is the same wherever it stands."""
 

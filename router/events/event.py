@@ -5,8 +5,6 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-__all__ = ["Event"]
-
 # Past the guard that makes the model frozen.
 _set_values, _set_fields, _set_extra, _set_private = (
     vars(BaseModel)[name].__set__

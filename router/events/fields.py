@@ -10,20 +10,9 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from config.errors import RouterError
-from config.publishers import Dialect, Paths, Publisher, fold
+from config.publisher_types import fold
+from config.publishers import Dialect, Paths, Publisher
 from router.events.resource import Records
-
-__all__ = [
-    "MAX_DEPTH",
-    "MAX_EVENT_NAME",
-    "Layout",
-    "Plan",
-    "UnreadableEvent",
-    "event_name",
-    "id_text",
-    "is_too_deep",
-    "read_object",
-]
 
 MAX_DEPTH: Final = 64  # objects and lists within each other; far more would exhaust what writes them as JSON again
 MAX_EVENT_NAME: Final = 200  # characters

@@ -2,9 +2,8 @@
 
 from fnmatch import fnmatchcase
 
-from router.events.catalogue import UNLISTED, Catalogue
-
-__all__ = ["fits", "is_glob", "is_resource", "named", "select", "short"]
+from config.publishers import UNLISTED
+from router.events.catalogue import Catalogue
 
 
 def is_glob(text: str) -> bool:

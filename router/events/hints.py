@@ -11,8 +11,6 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["MAX_BYTES", "MAX_HINTS", "HintList", "read_hints", "share"]
-
 MAX_HINTS: Final = 32  # of a request
 MAX_BYTES: Final = 4096  # of a request's names and values; a header that would exceed them is left out whole
 _MAX_VALUE: Final = 1024  # bytes: half a value would be another

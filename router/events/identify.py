@@ -10,11 +10,10 @@ from typing import Any, Final
 
 import msgspec
 
-from router.events.catalogue import UNLISTED, Catalogue
+from config.publishers import UNLISTED
+from router.events.catalogue import Catalogue
 from router.events.fields import Plan, UnreadableEvent, id_text, read_object
 from router.events.normalise import derive
-
-__all__ = ["NOTIFICATION_HEADER", "Identified", "Unreadable", "identify"]
 
 NOTIFICATION_HEADER: Final = "x-vwd-notification-id"
 

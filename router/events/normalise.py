@@ -12,14 +12,13 @@ from urllib.parse import unquote
 
 from msgspec.structs import replace
 
-from config.publishers import EventType, fold
+from config.publisher_types import fold
+from config.publishers import EventType
 from router.events.catalogue import Catalogue, Item
 from router.events.event import Event
-from router.events.fields import Layout, Plan, UnreadableEvent, id_text, read_object
+from router.events.fields import Layout, Plan, id_text, read_object
 from router.events.resource import Resource, is_safe, key_of
 from router.events.ticks import read_time
-
-__all__ = ["UnreadableEvent", "derive", "normalise"]
 
 T = TypeVar("T")
 

@@ -11,9 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-from config.publishers import Dialect, fold
-
-__all__ = ["MASK", "redacted", "redacted_hints"]
+from config.publisher_types import fold
+from config.publishers import Dialect
 
 MASK: Final = "***"
 

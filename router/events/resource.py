@@ -19,8 +19,6 @@ from urllib.parse import quote, unquote, unquote_to_bytes
 
 from config.publishers import Paths
 
-__all__ = ["MAX_PATH", "Records", "Resource", "is_safe", "key_of", "number_of"]
-
 MAX_PATH: Final = 1000  # characters
 _MAX_LINK: Final = 4 * MAX_PATH  # with a scheme and a host
 _MOST_KEPT: Final = 4096

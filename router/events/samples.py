@@ -12,11 +12,10 @@ from uuid import UUID
 
 import msgspec
 
-from config.publishers import Dialect, EventType, Publisher, fold
-from router.events.catalogue import UNLISTED, Catalogue, UnknownStream
+from config.publisher_types import fold
+from config.publishers import UNLISTED, Dialect, EventType, Publisher
+from router.events.catalogue import Catalogue, UnknownStream
 from router.events.ticks import to_ticks
-
-__all__ = ["body", "sample"]
 
 Item = dict[str, Any]
 

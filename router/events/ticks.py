@@ -8,8 +8,6 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-__all__ = ["from_ticks", "read_time", "to_ticks"]
-
 _START: Final = datetime(1, 1, 1, tzinfo=UTC)
 _1970: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)

@@ -9,9 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from config.publishers import Dialect, Publisher, fold
-
-__all__ = ["Vocabulary"]
+from config.publisher_types import fold
+from config.publishers import Dialect, Publisher
 
 
 def _words(*lines: str) -> frozenset[str]:

@@ -2,8 +2,6 @@
 
 from router.http.parser import RawRequestMessage, StreamReader
 
-__all__ = ["BadBody", "Body", "BodyTooLarge", "BodyTooSlow"]
-
 
 class BadBody(Exception):
     """The body could not be read; `status` and the message are for the sender."""

@@ -26,8 +26,6 @@ from router.http.parser import (
 from router.http.response import CONTINUE, Response
 from router.telemetry import logs
 
-__all__ = ["Application", "Connection", "Limits", "Malformed", "Owner"]
-
 log = logs.get("http")
 
 DoorT = TypeVar("DoorT")

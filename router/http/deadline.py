@@ -8,8 +8,6 @@ import asyncio
 import math
 from collections.abc import Callable
 
-__all__ = ["Deadline"]
-
 
 class Deadline:
     """Calls what was last given to `set`, once its time has come and nothing else was set meanwhile."""

@@ -15,8 +15,6 @@ from router.http.rate_limit import RateLimit, Sparing
 from router.http.server import Server
 from router.telemetry import logs
 
-__all__ = ["Listener", "sockets"]
-
 _BACKLOG = 2048
 _AT_ONCE = 64  # accepted before anything else gets its turn
 _AGAIN = 1.0  # seconds until the system is asked again, where nothing of ours is to end

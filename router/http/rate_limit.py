@@ -4,8 +4,6 @@ import math
 import time
 from collections.abc import Callable
 
-__all__ = ["RateLimit", "Sparing", "retry_after"]
-
 _GRAIN = 1e-9  # seconds that rounding may be off by
 
 

@@ -9,8 +9,6 @@ from urllib.parse import parse_qsl, quote, unquote
 
 from router.http.parser import RawRequestMessage
 
-__all__ = ["BadRequest", "Fields", "Request"]
-
 _MOST_FIELDS = 2000
 _FORM = "application/x-www-form-urlencoded"
 _AS_THEY_ARE = "/?&=:@!$'()*+,;~%-._[]"

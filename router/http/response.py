@@ -8,8 +8,6 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
 
-__all__ = ["CONTINUE", "Response", "problem"]
-
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 

@@ -6,8 +6,6 @@ from typing import Any
 
 from router.http.connection import Application, Connection, Limits
 
-__all__ = ["Server"]
-
 
 class Server:
     """The protocol factory of a port; `requests_count` is how many requests were begun.

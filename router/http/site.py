@@ -18,8 +18,6 @@ from router.http.response import Response, problem
 from router.tasks.ending import end
 from router.telemetry import logs
 
-__all__ = ["Answering", "Guard", "Route", "Site"]
-
 _log = logs.get(__name__)
 
 _LOGGED = (1.0, 20)  # requests that failed, a second and at once

@@ -8,8 +8,6 @@ import re
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-__all__ = ["AllowList"]
-
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 

@@ -36,8 +36,6 @@ from router.store.keys import Keys
 from router.store.windows import Windows
 from router.telemetry.fast_counter import CounterChild
 
-__all__ = ["Door", "Ingress"]
-
 _STORE = "store"
 _INTERNAL = "internal"
 _LOGGED = (10.0, 100)  # refusals that are logged a second, and at once

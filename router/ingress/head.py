@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from urllib.parse import unquote
 
-__all__ = ["is_encoded", "publisher_named_by"]
-
 _PATH = "/webhooks/"
 
 

@@ -9,8 +9,6 @@ from router.intake.writer import Batch
 from router.telemetry.fast_counter import CounterChild, FastCounter
 from router.telemetry.fast_histogram import FastHistogram
 
-__all__ = ["IngressMetrics"]
-
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 _EXPECTED = (("401", "signature"), ("401", "unsigned"), ("401", "no_secret"), ("503", "store"), ("503", "internal"))

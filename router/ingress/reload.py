@@ -11,8 +11,6 @@ from router.ingress.app import Ingress
 from router.ingress.signing_secrets import secrets_of
 from router.telemetry import logs
 
-__all__ = ["IngressReload", "report_unsecured"]
-
 _log = logs.get("ingress")
 
 

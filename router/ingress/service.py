@@ -36,8 +36,6 @@ from router.telemetry.tracing import open_tracing
 if TYPE_CHECKING:
     from router.telemetry.spans import Tracing
 
-__all__ = ["bind", "serve_ingress"]
-
 log = structlog.get_logger("ingress")
 
 

@@ -13,8 +13,6 @@ from typing import Final
 
 from config.publishers import SignatureScheme
 
-__all__ = ["MAX_SIGNATURES", "sign", "verify"]
-
 MAX_SIGNATURES: Final = 8  # of one request, which bounds what a stranger can make us compare
 _HASHES: Final = {"hmac-sha256": "sha256"}
 

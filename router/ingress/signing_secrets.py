@@ -11,8 +11,6 @@ from config.files import read_regular
 from config.settings import Settings
 from router.embedded.access import EMBEDDED
 
-__all__ = ["kept_secret", "make_secrets", "secrets_of"]
-
 
 def secrets_of(settings: Settings, slug: str) -> tuple[bytes, ...]:
     """Return the accepted secrets of a publisher; on the embedded server its generated one if none is set.

@@ -22,8 +22,6 @@ from router.store.record import TRACE
 from router.telemetry import logs
 from router.telemetry.spans import Tracing, carried_by, enter, finish, trace_id_of
 
-__all__ = ["TracedIngress"]
-
 _UNAVAILABLE = 503
 
 

@@ -14,8 +14,6 @@ from config.durability import Durability
 from router.store.client import Store
 from router.store.errors import StoreUnavailable
 
-__all__ = ["Confirmation", "NotDurable"]
-
 _SHARE = 0.8
 """Of the time a command may take, what the server may wait: it then answers how far it came before we give up."""
 

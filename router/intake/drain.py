@@ -16,8 +16,6 @@ from router.tasks.backoff import Backoff
 from router.tasks.outage import Reminder
 from router.telemetry import logs
 
-__all__ = ["Drain"]
-
 _LIMIT = 1000
 _MAX_BYTES = 1024 * 1024
 """Entries to read from the disk at once, and bytes to send at once: on a slow line they must arrive in time."""

@@ -12,8 +12,6 @@ from router.store.record import event_fields, quarantine_fields
 from router.store.scripts import Field
 from router.telemetry import logs
 
-__all__ = ["Answer", "Entry", "Waiting", "entry_of"]
-
 Answer = Callable[[Sequence[bool] | Exception], None]
 """Called once: for each entry of a request whether it is new, or why not all of them are stored."""
 

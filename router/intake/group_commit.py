@@ -19,8 +19,6 @@ from router.intake.writer import Batch, Outcome
 from router.store.errors import StoreRefused, StoreUnavailable
 from router.telemetry import logs
 
-__all__ = ["Appender"]
-
 _MAX_ITEMS = 2000
 _MAX_BYTES = 8 * 1024 * 1024
 _ONLY_FLAGS = frozenset({bool})

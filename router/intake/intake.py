@@ -16,8 +16,6 @@ from router.store.health.guard import StoreGuard
 from router.tasks.ending import end
 from router.telemetry import logs
 
-__all__ = ["Intake"]
-
 _log = logs.get("spool")
 
 

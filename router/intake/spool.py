@@ -23,8 +23,6 @@ from router.intake.store_state import StoreState
 from router.store.errors import StoreUnavailable
 from router.telemetry import logs
 
-__all__ = ["Spool", "SpoolFull"]
-
 _MOST = 2000
 _SHRINK = 16 * 1024 * 1024
 """Bytes that must have been in the file to make shrinking it, once it is empty, worth the while."""

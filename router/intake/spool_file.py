@@ -21,8 +21,6 @@ from router.intake.entry import Entry
 from router.intake.spool_place import Place
 from router.telemetry import logs
 
-__all__ = ["Misplaced", "Row", "SpoolFile", "left_over", "size_of"]
-
 _log = logs.get("spool")
 
 _SETTINGS = ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL")

@@ -6,8 +6,6 @@ Files that were deleted, replaced or moved can be written on for as long as they
 import os
 from pathlib import Path
 
-__all__ = ["Place"]
-
 _LOG = "-wal"  # how SQLite calls the file that commits are written to first
 
 

@@ -15,8 +15,6 @@ from router.intake.spool_file import Misplaced, SpoolFile
 from router.tasks.outage import Reminder
 from router.telemetry import logs
 
-__all__ = ["SpoolKeeper", "rescue"]
-
 _LOOK = 1.0
 """Seconds between two looks at the files while something waits in them: the disk is looked at, not the store."""
 _QUIET = 10.0

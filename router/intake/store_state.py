@@ -5,8 +5,6 @@ import asyncio
 from config.errors import described
 from router.telemetry import logs
 
-__all__ = ["StoreState"]
-
 _log = logs.get("spool")
 
 

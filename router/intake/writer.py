@@ -18,8 +18,6 @@ from router.store.connection_kinds import was_lost
 from router.store.errors import StoreRefused
 from router.store.windows import Windows
 
-__all__ = ["Batch", "Outcome"]
-
 Outcome = bool | BaseException
 """Of one entry: True appended, False a duplicate; or why it is not known to be stored as it should be."""
 

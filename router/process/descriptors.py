@@ -6,8 +6,6 @@ each time, since it can be changed while the process runs.
 
 import resource
 
-__all__ = ["OPERATIONS", "for_webhooks"]
-
 OPERATIONS = 64
 """Connections that an operations port, and a console on it, has at most."""
 

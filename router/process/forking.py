@@ -20,8 +20,6 @@ from weakref import WeakSet
 
 from router.process.signals import HANDLED
 
-__all__ = ["OpenConnection", "Owner", "contained", "end_forked", "install", "withhold", "withhold_port"]
-
 
 class Owner(Protocol):
     """Something of ours with descriptors that no child may have."""

@@ -23,8 +23,6 @@ from router.tasks.ending import in_time
 from router.telemetry import logs
 from router.telemetry.fast_counter import FastCounter
 
-__all__ = ["PROCESS_HEADER", "OpsServer", "Readiness"]
-
 PROCESS_HEADER = "X-Event-Router"
 """Says of every answer whose it is: `ingress NAME` or `worker NAME`, the name percent-encoded; to strangers no name."""
 

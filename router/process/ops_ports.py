@@ -7,8 +7,6 @@ import aiohttp
 
 from config.settings import Settings
 
-__all__ = ["TIMEOUT", "OpsPort", "addressable", "ops_ports"]
-
 TIMEOUT = aiohttp.ClientTimeout(total=2)
 
 _PORTS = 65_536

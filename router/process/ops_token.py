@@ -8,8 +8,6 @@ from pydantic import SecretStr
 
 from config.settings import OpsSettings
 
-__all__ = ["CHALLENGE", "OpsToken", "bearer", "is_loopback"]
-
 CHALLENGE: Mapping[str, str] = {"WWW-Authenticate": 'Bearer realm="event-router"'}
 """The header that goes with a 401."""
 

@@ -16,8 +16,6 @@ from config.sources import load_settings
 from router.events.catalogue import Catalogue
 from router.telemetry import logs
 
-__all__ = ["Apply", "Reload"]
-
 _LIVE = ("secrets", "allow_unsigned", "hints", "publishers", "publishers_dir")
 _LIVE_INGRESS = ("allow", "trusted_proxies", "rate_limit", "rate_burst")
 

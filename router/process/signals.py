@@ -10,18 +10,6 @@ from contextlib import contextmanager
 from router.tasks.ending import AGAIN
 from router.telemetry import logs
 
-__all__ = [
-    "HANDLED",
-    "PARENT_FD",
-    "cancelling",
-    "expect_reload",
-    "install_last",
-    "install_reload",
-    "install_stop",
-    "keep",
-    "watch_parent",
-]
-
 PARENT_FD = "ROUTER_PARENT_FD"
 """The environment variable that holds the descriptor of a pipe which closes when the supervising parent is gone."""
 

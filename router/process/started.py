@@ -7,8 +7,6 @@ handler may end the process with any code, and 2 means nothing any more.
 import contextlib
 import os
 
-__all__ = ["STARTED_FD", "StartedPipe", "say_started"]
-
 STARTED_FD = "ROUTER_STARTED_FD"
 """The environment variable that holds the descriptor of the end that the child writes to."""
 

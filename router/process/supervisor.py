@@ -19,8 +19,6 @@ from router.process.started import STARTED_FD, StartedPipe
 from router.tasks.backoff import RestartDelay
 from router.telemetry import logs
 
-__all__ = ["ChildSpec", "Supervisor"]
-
 _log = logs.get(__name__)
 
 _USAGE = 2  # our exit code where arguments or settings are wrong: starting again cannot help

@@ -15,8 +15,6 @@ from router.store.errors import STORE_ERRORS, StoreRefused, ours
 from router.store.keys import Keys
 from router.store.scripts import Call
 
-__all__ = ["Client", "Store", "connect"]
-
 
 class Store:
     """A client for ordinary commands and scripts, and a maker of further ones for blocking reads.

@@ -15,8 +15,6 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from router.store.errors import STORE_ERRORS
 
-__all__ = ["by_node", "followed_by"]
-
 _GONE = (RedisConnectionError, RedisTimeoutError, OSError)
 _REDIRECTED = (MovedError, AskError, TryAgainError)
 _KEYLESS = frozenset({"ACL", "CLIENT", "COMMAND", "CONFIG", "INFO", "PING", "SCRIPT", "TIME"})

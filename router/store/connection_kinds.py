@@ -29,18 +29,6 @@ from config.errors import causes
 from router.process.forking import OpenConnection
 from router.store.tls import context_of
 
-__all__ = [
-    "ConnectionLost",
-    "Encrypted",
-    "EncryptedToMaster",
-    "HandshakeRefused",
-    "Local",
-    "Plain",
-    "PlainToMaster",
-    "is_fresh",
-    "was_lost",
-]
-
 _CLOSED = (AttributeError, RuntimeError)
 _QUOTED = ", with args beginning with:"  # and then a password, or somebody's data
 _IDLE = 1.0  # seconds without an answer, after which a connection is asked for a sign of life before it is used

@@ -20,8 +20,6 @@ from router.store.connection_kinds import Encrypted, EncryptedToMaster, Local, P
 from router.store.sentinels import Sentinels
 from router.store.tls import check_certificates
 
-__all__ = ["Client", "ClusterConnector", "Connector", "connector_for"]
-
 Client = Redis | RedisCluster
 
 _OF_CLUSTER: dict[str, Any] = {

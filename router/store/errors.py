@@ -8,8 +8,6 @@ from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from config.errors import RouterError, described
 
-__all__ = ["STORE_ERRORS", "StoreRefused", "StoreUnavailable", "is_no_group", "is_refusal", "is_spoilt", "ours"]
-
 _OF_REDIS = (RedisError, RedisClusterException, OSError)
 
 

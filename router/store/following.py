@@ -19,8 +19,6 @@ from router.store.spoilt import forgiven
 from router.tasks.backoff import Backoff
 from router.tasks.ending import end
 
-__all__ = ["Following"]
-
 _AHEAD = 16  # entries that nobody has taken yet, each of which may be large
 
 

@@ -6,8 +6,6 @@ script may touch several of them.
 
 from functools import lru_cache
 
-__all__ = ["Keys", "publisher_of"]
-
 
 def publisher_of(key: str) -> str:
     """Return the publisher that a stream or a quarantine is of, by its key; empty for a key of another kind."""

@@ -14,8 +14,6 @@ from router.store.client import Store
 from router.store.reading import BUDGET, Entry, Pager, Span, checked, order_of
 from router.store.spoilt import forgiven
 
-__all__ = ["newest_first", "oldest_first"]
-
 
 def newest_first(store: Store, keys: Sequence[str], span: Span) -> AsyncIterator[tuple[str, Entry]]:
     """Yield the entries of many streams with their keys, newest first; raises StoreUnavailable."""

@@ -16,8 +16,6 @@ from router.store.connection_kinds import is_fresh
 from router.store.errors import STORE_ERRORS, ours
 from router.tasks.ending import in_time
 
-__all__ = ["ReadConnection"]
-
 _UNBLOCK_TIMEOUT = 2.0  # seconds
 
 

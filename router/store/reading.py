@@ -11,20 +11,6 @@ from router.store.client import Store
 from router.store.errors import StoreRefused, StoreUnavailable
 from router.store.spoilt import forgiven
 
-__all__ = [
-    "PAGE",
-    "Entry",
-    "Pager",
-    "Span",
-    "checked",
-    "forward",
-    "is_entry_id",
-    "last_ids",
-    "moment_of",
-    "order_of",
-    "refusal_of",
-]
-
 PAGE = 128
 """Most entries of one stream to take in one read."""
 

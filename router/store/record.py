@@ -24,32 +24,6 @@ from router.events.hints import read_hints
 from router.events.identify import Identified
 from router.events.normalise import normalise
 
-__all__ = [
-    "AT",
-    "ATTEMPTS",
-    "CRASHES",
-    "DELAY",
-    "EVENT",
-    "FIELDS",
-    "HINTS",
-    "HISTORY",
-    "ID",
-    "ORIGIN",
-    "RAW",
-    "REASON",
-    "TRACE",
-    "TRIED",
-    "Fields",
-    "event_fields",
-    "millis_of",
-    "number_of",
-    "quarantine_fields",
-    "read_event",
-    "received_at",
-    "text_of",
-    "write_event",
-]
-
 ID: Final = b"id"
 """The event's id; in the quarantine the digest of what is there."""
 

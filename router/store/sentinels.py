@@ -9,8 +9,6 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-__all__ = ["Sentinels"]
-
 
 class Sentinels(Sentinel):
     """Asks one Sentinel after the other, the one that knew it last time first; `clients` are those of the Sentinels."""

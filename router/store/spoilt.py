@@ -10,8 +10,6 @@ from typing import Any
 from router.store.errors import is_spoilt
 from router.telemetry import logs
 
-__all__ = ["forgiven"]
-
 _log = logs.get("store")
 
 

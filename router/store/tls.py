@@ -14,8 +14,6 @@ from redis.asyncio.connection import RedisSSLContext
 from config.errors import ConfigError
 from config.files import check_regular
 
-__all__ = ["check_certificates", "context_of"]
-
 _File = str | None
 
 

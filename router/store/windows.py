@@ -12,8 +12,6 @@ from functools import lru_cache
 from config.settings import Settings, fold_slug
 from router.store.keys import publisher_of
 
-__all__ = ["Windows"]
-
 
 class Windows:
     """The windows in milliseconds: the usual one, and those of some publishers, by their folded slugs."""

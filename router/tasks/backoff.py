@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from random import Random
 
-__all__ = ["Backoff", "RestartDelay"]
-
 
 class Backoff:
     """Delays in seconds that double from `first` to `last`, each with jitter, until reset."""

@@ -6,8 +6,6 @@ from typing import Any, TypeVar
 
 from config.errors import RouterError
 
-__all__ = ["AGAIN", "CutShort", "end", "ended_in", "in_time", "whole"]
-
 T = TypeVar("T")
 
 AGAIN = 0.2

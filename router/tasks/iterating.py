@@ -5,8 +5,6 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import TypeVar
 
-__all__ = ["first", "unhurried"]
-
 T = TypeVar("T")
 
 

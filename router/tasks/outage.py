@@ -8,8 +8,6 @@ from typing import Any
 
 from config.errors import described
 
-__all__ = ["Outage", "Reminder"]
-
 _SAY_AGAIN = 60.0  # seconds
 
 

@@ -5,8 +5,6 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
-__all__ = ["Pacer", "batches"]
-
 T = TypeVar("T")
 
 _STEPS = 10  # how often a second a change that keeps to a rate goes on

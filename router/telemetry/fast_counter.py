@@ -9,8 +9,6 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-__all__ = ["CounterChild", "FastCounter"]
-
 
 class CounterChild:
     """How many there were with certain values of the labels."""

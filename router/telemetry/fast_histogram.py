@@ -12,8 +12,6 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-__all__ = ["FastHistogram", "HistogramChild"]
-
 
 class HistogramChild:
     """Counts of how long things took, by upper bounds in seconds."""

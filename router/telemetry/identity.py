@@ -4,8 +4,6 @@ import os
 import secrets
 import socket
 
-__all__ = ["process_name"]
-
 
 def process_name() -> str:
     """Return host, process id and a random part: a restarted process on the same host has another name."""

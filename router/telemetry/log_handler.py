@@ -6,8 +6,6 @@ from typing import Final
 
 from router.telemetry.log_outlet import LogOutlet
 
-__all__ = ["OutletHandler"]
-
 _DROPPED: Final = "log_lines_dropped"
 _UNREADABLE: Final = "log_line_unreadable"
 _ADVICE: Final = "read the standard error of this process, or keep it in a file"

@@ -18,8 +18,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["LogOutlet"]
-
 MOST: Final = 1024 * 1024
 """Bytes of lines that wait at most."""
 FLUSH: Final = 2.0

@@ -18,8 +18,6 @@ from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor
 from router.telemetry.log_handler import OutletHandler
 from router.telemetry.printable import printable, printable_json, printable_values
 
-__all__ = ["also", "bind", "configure", "flush", "get", "redact"]
-
 _HANDLER = "event-router"
 _HIDDEN = "***"
 _DEPTH = 6  # deeper values are cut off, which also ends a value that contains itself

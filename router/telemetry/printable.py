@@ -7,8 +7,6 @@ of lines and paragraphs.
 import json
 from typing import Any
 
-__all__ = ["printable", "printable_json", "printable_values"]
-
 _KEPT = "\n\t"
 
 

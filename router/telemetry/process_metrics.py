@@ -5,8 +5,6 @@ from platform import python_version
 
 from prometheus_client import CollectorRegistry, GCCollector, Info, ProcessCollector
 
-__all__ = ["new_registry"]
-
 _DISTRIBUTION = "visma-event-router"
 
 

@@ -20,8 +20,6 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-__all__ = ["Carried", "Provider", "Tracing", "carried_by", "enter", "finish", "trace_id_of"]
-
 _SYSTEM = "redis_streams"
 _HEADER = "traceparent"
 _PATIENCE = 5.0

@@ -15,8 +15,6 @@ from config.settings import TracingSettings
 if TYPE_CHECKING:
     from router.telemetry.spans import Tracing
 
-__all__ = ["open_tracing"]
-
 
 @asynccontextmanager
 async def open_tracing(settings: TracingSettings, role: str) -> AsyncIterator["Tracing | None"]:

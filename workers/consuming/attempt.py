@@ -22,8 +22,6 @@ from workers.handlers.scope import Scope
 from workers.outcomes import Dead, Done, HandlerTimeout, RetryIn, WorkerMustEnd
 from workers.retry import decide
 
-__all__ = ["Attempts", "Waited"]
-
 
 class Attempts:
     """Runs attempts of one subscription in lanes."""

@@ -6,8 +6,6 @@ from collections.abc import Iterable
 
 from workers.delivery import Held
 
-__all__ = ["Buffer"]
-
 
 class Buffer:
     """A queue of deliveries that hands out one, or a batch of those that never failed.

@@ -27,8 +27,6 @@ from workers.subscription import Subscription
 if TYPE_CHECKING:
     from router.telemetry.spans import Tracing
 
-__all__ = ["Consumer"]
-
 _LEAVING = 5.0  # seconds, at most
 _SOON = 0.02
 """Seconds until it is seen whether all reads have ended."""

@@ -22,8 +22,6 @@ from workers.subscription import Subscription
 if TYPE_CHECKING:
     from router.telemetry.spans import Tracing
 
-__all__ = ["Context"]
-
 
 @dataclass(slots=True)
 class Context:

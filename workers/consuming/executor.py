@@ -21,8 +21,6 @@ from workers.delivery import Held
 from workers.failure import described
 from workers.outcomes import WorkerMustEnd
 
-__all__ = ["Executor"]
-
 _LAST_WORDS = 2.0
 """Seconds that cancelled handlers get to end."""
 _SLICE = 0.01

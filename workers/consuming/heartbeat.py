@@ -10,8 +10,6 @@ from workers.consuming.context import Context
 from workers.delivery import Held
 from workers.state.groups import name_of
 
-__all__ = ["Heartbeat"]
-
 
 class Heartbeat:
     """Beats three times a lease; calls `recover(consumer)` for each consumer that the store says has died.

@@ -5,8 +5,6 @@ from collections.abc import Callable, Container, Iterable, Iterator
 
 from workers.delivery import Held
 
-__all__ = ["InHand"]
-
 
 class InHand:
     """The deliveries of one consumer, in the order in which it read them: from `add` to `settle` or `lost`.

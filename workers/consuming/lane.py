@@ -9,8 +9,6 @@ from typing import Any
 from workers.delivery import Held
 from workers.handlers.scope import SCOPE, Scope
 
-__all__ = ["Lane", "LaneTask", "Watchdog"]
-
 
 class LaneTask(asyncio.Task[None]):
     """The task of a lane, in which its attempts run one after the other.

@@ -12,8 +12,6 @@ from router.tasks.backoff import Backoff
 from workers.consuming.context import Context
 from workers.state.holdings import Holding, holdings
 
-__all__ = ["LeftOut", "told_left_out"]
-
 _AGAIN = 60.0  # seconds
 _NAMED = 5  # streams
 

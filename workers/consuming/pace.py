@@ -8,8 +8,6 @@ import asyncio
 
 from workers.consuming.context import Context
 
-__all__ = ["Pace"]
-
 _AHEAD = 0.25
 """Seconds of work to read ahead."""
 _MOST = 250

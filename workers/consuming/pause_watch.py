@@ -12,8 +12,6 @@ from router.tasks.backoff import Backoff
 from workers.consuming.context import Context
 from workers.state.pauses import Pause, confirm, paused
 
-__all__ = ["PauseWatch"]
-
 _BLOCK = 15.0
 """Seconds to wait for word before looking: the store may have forgotten the pause, or the connection died silently."""
 _LEAST = 0.001

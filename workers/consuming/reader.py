@@ -12,8 +12,6 @@ from workers.consuming.pace import Pace
 from workers.consuming.stranded import Stranded
 from workers.delivery import Held
 
-__all__ = ["Reader", "readers_of"]
-
 _AGAIN = 5.0
 """Seconds until a key that could not be read, since it is of another type, is tried again."""
 

@@ -8,8 +8,6 @@ from router.store.errors import STORE_ERRORS
 from router.tasks.backoff import Backoff
 from workers.consuming.context import Context
 
-__all__ = ["Schedule"]
-
 _INBOX_ROOM = 1000
 """Deliveries an inbox may hold before due retries wait: a crowd of them must not bury the new events' reader."""
 _FULL_PAUSE = 0.25

@@ -17,8 +17,6 @@ from workers.consuming.context import Context
 from workers.delivery import Held, error_line
 from workers.outcomes import Dead, Done, Outcome, RetryIn
 
-__all__ = ["Settler"]
-
 _LONGEST = 3650 * 86_400.0
 """Seconds a retry may be put off: what any server's integers can hold."""
 

@@ -12,8 +12,6 @@ from router.store.errors import is_no_group
 from workers.consuming.context import Context
 from workers.delivery import Held
 
-__all__ = ["Stranded"]
-
 
 class Stranded:
     """Looks through the pending entries of some sources (key: stream, inbox?) when there is reason to."""

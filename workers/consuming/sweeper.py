@@ -13,8 +13,6 @@ from workers.delivery import error_line
 from workers.outcomes import WorkerLost
 from workers.state.groups import name_of, raw_of
 
-__all__ = ["Sweeper", "forget"]
-
 
 class Sweeper:
     """Recovers the work of dead consumers; calls `recovered` after each, since its retries need a new watcher."""

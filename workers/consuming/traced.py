@@ -10,8 +10,6 @@ from workers.delivery import Held
 if TYPE_CHECKING:
     from router.telemetry.spans import Carried, Tracing
 
-__all__ = ["TracedAttempts"]
-
 
 class TracedAttempts:
     """Makes the span `deliver SUBSCRIPTION` of each attempt, and notes it in what a retry will carry."""

@@ -10,11 +10,9 @@ from typing import Any
 from router.process.forking import contained
 from workers.delivery import Delivery
 from workers.handlers.memory import release
-from workers.handlers.returned import BadReturn, outcomes_of
+from workers.handlers.returned import outcomes_of
 from workers.handlers.scope import Scope, own_context, run_in
 from workers.subscription import Handler
-
-__all__ = ["BadReturn", "call"]
 
 
 async def call(

@@ -22,8 +22,6 @@ from router.process.signals import HANDLED
 from workers.handlers.memory import end_at_once
 from workers.handlers.scope import SCOPE, report
 
-__all__ = ["LoopStopped", "NotYours", "WorkerLoop", "run"]
-
 T = TypeVar("T")
 _soon, _soon_threadsafe, _later = uvloop.Loop.call_soon, uvloop.Loop.call_soon_threadsafe, uvloop.Loop.call_later
 

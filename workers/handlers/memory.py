@@ -11,8 +11,6 @@ from typing import NoReturn
 
 from config.errors import causes
 
-__all__ = ["end_at_once", "release"]
-
 _MESSAGE = b"event-router: out of memory: this worker ends at once, and what it had in hand is delivered again\n"
 
 

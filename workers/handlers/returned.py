@@ -7,8 +7,6 @@ from typing import Any
 
 from config.errors import RouterError
 
-__all__ = ["BadReturn", "outcomes_of"]
-
 _SHOWN = (bool, int, float)
 """What is shown as it is; of everything else the type, since the value may hold what belongs in no log."""
 _ADVICE = "return None when {done}, RetryLater(seconds) or DeadLetter(reason)"

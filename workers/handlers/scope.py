@@ -18,8 +18,6 @@ from router.process import forking
 from router.telemetry import logs
 from workers.failure import described
 
-__all__ = ["SCOPE", "Owner", "Scope", "own_context", "report", "run_in"]
-
 T = TypeVar("T")
 
 log = logs.get("worker")

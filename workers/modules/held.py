@@ -7,8 +7,6 @@ from types import MemberDescriptorType, ModuleType
 
 from workers.subscription import Subscription
 
-__all__ = ["held_by"]
-
 _COLLECTIONS = (list, tuple, set, frozenset, deque)
 _own: Callable[[object], Mapping[str, object]] = type.__dict__["__dict__"].__get__
 _bases: Callable[[object], tuple[type, ...]] = type.__dict__["__mro__"].__get__

@@ -17,8 +17,6 @@ from workers.modules.held import held_by
 from workers.modules.one_module import OneModule, one_module
 from workers.subscription import Subscription
 
-__all__ = ["BrokenModule", "load_subscriptions"]
-
 _log = logs.get("worker")
 
 

@@ -13,8 +13,6 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["OneModule", "one_module"]
-
 _KINDS = ("purelib", "platlib", "stdlib", "platstdlib")
 
 

@@ -27,21 +27,6 @@ from router.store.reading import Span, moment_of
 from router.tasks.ending import whole
 from router.telemetry import logs
 
-__all__ = [
-    "CHANGED",
-    "FAILED",
-    "INTERRUPTED",
-    "KEPT",
-    "MATCHED",
-    "AuditLine",
-    "Deed",
-    "NotAudited",
-    "accounted",
-    "lines",
-    "record",
-    "whoami",
-]
-
 KEPT: Final = 100_000
 """How many entries are kept, the newest; the server may keep a few more."""
 

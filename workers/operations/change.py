@@ -22,8 +22,6 @@ from router.tasks.iterating import first, unhurried
 from router.tasks.pacing import batches
 from workers.operations.audit import CHANGED, FAILED, INTERRUPTED, MATCHED, Deed, accounted
 
-__all__ = ["SAMPLE", "Change", "Preview", "Result", "Tally"]
-
 T = TypeVar("T")
 
 SAMPLE: Final = 5

@@ -9,8 +9,6 @@ from typing import Any
 from router.store.reading import Span, is_entry_id, order_of
 from workers.operations.shortened import is_short_for, is_shortened
 
-__all__ = ["Criteria", "Ids", "parse_duration", "parse_moment", "within"]
-
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DURATION = re.compile(r"(\d{1,5})([smhdw])")
 

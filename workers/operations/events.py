@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from router.events.catalogue import Catalogue
 from router.events.event import Event
+from router.events.fields import UnreadableEvent
 from router.events.globs import is_resource
-from router.events.normalise import UnreadableEvent
 from router.store.client import Store
 from router.store.merging import newest_first, oldest_first
 from router.store.reading import Span, checked, is_entry_id, last_ids, order_of
@@ -16,8 +16,6 @@ from router.store.record import ID, Fields, read_event, text_of
 from router.store.spoilt import forgiven
 from router.tasks.iterating import first
 from workers.operations.shortened import is_short_for, is_shortened
-
-__all__ = ["SEARCHED", "Browser", "EventFilter", "Marker", "StoredEvent", "read_marker"]
 
 SEARCHED = 20_000
 """How many of the newest events are searched for an id whose deduplication marker is gone."""

@@ -15,8 +15,6 @@ from workers.state.oldest import Way, oldest_waiting
 from workers.state.overview import StreamOverview, SubscriptionOverview, overview
 from workers.state.pauses import Pause, paused
 
-__all__ = ["Figures", "Rates", "Row", "figures", "rates"]
-
 
 @dataclass(frozen=True, slots=True)
 class Row:

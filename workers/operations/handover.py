@@ -21,8 +21,6 @@ from workers.operations.change import Change
 from workers.operations.events import Browser, EventFilter, StoredEvent
 from workers.state.groups import existing_groups, parse_groups
 
-__all__ = ["ALL", "BEFORE", "Handover", "NotSubscribed", "Position", "replayed_keys"]
-
 ALL: Final = "*"
 """The glob that means every stream."""
 

@@ -19,8 +19,6 @@ from workers.delivery import AttemptError, Held
 from workers.operations.events import SEARCHED, StoredEvent, read_marker
 from workers.state.groups import Group, existing_groups, name_of
 
-__all__ = ["Life", "Place", "State", "life"]
-
 State = Literal["undelivered", "pending", "scheduled", "inbox", "dead", "done", "unknown"]
 """Where an event is for a subscription; `unknown` where its places hold too much to look through all of it."""
 

@@ -34,8 +34,6 @@ from workers.state.former import all_streams
 from workers.state.groups import existing_groups, live_consumers
 from workers.state.pauses import Pause, paused
 
-__all__ = ["NothingSelects", "Operations"]
-
 T = TypeVar("T")
 
 _ALL_LETTERS, _ALL_EVENTS, _ALL_BODIES = Selector(), EventFilter(), QuarantineSelector()

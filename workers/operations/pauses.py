@@ -11,8 +11,6 @@ from router.tasks.ending import whole
 from workers.operations.audit import CHANGED, MATCHED, Deed, accounted
 from workers.state.pauses import Pause
 
-__all__ = ["pause", "resume"]
-
 
 async def pause(store: Store, name: str, seconds: float | None, *, by: str, reason: str = "") -> Pause:
     """Pause a subscription, for so long or until it is resumed; in place of a pause that it has.

@@ -25,8 +25,6 @@ from router.store.windows import Windows
 from workers.operations.change import Tally
 from workers.operations.quarantined import Quarantined, QuarantineSelector, read_quarantined
 
-__all__ = ["Quarantine", "QuarantineSpan", "Retried"]
-
 _PAGE = 50  # bodies may be large
 
 

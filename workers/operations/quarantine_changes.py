@@ -15,8 +15,6 @@ from workers.operations.change import Change
 from workers.operations.quarantine import Quarantine, QuarantineSpan
 from workers.operations.quarantined import Quarantined, QuarantineSelector
 
-__all__ = ["DUPLICATE", "REFUSED", "STORED", "UNREADABLE", "QuarantineChange"]
-
 STORED, DUPLICATE, UNREADABLE, REFUSED = "stored", "duplicate", "unreadable", "refused"
 """What a retry counts beside what every change does; the first two are CHANGED, the others FAILED."""
 

@@ -7,12 +7,10 @@ from typing import Final
 
 import msgspec
 
-from config.publishers import fold
+from config.publisher_types import fold
 from router.store.reading import Span
 from router.store.record import HINTS, ID, RAW, REASON, Fields, received_at, text_of
 from workers.operations.criteria import Criteria, Ids, within
-
-__all__ = ["QuarantineSelector", "Quarantined", "read_quarantined"]
 
 _BOM: Final = b"\xef\xbb\xbf"
 

@@ -24,8 +24,6 @@ from workers.state.former import former_streams
 from workers.state.groups import live_consumers
 from workers.state.holdings import Holding, holdings
 
-__all__ = ["FIGURES", "Removal", "Removed", "SubscriptionInUse", "remove_subscription"]
-
 FIGURES: Final = ("waiting", "inbox", "scheduled", "dead")
 """What a subscription has on a stream."""
 

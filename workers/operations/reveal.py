@@ -8,8 +8,6 @@ from typing import Any
 from router.store.client import Store
 from workers.operations.audit import MATCHED, Deed, accounted, record
 
-__all__ = ["revealed", "revealing"]
-
 _REVEAL = "reveal"
 
 

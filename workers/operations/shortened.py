@@ -1,7 +1,5 @@
 """Ids as a narrow table shows them, their two ends with an ellipsis between, which commands take as ids too."""
 
-__all__ = ["SHORTENED", "is_short_for", "is_shortened"]
-
 SHORTENED = "…"
 """Stands for what was cut out."""
 

@@ -24,8 +24,6 @@ from router.telemetry import logs
 from workers.operations.figures import Figures, figures
 from workers.state.pauses import Pause
 
-__all__ = ["StoreMetrics"]
-
 _KEPT = 5.0
 """Seconds for which an answer is good enough."""
 _PATIENCE = 2.5

@@ -1,1 +1,1 @@
-"""Removing what has been kept for long enough."""
+"""Removing what has been kept for long enough: `round` removes, `janitor` says when."""

@@ -18,8 +18,6 @@ from router.store.errors import STORE_ERRORS, StoreRefused
 from workers.metrics import WorkerMetrics
 from workers.retention.round import Retention
 
-__all__ = ["Janitor"]
-
 _SOON = 5.0
 """Seconds after the start within which the first round is asked for."""
 

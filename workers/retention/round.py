@@ -22,8 +22,6 @@ from workers.metrics import WorkerMetrics
 from workers.state.former import former_streams, note_streams
 from workers.state.groups import parse_groups
 
-__all__ = ["Retention"]
-
 What = TypeVar("What")
 
 _NAMED = 5

@@ -14,8 +14,6 @@ from router.store.client import Store
 from router.store.reading import checked, moment_of
 from router.store.spoilt import forgiven
 
-__all__ = ["all_streams", "former_streams", "note_streams"]
-
 _LATEST = 1e15  # milliseconds
 
 

@@ -10,8 +10,6 @@ from router.store.errors import is_no_group, is_refusal, is_spoilt
 from router.store.reading import checked
 from router.store.spoilt import forgiven
 
-__all__ = ["Group", "create_groups", "existing_groups", "live_consumers", "name_of", "parse_groups", "raw_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class Group:

@@ -8,8 +8,6 @@ from router.store.reading import checked
 from router.store.spoilt import forgiven
 from workers.state.overview import overview
 
-__all__ = ["Holding", "holdings"]
-
 
 @dataclass(frozen=True, slots=True)
 class Holding:

@@ -14,8 +14,6 @@ from router.store.spoilt import forgiven
 from workers.state.groups import Group, existing_groups
 from workers.state.overview import StreamOverview
 
-__all__ = ["Way", "oldest_waiting"]
-
 _QUESTIONS = 3  # asked of each subscription on each stream
 
 Way = tuple[str, str]

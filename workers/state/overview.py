@@ -16,8 +16,6 @@ from router.store.reading import checked
 from router.store.spoilt import forgiven
 from workers.state.groups import Group, parse_groups
 
-__all__ = ["FIGURES", "HEADINGS", "MOST_COUNTED", "StreamOverview", "SubscriptionOverview", "overview"]
-
 FIGURES = ("lag", "pending", "scheduled", "dead")
 """What is counted of a subscription, in the order in which an event passes through it; JSON and metrics name it so."""
 

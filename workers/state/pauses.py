@@ -12,8 +12,6 @@ from router.store.client import Store
 from router.store.reading import checked, moment_of
 from router.store.spoilt import forgiven
 
-__all__ = ["Pause", "confirm", "confirmed", "paused"]
-
 _KEPT = 86_400  # seconds that a worker's confirmation is kept
 _GONE = -2  # what PTTL says of a key that is not there
 _DIGITS = 15  # of a number that may be one of milliseconds

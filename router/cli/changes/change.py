@@ -23,23 +23,6 @@ from workers.operations.audit import INTERRUPTED, MATCHED
 from workers.operations.change import Change, Preview, Result
 from workers.operations.operations import Operations
 
-__all__ = [
-    "DryRun",
-    "Kind",
-    "Most",
-    "Order",
-    "Reason",
-    "Renormalise",
-    "Yes",
-    "ask",
-    "carried_out",
-    "carry_out",
-    "confirm",
-    "finish",
-    "run_change",
-    "show_sample",
-]
-
 T = TypeVar("T")
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Go ahead without asking.")]

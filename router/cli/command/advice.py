@@ -1,7 +1,5 @@
 """What to do about a store that refuses to talk, as far as its words tell."""
 
-__all__ = ["advice_on"]
-
 _ADVICE = (
     (
         ("Hostname mismatch", "IP address mismatch"),

@@ -11,19 +11,6 @@ from config.errors import ConfigError, RouterError
 from router.cli.command.stdio import InputFailed, OutputFailed, failure
 from router.telemetry.printable import printable
 
-__all__ = [
-    "ExitCode",
-    "Guarded",
-    "NothingMatched",
-    "Unanswered",
-    "code_of",
-    "complain",
-    "is_own_process",
-    "own_process",
-    "usage",
-]
-
-
 _own_process = False
 
 

@@ -3,8 +3,6 @@
 import os
 import signal
 
-__all__ = ["INTERRUPTED", "as_usual", "quietly"]
-
 INTERRUPTED = 130
 """What a shell calls a process that Ctrl-C has ended."""
 

@@ -18,8 +18,6 @@ from router.cli.command.exits import code_of, complain, is_own_process
 from router.cli.command.loop import run
 from router.telemetry import logs
 
-__all__ = ["Leaving"]
-
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 

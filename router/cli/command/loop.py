@@ -11,8 +11,6 @@ import uvloop
 from router.cli.command.interrupt import INTERRUPTED
 from router.process.signals import cancelling
 
-__all__ = ["in_order", "run"]
-
 T = TypeVar("T")
 
 

@@ -15,8 +15,6 @@ from typing import Any, TypeVar
 from router.cli.command.stdio import OutputFailed
 from router.tasks.ending import end
 
-__all__ = ["while_read"]
-
 T = TypeVar("T")
 
 

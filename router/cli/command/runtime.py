@@ -18,8 +18,6 @@ from router.store.health.deployment import fault_of
 from router.telemetry import logs
 from workers.operations.operations import Operations
 
-__all__ = ["for_service", "none_named", "opened", "say_away"]
-
 
 def for_service() -> Settings:
     """Return the settings for a process that stays, and log as they say."""

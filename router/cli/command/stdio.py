@@ -17,8 +17,6 @@ from typing import Any, Final, NoReturn, cast
 
 from config.errors import RouterError
 
-__all__ = ["InputFailed", "OutputFailed", "adopt", "discard_if_closed", "failure", "open_closed", "shown_as"]
-
 _IN, _OUT, _ERR = range(3)
 _PLAIN: Final = "event-router"
 _INSTEAD: Final = {

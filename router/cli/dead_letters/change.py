@@ -9,8 +9,6 @@ from router.cli.output.rows import DEAD_LETTER_COLUMNS, dead_letter_row
 from workers.operations.dead_letters.entry import DeadLetterEntry
 from workers.operations.dead_letters.selector import Selector
 
-__all__ = ["purge", "replay"]
-
 
 def _kind(verb: str, done: str) -> Kind[DeadLetterEntry]:
     return Kind(

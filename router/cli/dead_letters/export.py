@@ -24,8 +24,6 @@ from workers.operations.dead_letters.lines import line_of
 from workers.operations.dead_letters.selector import Selector
 from workers.operations.operations import Operations
 
-__all__ = ["export"]
-
 
 @taking(selector=selected)
 def export(

@@ -13,8 +13,6 @@ from config.errors import ConfigError, RouterError
 from router.cli.command.stdio import OutputFailed
 from router.telemetry.printable import printable_json
 
-__all__ = ["STANDARD", "Incomplete", "Sink", "numbered", "readable", "writing"]
-
 STANDARD: Final = "-"
 """What stands for stdin or stdout."""
 

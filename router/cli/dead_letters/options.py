@@ -7,15 +7,14 @@ from typing import Annotated
 
 import typer
 
+from config.publishers import UNLISTED
 from config.sources import load_settings
 from router.cli.options.common import STDIN, Company, Resource, Since, Until, ids_on_stdin, taking
 from router.cli.options.completing import event_types, fingerprints, subscriptions
-from router.events.catalogue import UNLISTED, Catalogue
+from router.events.catalogue import Catalogue
 from router.events.globs import is_glob, named, select
 from workers.fingerprint import FINGERPRINT
 from workers.operations.dead_letters.selector import Selector
-
-__all__ = ["names_events", "selected", "selecting"]
 
 _FINGERPRINT = re.compile(rf"[0-9a-fA-F]{{{FINGERPRINT}}}")
 

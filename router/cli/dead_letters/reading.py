@@ -44,8 +44,6 @@ from workers.operations.dead_letters.selector import Selector
 from workers.operations.dead_letters.watch import watch
 from workers.operations.reveal import revealed
 
-__all__ = ["list_", "show", "stats", "watch_"]
-
 _STATS_COLUMNS = (
     Column("COUNT", right=True),
     Column("FINGERPRINT", drawn="PRINT", drop=13),

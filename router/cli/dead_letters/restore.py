@@ -21,8 +21,6 @@ from workers.operations.dead_letters.lines import ExportedLetter
 from workers.operations.dead_letters.restore import BEFORE, NEW, REFUSED, THERE, Import
 from workers.operations.operations import Operations
 
-__all__ = ["import_"]
-
 
 def import_(
     file: Annotated[str, typer.Argument(metavar="[FILE|-]", help="What dlq export has written; - for stdin.")] = "-",

@@ -14,15 +14,14 @@ from rich.console import Console
 from rich.table import Table
 
 from config.errors import RouterError
+from config.publishers import UNLISTED
 from router.cli.demo.system import SECRET, DemoSystem
 from router.cli.output.results import print_line
 from router.cli.send.sending import Parcel, Summary, post
-from router.events.catalogue import UNLISTED, Catalogue
+from router.events.catalogue import Catalogue
 from router.events.samples import body, sample
 from router.ingress.signature import sign
 from router.tasks.ending import in_time
-
-__all__ = ["demo", "run_demo"]
 
 _BATCH = 25
 _PATIENCE = 60.0

@@ -12,8 +12,6 @@ from typing import Any
 from config.errors import RouterError
 from router.cli.demo.workers import LEDGER, MENDED
 
-__all__ = ["SECRET", "DemoSystem"]
-
 SECRET = b"demo-secret"
 """The secret of every publisher."""
 

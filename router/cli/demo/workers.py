@@ -8,8 +8,6 @@ from pathlib import Path
 
 from workers import Delivery, Event, Retry, Subscription
 
-__all__ = ["FLAKY_FAILURES", "LEDGER", "MENDED"]
-
 LEDGER = "DEMO_LEDGER"
 """The environment variable that names the file of handled events."""
 MENDED = "DEMO_MENDED"

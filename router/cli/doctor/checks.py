@@ -12,20 +12,6 @@ from router.events.catalogue import Catalogue
 from router.ingress.signing_secrets import secrets_of
 from router.store.health.judgement import Check
 
-__all__ = [
-    "Conversation",
-    "LeftFile",
-    "SpoolFolder",
-    "Spooling",
-    "UsedFile",
-    "Warned",
-    "judge_conversation",
-    "judge_publishers",
-    "judge_spool",
-    "judge_spooling",
-    "judge_warned",
-]
-
 _CLOCKS_APART = 5.0  # seconds
 _SLOW = 0.05  # seconds
 _MIB = 1_048_576

@@ -41,8 +41,6 @@ from router.store.health.deployment import fault_of
 from router.store.health.judgement import Check, judge_server
 from router.store.health.survey import Ask, ask_server, masters
 
-__all__ = ["doctor"]
-
 
 def doctor(*, as_json: JsonFlag = False) -> None:
     """Check settings, catalogue, secrets and server; exit with 1 where something is wrong."""

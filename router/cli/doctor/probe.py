@@ -28,8 +28,6 @@ from router.process.ops_token import bearer
 from router.store.errors import StoreRefused
 from router.store.health.survey import Ask, is_denied
 
-__all__ = ["ask_ingresses", "ask_workers", "look_at_spool", "talk_to"]
-
 _PINGS = 5
 
 _Answer = TypeVar("_Answer")

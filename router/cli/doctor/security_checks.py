@@ -10,8 +10,6 @@ from router.ingress.signing_secrets import secrets_of
 from router.process.ops_token import is_loopback
 from router.store.health.judgement import Check
 
-__all__ = ["Knowing", "TokenRefused", "judge_knowing", "judge_ops", "judge_secret_files", "judge_secrets"]
-
 _SHORT = 16  # bytes of a secret that could be guessed
 _OTHERS = 0o007  # the bits of a file's mode for those who are neither its owner nor of its group
 

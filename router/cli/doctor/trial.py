@@ -15,8 +15,6 @@ from router.store.health.rights import Role, judge_rights, scratch_stream, try_r
 from router.store.health.survey import is_denied
 from router.store.read_connection import ReadConnection
 
-__all__ = ["try_out"]
-
 _GROUP = "doctor"
 _LEFT = 60_000  # milliseconds until what is tried is gone by itself, should it not be removed
 _BLOCK = 1.0  # seconds to wait for what is there

@@ -13,8 +13,6 @@ from router.events.catalogue import Catalogue
 from router.events.event import Event
 from workers.operations.events import EventFilter, StoredEvent
 
-__all__ = ["EVENT_COLUMNS", "complain_of", "event_row", "list_", "wanted_events"]
-
 EVENT_COLUMNS = (
     Column("TIME", drawn="AGE", right=True),
     EVENT,

@@ -18,8 +18,6 @@ from workers.operations.events import EventFilter, StoredEvent
 from workers.operations.handover import ALL, BEFORE, Handover, NotSubscribed, Position
 from workers.operations.operations import Operations
 
-__all__ = ["replay"]
-
 
 def _position(text: str) -> Position:
     try:

@@ -18,8 +18,6 @@ from workers.operations.life import Life, Place
 from workers.operations.operations import Operations
 from workers.operations.reveal import revealed
 
-__all__ = ["found_event", "life_json", "place_text", "show"]
-
 _COLUMNS = (SUBSCRIPTION, Column("STATE"), Column("ATTEMPTS", right=True), rest("WHAT IS KNOWN", "wrap"))
 
 

@@ -29,8 +29,6 @@ from workers.operations.events import Browser, EventFilter, StoredEvent
 from workers.operations.operations import Operations
 from workers.operations.reveal import revealing
 
-__all__ = ["event_line", "tail"]
-
 _LINES = 10
 
 Lines = Annotated[

@@ -11,8 +11,6 @@ import typer
 
 from router.cli.options.completing import event_types
 
-__all__ = ["STDIN", "Company", "EventGlob", "Resource", "Since", "Until", "ids_on_stdin", "taking"]
-
 STDIN = "-"
 """What stands for ids on stdin."""
 

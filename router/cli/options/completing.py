@@ -16,8 +16,6 @@ from router.events.catalogue import Catalogue
 if TYPE_CHECKING:
     from workers.operations.operations import Operations
 
-__all__ = ["event_types", "fingerprints", "publishers", "subscriptions"]
-
 T = TypeVar("T")
 
 _PATIENCE: Final = 1.0  # seconds

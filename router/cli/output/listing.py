@@ -20,8 +20,6 @@ from workers.operations.audit import MATCHED
 from workers.operations.operations import Operations
 from workers.operations.reveal import revealing
 
-__all__ = ["Limit", "Reveal", "check_reveal", "counted", "print_list"]
-
 T = TypeVar("T")
 
 _IN_TABLE = 50

@@ -11,23 +11,6 @@ import typer
 
 from router.telemetry.printable import printable_json
 
-__all__ = [
-    "JsonFlag",
-    "age",
-    "clean",
-    "fields_of",
-    "json_line",
-    "number_of",
-    "print_json",
-    "print_json_array",
-    "print_line",
-    "print_record",
-    "progress",
-    "rounded",
-    "span_text",
-    "stamp",
-]
-
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))

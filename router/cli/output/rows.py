@@ -14,21 +14,6 @@ from workers.delivery import AttemptError
 from workers.operations.dead_letters.entry import DeadLetterEntry
 from workers.operations.quarantined import Quarantined
 
-__all__ = [
-    "DEAD_LETTER_COLUMNS",
-    "attempt_json",
-    "body_of",
-    "dead_letter_json",
-    "dead_letter_row",
-    "event_cell",
-    "event_json",
-    "last_failure",
-    "print_attempt",
-    "quarantined_json",
-    "text_of",
-    "unsigned",
-]
-
 DEAD_LETTER_COLUMNS = (
     ident("ID"),
     Column("AGE", right=True),

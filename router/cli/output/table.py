@@ -18,8 +18,6 @@ from router.cli.command.stdio import shown_as
 from router.cli.output.results import clean
 from workers.operations.shortened import SHORTENED
 
-__all__ = ["EVENT", "RESOURCE", "SUBSCRIPTION", "Column", "TwoForms", "ident", "print_table", "rest"]
-
 _GAP = "  "
 _USUAL_WIDTH = 80
 _ENOUGH = 44

@@ -11,8 +11,6 @@ from workers.operations.change import Result
 from workers.operations.quarantine_changes import DUPLICATE, REFUSED, STORED, UNREADABLE
 from workers.operations.quarantined import Quarantined, QuarantineSelector
 
-__all__ = ["purge", "retry"]
-
 
 def _kind(verb: str, done: str) -> Kind[Quarantined]:
     return Kind(

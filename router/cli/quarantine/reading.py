@@ -25,8 +25,6 @@ from workers.operations.quarantined import Quarantined, QuarantineSelector
 from workers.operations.reveal import revealed
 from workers.operations.shortened import SHORTENED
 
-__all__ = ["QUARANTINE_COLUMNS", "Publisher", "found_by", "list_", "quarantine_row", "selected", "show"]
-
 _ID = re.compile(rf"\d{{1,19}}-\d{{1,19}}|sha256:.*|.*({SHORTENED}|\.\.\.).*")
 
 QUARANTINE_COLUMNS = (

@@ -12,8 +12,6 @@ from router.embedded.access import EMBEDDED
 from router.events.catalogue import Catalogue
 from router.process.ops_ports import TIMEOUT, addressable, ops_ports
 
-__all__ = ["Banner"]
-
 _KNOWN = "customer_changed"
 _LOOK = 0.1  # seconds between two looks at what starts
 _READY = 200

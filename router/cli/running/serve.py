@@ -23,8 +23,6 @@ from workers.modules.loading import BrokenModule, load_subscriptions
 from workers.service import serve_workers
 from workers.subscription import Subscription
 
-__all__ = ["ingress", "up", "worker"]
-
 _DEFAULT = "workers.log_events"
 
 Modules = Annotated[list[str], typer.Argument(metavar="MODULE...", help="A dotted module or a Python file.")]

@@ -10,6 +10,8 @@ from typing import Annotated, NamedTuple
 import typer
 
 from config.errors import ConfigError
+from config.publisher_types import fold
+from config.publishers import UNLISTED
 from config.settings import Settings
 from config.sources import load_settings
 from router.cli.command.exits import ExitCode, Unanswered, complain
@@ -17,10 +19,8 @@ from router.cli.command.loop import run
 from router.cli.options.completing import event_types, publishers
 from router.cli.output.results import JsonFlag, clean, print_json, print_record, progress
 from router.cli.send.sending import Parcel, Signer, Summary, parcels, send_all
-from router.events.catalogue import UNLISTED, Catalogue, UnknownStream, fold
+from router.events.catalogue import Catalogue, UnknownStream
 from router.events.identify import identify
-
-__all__ = ["find_publisher", "find_streams", "send"]
 
 _ALL = "all"
 _STDIN = Path("-")

@@ -20,8 +20,6 @@ from router.ingress.signature import sign
 from router.ingress.signing_secrets import secrets_of
 from router.tasks.pacing import Pacer
 
-__all__ = ["Answer", "Parcel", "Signer", "Summary", "parcels", "post", "send_all"]
-
 _ACCEPTED = 202
 _NO_ANSWER = "no answer"
 _TIMEOUT = aiohttp.ClientTimeout(total=30)

@@ -12,8 +12,6 @@ from workers.operations.figures import Row
 from workers.state.overview import FIGURES, HEADINGS
 from workers.state.pauses import Pause
 
-__all__ = ["list_", "pause_json"]
-
 _COLUMNS = (SUBSCRIPTION, *(Column(name, right=True) for name in ("STREAMS", *HEADINGS, "WORKERS")))
 _PAUSED = rest("PAUSED")
 

@@ -17,8 +17,6 @@ from workers.operations.operations import Operations
 from workers.state.groups import live_consumers
 from workers.state.pauses import Pause, confirmed
 
-__all__ = ["pause", "resume"]
-
 _PATIENCE = 5.0  # seconds to wait for the workers' word
 _AGAIN = 0.05
 

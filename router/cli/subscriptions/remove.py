@@ -19,8 +19,6 @@ from workers.operations.operations import Operations
 from workers.operations.removal import FIGURES, Removal
 from workers.state.holdings import Holding
 
-__all__ = ["remove"]
-
 _KIND: Kind[Holding] = Kind(verb="remove", done="removed", noun="stream")
 _COLUMNS = (EVENT, *(Column(name.upper(), right=True) for name in FIGURES))
 

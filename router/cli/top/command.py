@@ -25,8 +25,6 @@ from workers.operations.figures import Rates, Row, rates
 from workers.operations.operations import Operations
 from workers.state.overview import FIGURES, StreamOverview
 
-__all__ = ["frame_json", "top"]
-
 _SIZE = (80, 24)  # of what is no terminal
 
 Show = Callable[[Frame], None]

@@ -9,8 +9,6 @@ import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["ending_by_key"]
-
 _QUIT = {b"q", b"Q", b"\x04", b"\x1b"}  # also Ctrl-D and Escape
 
 

@@ -13,8 +13,6 @@ from workers.operations.figures import Figures, Rates, Row
 from workers.state.overview import HEADINGS
 from workers.state.pauses import Pause
 
-__all__ = ["Frame", "render"]
-
 _WIDE = 110
 _NAME_AT_LEAST = 12
 _HEAD = 4  # lines above the rows

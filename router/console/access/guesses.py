@@ -4,8 +4,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-__all__ = ["Guesses"]
-
 _FREE = 4  # wrong answers before anybody has to wait: slips of the pen
 _LONGEST = 300.0  # seconds
 _REMEMBERED = 1000  # addresses

@@ -6,8 +6,6 @@ from config.settings import Settings
 from router.console.access.token import known_token, make_code
 from router.process.ops_ports import addressable
 
-__all__ = ["console_url", "sign_in_url"]
-
 
 def console_url(settings: Settings, port: int) -> str:
     """Return the first page of the console on a port."""

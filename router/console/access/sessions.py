@@ -5,8 +5,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-__all__ = ["SESSION_AGE", "Session", "Sessions"]
-
 SESSION_AGE = 12 * 3600
 """How long a session lasts, seconds, however busy it is."""
 

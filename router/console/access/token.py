@@ -10,8 +10,6 @@ from config.settings import Settings
 from router.ingress.signing_secrets import kept_secret
 from router.store.client import Store
 
-__all__ = ["LINK_AGE", "LinkReader", "known_token", "make_code", "token_of"]
-
 LINK_AGE = 900
 """How long a link is good for, seconds."""
 

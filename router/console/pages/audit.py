@@ -8,8 +8,6 @@ from router.console.site import Page
 from router.http.response import Response
 from workers.operations.audit import AuditLine
 
-__all__ = ["list_"]
-
 _FIELDS = ("verb", "actor", "since", "until")
 
 

@@ -15,8 +15,6 @@ from router.events.globs import short
 from router.http.response import Response
 from workers.operations.change import Change
 
-__all__ = ["change_letters", "change_quarantined", "preview_letters", "preview_quarantined"]
-
 _REASON = 500  # characters
 _FASTEST = 100_000.0
 _SAMPLE = 8

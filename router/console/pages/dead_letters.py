@@ -17,8 +17,6 @@ from workers.operations.dead_letters.entry import DeadLetterEntry
 from workers.operations.dead_letters.letters import DeadLetters, ErrorGroup, grouped
 from workers.operations.dead_letters.selector import Selector
 
-__all__ = ["FIELDS", "Picked", "key_of", "letter_url", "list_", "pick_of", "selector_of", "show"]
-
 FIELDS = ("subscription", "event", "error", "text", "resource", "company", "since", "until", "fingerprint")
 """The names of the fields, in the order of the form."""
 

@@ -14,8 +14,6 @@ from router.http.response import Response
 from router.tasks.ending import in_time
 from workers.operations.events import EventFilter, StoredEvent
 
-__all__ = ["list_", "show"]
-
 _FIELDS = ("event", "resource", "company", "since", "until")
 _PATIENCE = 5.0  # seconds for the search of an event
 

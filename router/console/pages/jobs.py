@@ -3,8 +3,6 @@
 from router.console.site import Page, go
 from router.http.response import Response
 
-__all__ = ["show", "stop"]
-
 
 async def show(page: Page) -> Response:
     """Tell how far a change is."""

@@ -9,8 +9,6 @@ from router.http.request import Request
 from router.http.response import Response
 from router.telemetry import logs
 
-__all__ = ["choose_theme", "form", "sign_in", "sign_out"]
-
 _log = logs.get(__name__)
 
 _YEAR = 365 * 24 * 3600

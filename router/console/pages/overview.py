@@ -8,8 +8,6 @@ from router.console.watch import INTERVAL, SPAN, Flow
 from router.events.globs import short
 from router.http.response import Response
 
-__all__ = ["fragment", "show"]
-
 _PLOTS = (
     ("arrived", "In", "events stored"),
     ("out", "Out", "deliveries done or dead"),

@@ -11,8 +11,6 @@ from router.http.response import Response
 from workers.operations.criteria import Ids
 from workers.operations.quarantined import Quarantined, QuarantineSelector
 
-__all__ = ["FIELDS", "entry_url", "list_", "selector_of", "show"]
-
 FIELDS = ("publisher", "text", "company", "since", "until", "id")
 """The names of the fields of the form; an id is of one entry."""
 

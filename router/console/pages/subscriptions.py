@@ -8,8 +8,6 @@ from router.console.site import Page, go
 from router.events.globs import short
 from router.http.response import Response
 
-__all__ = ["LASTING", "list_", "pause", "resume"]
-
 LASTING = {"": "until resumed", "900": "15 minutes", "3600": "1 hour", "14400": "4 hours", "86400": "1 day"}
 """For how long a subscription can be paused: seconds, and the words for them."""
 

@@ -13,8 +13,6 @@ from config.errors import causes
 from config.urls import StoreUrl, parse_redis_url
 from router.store.connection_kinds import HandshakeRefused
 
-__all__ = ["Fault", "fault_of", "mode_of", "wrong_mode"]
-
 _ACL = "as docs/redis.md says under ACL"
 
 

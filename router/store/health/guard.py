@@ -29,8 +29,6 @@ from router.tasks.backoff import Backoff
 from router.tasks.ending import end, in_time
 from router.telemetry import logs
 
-__all__ = ["StoreGuard", "guarded", "refuse_unsafe"]
-
 _INTERVAL = 60.0  # seconds between two looks at a store that answers
 _PATIENCE = 2.0  # seconds that a start waits for the first answer
 _LEVELS = {"ok": 0, "warning": 1, "failed": 2}

@@ -13,8 +13,6 @@ from config.settings import Settings
 from router.embedded.access import EMBEDDED
 from router.store.health.deployment import mode_of, wrong_mode
 
-__all__ = ["Check", "Server", "State", "judge_server"]
-
 State = Literal["ok", "warning", "failed"]
 
 _OLDEST_REDIS, _OLDEST_VALKEY = (7, 0), (8, 0)

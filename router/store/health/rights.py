@@ -15,8 +15,6 @@ from router.store.health.judgement import Check
 from router.store.health.survey import is_denied
 from router.store.keys import Keys
 
-__all__ = ["Role", "Trial", "judge_rights", "scratch_stream", "try_rights"]
-
 Role = Literal["ingress", "worker"]
 
 Trial = tuple[str, BaseException]

@@ -14,8 +14,6 @@ from router.store.errors import STORE_ERRORS, StoreRefused, StoreUnavailable, is
 from router.store.health.judgement import Server
 from router.tasks.ending import in_time
 
-__all__ = ["Ask", "ask_server", "ask_servers", "is_denied", "masters", "store_check"]
-
 _ANSWER = 0.8
 """Seconds to wait for the store when asked for readiness: who asks waits for one itself, most often, and must not take
 a process that does without the store while it hangs for one that hangs."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from router.events.catalogue import Catalogue
-from router.events.normalise import UnreadableEvent
+from router.events.fields import UnreadableEvent
 from workers.delivery import AttemptError, Held, error_line, read_history
 
 STREAM = "visma-net-financial/customer_changed"

@@ -13,8 +13,6 @@ from workers.operations.dead_letters.entry import DeadLetterEntry
 from workers.operations.dead_letters.letters import DeadLetters, Pile
 from workers.operations.dead_letters.selector import Selector
 
-__all__ = ["DeadLetterChange"]
-
 
 class DeadLetterChange(Change[DeadLetterEntry]):
     """A change of the selected dead letters, of each subscription and stream the oldest first.

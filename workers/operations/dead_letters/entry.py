@@ -9,13 +9,11 @@ from functools import cached_property
 
 from router.events.catalogue import Catalogue
 from router.events.event import Event
-from router.events.normalise import UnreadableEvent
+from router.events.fields import UnreadableEvent
 from router.store.reading import is_entry_id, moment_of
 from router.store.record import HISTORY, ORIGIN, RAW, REASON, text_of
 from workers.delivery import AttemptError, Held, read_history
 from workers.fingerprint import fingerprint_of
-
-__all__ = ["DeadLetterEntry"]
 
 
 class DeadLetterEntry:

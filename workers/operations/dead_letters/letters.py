@@ -17,9 +17,6 @@ from workers.operations.dead_letters.entry import DeadLetterEntry
 from workers.operations.dead_letters.selector import Selector
 from workers.state.groups import existing_groups
 
-__all__ = ["DeadLetters", "ErrorGroup", "Pile", "grouped"]
-
-
 _PAGE = 100  # each may hold a body of a megabyte, and two dozen tracebacks
 
 

@@ -14,8 +14,6 @@ from router.store.reading import is_entry_id
 from router.store.record import ID, ORIGIN
 from workers.operations.dead_letters.entry import DeadLetterEntry
 
-__all__ = ["BadLine", "ExportedLetter", "line_of", "read_line"]
-
 MOST_FIELDS: Final = 1000
 """Fields of an entry: a script cannot unpack the thousands that one of a stranger may have."""
 

@@ -22,8 +22,6 @@ from workers.operations.change import Change
 from workers.operations.dead_letters.lines import BadLine, ExportedLetter, read_line
 from workers.state.groups import existing_groups
 
-__all__ = ["BEFORE", "NEW", "REFUSED", "THERE", "Import", "Lines"]
-
 NEW, THERE, BEFORE, REFUSED = "new", "there", "before", "refused"
 """What becomes of a dead letter: put back; among the dead letters already; put back before and gone since; refused."""
 

@@ -10,8 +10,6 @@ from router.store.reading import Span
 from workers.operations.criteria import Criteria, Ids, within
 from workers.operations.dead_letters.entry import DeadLetterEntry
 
-__all__ = ["Selector"]
-
 
 @dataclass(frozen=True, slots=True)
 class Selector(Criteria):

@@ -13,8 +13,6 @@ from workers.operations.dead_letters.entry import DeadLetterEntry
 from workers.operations.dead_letters.letters import DeadLetters, Pile
 from workers.operations.dead_letters.selector import Selector
 
-__all__ = ["DISCOVER", "watch"]
-
 DISCOVER = 30.0
 """Seconds between two looks for subscriptions that are new; their dead letters are read, however long that takes."""
 

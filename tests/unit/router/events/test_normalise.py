@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from router.cloudevents import from_cloudevent, to_cloudevent_json
 from router.events.catalogue import Catalogue
 from router.events.event import Event
+from router.events.fields import UnreadableEvent
 from router.events.identify import Identified, identify
-from router.events.normalise import UnreadableEvent, normalise
+from router.events.normalise import normalise
 from router.events.ticks import from_ticks, read_time, to_ticks
 
 FINANCIAL = "visma-net-financial"

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from workers import DeadLetter, Delivery, Event
-from workers.handlers.handling import BadReturn, call
+from workers.handlers.handling import call
+from workers.handlers.returned import BadReturn
 from workers.subscription import inspect_handler
 
 
