@@ -27,6 +27,18 @@ settings.register_profile("router", deadline=None)  # how long an example takes 
 settings.load_profile("router")
 
 
+ON_A_CLUSTER = Path(__file__).parent / "unit" / "router" / "store"
+"""Whose tests run on a Cluster in `make test`, too: they prove that each script and read keeps to one hash tag."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as long what proves on a Cluster once more what it proves on a server, of all that stands on the scripts."""
+    for item in items:
+        if item.get_closest_marker("cluster") and not item.path.is_relative_to(ON_A_CLUSTER):
+            item.add_marker(pytest.mark.long)
+
+
 @pytest.fixture(scope="session")
 def catalogue() -> Catalogue:
     """Return the packaged catalogue."""
