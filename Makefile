@@ -59,7 +59,7 @@ lowest:
 browser: setup
 	$(call KEEPING,.venv) -m pytest tests/browser
 
-# The same as `test`, counting the lines that no test reaches; takes half as long again.
+# The same as `test-all`, counting the lines that no test reaches; takes half as long again.
 coverage: setup
 	$(PYTEST) --cov --cov-report=term-missing:skip-covered
 

@@ -17,6 +17,7 @@ from support.stores import real_store as on_real_server
 from support.topologies import running_cluster
 
 from router.events.catalogue import Catalogue
+from router.process.signals import HANDLED
 from router.store.client import Store
 
 for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
@@ -43,6 +44,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def catalogue() -> Catalogue:
     """Return the packaged catalogue."""
     return Catalogue.load()
+
+
+@pytest.fixture
+def signals_put_back() -> Iterator[None]:
+    """Put back what a test does to the signals of this process."""
+    before = {number: signal.getsignal(number) for number in HANDLED}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -74,7 +74,7 @@ _MOST_DIGITS: Final = 15
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-class _Form(msgspec.Struct, omit_defaults=True, kw_only=True):
+class _Form(msgspec.Struct, kw_only=True):
     """The event as JSON: what may be in it, in the order of the model, and what has to be."""
 
     id: str

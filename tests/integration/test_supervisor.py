@@ -108,15 +108,6 @@ def pids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pids]:
         os.kill(pid, signal.SIGKILL)
 
 
-@pytest.fixture
-def default_signals() -> Iterator[None]:
-    """Leave the signals as they were."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 def spec(script: str, *arguments: object, name: str = "child") -> ChildSpec:
     """Return a child that runs a Python script."""
     return ChildSpec(name, [sys.executable, "-c", script, *map(str, arguments)])
@@ -402,7 +393,7 @@ async def test_second_signal_ends_a_process(start: Start, number: signal.Signals
     assert await asyncio.wait_for(process.wait(), 30) == -number
 
 
-async def test_first_signal_only_asks(default_signals: None) -> None:
+async def test_first_signal_only_asks(signals_put_back: None) -> None:
     """The first signal sets the event and gives the second one back its own effect."""
     stop = asyncio.Event()
     install_stop(stop)
@@ -411,7 +402,7 @@ async def test_first_signal_only_asks(default_signals: None) -> None:
     assert signal.getsignal(signal.SIGTERM) == signal.getsignal(signal.SIGINT) == signal.SIG_DFL
 
 
-async def test_second_signal_forces_first(default_signals: None, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_second_signal_forces_first(signals_put_back: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """With something to force, that happens before the process ends by the signal."""
     stop, order = asyncio.Event(), list[str]()
     monkeypatch.setattr(signal, "raise_signal", lambda number: order.append(number.name))
@@ -423,7 +414,7 @@ async def test_second_signal_forces_first(default_signals: None, monkeypatch: py
     assert order == ["force", "SIGTERM"]
 
 
-async def test_supervised_process_takes_repeated_signals(default_signals: None) -> None:
+async def test_supervised_process_takes_repeated_signals(signals_put_back: None) -> None:
     """A supervised process that is signalled by its supervisor and by others stops once, in its own time."""
     stop = asyncio.Event()
     install_stop(stop, supervised=True)

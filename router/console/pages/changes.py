@@ -53,6 +53,7 @@ async def _preview(kind: Kind, page: Page) -> Response:
     seen = await order.change.preview(_SAMPLE, _PATIENCE)
     return page.answer(
         kind.template,
+        action=f"{kind.path}/change",
         verb=order.verb,
         seen=seen,
         typed=order.typed,
@@ -139,7 +140,7 @@ def _back(kind: Kind, typed: Mapping[str, str]) -> str:
 
 _REPLAYS = {"replay": "replayed", "purge": "purged"}
 _RETRIES = {"retry": "stored", "purge": "purged"}
-_LETTERS: Final = Kind("/dead-letters", "dead letters", "preview.html", _REPLAYS, _of_letters)
+_LETTERS: Final = Kind("/dead-letters", "dead letters", "dead_letters_preview.html", _REPLAYS, _of_letters)
 _BODIES: Final = Kind("/quarantine", "what is quarantined", "quarantine_preview.html", _RETRIES, _of_quarantined)
 
 preview_letters, change_letters = partial(_preview, _LETTERS), partial(_carry, _LETTERS)

@@ -3,7 +3,6 @@
 import asyncio
 import re
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
@@ -20,14 +19,7 @@ from router.console.service import serve_console
 from router.embedded.access import NoData
 from router.process.signals import PARENT_FD
 
-
-@pytest.fixture(autouse=True)
-def _signal_handlers() -> Iterator[None]:
-    """Put back what the command did to the signals of this process."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("signals_put_back")
 
 
 def test_link(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

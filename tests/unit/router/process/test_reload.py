@@ -204,15 +204,7 @@ def test_a_parent_hands_on(catalogue: Catalogue, tmp_path: Path) -> None:
     assert {slug for slug in catalogue.publishers if secrets_of(embedded, slug)} == new
 
 
-@pytest.fixture
-def default_hangup() -> Iterator[None]:
-    """Put SIGHUP back as it was."""
-    before = signal.getsignal(signal.SIGHUP)
-    yield
-    signal.signal(signal.SIGHUP, before)
-
-
-async def test_the_signal_reloads(default_hangup: None, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_signal_reloads(signals_put_back: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGHUP calls what was installed, as often as it comes; one that came while files were read is not lost."""
     monkeypatch.setattr(os, "isatty", lambda _descriptor: True)
     expect_reload()
@@ -227,7 +219,7 @@ async def test_the_signal_reloads(default_hangup: None, monkeypatch: pytest.Monk
     asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
 
 
-async def test_a_terminal_that_is_gone_stops(default_hangup: None, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_terminal_that_is_gone_stops(signals_put_back: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever closes the terminal that a process runs on wants it to end, not to reload."""
     there = [True]
     monkeypatch.setattr(os, "isatty", lambda _descriptor: there[0])

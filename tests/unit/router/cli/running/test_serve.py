@@ -3,7 +3,7 @@
 import asyncio
 import io
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +16,8 @@ from router.cli.running.banner import Banner
 from router.cli.running.serve import _up
 from router.process.signals import PARENT_FD
 from workers import Subscription
+
+pytestmark = pytest.mark.usefixtures("signals_put_back")
 
 WORKER = """
 from workers import Event, Subscription
@@ -58,15 +60,6 @@ class Calls(list[tuple[Any, ...]]):
         """Stand in for the workers, which leave behind the handlers that are named in `stuck`."""
         self.append(("workers", [subscription.name for subscription in subscriptions], name))
         return self.stuck
-
-
-@pytest.fixture(autouse=True)
-def _signal_handlers() -> Iterator[None]:
-    """Put back what the commands did to the signals of this process."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture
