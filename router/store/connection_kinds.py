@@ -64,15 +64,21 @@ class _Packing(AbstractConnection):
 
 
 class _Failing(AbstractConnection):
-    """Reports as ConnectionLost what comes of its having been closed."""
+    """Reports as ConnectionLost what comes of its having been closed, and loses no cancellation of who uses it."""
 
     async def send_packed_command(self, *args: Any, **options: Any) -> None:
+        task = asyncio.current_task()
+        cancelled = task.cancelling() if task else 0
         try:
             await super().send_packed_command(*args, **options)
         except (*_CLOSED, RedisConnectionError) as error:
             if (lost := _lost(error)) is error:
                 raise  # as its own cause it would make a chain without an end
             raise lost from error
+        if task and task.cancelling() > cancelled:
+            # redis-py sends in `wait_for`, which Python 3.11 lets return where it is cancelled as the sending ends.
+            await self.disconnect(nowait=True)
+            raise asyncio.CancelledError
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
         try:

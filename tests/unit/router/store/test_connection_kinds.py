@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import uvloop
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import AuthenticationError, BusyLoadingError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from config.errors import causes
-from router.store.client import connect
+from router.store.client import Store, connect
 from router.store.connection_kinds import Plain
 from router.store.keys import Keys
 
@@ -83,3 +84,28 @@ async def test_an_error_of_its_own_kind_is_passed_on_as_it_is(
         await Plain().read_response()
     assert list(causes(raised.value)) == [error]
     assert raised.value.__cause__ is not error
+
+
+async def test_a_cancellation_as_a_command_is_sent(real_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends the task, though `wait_for` of Python 3.11 loses it; the command's reply is not taken for another's."""
+    sent = AbstractConnection._send_packed_command
+
+    async def asking() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+
+        async def cancelled(self: AbstractConnection, command: Any) -> None:
+            await sent(self, command)
+            task.cancel()
+
+        monkeypatch.setattr(AbstractConnection, "_send_packed_command", cancelled)
+        try:
+            await real_store.command("ECHO", "lost")
+        finally:
+            monkeypatch.undo()
+
+    await real_store.command("ECHO", "before")
+    task = asyncio.create_task(asking())
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert await real_store.command("ECHO", "after") == b"after"
