@@ -21,9 +21,11 @@ from faults.outcome import Outcome
 from faults.proxy import Proxy
 from faults.report import figures, lines, write
 from faults.schedule import schedule
-from faults.stored import Stored
+from faults.stored import Stored, look
 from faults.verdict import Double, Verdict, compare
 from support.waiting import eventually
+
+from router.store.client import Store
 
 pytestmark = pytest.mark.faults
 
@@ -127,6 +129,34 @@ def test_a_group_that_begins_again_brings_an_event_once() -> None:
     explain = Explainer([Happening("", "", 10.0, 10.5, destroyed={("sub", STREAM)})])
     assert explain(double(1.0, 11.0, 1, 2)) == "group destroyed"
     assert explain(double(1.0, 12.0, 1, 2)) is None
+
+
+async def test_a_look_that_finds_all_settled_has_every_dead_letter(real_store: Store, server_url: str) -> None:
+    """An event that moves while the store is read is unfinished or dead in what was read: never nowhere."""
+    client, keys = real_store.client, real_store.keys
+    inbox, due, dead = keys.inbox(STREAM, "sub"), keys.due(STREAM, "sub"), keys.dead(STREAM, "sub")
+    await client.xgroup_create(keys.events(STREAM), "sub", "$", mkstream=True)
+
+    async def move_to(place: str) -> None:
+        async with client.pipeline(transaction=True) as step:
+            step.delete(inbox, due, dead)
+            if place == due:
+                step.zadd(due, {"d": 1})
+            else:
+                step.xadd(place, {"id": "d"})
+            await step.execute()
+
+    async def live_and_die() -> None:
+        for place in (due, inbox, due, inbox, dead):
+            await move_to(place)
+
+    for _ in range(50):
+        await move_to(inbox)
+        life = asyncio.create_task(live_and_die())
+        while not life.done():
+            found = await look(server_url, [STREAM], ["sub"], prefix=keys.prefix)
+            assert not found.settled or found.dead["sub"]
+        await life
 
 
 def test_half_a_line_spoils_no_other(tmp_path: Path) -> None:
