@@ -5,6 +5,28 @@ script may touch several of them.
 """
 
 from functools import lru_cache
+from typing import Final
+
+LINES: Final = (
+    "lines",
+    "bodies",
+    "ready",
+    "turns",
+    "due",
+    "quiet",
+    "running",
+    "owners",
+    "busy",
+    "held",
+    "stopped",
+    "crashed",
+    "length",
+    "read",
+    "mover",
+    "wake",
+    "clock",
+)
+"""What the lines of a keyed subscription consist of: lib/lines.lua says what is in each."""
 
 
 def publisher_of(key: str) -> str:
@@ -69,6 +91,13 @@ class Keys:
     def halted(self, subscription: str) -> str:
         """Return the hash of the consumers that have confirmed a pause: its entry id by consumer."""
         return self._tagged(f"subscription:{subscription}", "halted")
+
+    def lines(self, subscription: str) -> tuple[str, ...]:
+        """Return all keys of a keyed subscription's lines, in the order that their scripts know (lib/lines.lua).
+
+        One bucket, `0`, holds all of a subscription: so companies take turns among all its events.
+        """
+        return tuple(self._tagged(f"{subscription}:0", name) for name in LINES)
 
     def janitor(self) -> str:
         """Return the claim of the worker that does the present round of retention; its TTL is the interval."""

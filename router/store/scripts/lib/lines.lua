@@ -1,0 +1,170 @@
+-- The lines of a keyed subscription: the events of each key that wait or run, in order. What the scripts of lines/ share.
+--
+-- KEYS of each of them:
+--   LINES    sorted set, all of score 0: `key NUL ref`. So the events of a key stand together, in order of their refs
+--   BODIES   hash: `company NUL packed fields` by ref
+--   READY    sorted set, all of score 0: `company NUL ref NUL key`, for each key whose first event may be handled now
+--   TURNS    sorted set: companies that have ready keys, by when it is their turn
+--   DUE      sorted set: keys whose first event is tried again, by when (epoch milliseconds)
+--   QUIET    sorted set: keys that wait for more to merge, by until when
+--   RUNNING  sorted set: keys that a worker has, by when its hold has to be renewed
+--   OWNERS   hash: `started doubted token NUL company NUL ref` by running key; see `owner_of`
+--   BUSY     sorted set, all of score 0: `company NUL key` of what runs, where companies are limited
+--   HELD     sorted set: keys that wait for an operator, by since when
+--   STOPPED  sorted set: companies that an operator has paused, by until when
+--   CRASHED  hash: how many workers are thought to have died of an event, by ref
+--   LENGTH   hash: how many events of a stream are in the lines
+--   READ     hash: the last entry that was brought from a stream or an inbox, by its key
+--   MOVER    string: the token of the one worker that brings events, while its lease lasts
+--   WAKE     stream: an entry says that something has become ready
+--   CLOCK    string: the latest time that was seen
+--
+-- A ref is `milliseconds-number` of the entry in its stream, with leading zeros, for one that was replayed `.` and its
+-- entry in the inbox, then `m` where the event may be merged into a later one, else `o`, and `/STREAM`. So refs sort in
+-- the order in which the store took the events.
+--
+-- A key that has events is in exactly one of READY, DUE, QUIET and RUNNING, or it is in HELD. One without is in none,
+-- except HELD.
+local LINES, BODIES, READY, TURNS, DUE, QUIET, RUNNING, OWNERS, BUSY, HELD, STOPPED, CRASHED, LENGTH, READ, MOVER, WAKE,
+  CLOCK = unpack(KEYS)
+
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local has_woken = false
+
+local function stamp(millis)
+  return string.format('%.0f', millis)
+end
+
+-- the two ends of all members that begin with these words
+local function span(words)
+  return '[' .. words .. '\0', '(' .. words .. '\1'
+end
+
+local function first_of(set, words)
+  local from, to = span(words)
+  local found = redis.call('ZRANGEBYLEX', set, from, to, 'LIMIT', 0, 1)[1]
+  return found and string.sub(found, #words + 2)
+end
+
+local function last_of(set, words)
+  local from, to = span(words)
+  local found = redis.call('ZREVRANGEBYLEX', set, to, from, 'LIMIT', 0, 1)[1]
+  return found and string.sub(found, #words + 2)
+end
+
+local function number_of(set, words)
+  return redis.call('ZLEXCOUNT', set, span(words))
+end
+
+local function company_of(ref)
+  return string.match(redis.call('HGET', BODIES, ref) or '', '^[^%z]*')
+end
+
+local function may_be_merged(ref)
+  return string.match(ref, '^[%d.-]+(.)') == 'm'
+end
+
+local function millis_of(ref)
+  return tonumber(string.match(ref, '^%d+'))
+end
+
+-- Companies take turns: one that has just become ready, and one that just had its turn, comes behind all others.
+local function to_the_end(company)
+  local last = redis.call('ZRANGE', TURNS, -1, -1, 'WITHSCORES')
+  redis.call('ZADD', TURNS, stamp((last[2] and tonumber(last[2]) or 0) + 1), company)
+end
+
+local function join(company)
+  if not redis.call('ZSCORE', TURNS, company) then
+    to_the_end(company)
+  end
+  has_woken = true
+end
+
+local function make_ready(key, ref)
+  local company = company_of(ref)
+  redis.call('ZADD', READY, 0, company .. '\0' .. ref .. '\0' .. key)
+  join(company)
+end
+
+-- When the events of a key may be handled: `quiet` after the last, at most `within` after the first (milliseconds).
+local function quiet_until(key, head, quiet, within)
+  if quiet == 0 or not may_be_merged(head) then
+    return 0
+  end
+  local last = last_of(LINES, key)
+  return math.min(millis_of(last) + quiet, millis_of(head) + within, now + within)
+end
+
+-- Puts a key that is nowhere to where its first event belongs; one without events is done with.
+local function queue(key, quiet, within)
+  local head = first_of(LINES, key)
+  if not head or redis.call('ZSCORE', HELD, key) then
+    return
+  end
+  local at = quiet_until(key, head, quiet, within)
+  if at > now then
+    redis.call('ZADD', QUIET, stamp(at), key)
+    has_woken = true
+  else
+    make_ready(key, head)
+  end
+end
+
+-- Returns what is known of who runs a key: its token, the company, the ref that it handles, whether that was started as
+-- a suspect, whether the hold is in doubt.
+local function owner_of(key)
+  local owner = redis.call('HGET', OWNERS, key)
+  if owner then
+    local started, doubted, token, company, ref = string.match(owner, '^(.)(.)([^%z]*)%z([^%z]*)%z(.*)$')
+    return { token = token, company = company, ref = ref, started = started == '1', doubted = doubted == '1' }
+  end
+end
+
+local function own(key, owner)
+  redis.call('HSET', OWNERS, key, (owner.started and '1' or '0') .. (owner.doubted and '1' or '0') .. owner.token .. '\0'
+    .. owner.company .. '\0' .. owner.ref)
+end
+
+-- Returns the owner of a key if it is this one.
+local function owned(key, token)
+  local owner = owner_of(key)
+  return owner and owner.token == token and owner
+end
+
+local function let_go(key, owner)
+  redis.call('ZREM', RUNNING, key)
+  redis.call('HDEL', OWNERS, key)
+  if redis.call('ZREM', BUSY, owner.company .. '\0' .. key) == 1 and first_of(READY, owner.company) then
+    join(owner.company)
+  end
+end
+
+-- Takes a key away from a worker that is gone. A suspect counts only if it was started: see recover.lua. Who had it is
+-- not known where somebody deleted that manually.
+local function recover(key, owner, quiet, within)
+  owner = owner or { company = '', ref = '' }
+  if owner.started or not redis.call('HGET', CRASHED, owner.ref) then
+    redis.call('HINCRBY', CRASHED, owner.ref, 1)
+  end
+  let_go(key, owner)
+  queue(key, quiet, within)
+end
+
+local function remove(key, ref)
+  if redis.call('ZREM', LINES, key .. '\0' .. ref) == 1 then
+    redis.call('HDEL', BODIES, ref)
+    redis.call('HDEL', CRASHED, ref)
+    local stream = string.match(ref, '/(.*)')
+    if redis.call('HINCRBY', LENGTH, stream, -1) <= 0 then
+      redis.call('HDEL', LENGTH, stream)
+    end
+  end
+end
+
+local function wake()
+  if has_woken then
+    redis.call('XADD', WAKE, 'MAXLEN', 1, '*', 'ready', '')
+  end
+end

@@ -1,0 +1,102 @@
+"""The scripts of a keyed subscription's lines, one typed function for each; lib/lines.lua says what they share."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
+
+from router.store.keys import Keys
+from router.store.scripts import Call, Field, Script
+
+__all__ = ["Claim", "Item", "Lines", "Merging"]
+
+_script = cache(Script)
+
+
+class Merging(NamedTuple):
+    """How events of a key are merged, in milliseconds; `most` is how many a delivery may stand for, 0 for none."""
+
+    quiet: int = 0
+    within: int = 0
+    most: int = 0
+
+
+class Item(NamedTuple):
+    """An event on its way into the lines: the key of where it comes from and its place there; key, ref and body."""
+
+    source: str
+    place: str
+    key: bytes
+    ref: bytes
+    body: bytes
+
+
+class Claim(NamedTuple):
+    """A key in the hands of a worker: its name, and the token of the claim."""
+
+    key: bytes
+    token: str
+
+
+class Lines:
+    """The lines of one subscription; `merging` as its definition says."""
+
+    def __init__(self, keys: Keys, subscription: str, merging: Merging = Merging()) -> None:  # noqa: B008 - a constant
+        self.keys = keys.lines(subscription)
+        self._merging = merging
+
+    @property
+    def wake(self) -> str:
+        """The key of the stream that says when something has become ready."""
+        return self.keys[15]
+
+    def add(self, token: str, lease: int, items: Sequence[Item]) -> Call:
+        """Bring at most BATCH events. Reply: how many were new; -1 where another worker has the lease."""
+        quiet, within, _ = self._merging
+        return self._call("add", token, lease, quiet, within, *(part for item in items for part in item))
+
+    def claim(self, token: str, room: int, lease: int, *, per_company: int = 0) -> Call:
+        """Claim at most `room` keys, of a company so many at once. Reply: see claim.lua."""
+        return self._call("claim", token, room, lease, per_company, *self._merging)
+
+    def settle(self, settled: Sequence[tuple[Claim, Sequence[bytes]]], *, hold: bool = False) -> Call:
+        """End the events with these refs, and let their keys go; or `hold` these. Reply: numbers of those lost."""
+        quiet, within, _ = self._merging
+        parts: list[Field] = []
+        for claim, refs in settled:
+            parts += [*claim, "1" if hold else "0", len(refs), *refs]
+        return self._call("settle", quiet, within, *parts)
+
+    def retry(self, claim: Claim, ref: bytes, body: bytes, delay: int) -> Call:
+        """Try an event again in `delay` milliseconds. Reply: 1, or 0 where it was lost."""
+        return self._call("retry", *claim, ref, body, delay)
+
+    def back(self, claim: Claim) -> Call:
+        """Give a key back unhandled. Reply: 1, or 0 where it was lost."""
+        return self._call("back", *claim)
+
+    def doom(self, claim: Claim, ref: bytes, body: bytes) -> Call:
+        """Write down that an event is to be a dead letter. Reply: 1, or 0 where it was lost."""
+        return self._call("doom", *claim, ref, body)
+
+    def extend(self, claims: Sequence[Claim], lease: int) -> Call:
+        """Renew the hold on keys. Reply: numbers of those lost."""
+        return self._call("extend", lease, *(part for claim in claims for part in claim))
+
+    def mark(self, claim: Claim) -> Call:
+        """Record that a suspect is being started. Reply: 1, or 0 where it was lost."""
+        return self._call("mark", *claim)
+
+    def lead(self, token: str, lease: int) -> Call:
+        """Take or renew the lease of who brings events. Reply: see lead.lua."""
+        return self._call("lead", token, lease)
+
+    def resign(self, token: str) -> Call:
+        """Give the lease up. Reply: 1, or 0 where another has it."""
+        return self._call("resign", token)
+
+    def abandon(self, worker: str) -> Call:
+        """Take back what a worker held that is gone; its tokens begin so. Reply: how many keys."""
+        return self._call("abandon", worker)
+
+    def _call(self, name: str, *args: Field) -> Call:
+        return Call(_script(f"lines/{name}"), self.keys, args)

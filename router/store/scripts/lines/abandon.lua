@@ -1,0 +1,16 @@
+-- Takes back at once what a worker held that is gone for sure.
+--
+-- KEYS     see lib/lines.lua
+-- ARGV[1]  what all its tokens begin with
+-- Reply    how many keys
+--- lib/lines.lua
+local taken = 0
+for _, key in ipairs(redis.call('ZRANGE', RUNNING, 0, -1)) do
+  local owner = owner_of(key)
+  if string.sub(owner.token, 1, #ARGV[1]) == ARGV[1] then
+    recover(key, owner, 0, 0)
+    taken = taken + 1
+  end
+end
+wake()
+return taken

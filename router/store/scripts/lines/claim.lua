@@ -1,0 +1,148 @@
+-- Gives a worker the first event of keys that are ready, one of each, company by company; with what is merged into it.
+-- First it takes back what others have held without renewing it, and makes ready what has become due.
+--
+-- A hold that was not renewed is doubted first, and taken away only if it is not renewed for as long again: the store may
+-- have been away, or its clock have been set forward, and then nobody could have renewed anything.
+--
+-- KEYS     see lib/lines.lua
+-- ARGV[1]  token of what is claimed now, which no other claim ever has
+-- ARGV[2]  how many to claim at most (<= 100)
+-- ARGV[3]  how long a hold lasts, milliseconds
+-- ARGV[4]  how many of one company may run at once; 0 for any number
+-- ARGV[5]  quiet, milliseconds; 0 where nothing is merged
+-- ARGV[6]  within, milliseconds
+-- ARGV[7]  how many one delivery may stand for at most
+-- Reply    { claimed, milliseconds until to ask again or -1, the last entry of WAKE, keys taken back };
+--          of each claimed { key, ref, crashes, body, { ref, body, … of those that are merged into it, oldest first } }
+--- lib/lines.lua
+local token, room, lease, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local quiet, within, most = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local MANY = 100
+
+-- The server's clock was set back: what lies ahead would be further away than it was.
+local function set_back(by)
+  for _, set in ipairs({ DUE, QUIET, RUNNING, STOPPED }) do
+    local members = redis.call('ZRANGE', set, 0, -1, 'WITHSCORES')
+    for i = 1, #members, 2 do
+      if members[i + 1] ~= 'inf' then
+        redis.call('ZADD', set, stamp(tonumber(members[i + 1]) - by), members[i])
+      end
+    end
+  end
+end
+
+local function past(set)
+  return redis.call('ZRANGEBYSCORE', set, '-inf', stamp(now), 'LIMIT', 0, MANY)
+end
+
+local function take_back()
+  local taken = 0
+  for _, key in ipairs(past(RUNNING)) do
+    local owner = owner_of(key)
+    if not owner or owner.doubted then
+      recover(key, owner, quiet, within)
+      taken = taken + 1
+    else
+      owner.doubted = true
+      own(key, owner)
+      redis.call('ZADD', RUNNING, stamp(now + lease / 2), key)
+    end
+  end
+  return taken
+end
+
+local function promote()
+  for _, set in ipairs({ DUE, QUIET }) do
+    for _, key in ipairs(past(set)) do
+      local head = first_of(LINES, key)
+      redis.call('ZREM', set, key)
+      if head then
+        make_ready(key, head)
+      end
+    end
+  end
+  for _, company in ipairs(past(STOPPED)) do
+    redis.call('ZREM', STOPPED, company)
+    if first_of(READY, company) then
+      join(company)
+    end
+  end
+end
+
+-- Returns the event that stands for as many as may be merged, and those.
+local function merged(key, head)
+  if most < 2 or not may_be_merged(head) then
+    return head, {}
+  end
+  local from, to = span(key)
+  local refs = {}
+  for _, member in ipairs(redis.call('ZRANGEBYLEX', LINES, from, to, 'LIMIT', 0, most)) do
+    local ref = string.sub(member, #key + 2)
+    if not may_be_merged(ref) then
+      break
+    end
+    refs[#refs + 1] = ref
+  end
+  local newest, others = table.remove(refs), {}
+  for i, ref in ipairs(refs) do
+    others[2 * i - 1], others[2 * i] = ref, redis.call('HGET', BODIES, ref)
+  end
+  return newest, others
+end
+
+local function claim(company, ready)
+  local head, key = string.match(ready, '^([^%z]*)%z(.*)$')
+  local ref, others = merged(key, head)
+  redis.call('ZREM', READY, company .. '\0' .. ready)
+  redis.call('ZADD', RUNNING, stamp(now + lease / 2), key)
+  own(key, { token = token, company = company, ref = ref })
+  if limit > 0 then
+    redis.call('ZADD', BUSY, 0, company .. '\0' .. key)
+  end
+  return { key, ref, tonumber(redis.call('HGET', CRASHED, ref) or 0), redis.call('HGET', BODIES, ref), others }
+end
+
+local function take_turns()
+  local claimed = {}
+  while #claimed < room do
+    local company = redis.call('ZRANGE', TURNS, 0, 0)[1]
+    if not company then
+      break
+    end
+    local ready = first_of(READY, company)
+    local full = limit > 0 and number_of(BUSY, company) >= limit
+    if not ready or full or redis.call('ZSCORE', STOPPED, company) then
+      redis.call('ZREM', TURNS, company)
+    else
+      claimed[#claimed + 1] = claim(company, ready)
+      to_the_end(company)
+    end
+  end
+  return claimed
+end
+
+local function until_next()
+  local wait = -1
+  for _, set in ipairs({ DUE, QUIET, RUNNING, STOPPED }) do
+    local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')[2]
+    if first and first ~= 'inf' then
+      local left = math.max(0, tonumber(first) - now)
+      wait = wait < 0 and left or math.min(wait, left)
+    end
+  end
+  return wait
+end
+
+local seen = tonumber(redis.call('GET', CLOCK) or 0)
+if now < seen - 1000 then
+  set_back(seen - now)
+end
+redis.call('SET', CLOCK, stamp(now))
+local taken = take_back()
+promote()
+local claimed = take_turns()
+if #claimed == room then
+  wake() -- there may be more, for others
+end
+local last = redis.call('XREVRANGE', WAKE, '+', '-', 'COUNT', 1)[1]
+return { claimed, until_next(), last and last[1] or '0-0', taken }
