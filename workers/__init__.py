@@ -1,17 +1,20 @@
 """From stream to handler: what a user imports to write a worker."""
 
 from router.events.event import Event
-from workers.delivery import AttemptError, Delivery
+from workers.coalesce import Coalesce
+from workers.delivery import AttemptError, Delivery, Merged
 from workers.outcomes import DeadLetter, HandlerTimeout, RetryLater, WorkerLost
 from workers.retry import Retry
 from workers.subscription import Subscription
 
 __all__ = [
     "AttemptError",
+    "Coalesce",
     "DeadLetter",
     "Delivery",
     "Event",
     "HandlerTimeout",
+    "Merged",
     "Retry",
     "RetryLater",
     "Subscription",

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -14,7 +14,7 @@ from router.store.record import AT, ATTEMPTS, CRASHES, FIELDS, HISTORY, ID, RAW,
 from router.store.scripts import Field
 from workers.failure import described, trace_of
 
-__all__ = ["AttemptError", "Delivery", "Held", "error_line", "read_history"]
+__all__ = ["AttemptError", "Delivery", "Held", "Merged", "error_line", "extended", "read_history"]
 
 _MESSAGE = 2_000
 _TRACEBACK = 8_000
@@ -33,13 +33,30 @@ class AttemptError:
     traceback: str = ""
 
 
+class Merged(NamedTuple):
+    """An event that a later one of its key stands for: its id and type, and when it was received, aware and in UTC."""
+
+    id: str
+    type: str
+    at: datetime
+
+
 class Delivery(msgspec.Struct, frozen=True):
-    """An event with the story of its delivery to this subscription; `attempt` is 1 for the first."""
+    """An event with the story of its delivery to this subscription; `attempt` is 1 for the first.
+
+    `merged` are the events that it stands for besides its own, oldest first: see `Coalesce`.
+    """
 
     event: Event
     subscription: str
     attempt: int = 1
     errors: tuple[AttemptError, ...] = ()
+    merged: tuple[Merged, ...] = ()
+
+    @property
+    def first_at(self) -> datetime:
+        """When the oldest of the events that it stands for was received."""
+        return min((merged.at for merged in self.merged), default=self.event.received_at)
 
 
 class Held:
@@ -59,6 +76,11 @@ class Held:
         self.received = 0  # epoch milliseconds, once `event` has read it
         self.attempts = number_of(fields[ATTEMPTS]) if ATTEMPTS in fields else 0
         self.crashes = number_of(fields[CRASHES]) if CRASHES in fields else 0
+
+    @property
+    def merged(self) -> tuple[Merged, ...]:
+        """The events that it stands for besides its own, oldest first; none where it is an entry of a stream."""
+        return ()
 
     @property
     def used(self) -> int:
@@ -97,7 +119,7 @@ class Held:
         fields: dict[bytes, Field] = {**self.fields}
         if line is not None:
             fields[ATTEMPTS] = self.attempts + 1
-            fields[HISTORY] = _extended(self.fields.get(HISTORY, b""), line)
+            fields[HISTORY] = extended(self.fields.get(HISTORY, b""), line)
         return [part for pair in _bounded(fields) or [(RAW, b"")] for part in pair]
 
 
@@ -148,7 +170,7 @@ def _legible(value: object) -> str:
     return ("" if value is None else str(value)).encode(errors="backslashreplace").decode()
 
 
-def _extended(history: bytes, line: str) -> bytes:
+def extended(history: bytes, line: str) -> bytes:
     """Return the history with one more line: the first and the newest are kept when it grows long."""
     lines = [*history.splitlines(), line.encode()]
     if len(lines) > _HISTORY:

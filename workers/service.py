@@ -22,6 +22,7 @@ from router.telemetry.process_metrics import new_registry
 from router.telemetry.tracing import open_tracing
 from workers.consuming.consumer import Consumer
 from workers.handlers.memory import end_at_once
+from workers.keyed.consumer import KeyedConsumer
 from workers.metrics import WorkerMetrics
 from workers.operations.store_metrics import StoreMetrics
 from workers.outcomes import WorkerMustEnd
@@ -55,7 +56,7 @@ async def serve_workers(
     ):
         registry.register(guard)
         consumers = [
-            Consumer(
+            (KeyedConsumer if subscription.keyed else Consumer)(
                 *(subscription, consumer, store, catalogue, settings.workers, metrics),
                 returning=name is not None,
                 tracing=tracing,

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from config.errors import ConfigError
 from router.events.event import Event
+from workers.coalesce import Coalesce
 from workers.delivery import Delivery
 from workers.made import note
 from workers.retry import Retry
@@ -40,12 +41,19 @@ class Subscription:
     name: letters, digits, `.`, `_` and `-`; workers of the same name share the events between them.
     events: globs over `publisher/type`, such as `visma-net-financial/customer_*`.
     retry: when a failed event is tried again, and how often.
-    concurrency: how many events (or batches) are handled at once in one worker process; so two of one resource overlap.
+    concurrency: how many events (or batches) are handled at once in one worker process; without a `key` two of one
+        resource may overlap.
     timeout: seconds an attempt may take; None for no limit. A plain function runs in a thread, which cannot be
         stopped: it counts as failed after the timeout and is left to end by itself.
     start: where a new subscription begins: `earliest` takes what is in the streams already, `latest` only what comes.
     batch_size, batch_wait: for a handler of `list[Event]`: the most events of one call, and the seconds it may wait
         for more. An event that failed before is always handled alone.
+    key: by what events are kept in order, one at a time over all workers: `resource` (tenant, company and resource),
+        `company` (tenant and company), or a function of the event that returns a text; None for an event of no order.
+    coalesce: which events of a key are merged into a later one; needs a key.
+    after_dead: what a key does whose event ended dead: `continue`, or `hold` until an operator releases it.
+    per_company: how many handlers may run at once for one company, over all workers; None for any number.
+    fair_by: whether companies take turns, where there is a key or a limit: `company`, or None.
     """
 
     def __init__(
@@ -59,6 +67,11 @@ class Subscription:
         start: Literal["earliest", "latest"] = "earliest",
         batch_size: int = 100,
         batch_wait: float = 0.0,
+        key: Literal["resource", "company"] | Callable[[Event], str | None] | None = None,
+        coalesce: Coalesce | None = None,
+        after_dead: Literal["continue", "hold"] = "continue",
+        per_company: int | None = None,
+        fair_by: Literal["company"] | None = "company",
     ) -> None:
         self.name = name
         self.events = (events,) if isinstance(events, str) else tuple(events)
@@ -68,8 +81,14 @@ class Subscription:
         self.start = start
         self.batch_size = batch_size
         self.batch_wait = batch_wait
+        self.key = key
+        self.coalesce = coalesce
+        self.after_dead = after_dead
+        self.per_company = per_company
+        self.fair_by = fair_by
         self._handler: Handler | None = None
         self._validate()
+        self._validate_order()
         note(self)
 
     def __repr__(self) -> str:
@@ -92,6 +111,31 @@ class Subscription:
         if self._handler is None:
             raise ConfigError(f"subscription {self.name!r} has no handler: decorate a function with its .handler")
         return self._handler
+
+    @property
+    def keyed(self) -> bool:
+        """Whether its events go through lines, which keep them in order, or are fair to companies."""
+        return self.key is not None or self.per_company is not None
+
+    def _validate_order(self) -> None:
+        if not (self.key in ("resource", "company", None) or callable(self.key)):
+            raise ConfigError(
+                f"subscription {self.name!r}: key is 'resource', 'company' or a function of the event, not {self.key!r}"
+            )
+        if self.after_dead not in ("continue", "hold"):
+            raise ConfigError(
+                f"subscription {self.name!r}: after_dead is 'continue' or 'hold', not {self.after_dead!r}"
+            )
+        if self.key is None and (self.coalesce is not None or self.after_dead == "hold"):
+            raise ConfigError(f"subscription {self.name!r}: coalesce and after_dead='hold' need a key")
+        if self.per_company is not None and self.per_company < 1:
+            raise ConfigError(
+                f"subscription {self.name!r}: per_company is a number from 1, or None, not {self.per_company!r}"
+            )
+        if self.fair_by not in ("company", None):
+            raise ConfigError(f"subscription {self.name!r}: fair_by is 'company' or None, not {self.fair_by!r}")
+        if self.per_company is not None and self.fair_by is None:
+            raise ConfigError(f"subscription {self.name!r}: per_company needs fair_by='company'")
 
     def _validate(self) -> None:
         if not _NAME.fullmatch(str(self.name)):

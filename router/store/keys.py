@@ -76,6 +76,10 @@ class Keys:
         """Return the hash of the dead letters that were imported: their entry ids by what names them in the export."""
         return self._tagged(stream, f"dead:{subscription}:imported")
 
+    def buried(self, stream: str, subscription: str, ref: str) -> str:
+        """Return what says that an event of a keyed subscription has become a dead letter, and which entry that is."""
+        return self._tagged(stream, f"dead:{subscription}:buried:{ref}")
+
     def quarantine(self, publisher: str) -> str:
         """Return the stream of signed bodies that could not be read."""
         return self._tagged(publisher, "quarantine")

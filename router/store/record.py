@@ -3,6 +3,7 @@
     events, inbox     id, at, event, raw; hints and trace where there are any
     inbox, retries    also attempts, crashes, history and tried, once there was an attempt; a retry's delay
     dead letters      also reason; origin of an imported one
+    replays           also order, where the subscription is keyed or the event is replayed from its stream; and merged
     quarantine        id, at, reason, raw; hints and trace where there are any
 
 `event` is the normalised event as one JSON object: the model's field names, without the fields that are None or empty,
@@ -63,8 +64,14 @@ ORIGIN: Final = b"origin"
 DELAY: Final = b"delay"
 """Milliseconds for which a retry was put off; the first field of its entry."""
 
+ORDER: Final = b"order"
+"""The id of the event's entry in its stream, by which the events of a key are ordered."""
+
+MERGED: Final = b"merged"
+"""The events that a dead letter stands for besides its own: a JSON array of id, type and `at`, oldest first."""
+
 FIELDS: Final = frozenset(
-    {ID, AT, EVENT, RAW, HINTS, TRACE, TRIED, ATTEMPTS, CRASHES, HISTORY, REASON, ORIGIN, DELAY},
+    {ID, AT, EVENT, RAW, HINTS, TRACE, TRIED, ATTEMPTS, CRASHES, HISTORY, REASON, ORIGIN, DELAY, ORDER, MERGED},
 )
 """All of them; `scripts/lib/fields.lua` has the same for the scripts."""
 

@@ -107,7 +107,7 @@ class Attempts:
         except Exception as error:  # noqa: BLE001 - whatever is in an entry, it must not end the lane
             self._bury(held, Dead(f"the entry cannot be read: {text_of(error)}"), error)
             return None
-        return Delivery(event, context.group, held.used + 1, errors)
+        return Delivery(event, context.group, held.used + 1, errors, held.merged)
 
     def _settle(self, held: Held, result: BaseException | None) -> None:
         outcome = decide(self._context.subscription.retry, held.spent + 1, result, self._context.random)
@@ -128,11 +128,10 @@ class Attempts:
         """Return whether a delivery is still this consumer's, asking the store where that may be in doubt."""
         context = self._context
         if held.crashes and not held.poisonous(context.subscription.retry.max_attempts):
-            owned = await self._ask(scripts.mark(context.source(held), context.group, context.consumer, held.entry_id))
-            lost = owned != 1
+            lost = await self._ask(context.moves.mark(held)) != 1
         elif context.monotonic() - held.touched > self._stale_after:
-            ids = [held.entry_id]
-            lost = bool(await self._ask(scripts.extend(context.source(held), context.group, context.consumer, ids)))
+            (call, share) = context.moves.extend([held])[0]
+            lost = bool(context.moves.lost(share, await self._ask(call) or ()))
         else:
             lost = held.lost
         if lost:

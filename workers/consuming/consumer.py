@@ -1,7 +1,8 @@
 """One subscription at work in this process: its parts, started and stopped together."""
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from config.errors import described
 from config.settings import WorkerSettings
@@ -16,7 +17,7 @@ from workers.consuming.heartbeat import Heartbeat
 from workers.consuming.left_out import LeftOut
 from workers.consuming.pace import Pace
 from workers.consuming.pause_watch import PauseWatch
-from workers.consuming.reader import Reader, readers_of
+from workers.consuming.reader import readers_of
 from workers.consuming.schedule import Schedule
 from workers.consuming.settler import Settler
 from workers.consuming.sweeper import Sweeper, forget
@@ -30,6 +31,21 @@ if TYPE_CHECKING:
 _LEAVING = 5.0  # seconds, at most
 _SOON = 0.02
 """Seconds until it is seen whether all reads have ended."""
+
+
+class Reading(Protocol):
+    """What brings deliveries to the executor."""
+
+    has_read: asyncio.Event
+
+    async def run(self) -> None:
+        """Read until stopped."""
+
+    async def stop(self) -> None:
+        """Make `run` return soon; to be called again until it has."""
+
+    async def interrupt(self) -> None:
+        """End the read under way, before it brings anything."""
 
 
 class Consumer:
@@ -54,14 +70,14 @@ class Consumer:
         streams = catalogue.select(*subscription.events)
         self.context = Context(subscription, streams, name, store, catalogue, settings, metrics, tracing=tracing)
         self._schedule = Schedule(self.context)
-        self._settler = Settler(self.context, self._schedule.scheduled)
+        self._settler = Settler(self.context, self._retry_scheduled)
         self._executor = Executor(self.context, self._settler)
         self._pace = Pace(self.context, max(1, self._executor.capacity))
         self._sweeper = Sweeper(self.context, self._schedule.look_everywhere)
         self._heartbeat = Heartbeat(self.context, self._sweeper.recover)
         self._pause_watch = PauseWatch(self.context, self._hold, self._go_on)
         self._left_out = LeftOut(self.context)
-        self._readers: list[Reader] = []
+        self._readers: Sequence[Reading] = ()
         self._reading: list[asyncio.Task[None]] = []
         self._keeping: list[asyncio.Task[None]] = []
         self._held = asyncio.Event()
@@ -97,13 +113,27 @@ class Consumer:
         await self._join()
         self._executor.start()
         context = self.context
-        self._readers = readers_of(context, self._pace, self._executor.put)
+        self._readers = self._make_readers()
         self._reading = [asyncio.create_task(reader.run()) for reader in self._readers]
-        keepers = (self._heartbeat, self._schedule, self._sweeper, self._pause_watch, self._left_out)
-        self._keeping = [asyncio.create_task(part.run()) for part in keepers]
+        self._keeping = [asyncio.create_task(keeping) for keeping in self._keepers()]
         await self._first_reads()
         self.ready = True
         context.log.info("subscription_started", consumer=context.consumer, streams=len(context.streams))
+
+    def _make_readers(self) -> Sequence[Reading]:
+        return readers_of(self.context, self._pace, self._executor.put)
+
+    def _keepers(self) -> list[Coroutine[Any, Any, None]]:
+        """Return what runs beside reading and handling, until the stop."""
+        parts = (self._heartbeat, self._schedule, self._sweeper, self._pause_watch, self._left_out)
+        return [part.run() for part in parts]
+
+    def _retry_scheduled(self, stream: str, seconds: float) -> None:
+        self._schedule.scheduled(stream, seconds)
+
+    async def _take_over(self) -> None:
+        """Take over what the process before had in hand under this name."""
+        await self._sweeper.recover(self.context.consumer)
 
     async def _first_reads(self) -> None:
         """Return once each reader has read; or a pause keeps them from it, or one has ended, which `failed` says."""
@@ -142,7 +172,7 @@ class Consumer:
             try:
                 await self.context.ensure_groups(self.context.subscription.start)
                 if self._returning:
-                    await self._sweeper.recover(self.context.consumer)
+                    await self._take_over()
                 await self._heartbeat.beat()
                 await self._pause_watch.begin()
             except STORE_ERRORS as error:

@@ -14,6 +14,7 @@ from router.store.client import Store
 from router.store.keys import Keys
 from router.tasks.outage import Outage
 from workers.consuming.in_hand import InHand
+from workers.consuming.moves import Moves, StreamMoves
 from workers.delivery import Held
 from workers.metrics import WorkerMetrics
 from workers.state.groups import create_groups
@@ -41,11 +42,13 @@ class Context:
     spoilt: set[str] = field(default_factory=set)
     log: Any = None
     outage: Outage = field(init=False)
+    moves: Moves = field(init=False)
     tracing: "Tracing | None" = None
 
     def __post_init__(self) -> None:
         self.log = structlog.get_logger("worker").bind(subscription=self.group)
         self.outage = Outage(self.log, self.monotonic)
+        self.moves = StreamMoves(self)
 
     @property
     def group(self) -> str:

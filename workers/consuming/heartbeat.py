@@ -7,7 +7,6 @@ from router.store import scripts
 from router.store.errors import STORE_ERRORS, is_no_group
 from router.tasks.backoff import Backoff
 from workers.consuming.context import Context
-from workers.delivery import Held
 from workers.state.groups import name_of
 
 
@@ -67,23 +66,12 @@ class Heartbeat:
     async def extend(self) -> None:
         """Renew the hold on everything in hand, and note what was lost to others."""
         context = self._context
-        chunks = _chunks(context)
-        calls = [
-            scripts.extend(source, context.group, context.consumer, [held.entry_id for held in chunk])
-            for source, chunk in chunks
-        ]
+        shares = context.moves.extend(context.in_hand)
         now = context.monotonic()
-        replies = await context.store.run(calls) if calls else []
-        for (_, chunk), reply in zip(chunks, replies, strict=True):
+        replies = await context.store.run([call for call, _ in shares]) if shares else []
+        for (_, share), reply in zip(shares, replies, strict=True):
             if isinstance(reply, BaseException) and not is_no_group(reply):
                 raise reply
-            lost = {held.entry_id for held in chunk} if isinstance(reply, BaseException) else set(reply)
-            context.in_hand.touch(chunk, now, lost)
-
-
-def _chunks(context: Context) -> list[tuple[str, list[Held]]]:
-    return [
-        (context.source_of(stream, inbox=inbox), items[start : start + scripts.BATCH])
-        for (stream, inbox), items in context.in_hand.by_source().items()
-        for start in range(0, len(items), scripts.BATCH)
-    ]
+            everything = {held.entry_id for held in share}
+            lost = everything if isinstance(reply, BaseException) else context.moves.lost(share, reply)
+            context.in_hand.touch(share, now, lost)

@@ -63,13 +63,6 @@ class InHand:
         """Return where the deliveries are pending: stream, whether in its inbox, and entry."""
         return {(held.stream, held.inbox, held.entry_id) for held in self._held}
 
-    def by_source(self) -> dict[tuple[str, bool], list[Held]]:
-        """Return the deliveries of each stream, and of its inbox."""
-        sources: dict[tuple[str, bool], list[Held]] = {}
-        for held in self._held:
-            sources.setdefault((held.stream, held.inbox), []).append(held)
-        return sources
-
     def _leave(self) -> None:
         left, self._left = self._left, None
         if left is not None and not left.done():

@@ -7,27 +7,17 @@ deliveries stay in hand meanwhile, so their hold is renewed as soon as the store
 import asyncio
 import contextvars
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
-from router.store import scripts
 from router.store.errors import is_no_group
-from router.store.record import REASON
 from router.tasks.backoff import Backoff
 from workers.consuming.context import Context
+from workers.consuming.moves import Step
 from workers.delivery import Held, error_line
-from workers.outcomes import Dead, Done, Outcome, RetryIn
+from workers.outcomes import Done, Outcome, RetryIn
 
 _LONGEST = 3650 * 86_400.0
 """Seconds a retry may be put off: what any server's integers can hold."""
-
-
-class _Step(NamedTuple):
-    """One script call and the deliveries it settles."""
-
-    call: scripts.Call
-    outcome: str
-    held: list[Held]
-    delay: float = 0.0
 
 
 class Settler:
@@ -39,8 +29,8 @@ class Settler:
     def __init__(self, context: Context, scheduled: Callable[[str, float], None]) -> None:
         self._context = context
         self._scheduled = scheduled
-        self._done: dict[tuple[str, bool], list[Held]] = {}
-        self._steps: list[_Step] = []
+        self._done: list[Held] = []
+        self._steps: list[Step] = []
         self._task: asyncio.Task[None] | None = None
         self._own = contextvars.copy_context()
         self._backoff = Backoff(context.random)
@@ -53,18 +43,22 @@ class Settler:
     def settle(self, held: Held, outcome: Outcome, error: BaseException | None = None) -> None:
         """Take note of what became of a delivery; returns at once."""
         if isinstance(outcome, Done):
-            self._done.setdefault((held.stream, held.inbox), []).append(held)
+            self._done.append(held)
+            self._wake()
         elif isinstance(outcome, RetryIn):
-            self._steps.append(self._retry(held, outcome, error))
+            seconds = min(outcome.seconds, _LONGEST)
+            self.carry_out(self._context.moves.retry(held, seconds, self._line(held, error)))
         else:
-            self._steps.append(self._dead(held, outcome, error))
-        self._wake()
+            reason = outcome.reason.encode(errors="backslashreplace")
+            self.carry_out(self._context.moves.dead(held, reason, self._line(held, error)))
 
     def give_back(self, held: Held) -> None:
-        """Hand a delivery that was not finished to the other consumers, at once, through the inbox."""
-        context = self._context
-        call = self._move(held, context.keys.inbox(held.stream, context.group), held.moved())
-        self._steps.append(_Step(call, "returned", [held]))
+        """Hand a delivery that was not finished to the other consumers, at once."""
+        self.carry_out(self._context.moves.back(held))
+
+    def carry_out(self, step: Step) -> None:
+        """Take a step that settles deliveries."""
+        self._steps.append(step)
         self._wake()
 
     def let_go(self, held: Held) -> None:
@@ -83,29 +77,6 @@ class Settler:
         in_hand = self._context.in_hand
         while held in in_hand and not self.broken.done():
             await asyncio.wait([in_hand.left(), self.broken], return_when=asyncio.FIRST_COMPLETED)
-
-    def _retry(self, held: Held, outcome: RetryIn, error: BaseException | None) -> _Step:
-        context, keys = self._context, self._context.keys
-        stream, group = held.stream, context.group
-        fields = held.moved(self._line(held, error))
-        target = (keys.parked(stream, group), keys.due(stream, group), group, context.consumer)
-        delay = round(min(outcome.seconds, _LONGEST) * 1000)
-        call = scripts.schedule(context.source(held), *target, held.entry_id, delay, fields, inbox=held.inbox)
-        return _Step(call, "retried", [held], outcome.seconds)
-
-    def _dead(self, held: Held, outcome: Dead, error: BaseException | None) -> _Step:
-        context = self._context
-        fields = [
-            *held.moved(self._line(held, error) if error is not None else None),
-            REASON,
-            outcome.reason.encode(errors="backslashreplace"),
-        ]
-        return _Step(self._move(held, context.keys.dead(held.stream, context.group), fields), "dead", [held])
-
-    def _move(self, held: Held, target: str, fields: list[scripts.Field]) -> scripts.Call:
-        context = self._context
-        source = context.source(held)
-        return scripts.move(source, target, context.group, context.consumer, held.entry_id, fields, inbox=held.inbox)
 
     def _line(self, held: Held, error: BaseException | None) -> str | None:
         return None if error is None else error_line(error, held.used + 1, self._context.clock())
@@ -127,18 +98,12 @@ class Settler:
         finally:
             self._task = None
 
-    def _take(self) -> list[_Step]:
+    def _take(self) -> list[Step]:
         steps, self._steps = self._steps, []
-        done, self._done = self._done, {}
-        for (stream, inbox), held in done.items():
-            source = self._context.source_of(stream, inbox=inbox)
-            for start in range(0, len(held), scripts.BATCH):
-                chunk = held[start : start + scripts.BATCH]
-                ids = [item.entry_id for item in chunk]
-                steps.append(_Step(scripts.ack(source, self._context.group, ids, inbox=inbox), "done", chunk))
-        return steps
+        done, self._done = self._done, []
+        return [*steps, *self._context.moves.done(done)]
 
-    async def _run(self, steps: list[_Step]) -> None:
+    async def _run(self, steps: list[Step]) -> None:
         replies = await self._context.store.run([step.call for step in steps])
         failed: list[BaseException] = []
         settled: list[Held] = []
@@ -146,6 +111,8 @@ class Settler:
             if isinstance(reply, BaseException) and not is_no_group(reply):
                 self._steps.append(step)
                 failed.append(reply)
+            elif step.then is not None and reply and not isinstance(reply, BaseException):
+                self._steps.append(step.then)
             else:
                 self._note(step, reply)
                 settled += step.held
@@ -161,16 +128,14 @@ class Settler:
         self._context.outage.failed("settling", error)
         await asyncio.sleep(delay)
 
-    def _note(self, step: _Step, reply: Any) -> None:
+    def _note(self, step: Step, reply: Any) -> None:
         """Count what was settled."""
         context = self._context
         if isinstance(reply, BaseException):
             context.log.warning("group_lost", error=str(reply), deliveries=len(step.held))
             lost = len(step.held)
-        elif step.outcome == "done":
-            lost = len(reply)
         else:
-            lost = 0 if reply else 1
+            lost = len(reply) if isinstance(reply, list) else 0 if reply else 1
         if step.outcome == "retried":
             # Also where the reply says that it was not ours: the first try may have done it and its reply been lost.
             self._scheduled(step.held[0].stream, step.delay)

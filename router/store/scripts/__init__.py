@@ -16,9 +16,12 @@ __all__ = [
     "Field",
     "Script",
     "ack",
+    "advance",
     "alive",
     "append",
     "beat",
+    "bury",
+    "delete",
     "discard",
     "extend",
     "extent",
@@ -99,6 +102,21 @@ def move(
 ) -> Call:
     """Move a pending delivery to its dead letters, or back to the inbox. Reply: the new id, empty if not ours."""
     return Call(_script("move"), (source, target), (group, consumer, entry_id, _flag(inbox), 0, *fields))
+
+
+def bury(dead: str, marker: str, ttl: int, fields: Sequence[Field]) -> Call:
+    """Add a dead letter, once within `ttl` milliseconds by its marker. Reply: its entry id."""
+    return Call(_script("bury"), (dead, marker), (ttl, *fields))
+
+
+def advance(stream: str, group: str, last: Field, read: int) -> Call:
+    """Move a group on to entry `last`, after so many more were read. Reply: 1, or 0 where it is there already."""
+    return Call(_script("advance"), (stream,), (group, last, read))
+
+
+def delete(stream: str, ids: Sequence[Field]) -> Call:
+    """Delete entries. Reply: how many were there."""
+    return Call(_script("delete"), (stream,), ids)
 
 
 def schedule(

@@ -1,4 +1,5 @@
--- Gives a subscription events of a stream once more: each is copied into its inbox as one that was never attempted. What
+-- Gives a subscription events of a stream once more: each is copied into its inbox as one that was never attempted, with
+-- the id of its entry, by which a keyed subscription orders it. What
 -- the same replay has given before is not given again; that is remembered for a while.
 -- An error where the subscription does not exist: nobody would ever read that inbox.
 --
@@ -37,8 +38,9 @@ for i = 6, #ARGV do
       if ARGV[5] == '1' then
         fields = without(fields, EVENT)
       end
-      fields[#fields + 1] = HISTORY
-      fields[#fields + 1] = ARGV[2]
+      for _, part in ipairs({ HISTORY, ARGV[2], ORDER, ARGV[i] }) do
+        fields[#fields + 1] = part
+      end
       redis.call('XADD', KEYS[2], '*', unpack(fields))
       redis.call('HSET', KEYS[3], mark, 1)
       given = given + 1

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
-from router.store.keys import Keys
+from router.store.keys import LINES, Keys
 from router.store.scripts import Call, Field, Script
 
 __all__ = ["Claim", "Item", "Lines", "Merging"]
@@ -47,7 +47,12 @@ class Lines:
     @property
     def wake(self) -> str:
         """The key of the stream that says when something has become ready."""
-        return self.keys[15]
+        return self._key("wake")
+
+    @property
+    def read(self) -> str:
+        """The key of the hash that says what was brought from each source."""
+        return self._key("read")
 
     def add(self, token: str, lease: int, items: Sequence[Item]) -> Call:
         """Bring at most BATCH events. Reply: how many were new; -1 where another worker has the lease."""
@@ -88,15 +93,18 @@ class Lines:
 
     def lead(self, token: str, lease: int) -> Call:
         """Take or renew the lease of who brings events. Reply: see lead.lua."""
-        return self._call("lead", token, lease)
+        return Call(_script("lines/lead"), (self._key("mover"), self.read), (token, lease))
 
     def resign(self, token: str) -> Call:
         """Give the lease up. Reply: 1, or 0 where another has it."""
         return self._call("resign", token)
 
-    def abandon(self, worker: str) -> Call:
-        """Take back what a worker held that is gone; its tokens begin so. Reply: how many keys."""
-        return self._call("abandon", worker)
+    def abandon(self, tokens: str, *, charged: bool = True) -> Call:
+        """Take back what is held by tokens that begin so; `charged` as by a worker that died. Reply: how many keys."""
+        return self._call("abandon", tokens, "1" if charged else "0")
+
+    def _key(self, name: str) -> str:
+        return self.keys[LINES.index(name)]
 
     def _call(self, name: str, *args: Field) -> Call:
         return Call(_script(f"lines/{name}"), self.keys, args)

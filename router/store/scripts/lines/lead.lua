@@ -1,13 +1,17 @@
 -- Takes or renews the lease of the one worker that brings events into the lines.
 --
--- KEYS     see lib/lines.lua
+-- KEYS[1]  string: the token of who has the lease
+-- KEYS[2]  hash: what was brought from each source
 -- ARGV[1]  token of who wants it
 -- ARGV[2]  how long it lasts, milliseconds
--- Reply    { 1 if it has it now, else 0; milliseconds until it ends; and, if it has it, what READ holds }
---- lib/lines.lua
-local leader = redis.call('GET', MOVER)
-if leader and leader ~= ARGV[1] then
-  return { 0, redis.call('PTTL', MOVER) }
+-- Reply    { 1 if it has it now, else 0; milliseconds until it ends; and, if it did not have it before, KEYS[2] }
+local leader = redis.call('GET', KEYS[1])
+if leader == ARGV[1] then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  return { 1, tonumber(ARGV[2]) }
 end
-redis.call('SET', MOVER, ARGV[1], 'PX', ARGV[2])
-return { 1, tonumber(ARGV[2]), redis.call('HGETALL', READ) }
+if leader then
+  return { 0, redis.call('PTTL', KEYS[1]) }
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return { 1, tonumber(ARGV[2]), redis.call('HGETALL', KEYS[2]) }

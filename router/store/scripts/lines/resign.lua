@@ -8,6 +8,5 @@ if redis.call('GET', MOVER) ~= ARGV[1] then
   return 0
 end
 redis.call('DEL', MOVER)
-has_woken = true
-wake()
+redis.call('XADD', WAKE, 'MAXLEN', 1, '*', 'led', '')
 return 1

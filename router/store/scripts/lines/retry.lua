@@ -16,5 +16,6 @@ end
 redis.call('HSET', BODIES, ARGV[3], ARGV[4])
 let_go(key, owner)
 redis.call('ZADD', DUE, stamp(now + tonumber(ARGV[5])), key)
+has_woken = true -- for those who wait to know how long
 wake()
 return 1

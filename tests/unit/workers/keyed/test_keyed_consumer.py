@@ -1,0 +1,189 @@
+"""Keyed subscriptions at work: in order and one at a time for each key, over all workers."""
+
+import asyncio
+import json
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from support.waiting import eventually
+
+from config.settings import WorkerSettings
+from router.events.catalogue import Catalogue
+from router.store import scripts
+from router.store.client import Store
+from workers import Coalesce, DeadLetter, Delivery, Event, Retry, Subscription
+from workers.keyed.consumer import KeyedConsumer
+from workers.metrics import WorkerMetrics
+
+SLUG = "visma-net-financial"
+STREAM = f"{SLUG}/customer_changed"
+CALM = 60.0
+
+
+class Bench:
+    """A store, keyed consumers on it, and what their handlers saw."""
+
+    def __init__(self, store: Store, catalogue: Catalogue) -> None:
+        self.store = store
+        self.client: Any = store.client
+        self.keys = store.keys
+        self.catalogue = catalogue
+        self.metrics = WorkerMetrics(CollectorRegistry())
+        self.alive: list[KeyedConsumer] = []
+        self.handled: list[str] = []
+        self.running: dict[str, int] = defaultdict(int)
+        self.overlaps: list[str] = []
+
+    async def start(self, subscription: Subscription, name: str = "c1", **options: Any) -> KeyedConsumer:
+        """Start a consumer."""
+        options = {"lease": CALM, "block": 0.1, "sweep_interval": CALM, "shutdown_timeout": 5.0, **options}
+        settings = WorkerSettings(**options)
+        consumer = KeyedConsumer(subscription, name, self.store, self.catalogue, settings, self.metrics)
+        self.alive.append(consumer)
+        await consumer.start()
+        return consumer
+
+    async def publish(self, *names: str, stream: str = STREAM, company: str = "1") -> None:
+        """Append events as ingress does, each `ID` or `ID@CUSTOMER`."""
+        fields: list[scripts.Field] = []
+        markers = []
+        for name in names:
+            id_, _, customer = name.partition("@")
+            raw = {"event": stream.partition("/")[2], "notificationId": id_, "companyId": company}
+            raw["resourceUri"] = f"v1/customer/{customer or id_}"
+            fields += ["id", id_, "at", int(time.time() * 1000), "raw", json.dumps(raw)]
+            markers.append(self.keys.seen(stream, id_))
+        await self.store.call(scripts.append(self.keys.events(stream), markers, fields, 60_000))
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Note what is handled, and whether two of a key are at once."""
+        key = str(delivery.event.resource)
+        if self.running[key]:
+            self.overlaps.append(key)
+        self.running[key] += 1
+        await asyncio.sleep(0)
+        self.running[key] -= 1
+        self.handled.append(delivery.event.id)
+
+    async def all_handled(self, number: int) -> None:
+        """Wait until so many were handled."""
+        await eventually(lambda: len(self.handled) >= number)
+
+
+@pytest.fixture
+async def bench(store: Store, catalogue: Catalogue) -> AsyncIterator[Bench]:
+    """Yield a bench on each kind of store."""
+    bench = Bench(store, catalogue)
+    yield bench
+    for consumer in bench.alive:
+        await consumer.stop()
+
+
+async def test_each_key_is_handled_in_order(bench: Bench) -> None:
+    """Events of one resource are handled one after the other, as the store took them; others beside them."""
+    subscription = Subscription("sub", events=[STREAM], key="resource")
+    subscription.handler(bench.handle)
+    await bench.publish(*(f"{number}@{number % 3}" for number in range(60)))
+    await bench.start(subscription)
+    await bench.publish(*(f"{number}@{number % 3}" for number in range(60, 90)))
+    await bench.all_handled(90)
+    for customer in range(3):
+        own = [int(id_) for id_ in bench.handled if int(id_) % 3 == customer]
+        assert own == sorted(own)
+    assert not bench.overlaps
+
+
+async def test_a_retry_holds_up_its_own_key_alone(bench: Bench) -> None:
+    """An event that fails is handled again before the next of its key, and the other keys go on meanwhile."""
+    retry = Retry(max_attempts=5, first_delay=0.2, max_delay=0.2)
+    subscription = Subscription("sub", events=[STREAM], key="resource", retry=retry)
+
+    @subscription.handler
+    async def sync(delivery: Delivery) -> None:
+        if delivery.event.id == "a1" and delivery.attempt < 3:
+            raise ValueError("not yet")
+        await bench.handle(delivery)
+
+    await bench.publish("a1@a", "a2@a", "b1@b", "b2@b")
+    await bench.start(subscription)
+    await bench.all_handled(4)
+    assert bench.handled == ["b1", "b2", "a1", "a2"]
+
+
+async def test_a_dead_letter_lets_its_key_go_on(bench: Bench) -> None:
+    """What is given up is among the dead letters once, and the next of its key is handled."""
+    subscription = Subscription("sub", events=[STREAM], key="resource")
+
+    @subscription.handler
+    async def sync(delivery: Delivery) -> None:
+        if delivery.event.id == "a1":
+            raise DeadLetter("no such customer")
+        await bench.handle(delivery)
+
+    await bench.publish("a1@a", "a2@a")
+    await bench.start(subscription)
+    await bench.all_handled(1)
+    assert bench.handled == ["a2"]
+    letters = await bench.client.xrange(bench.keys.dead(STREAM, "sub"))
+    assert [fields[b"id"] for _, fields in letters] == [b"a1"]
+
+
+async def test_several_become_one(bench: Bench) -> None:
+    """Events of a key that come soon after one another are one delivery, of the newest, which names the others."""
+    subscription = Subscription("sub", events=[STREAM], key="resource", coalesce=Coalesce(quiet=0.2, within=5))
+    seen: list[Delivery] = []
+
+    @subscription.handler
+    async def sync(delivery: Delivery) -> None:
+        seen.append(delivery)
+
+    await bench.start(subscription)
+    await bench.publish("a1@a", "a2@a", "a3@a", "b1@b")
+    await eventually(lambda: len(seen) == 2)
+    a, b = sorted(seen, key=lambda delivery: delivery.event.id)
+    assert (a.event.id, [merged.id for merged in a.merged]) == ("a3", ["a1", "a2"])
+    assert (b.event.id, b.merged) == ("b1", ())
+    assert a.first_at == a.merged[0].at
+
+
+async def test_two_workers_share_the_lines(bench: Bench) -> None:
+    """Two workers never handle two events of a key at once, and all is handled once."""
+    subscription = Subscription("sub", events=[STREAM], key="resource")
+    subscription.handler(bench.handle)
+    await bench.start(subscription, "c1")
+    await bench.start(subscription, "c2")
+    for start in range(0, 200, 20):
+        await bench.publish(*(f"{number}@{number % 5}" for number in range(start, start + 20)))
+    await bench.all_handled(200)
+    for customer in range(5):
+        own = [int(id_) for id_ in bench.handled if int(id_) % 5 == customer]
+        assert own == sorted(own)
+    assert not bench.overlaps
+    assert len(bench.handled) == 200
+
+
+async def test_a_company_has_so_many_at_once(bench: Bench) -> None:
+    """No more handlers of one company run at once than `per_company` says, over all workers."""
+    subscription = Subscription("sub", events=[STREAM], per_company=2)
+    going = 0
+    most = 0
+    done = 0
+
+    @subscription.handler
+    async def sync(event: Event) -> None:
+        nonlocal going, most, done
+        going += 1
+        most = max(most, going)
+        await asyncio.sleep(0.01)
+        going -= 1
+        done += 1
+
+    await bench.publish(*(str(number) for number in range(20)))
+    await bench.start(subscription, "c1")
+    await bench.start(subscription, "c2")
+    await eventually(lambda: done == 20)
+    assert most == 2

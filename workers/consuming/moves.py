@@ -1,0 +1,115 @@
+"""What becomes of deliveries in the store: the script calls of each outcome, for deliveries that streams hold."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from router.store import scripts
+from router.store.record import REASON
+from workers.delivery import Held
+
+if TYPE_CHECKING:
+    from workers.consuming.context import Context
+
+
+class Step(NamedTuple):
+    """One script call and the deliveries that it settles; `then` is what follows, where they were still ours."""
+
+    call: scripts.Call
+    outcome: str
+    held: list[Held]
+    delay: float = 0.0
+    then: "Step | None" = None
+
+
+class Moves(Protocol):
+    """How deliveries are settled and kept hold of, wherever they are."""
+
+    def done(self, finished: Sequence[Held]) -> list[Step]:
+        """Return what ends deliveries that were handled."""
+
+    def retry(self, held: Held, seconds: float, line: str | None) -> Step:
+        """Return what tries a delivery again in `seconds`; `line` is that of its history."""
+
+    def dead(self, held: Held, reason: bytes, line: str | None) -> Step:
+        """Return what makes a dead letter of a delivery."""
+
+    def back(self, held: Held) -> Step:
+        """Return what gives a delivery back that was not finished."""
+
+    def extend(self, items: Iterable[Held]) -> list[tuple[scripts.Call, list[Held]]]:
+        """Return what renews the hold on deliveries, each call with its share of them."""
+
+    def lost(self, share: Sequence[Held], reply: Any) -> set[bytes]:
+        """Return the entries of a share that were lost, as the reply of `extend` says."""
+
+    def mark(self, held: Held) -> scripts.Call:
+        """Return what records that a suspect is being started; its reply is 1 where it is still ours."""
+
+
+class StreamMoves:
+    """The moves between the streams of a subscription: events, inbox, retries and dead letters."""
+
+    def __init__(self, context: "Context") -> None:
+        self._context = context
+
+    def done(self, finished: Sequence[Held]) -> list[Step]:
+        """Acknowledge them, those of each stream together."""
+        context = self._context
+        return [
+            Step(scripts.ack(source, context.group, [held.entry_id for held in share], inbox=inbox), "done", share)
+            for source, inbox, share in self._shares(finished)
+        ]
+
+    def retry(self, held: Held, seconds: float, line: str | None) -> Step:
+        """Park it until it is due."""
+        context, keys = self._context, self._context.keys
+        target = (keys.parked(held.stream, context.group), keys.due(held.stream, context.group))
+        call = scripts.schedule(
+            *(context.source(held), *target, context.group, context.consumer, held.entry_id),
+            *(round(seconds * 1000), held.moved(line)),
+            inbox=held.inbox,
+        )
+        return Step(call, "retried", [held], seconds)
+
+    def dead(self, held: Held, reason: bytes, line: str | None) -> Step:
+        """Move it to the dead letters."""
+        dead = self._context.keys.dead(held.stream, self._context.group)
+        return Step(self._move(held, dead, [*held.moved(line), REASON, reason]), "dead", [held])
+
+    def back(self, held: Held) -> Step:
+        """Move it to the inbox, where any consumer finds it."""
+        inbox = self._context.keys.inbox(held.stream, self._context.group)
+        return Step(self._move(held, inbox, held.moved()), "returned", [held])
+
+    def extend(self, items: Iterable[Held]) -> list[tuple[scripts.Call, list[Held]]]:
+        """Renew the hold on them, those of each stream together."""
+        context = self._context
+        return [
+            (scripts.extend(source, context.group, context.consumer, [held.entry_id for held in share]), share)
+            for source, _, share in self._shares(items)
+        ]
+
+    def lost(self, share: Sequence[Held], reply: Any) -> set[bytes]:  # noqa: ARG002 - the reply names them
+        """Return those that the reply names."""
+        return set(reply)
+
+    def mark(self, held: Held) -> scripts.Call:
+        """Set the delivery counter of its entry."""
+        context = self._context
+        return scripts.mark(context.source(held), context.group, context.consumer, held.entry_id)
+
+    def _move(self, held: Held, target: str, fields: list[scripts.Field]) -> scripts.Call:
+        context = self._context
+        source = context.source(held)
+        return scripts.move(source, target, context.group, context.consumer, held.entry_id, fields, inbox=held.inbox)
+
+    def _shares(self, items: Iterable[Held]) -> list[tuple[str, bool, list[Held]]]:
+        """Return (source, inbox?, deliveries) of every source, in shares that one script call may take."""
+        sources: dict[tuple[str, bool], list[Held]] = {}
+        for held in items:
+            sources.setdefault((held.stream, held.inbox), []).append(held)
+        return [
+            (self._context.source_of(stream, inbox=inbox), inbox, held[start : start + scripts.BATCH])
+            for (stream, inbox), held in sources.items()
+            for start in range(0, len(held), scripts.BATCH)
+        ]

@@ -1,0 +1,118 @@
+"""The forms of an event in its line: where it stands, what it carries, and the delivery that a worker makes of it."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from router.store.record import ATTEMPTS, CRASHES, HISTORY, ID, MERGED, ORDER, Fields, millis_of, number_of, text_of
+from router.store.scripts import Field
+from router.store.scripts.lines import Claim
+from workers.delivery import Held, Merged, error_line, extended
+from workers.outcomes import WorkerLost
+
+_ID = re.compile(rb"(\d{1,20})-(\d{1,20})")
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(list[bytes]).decode
+
+
+def place_of(entry_id: bytes) -> str:
+    """Return an entry id as text that sorts as the ids do."""
+    millis, number = entry_id.split(b"-")
+    return f"{int(millis):020}-{int(number):020}"
+
+
+def ref_of(stream: str, entry_id: bytes, fields: Fields, *, inbox: bool, may_be_merged: bool) -> bytes:
+    """Return what names and orders an event in its line: see lib/lines.lua.
+
+    What comes from an inbox has the place that it had in its stream, as far as that is known.
+    """
+    found = _ID.fullmatch(fields.get(ORDER, b"")) if inbox else _ID.fullmatch(entry_id)
+    millis, number = (int(found[1]), int(found[2])) if found else (millis_of(fields), 0)
+    again = f".{entry_id.decode()}" if inbox else ""
+    return f"{millis:013}-{number:06}{again}{'m' if may_be_merged else 'o'}/{stream}".encode()
+
+
+def stream_of(ref: bytes) -> str:
+    """Return the stream of an event in its line."""
+    return ref.partition(b"/")[2].decode()
+
+
+def order_of(ref: bytes) -> str:
+    """Return the id of the event's entry in its stream."""
+    millis, number = re.split(rb"[-.mo]", ref, maxsplit=2)[:2]
+    return f"{int(millis)}-{int(number)}"
+
+
+def pack(company: bytes, fields: Sequence[Field]) -> bytes:
+    """Return the body of an event in its line, from names and values in a row."""
+    parts = [part if isinstance(part, bytes) else str(part).encode() for part in fields]
+    return company + b"\0" + _pack(parts)
+
+
+def unpack(body: bytes) -> tuple[bytes, dict[bytes, bytes]]:
+    """Return the company and the fields of a body; no fields where it is none of ours."""
+    company, _, packed = body.partition(b"\0")
+    try:
+        parts = _unpack(packed)
+    except msgspec.MsgspecError:
+        parts = []
+    return company, dict(zip(parts[::2], parts[1::2], strict=False))
+
+
+class LineHeld(Held):
+    """A delivery that was claimed from its line; `refs` are those of all events that it stands for, its own last."""
+
+    __slots__ = ("_merged", "claim", "company", "refs")
+
+    def __init__(
+        self, claim: Claim, ref: bytes, body: bytes, crashes: int, others: Sequence[bytes], *, now: float, clock: float
+    ) -> None:
+        self.claim = claim
+        self.company, fields = unpack(body)
+        self.refs = [*others[::2], ref]
+        self._merged = (*_merged_before(fields), *map(_merged, others[::2], others[1::2]))
+        super().__init__(stream_of(ref), ref, _with_crashes(fields, crashes, clock), inbox=False, touched=now)
+
+    @property
+    def merged(self) -> tuple[Merged, ...]:
+        """The events that it stands for besides its own, oldest first."""
+        return self._merged
+
+    def buried(self) -> list[Field]:
+        """Return the further fields of a dead letter: its place, and what was merged into it."""
+        fields: list[Field] = [ORDER, order_of(self.entry_id)]
+        if self._merged:
+            rows = [[merged.id, merged.type, round(merged.at.timestamp() * 1000)] for merged in self._merged]
+            fields += [MERGED, json.dumps(rows)]
+        return fields
+
+
+def _merged(ref: bytes, body: bytes) -> Merged:
+    _, fields = unpack(body)
+    moment = datetime.fromtimestamp(millis_of(fields) / 1000, UTC)
+    return Merged(text_of(fields, ID), stream_of(ref).partition("/")[2], moment)
+
+
+def _merged_before(fields: Mapping[bytes, bytes]) -> list[Merged]:
+    """Return what a dead letter that was replayed stood for."""
+    try:
+        rows: list[Any] = json.loads(fields.get(MERGED, b"[]"))
+        return [Merged(str(id_), str(kind), datetime.fromtimestamp(at / 1000, UTC)) for id_, kind, at in rows]
+    except (ValueError, TypeError, OverflowError, OSError, RecursionError):
+        return []
+
+
+def _with_crashes(fields: dict[bytes, bytes], crashes: int, clock: float) -> dict[bytes, bytes]:
+    """Return the fields with the workers that are thought to have died of it, each of which has its line of history."""
+    known = number_of(fields.get(CRASHES))
+    if crashes <= known:
+        return fields
+    lost = WorkerLost("the worker died or lost its lease with the event in its hands")
+    history = fields.get(HISTORY, b"")
+    for _ in range(crashes - known):
+        history = extended(history, error_line(lost, number_of(fields.get(ATTEMPTS)), clock))
+    return {**fields, CRASHES: str(crashes).encode(), HISTORY: history}

@@ -1,0 +1,104 @@
+"""By what an event is ordered: its key, its company, and whether a later event of its key may stand for it."""
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import NamedTuple
+from urllib.parse import quote
+
+import msgspec
+
+from router.events.catalogue import Catalogue
+from router.events.event import Event
+from router.events.fields import UnreadableEvent
+from router.store.record import EVENT, Fields, read_event
+from workers.failure import text_of
+from workers.subscription import Subscription
+
+_LONGEST = 200
+"""Characters of a key that are kept as they are."""
+
+
+class Keyed(NamedTuple):
+    """What orders an event; without a key it is ordered by nothing. `error` says why it could not be found out."""
+
+    key: bytes | None
+    company: bytes = b""
+    may_be_merged: bool = False
+    error: str = ""
+
+
+class _Identity(msgspec.Struct):
+    """What of an event's JSON says whose it is."""
+
+    action: str | None = None
+    resource: str | None = None
+    company_id: str | None = None
+    tenant_id: str | None = None
+
+
+_decode = msgspec.json.Decoder(_Identity).decode
+
+
+class Keying:
+    """Tells the keys of a subscription's events."""
+
+    def __init__(self, subscription: Subscription, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._function: Callable[[Event], str | None] | None = None
+        self._name = None
+        if callable(subscription.key):
+            self._function = subscription.key
+        else:
+            self._name = subscription.key
+        self._keep = frozenset(subscription.coalesce.keep) if subscription.coalesce else None
+        self._by_company = subscription.fair_by == "company"
+
+    def of(self, stream: str, fields: Fields) -> Keyed:
+        """Return what orders the event of an entry, whatever the entry holds and a user's function does."""
+        try:
+            event: Event | _Identity = (
+                self._event(stream, fields) if self._function or EVENT not in fields else _decode(fields[EVENT])
+            )
+        except (UnreadableEvent, ValueError, RecursionError):
+            return Keyed(None)  # it ends dead, for the same reason
+        company = (event.company_id or "") if self._by_company else ""
+        may_be_merged = self._keep is not None and event.action not in self._keep
+        try:
+            key = self._function(event) if self._function and isinstance(event, Event) else self._known(event)
+            encoded = None if key is None else bounded(key)
+        except MemoryError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a user's function raises, the other events go on
+            return Keyed(None, _encoded(company), error=f"its key could not be made: {text_of(error)}")
+        return Keyed(encoded, _encoded(company), may_be_merged and encoded is not None)
+
+    def _event(self, stream: str, fields: Fields) -> Event:
+        return read_event(self._catalogue, stream, fields)
+
+    def _known(self, event: Event | _Identity) -> str | None:
+        if self._name == "resource" and event.resource is not None:
+            return "/".join([*map(_quoted, (event.tenant_id, event.company_id)), event.resource])
+        if self._name == "company" and event.company_id is not None:
+            return "/".join(map(_quoted, (event.tenant_id, event.company_id)))
+        return None
+
+
+def bounded(key: str) -> bytes:
+    """Return a key as the store has it: without NUL, which ends it there, and of a bounded length.
+
+    Raises TypeError for what is no text.
+    """
+    if not isinstance(key, str):
+        raise TypeError(f"the key function returns a str or None, not {key!r}")
+    encoded = key.encode(errors="backslashreplace").replace(b"\0", b"\\0")
+    if len(encoded) <= _LONGEST:
+        return encoded
+    return encoded[:_LONGEST] + b"~" + sha256(encoded).hexdigest().encode()
+
+
+def _quoted(part: str | None) -> str:
+    return quote(part or "", safe="", errors="backslashreplace")
+
+
+def _encoded(company: str) -> bytes:
+    return bounded(company)

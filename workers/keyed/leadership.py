@@ -1,0 +1,88 @@
+"""Which worker brings the events of a keyed subscription into its lines: one at a time, by a lease."""
+
+import asyncio
+from typing import Any
+
+from router.store.errors import STORE_ERRORS
+from router.store.scripts.lines import Lines
+from router.tasks.backoff import Backoff
+from workers.consuming.context import Context
+
+_LONGEST = 6.0
+"""Seconds a lease lasts at most: for so long nothing is brought after the worker that has it died."""
+
+
+class Leadership:
+    """The lease of one consumer; `token` is what the store knows it by, and refuses all others by."""
+
+    def __init__(self, context: Context, lines: Lines, token: str) -> None:
+        self._context = context
+        self._lines = lines
+        self.token = token
+        self.seconds = min(context.settings.lease, _LONGEST)
+        self.lost = asyncio.Event()
+        """Set from when another worker may have the lease."""
+        self._asked = asyncio.Event()
+
+    @property
+    def lease(self) -> int:
+        """How long the lease lasts, milliseconds."""
+        return round(self.seconds * 1000)
+
+    def ask_now(self) -> None:
+        """Ask for the lease at once: the worker that had it has given it up."""
+        self._asked.set()
+
+    async def won(self) -> dict[str, str]:
+        """Wait until this consumer has the lease; return the last place that was brought, by source."""
+        backoff = Backoff(self._context.random)
+        while True:
+            self._asked.clear()
+            try:
+                has_it, left, *read = await self._lead()
+            except STORE_ERRORS as error:
+                self._context.outage.failed("asking for the lease of the lines", error)
+                await asyncio.sleep(backoff.next())
+                continue
+            self._context.outage.over("asking for the lease of the lines")
+            if has_it:
+                self.lost.clear()
+                return _places(read[0] if read else await self._read())
+            await self._wait(max(left, 0) / 1000 + self._context.random.uniform(0.0, 0.2))
+
+    async def keep(self) -> None:
+        """Renew the lease until it is lost or this is cancelled."""
+        while not self.lost.is_set():
+            await asyncio.sleep(self.seconds / 3)
+            try:
+                has_it = (await self._lead())[0]
+            except STORE_ERRORS as error:
+                self._context.outage.failed("renewing the lease of the lines", error)
+                continue
+            self._context.outage.over("renewing the lease of the lines")
+            if not has_it:
+                self.lost.set()
+
+    async def give_up(self) -> None:
+        """Let another worker have it at once; raises StoreUnavailable."""
+        await self._context.store.call(self._lines.resign(self.token))
+
+    async def _read(self) -> Any:
+        """Return what was brought so far, where the lease was ours already: the term before broke off."""
+        found = await self._context.store.command("HGETALL", self._lines.read)
+        return [part for pair in found.items() for part in pair] if isinstance(found, dict) else found
+
+    async def _lead(self) -> Any:
+        return await self._context.store.call(self._lines.lead(self.token, self.lease))
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._asked.wait()
+        except TimeoutError:
+            pass
+
+
+def _places(read: list[bytes]) -> dict[str, str]:
+    parts = [part.decode() for part in read]
+    return dict(zip(parts[::2], parts[1::2], strict=True))

@@ -1,0 +1,90 @@
+"""What becomes of deliveries in the store, for those that the lines of a keyed subscription hold.
+
+A dead letter is written in another slot than the line, in three steps, each of which can be made again: the line notes
+that the event is to be one, the dead letters get it once, the line lets it go. Who has the key after a crash goes on.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from router.store import scripts
+from router.store.record import REASON
+from router.store.scripts.lines import Lines
+from workers.consuming.context import Context
+from workers.consuming.moves import Step
+from workers.delivery import Held
+from workers.keyed.entry import LineHeld, pack
+
+_BURIED = 7 * 86_400_000
+"""Milliseconds for which it is known that an event has become a dead letter."""
+
+
+class LineMoves:
+    """The moves of one consumer in the lines of its subscription."""
+
+    def __init__(self, context: Context, lines: Lines) -> None:
+        self._context = context
+        self._lines = lines
+        self._lease = round(context.settings.lease * 1000)
+        self._holds = context.subscription.after_dead == "hold"
+
+    def done(self, finished: Sequence[Held]) -> list[Step]:
+        """End them, with what they stand for."""
+        return [self._settle(share, "done") for share in _shares(finished)]
+
+    def retry(self, held: Held, seconds: float, line: str | None) -> Step:
+        """Have its key wait until it is due."""
+        held = _checked(held)
+        body = pack(held.company, held.moved(line))
+        call = self._lines.retry(held.claim, held.entry_id, body, round(seconds * 1000))
+        return Step(call, "retried", [held], seconds)
+
+    def dead(self, held: Held, reason: bytes, line: str | None) -> Step:
+        """Note that it is to be a dead letter, make it one, and let its key go, or hold that."""
+        held = _checked(held)
+        fields = [*held.moved(line), *held.buried(), REASON, reason]
+        return Step(
+            self._lines.doom(held.claim, held.entry_id, pack(held.company, fields)),
+            "dead",
+            [held],
+            then=self._bury(held, fields),
+        )
+
+    def finish(self, held: LineHeld) -> Step:
+        """Make a dead letter of what was noted to be one."""
+        return self._bury(held, held.moved())
+
+    def back(self, held: Held) -> Step:
+        """Let its key be claimed by any consumer."""
+        return Step(self._lines.back(_checked(held).claim), "returned", [held])
+
+    def extend(self, items: Iterable[Held]) -> list[tuple[scripts.Call, list[Held]]]:
+        """Renew the hold on their keys."""
+        return [(self._lines.extend([held.claim for held in share], self._lease), [*share]) for share in _shares(items)]
+
+    def lost(self, share: Sequence[Held], reply: Any) -> set[bytes]:
+        """Return those whose numbers the reply has."""
+        return {share[number - 1].entry_id for number in reply}
+
+    def mark(self, held: Held) -> scripts.Call:
+        """Note it with the claim."""
+        return self._lines.mark(_checked(held).claim)
+
+    def _bury(self, held: LineHeld, fields: Sequence[scripts.Field]) -> Step:
+        keys, group = self._context.keys, self._context.group
+        marker = keys.buried(held.stream, group, held.entry_id.decode(errors="backslashreplace"))
+        call = scripts.bury(keys.dead(held.stream, group), marker, _BURIED, fields)
+        return Step(call, "dead", [held], then=self._settle([held], "dead", hold=self._holds))
+
+    def _settle(self, share: Sequence[LineHeld], outcome: str, *, hold: bool = False) -> Step:
+        return Step(self._lines.settle([(held.claim, held.refs) for held in share], hold=hold), outcome, [*share])
+
+
+def _shares(items: Iterable[Held]) -> list[list[LineHeld]]:
+    checked = [*map(_checked, items)]
+    return [checked[start : start + scripts.BATCH] for start in range(0, len(checked), scripts.BATCH)]
+
+
+def _checked(held: Held) -> LineHeld:
+    assert isinstance(held, LineHeld)
+    return held

@@ -1,0 +1,134 @@
+"""Reading the lines: claims keys that are ready, and waits for word where there are none."""
+
+import asyncio
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from router.store.errors import STORE_ERRORS
+from router.store.read_connection import ReadConnection
+from router.store.record import REASON
+from router.store.scripts import BATCH
+from router.store.scripts.lines import Claim, Lines
+from router.tasks.backoff import Backoff
+from workers.consuming.context import Context
+from workers.consuming.pace import Pace
+from workers.delivery import Held
+from workers.keyed.entry import LineHeld
+
+_LONGEST = 15.0
+"""Seconds to wait for word before claiming all the same: another worker may have known of a retry, and have died."""
+
+
+class LineReader:
+    """Claims from the lines of a subscription, at the pace of its consumer, and hands that to `put`.
+
+    What was claimed to be a dead letter goes to `finish`. `led` is called when the lease of the lines has become free.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        lines: Lines,
+        worker: str,
+        pace: Pace,
+        put: Callable[[list[Held]], None],
+        finish: Callable[[LineHeld], None],
+        led: Callable[[], None],
+    ) -> None:
+        self._context = context
+        self._lines = lines
+        self._tokens = (f"{worker}{number}" for number in count())
+        self._pace = pace
+        self._put = put
+        self._finish = finish
+        self._led = led
+        self._connection = ReadConnection(context.store, lines.wake, _LONGEST)
+        self._seen = "0-0"
+        self._wait_until = 0.0
+        self._unsure: str | None = None
+        self._stopping = False
+        self.has_read = asyncio.Event()
+        """Set once the lines have been asked for the first time."""
+        self._delivered = context.metrics.delivered.labels(context.group)
+
+    async def run(self) -> None:
+        """Claim until stopped, whatever happens to the store."""
+        context = self._context
+        backoff = Backoff(context.random)
+        while not self._stopping:
+            try:
+                await self._pace.wait_for_room()
+                await self._read()
+                backoff.reset()
+                context.outage.over("claiming")
+            except STORE_ERRORS as error:
+                context.outage.failed("claiming", error)
+                await asyncio.sleep(backoff.next())
+        await self._connection.aclose()
+
+    async def stop(self) -> None:
+        """Make `run` return soon; to be called again until it has."""
+        self._stopping = True
+        self._pace.stop()
+        await self.interrupt()
+
+    async def interrupt(self) -> None:
+        """End the wait under way."""
+        await self._connection.unblock()
+
+    async def _read(self) -> None:
+        if not self._stopping and not await self._claim():
+            await self._wait()
+
+    async def _claim(self) -> bool:
+        """Claim as many keys as there is room for; return whether there may be more."""
+        context = self._context
+        await self._be_sure()
+        room = max(1, min(BATCH, self._pace.count(self, 1)))
+        lease = round(context.settings.lease * 1000)
+        token = self._unsure = next(self._tokens)
+        call = self._lines.claim(token, room, lease, per_company=context.subscription.per_company or 0)
+        rows, wait, seen, taken_back = await context.store.call(call)
+        self._unsure = None
+        self._wait_until = context.monotonic() + (_LONGEST if wait < 0 else min(_LONGEST, wait / 1000))
+        self._seen = seen.decode()
+        self._take([self._held(token, row) for row in rows])
+        if taken_back:
+            context.metrics.recovered.labels(context.group).inc(taken_back)
+            context.log.warning("keys_taken_back", keys=taken_back)
+        self.has_read.set()
+        return len(rows) == room
+
+    async def _be_sure(self) -> None:
+        """Give back what a claim got whose reply was lost."""
+        if self._unsure is not None:
+            await self._context.store.call(self._lines.abandon(self._unsure, charged=False))
+            self._unsure = None
+
+    def _held(self, token: str, row: list[Any]) -> LineHeld:
+        key, ref, crashes, body, others = row
+        now, clock = self._context.monotonic(), self._context.clock()
+        return LineHeld(Claim(key, token), ref, body or b"", crashes, others, now=now, clock=clock)
+
+    def _take(self, items: list[LineHeld]) -> None:
+        if not items:
+            return
+        self._context.in_hand.add(items)
+        self._delivered.inc(len(items))
+        self._pace.was_read(self, 1, len(items))
+        for held in items:
+            if REASON in held.fields:
+                self._finish(held)
+        self._put([held for held in items if REASON not in held.fields])
+
+    async def _wait(self) -> None:
+        """Return when there is word of something, or when something becomes due."""
+        seconds = min(_LONGEST, self._wait_until - self._context.monotonic())
+        if seconds <= 0:
+            return
+        block = max(1, int(seconds * 1000))
+        reply = await self._connection.run("XREAD", "BLOCK", block, "STREAMS", self._lines.wake, self._seen)
+        for entries in (reply or {}).values():
+            if any(b"led" in fields for _, fields in entries):
+                self._led()

@@ -1,0 +1,134 @@
+"""The first hop: from the streams of a keyed subscription into its lines, by one worker, in order.
+
+Each batch is added to the lines first, where each entry counts once; then the group of the stream moves on, and the
+inbox lets its entries go. A crash between the two only has the next worker bring again what the lines know already.
+Reading takes nothing away, so a worker that lost its lease without noticing does no harm: what it adds is refused.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from router.store import scripts
+from router.store.errors import STORE_ERRORS, is_no_group
+from router.store.read_connection import ReadConnection
+from router.store.record import REASON
+from router.store.scripts.lines import Item, Lines
+from router.tasks.backoff import Backoff
+from router.tasks.ending import end
+from workers.consuming.context import Context
+from workers.keyed.entry import pack, place_of, ref_of
+from workers.keyed.in_order import Entry, InOrder
+from workers.keyed.keying import Keying
+from workers.keyed.leadership import Leadership
+from workers.keyed.positions import positions
+
+_COUNT = 200
+"""Entries to take from one source in one read."""
+_NOBODY = b"~"
+"""What the key of an event begins with that is ordered by nothing, and so is a key of its own."""
+
+
+class NoLongerLeader(Exception):
+    """Another worker has the lease, or the store has forgotten it."""
+
+
+class Mover:
+    """Brings the events of one subscription into its lines, while this consumer has the lease."""
+
+    def __init__(self, context: Context, lines: Lines, leadership: Leadership) -> None:
+        self._context = context
+        self._lines = lines
+        self._leadership = leadership
+        self._keying = Keying(context.subscription, context.catalogue)
+        self._sources = {key: (stream, inbox) for stream, inbox, key in context.sources()}
+
+    async def run(self) -> None:
+        """Bring events until cancelled, whatever happens to the store."""
+        backoff = Backoff(self._context.random)
+        while True:
+            read = await self._leadership.won()
+            self._context.log.info("lines_led", consumer=self._context.consumer)
+            keeping = asyncio.create_task(self._leadership.keep())
+            try:
+                await self._lead(read)
+            except NoLongerLeader:
+                self._context.log.info("lines_led_by_another")
+            except STORE_ERRORS as error:
+                self._context.outage.failed("bringing events into the lines", error)
+                await asyncio.sleep(backoff.next())
+            else:
+                backoff.reset()
+            finally:
+                await end([keeping])
+
+    async def _lead(self, read: Mapping[str, str]) -> None:
+        """Bring events until the lease is lost; raises NoLongerLeader, StoreUnavailable and StoreRefused."""
+        context = self._context
+        await context.ensure_groups(context.subscription.start)
+        sources = [key for key in self._sources if key not in context.spoilt]
+        start = await positions(context, self._lines, {key: self._sources[key] for key in sources}, read)
+        parts = [[key] for key in sources] if context.store.cluster else [sources]
+        async with asyncio.TaskGroup() as group:
+            for part in parts:
+                group.create_task(self._bring({key: start[key] for key in part}))
+
+    async def _bring(self, start: dict[str, str]) -> None:
+        context = self._context
+        connection = ReadConnection(context.store, next(iter(start)), context.settings.block, unblockable=False)
+        in_order = InOrder()
+        try:
+            while True:
+                keys = [key for key in start if key not in in_order.waiting]
+                block = int(context.settings.block * 1000)
+                reply = await connection.run(
+                    *("XREAD", "COUNT", _COUNT, "BLOCK", block, "STREAMS", *keys, *(start[key] for key in keys))
+                )
+                found = {key.decode(): entries for key, entries in (reply or {}).items()}
+                start |= {key: entries[-1][0].decode() for key, entries in found.items() if entries}
+                await self._take(in_order.put(found, _COUNT))
+                context.outage.over("bringing events into the lines")
+                if self._leadership.lost.is_set():
+                    raise NoLongerLeader
+        finally:
+            await connection.aclose()
+
+    async def _take(self, entries: Sequence[Entry]) -> None:
+        for start in range(0, len(entries), scripts.BATCH):
+            share = entries[start : start + scripts.BATCH]
+            await self._add(share)
+            await self._move_on(share)
+
+    async def _add(self, entries: Sequence[Entry]) -> None:
+        """Add entries to the lines; raises NoLongerLeader where they are refused."""
+        items = [self._item(entry) for entry in entries]
+        call = self._lines.add(self._leadership.token, self._leadership.lease, items)
+        if await self._context.store.call(call) < 0:
+            raise NoLongerLeader
+
+    def _item(self, entry: Entry) -> Item:
+        stream, inbox = self._sources[entry.source]
+        keyed = self._keying.of(stream, entry.fields)
+        ref = ref_of(stream, entry.entry_id, entry.fields, inbox=inbox, may_be_merged=keyed.may_be_merged)
+        fields: list[scripts.Field] = [part for pair in entry.fields.items() for part in pair]
+        if keyed.error:
+            fields += [REASON, keyed.error]
+        key = _NOBODY + ref if keyed.key is None else keyed.key
+        return Item(entry.source, place_of(entry.entry_id), key, ref, pack(keyed.company, fields))
+
+    async def _move_on(self, entries: Sequence[Entry]) -> None:
+        """Let the sources go on from what is in the lines now; raises NoLongerLeader where a group is gone."""
+        by_source: dict[str, list[bytes]] = {}
+        for entry in entries:
+            by_source.setdefault(entry.source, []).append(entry.entry_id)
+        calls = [self._forward(source, ids) for source, ids in by_source.items()]
+        for reply in await self._context.store.run(calls):
+            if is_no_group(reply):
+                raise NoLongerLeader
+            if isinstance(reply, BaseException):
+                raise reply
+
+    def _forward(self, source: str, ids: Sequence[bytes]) -> scripts.Call:
+        _, inbox = self._sources[source]
+        if inbox:
+            return scripts.delete(source, ids)
+        return scripts.advance(source, self._context.group, ids[-1], len(ids))

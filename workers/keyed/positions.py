@@ -1,0 +1,72 @@
+"""Where a worker begins to read that has just been given the lease of the lines."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from router.store.errors import is_refusal
+from router.store.reading import checked
+from router.store.scripts.lines import Lines
+from workers.consuming.context import Context
+from workers.keyed.entry import place_of
+from workers.state.groups import parse_groups
+
+_BEGINNING = "0-0"
+
+
+async def positions(
+    context: Context, lines: Lines, sources: Mapping[str, tuple[str, bool]], read: Mapping[str, str]
+) -> dict[str, str]:
+    """Return for each source the id to read on from; `read` is what the lines have of each. Raises StoreUnavailable.
+
+    Of a stream that is what the lines have, or where its group stands if that is further: the subscription may have had
+    no key for a while. A source that ends before what the lines have of it was deleted and begun again: that is
+    forgotten, since all that comes now would be taken for known.
+    """
+    ends = await _ends(context, sources)
+    groups = await _groups(context, sources)
+    start = {}
+    for source in sources:
+        known = read.get(source, "")
+        if known and known > place_of(ends[source].encode()):
+            await context.store.command("HDEL", lines.read, source)
+            context.log.warning("stream_begun_again", key=source)
+            known = ""
+        start[source] = max((_id_of(known), groups.get(source, _BEGINNING)), key=lambda id_: place_of(id_.encode()))
+    return start
+
+
+async def _ends(context: Context, sources: Mapping[str, Any]) -> dict[str, str]:
+    """Return the last id that each source ever had."""
+    replies = await context.store.commands([("XINFO", "STREAM", source) for source in sources])
+    ends = {}
+    for source, reply in zip(sources, replies, strict=True):
+        if is_refusal(reply):  # as for a key that is not there
+            ends[source] = _BEGINNING
+            continue
+        (info,) = checked([reply])
+        ends[source] = _value(info, b"last-generated-id").decode()
+    return ends
+
+
+async def _groups(context: Context, sources: Mapping[str, tuple[str, bool]]) -> dict[str, str]:
+    streams = [source for source, (_, inbox) in sources.items() if not inbox]
+    replies = await context.store.commands([("XINFO", "GROUPS", source) for source in streams])
+    return {
+        source: group.last_delivered
+        for source, reply in zip(streams, replies, strict=True)
+        for group in parse_groups(reply)
+        if group.name == context.group
+    }
+
+
+def _value(info: Any, name: bytes) -> bytes:
+    pairs = info if isinstance(info, Mapping) else dict(zip(info[::2], info[1::2], strict=True))
+    value: bytes = pairs[name]
+    return value
+
+
+def _id_of(place: str) -> str:
+    if not place:
+        return _BEGINNING
+    millis, number = place.split("-")
+    return f"{int(millis)}-{int(number)}"
