@@ -56,6 +56,10 @@ class Keys:
         """Return the stream of deliveries that only this subscription gets: retries, replays, taken-over work."""
         return self._tagged(stream, f"inbox:{subscription}")
 
+    def source(self, stream: str, subscription: str, *, inbox: bool) -> str:
+        """Return what a subscription reads: the stream itself, or its inbox of that stream."""
+        return self.inbox(stream, subscription) if inbox else self.events(stream)
+
     def replayed(self, stream: str, subscription: str, week: int) -> str:
         """Return the hash of the events that were replayed to the subscription in a week: 1 by entry id and replay."""
         return self._tagged(stream, f"inbox:{subscription}:replayed:{week}")

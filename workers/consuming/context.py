@@ -15,7 +15,6 @@ from router.store.keys import Keys
 from router.tasks.outage import Outage
 from workers.consuming.in_hand import InHand
 from workers.consuming.moves import Moves, StreamMoves
-from workers.delivery import Held
 from workers.metrics import WorkerMetrics
 from workers.state.groups import create_groups
 from workers.subscription import Subscription
@@ -48,7 +47,7 @@ class Context:
     def __post_init__(self) -> None:
         self.log = structlog.get_logger("worker").bind(subscription=self.group)
         self.outage = Outage(self.log, self.monotonic)
-        self.moves = StreamMoves(self)
+        self.moves = StreamMoves(self.keys, self.group, self.consumer)
 
     @property
     def group(self) -> str:
@@ -60,18 +59,10 @@ class Context:
         """The key names."""
         return self.store.keys
 
-    def source(self, held: Held) -> str:
-        """Return the key of the stream a delivery is pending in."""
-        return self.source_of(held.stream, inbox=held.inbox)
-
-    def source_of(self, stream: str, *, inbox: bool) -> str:
-        """Return the key of a stream's inbox, or of the stream itself."""
-        return self.keys.inbox(stream, self.group) if inbox else self.keys.events(stream)
-
     def sources(self) -> list[tuple[str, bool, str]]:
         """Return every (stream, inbox?, key) this subscription reads."""
         pairs = [(stream, inbox) for stream in self.streams for inbox in (False, True)]
-        return [(stream, inbox, self.source_of(stream, inbox=inbox)) for stream, inbox in pairs]
+        return [(stream, inbox, self.keys.source(stream, self.group, inbox=inbox)) for stream, inbox in pairs]
 
     async def ensure_groups(self, start: str = "earliest") -> int:
         """Make the groups that are missing on every stream and inbox of the subscription; return how many were made.

@@ -1,14 +1,12 @@
 """What becomes of deliveries in the store: the script calls of each outcome, for deliveries that streams hold."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from router.store import scripts
+from router.store.keys import Keys
 from router.store.record import REASON
 from workers.delivery import Held
-
-if TYPE_CHECKING:
-    from workers.consuming.context import Context
 
 
 class Step(NamedTuple):
@@ -49,23 +47,24 @@ class Moves(Protocol):
 class StreamMoves:
     """The moves between the streams of a subscription: events, inbox, retries and dead letters."""
 
-    def __init__(self, context: "Context") -> None:
-        self._context = context
+    def __init__(self, keys: Keys, group: str, consumer: str) -> None:
+        self._keys = keys
+        self._group = group
+        self._consumer = consumer
 
     def done(self, finished: Sequence[Held]) -> list[Step]:
         """Acknowledge them, those of each stream together."""
-        context = self._context
         return [
-            Step(scripts.ack(source, context.group, [held.entry_id for held in share], inbox=inbox), "done", share)
+            Step(scripts.ack(source, self._group, [held.entry_id for held in share], inbox=inbox), "done", share)
             for source, inbox, share in self._shares(finished)
         ]
 
     def retry(self, held: Held, seconds: float, line: str | None) -> Step:
         """Park it until it is due."""
-        context, keys = self._context, self._context.keys
-        target = (keys.parked(held.stream, context.group), keys.due(held.stream, context.group))
+        keys, group = self._keys, self._group
+        target = (keys.parked(held.stream, group), keys.due(held.stream, group))
         call = scripts.schedule(
-            *(context.source(held), *target, context.group, context.consumer, held.entry_id),
+            *(self._source(held), *target, group, self._consumer, held.entry_id),
             *(round(seconds * 1000), held.moved(line)),
             inbox=held.inbox,
         )
@@ -73,19 +72,17 @@ class StreamMoves:
 
     def dead(self, held: Held, reason: bytes, line: str | None) -> Step:
         """Move it to the dead letters."""
-        dead = self._context.keys.dead(held.stream, self._context.group)
+        dead = self._keys.dead(held.stream, self._group)
         return Step(self._move(held, dead, [*held.moved(line), REASON, reason]), "dead", [held])
 
     def back(self, held: Held) -> Step:
         """Move it to the inbox, where any consumer finds it."""
-        inbox = self._context.keys.inbox(held.stream, self._context.group)
-        return Step(self._move(held, inbox, held.moved()), "returned", [held])
+        return Step(self._move(held, self._keys.inbox(held.stream, self._group), held.moved()), "returned", [held])
 
     def extend(self, items: Iterable[Held]) -> list[tuple[scripts.Call, list[Held]]]:
         """Renew the hold on them, those of each stream together."""
-        context = self._context
         return [
-            (scripts.extend(source, context.group, context.consumer, [held.entry_id for held in share]), share)
+            (scripts.extend(source, self._group, self._consumer, [held.entry_id for held in share]), share)
             for source, _, share in self._shares(items)
         ]
 
@@ -95,13 +92,14 @@ class StreamMoves:
 
     def mark(self, held: Held) -> scripts.Call:
         """Set the delivery counter of its entry."""
-        context = self._context
-        return scripts.mark(context.source(held), context.group, context.consumer, held.entry_id)
+        return scripts.mark(self._source(held), self._group, self._consumer, held.entry_id)
+
+    def _source(self, held: Held) -> str:
+        return self._keys.source(held.stream, self._group, inbox=held.inbox)
 
     def _move(self, held: Held, target: str, fields: list[scripts.Field]) -> scripts.Call:
-        context = self._context
-        source = context.source(held)
-        return scripts.move(source, target, context.group, context.consumer, held.entry_id, fields, inbox=held.inbox)
+        whose = (self._group, self._consumer, held.entry_id)
+        return scripts.move(self._source(held), target, *whose, fields, inbox=held.inbox)
 
     def _shares(self, items: Iterable[Held]) -> list[tuple[str, bool, list[Held]]]:
         """Return (source, inbox?, deliveries) of every source, in shares that one script call may take."""
@@ -109,7 +107,7 @@ class StreamMoves:
         for held in items:
             sources.setdefault((held.stream, held.inbox), []).append(held)
         return [
-            (self._context.source_of(stream, inbox=inbox), inbox, held[start : start + scripts.BATCH])
+            (self._keys.source(stream, self._group, inbox=inbox), inbox, held[start : start + scripts.BATCH])
             for (stream, inbox), held in sources.items()
             for start in range(0, len(held), scripts.BATCH)
         ]

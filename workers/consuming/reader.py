@@ -32,7 +32,7 @@ class Reader:
         self._sources: dict[bytes, tuple[str, bool]] = {}
         for stream in streams:
             for inbox in (True, False):
-                self._sources[context.source_of(stream, inbox=inbox).encode()] = (stream, inbox)
+                self._sources[context.keys.source(stream, context.group, inbox=inbox).encode()] = (stream, inbox)
         self._name = "reading" if len(streams) > 1 else f"reading {streams[0]}"
         self._stranded = Stranded(context, self._sources)
         self._tail: tuple[str | bytes, ...] = ()

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from router.store.scripts.lines import Lines, Merging
+from router.store.lines import Lines, Merging
 from workers.coalesce import Coalesce
 from workers.consuming.consumer import Consumer, Reading
 from workers.keyed.entry import LineHeld

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
+from router.store.lines import Claim
 from router.store.record import ATTEMPTS, CRASHES, HISTORY, ID, MERGED, ORDER, Fields, millis_of, number_of, text_of
 from router.store.scripts import Field
-from router.store.scripts.lines import Claim
 from workers.delivery import Held, Merged, error_line, extended
 from workers.outcomes import WorkerLost
 

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from router.store.errors import STORE_ERRORS
-from router.store.scripts.lines import Lines
+from router.store.lines import Lines
 from router.tasks.backoff import Backoff
 from workers.consuming.context import Context
 

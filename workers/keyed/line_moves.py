@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from router.store import scripts
+from router.store.lines import Lines
 from router.store.record import REASON
-from router.store.scripts.lines import Lines
 from workers.consuming.context import Context
 from workers.consuming.moves import Step
 from workers.delivery import Held

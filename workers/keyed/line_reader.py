@@ -6,10 +6,10 @@ from itertools import count
 from typing import Any
 
 from router.store.errors import STORE_ERRORS
+from router.store.lines import Claim, Lines
 from router.store.read_connection import ReadConnection
 from router.store.record import REASON
 from router.store.scripts import BATCH
-from router.store.scripts.lines import Claim, Lines
 from router.tasks.backoff import Backoff
 from workers.consuming.context import Context
 from workers.consuming.pace import Pace

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 
 from router.store import scripts
 from router.store.errors import STORE_ERRORS, is_no_group
+from router.store.lines import Item, Lines
 from router.store.read_connection import ReadConnection
 from router.store.record import REASON
-from router.store.scripts.lines import Item, Lines
 from router.tasks.backoff import Backoff
 from router.tasks.ending import end
 from workers.consuming.context import Context

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from router.store.errors import is_refusal
+from router.store.lines import Lines
 from router.store.reading import checked
-from router.store.scripts.lines import Lines
 from workers.consuming.context import Context
 from workers.keyed.entry import place_of
 from workers.state.groups import parse_groups

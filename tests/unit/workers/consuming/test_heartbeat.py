@@ -52,7 +52,7 @@ async def nobody(_consumer: str) -> None:
 async def deliver(context: Context, number: int, *, inbox: bool = False) -> list[Held]:
     """Deliver some entries to the consumer."""
     client: Any = context.store.client
-    key = context.source_of(STREAM, inbox=inbox)
+    key = context.keys.source(STREAM, "sub", inbox=inbox)
     await client.execute_command("XGROUP", "CREATE", key, "sub", "0", "MKSTREAM")
     ids = [await client.xadd(key, {"id": str(n)}) for n in range(number)]
     await client.execute_command("XREADGROUP", "GROUP", "sub", "c1", "COUNT", number, "STREAMS", key, ">")
@@ -65,7 +65,7 @@ async def test_everything_in_hand_is_renewed(context: Context) -> None:
     """Deliveries of streams and inboxes alike are held for another lease, however many."""
     held = [*await deliver(context, BATCH + 5), *await deliver(context, 3, inbox=True)]
     client: Any = context.store.client
-    key = context.source(held[0])
+    key = context.keys.source(STREAM, "sub", inbox=held[0].inbox)
     await client.xclaim(key, "sub", "c1", 0, [held[0].entry_id], idle=60_000, justid=True)
     await Heartbeat(context, nobody).extend()
     assert all(item.touched > 0 and not item.lost for item in held)
@@ -77,8 +77,8 @@ async def test_what_was_lost_is_noted(context: Context) -> None:
     """A delivery that another consumer took is marked, so that it is not started; the others are not."""
     kept, taken, done = await deliver(context, 3)
     client: Any = context.store.client
-    await client.xclaim(context.source(kept), "sub", "c2", 0, [taken.entry_id])
-    await client.xack(context.source(kept), "sub", done.entry_id)
+    await client.xclaim(context.keys.source(STREAM, "sub", inbox=kept.inbox), "sub", "c2", 0, [taken.entry_id])
+    await client.xack(context.keys.source(STREAM, "sub", inbox=kept.inbox), "sub", done.entry_id)
     await Heartbeat(context, nobody).extend()
     assert [held.lost for held in (kept, taken, done)] == [False, True, True]
 
@@ -86,7 +86,7 @@ async def test_what_was_lost_is_noted(context: Context) -> None:
 async def test_with_the_group_everything_is_lost(context: Context) -> None:
     """After a flush nothing in hand is this consumer's any more."""
     held = await deliver(context, 2)
-    await context.store.client.delete(context.source(held[0]))
+    await context.store.client.delete(context.keys.source(STREAM, "sub", inbox=held[0].inbox))
     await Heartbeat(context, nobody).extend()
     assert all(item.lost for item in held)
 

@@ -84,7 +84,7 @@ class InHandMachine(RuleBasedStateMachine):
 
     @invariant()
     def places_agree(self) -> None:
-        """The places are exactly those of what is in hand."""
+        """Have exactly the places of what is in hand."""
         assert self.in_hand.places() == {(held.stream, held.inbox, held.entry_id) for held in self.model}
 
 

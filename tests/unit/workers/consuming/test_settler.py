@@ -51,7 +51,7 @@ class Bench:
         """Add entries and deliver them, on a server that knows the scripts: each round trip is then one."""
         for script in (Script("ack"), Script("move")):
             await self.client.script_load(script.source)
-        key = self.context.source_of(STREAM, inbox=inbox)
+        key = self.context.keys.source(STREAM, "sub", inbox=inbox)
         await self.client.execute_command("XGROUP", "CREATE", key, "sub", "0", "MKSTREAM")
         held = []
         for name in names:
@@ -65,7 +65,7 @@ class Bench:
 
     async def pending(self, *, inbox: bool = False) -> int:
         """Return how many are pending."""
-        return int((await self.client.xpending(self.context.source_of(STREAM, inbox=inbox), "sub"))["pending"])
+        return int((await self.client.xpending(self.context.keys.source(STREAM, "sub", inbox=inbox), "sub"))["pending"])
 
     def count(self, outcome: str) -> float:
         """Return how many ended so."""

@@ -50,7 +50,7 @@ class Bench:
     async def hold(self, consumer: str, number: int, stream: str = FIRST, *, inbox: bool = False) -> list[bytes]:
         """Let a consumer hold some entries, which it was given long ago."""
         await self.context.ensure_groups()
-        key = self.context.source_of(stream, inbox=inbox)
+        key = self.context.keys.source(stream, self.context.group, inbox=inbox)
         ids = [await self.client.xadd(key, {"id": f"{consumer}-{n}"}) for n in range(number)]
         await self.client.execute_command("XREADGROUP", "GROUP", "sub", consumer, "COUNT", number, "STREAMS", key, ">")
         await self.client.xclaim(key, "sub", consumer, 0, ids, idle=60_000, justid=True)
