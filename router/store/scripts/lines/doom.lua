@@ -1,5 +1,5 @@
--- Writes down that an event is to be a dead letter, before it becomes one: whoever has its key from now on finishes that,
--- and does not handle it again.
+-- Writes down that an event is to be a dead letter, before it becomes one: the worker that has its key from now on
+-- finishes that, and does not handle it again.
 --
 -- KEYS     see lib/lines.lua
 -- ARGV[1]  its key
