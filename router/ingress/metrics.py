@@ -6,8 +6,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from router.intake.spool import Spool
 from router.intake.writer import Batch
-from router.telemetry.fast_counter import CounterChild, FastCounter
-from router.telemetry.fast_histogram import FastHistogram
+from router.telemetry.fast_metrics import CounterChild, FastCounter, FastHistogram
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)

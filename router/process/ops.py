@@ -21,7 +21,7 @@ from router.process.forking import withhold_port
 from router.process.ops_token import CHALLENGE, OpsToken, is_loopback
 from router.tasks.ending import in_time
 from router.telemetry import logs
-from router.telemetry.fast_counter import FastCounter
+from router.telemetry.fast_metrics import FastCounter
 
 PROCESS_HEADER = "X-Event-Router"
 """Says of every answer whose it is: `ingress NAME` or `worker NAME`, the name percent-encoded; to strangers no name."""
