@@ -21,6 +21,7 @@ from router.intake.entry import Entry, Waiting
 from router.intake.spool_file import Row, SpoolFile, left_over, size_of
 from router.intake.store_state import StoreState
 from router.store.errors import StoreUnavailable
+from router.tasks.ending import first_set
 from router.telemetry import logs
 
 _MOST = 2000
@@ -128,7 +129,7 @@ class Spool:
 
     async def work(self) -> None:
         """Wait until there is something to drain, or a store to look after."""
-        await _first(self._work, self.store.failed)
+        await first_set(self._work, self.store.failed)
 
     async def oldest(self, limit: int, *, without: Collection[str] = ()) -> list[Row]:
         """Return entries in the order in which they came, leaving out some streams; raises sqlite3.Error."""
@@ -214,7 +215,7 @@ class Spool:
 
     async def settled(self) -> None:
         """Wait until nothing waits, or the store does not take it."""
-        await _first(self._empty, self.store.failed)
+        await first_set(self._empty, self.store.failed)
 
     async def close(self) -> None:
         """Finish the writing and let go of the file; what waits in it stays there."""
@@ -274,16 +275,6 @@ class Spool:
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-
-
-async def _first(*events: asyncio.Event) -> None:
-    """Wait until one of the events is set."""
-    waits = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
 
 
 def _absorb_all(file: SpoolFile) -> list[Entry]:
