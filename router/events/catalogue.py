@@ -1,6 +1,6 @@
 """The events that are known: finds an event by its name on the wire, a stream by its name or a glob."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -76,13 +76,10 @@ class Catalogue:
         by_slug = {publisher.slug: publisher for publisher in publishers}
         return cls(
             MappingProxyType(by_slug),
-            {slug: {fold(name): e for e in found.events for name in e.names} for slug, found in by_slug.items()},
+            {slug: _by_name(publisher) for slug, publisher in by_slug.items()},
             {f"{slug}/{event.type}": event for slug, publisher in by_slug.items() for event in publisher.events},
             {slug: Layout.of(publisher) for slug, publisher in by_slug.items()},
-            {
-                slug: tuple((frozenset(shape), event) for event in found.events for shape in event.shapes)
-                for slug, found in by_slug.items()
-            },
+            {slug: tuple(_shapes(publisher)) for slug, publisher in by_slug.items()},
             tuple(publisher.slug for publisher in off),
         )
 
@@ -152,6 +149,14 @@ class Catalogue:
                 wish = f"set `publishers` to it, here ROUTER_PUBLISHERS={slug}, or give it a secret"
                 return f"; publisher {slug} is off: {wish}"
         return ""
+
+
+def _by_name(publisher: Publisher) -> Mapping[str, EventType]:
+    return {fold(name): event for event in publisher.events for name in event.names}
+
+
+def _shapes(publisher: Publisher) -> Iterator[tuple[frozenset[str], EventType]]:
+    return ((frozenset(shape), event) for event in publisher.events for shape in event.shapes)
 
 
 def _suggestion(glob: str, streams: tuple[str, ...]) -> str:

@@ -22,24 +22,12 @@ class IngressMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
-        self.requests = FastCounter(
-            "event_router_requests",
-            "Requests answered, by the class of the status: 2xx, 4xx or 5xx.",
-            registry,
-            *("publisher", "status"),
-        )
-        self.items = FastCounter(
-            "event_router_items",
-            "Notifications answered 2xx, by what became of them: accepted, duplicate or quarantined.",
-            registry,
-            *("publisher", "outcome"),
-        )
-        self._refused = FastCounter(
-            "event_router_requests_refused",
-            "Requests not answered 2xx, by status and reason.",
-            registry,
-            *("publisher", "status", "reason"),
-        )
+        text = "Requests answered, by the class of the status: 2xx, 4xx or 5xx."
+        self.requests = FastCounter("event_router_requests", text, registry, "publisher", "status")
+        text = "Notifications answered 2xx, by what became of them: accepted, duplicate or quarantined."
+        self.items = FastCounter("event_router_items", text, registry, "publisher", "outcome")
+        text = "Requests not answered 2xx, by status and reason."
+        self._refused = FastCounter("event_router_requests_refused", text, registry, "publisher", "status", "reason")
         text = "Seconds from a request's last byte to its 202."
         self.seconds = FastHistogram("event_router_accept_seconds", text, _SECONDS, registry).labels()
         text = "Seconds that the store took for a batch, or took to fail; the deliveries of the spool among them."

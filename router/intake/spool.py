@@ -37,14 +37,17 @@ class SpoolFull(StoreUnavailable):
 
 
 class Spool:
-    """One process's spool of at most `max_bytes`; what it does with its file, it does in a thread."""
+    """One process's spool of at most `max_bytes`; what it does with its file, it does in a thread.
+
+    `bytes` is how much room the entries that wait take, about.
+    """
 
     def __init__(self, file: SpoolFile, *, max_bytes: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._file = file
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._monotonic = monotonic
-        self._streams, self._bytes = file.sizes()
-        self._peak = self._bytes
+        self._streams, self.bytes = file.sizes()
+        self._peak = self.bytes
         self._since: float | None = monotonic() if self._streams else None
         self._appended: list[int] = []
         self._after = 0
@@ -76,19 +79,9 @@ class Spool:
         return self._streams.total()
 
     @property
-    def bytes(self) -> int:
-        """How much room they take, about."""
-        return self._bytes
-
-    @property
     def age(self) -> float:
         """For how many seconds there has been something waiting; 0 when nothing is."""
         return 0.0 if self._since is None else self._monotonic() - self._since
-
-    @property
-    def max_bytes(self) -> int:
-        """How many bytes may wait."""
-        return self._max_bytes
 
     @property
     def is_full(self) -> bool:
@@ -110,8 +103,8 @@ class Spool:
         if self._monotonic() < self._shut_until:
             self._refuse(self.refusal or "its files were not where they were", [waiting])
             return
-        if self._bytes + size > self._max_bytes:
-            self._refuse(f"the spool is full: {self._bytes} of {self._max_bytes} bytes", [waiting])
+        if self.bytes + size > self.max_bytes:
+            self._refuse(f"the spool is full: {self.bytes} of {self.max_bytes} bytes", [waiting])
             return
         # Counted at once: the next request must find that its stream waits here.
         self._count([entry.stream for entry in waiting.entries], size)
@@ -200,7 +193,7 @@ class Spool:
         streams, size = await self._in_thread(lambda: self._replace(rescue))
         later = [entry for waiting in (*self._writing, *self._waiting) for entry in waiting.entries]
         self._streams = streams + Counter(entry.stream for entry in later)
-        self._bytes = size + sum(map(size_of, later))
+        self.bytes = size + sum(map(size_of, later))
         self._appended, self._after = [], 0
         self._count([], 0)
         self._work.set()
@@ -263,8 +256,8 @@ class Spool:
             self._streams[stream] += sign
             if self._streams[stream] <= 0:
                 del self._streams[stream]
-        self._bytes = max(0, self._bytes + size)
-        self._peak = max(self._peak, self._bytes)
+        self.bytes = max(0, self.bytes + size)
+        self._peak = max(self._peak, self.bytes)
         if not self._streams:
             self._since = None
             self._empty.set()
