@@ -1,7 +1,7 @@
 """What else can be wrong with an installation, and what to do about it: pure judgements of what `doctor` found out."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -31,20 +31,15 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftFile:
-    """A spool file that no process holds: its bytes on disk, and how many events it has (None: it cannot be read)."""
+class SpooledFile:
+    """A spool file: its bytes on disk, and how many events it has, where no ingress holds it and it can be read.
+
+    What waits in a file that a running ingress has locked only that ingress can say.
+    """
 
     file: Path
     size: int
-    events: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class UsedFile:
-    """A spool file that a running ingress has locked: its bytes on disk. What waits in it only that ingress can say."""
-
-    file: Path
-    size: int
+    events: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +69,8 @@ class SpoolFolder:
     writable: bool
     free: int
     taken: int = 0
-    waiting: Sequence[LeftFile] = field(default_factory=tuple)
-    held: Sequence[UsedFile] = field(default_factory=tuple)
+    waiting: Sequence[SpooledFile] = ()
+    held: Sequence[SpooledFile] = ()
 
 
 def judge_publishers(settings: Settings, catalogue: Catalogue) -> Iterator[Check]:
@@ -102,7 +97,7 @@ def judge_spool(spool: SpoolFolder, most: int) -> Iterator[Check]:
         yield _left_over(left)
 
 
-def judge_spooling(held: Sequence[UsedFile], found: Sequence[Spooling]) -> Iterator[Check]:
+def judge_spooling(held: Sequence[SpooledFile], found: Sequence[Spooling]) -> Iterator[Check]:
     """Say what running ingresses spool: those that were asked, and the files of those that could not be."""
     for spooling in found:
         yield _spooling(spooling)
@@ -155,7 +150,7 @@ def _room(spool: SpoolFolder, most: int) -> Check:
     return Check(name, "ok", room)
 
 
-def _left_over(left: LeftFile) -> Check:
+def _left_over(left: SpooledFile) -> Check:
     name, size = f"spool file {left.file.name}", _kib(left.size)
     if left.events is None:
         advice = f"let ingress read {left.file}; if it is damaged, keep it: sqlite3 FILE .recover may save its events"

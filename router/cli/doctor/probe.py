@@ -20,7 +20,7 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from config.settings import Settings
-from router.cli.doctor.checks import Conversation, LeftFile, SpoolFolder, Spooling, UsedFile, Warned
+from router.cli.doctor.checks import Conversation, SpooledFile, SpoolFolder, Spooling, Warned
 from router.cli.doctor.security_checks import Knowing, TokenRefused
 from router.process.ops import PROCESS_HEADER
 from router.process.ops_ports import TIMEOUT, ops_ports
@@ -43,16 +43,11 @@ def look_at_spool(folder: Path) -> SpoolFolder:
     """Look at a folder that need not be there, and make nothing."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     writable = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
-    files = sorted(folder.glob("*.db"))
-    found = [_look_at(file) for file in files]
-    return SpoolFolder(
-        folder,
-        writable,
-        shutil.disk_usage(there).free,
-        sum(map(_size, files)),
-        tuple(file for file in found if isinstance(file, LeftFile)),
-        tuple(file for file in found if isinstance(file, UsedFile)),
-    )
+    waiting: list[SpooledFile] = []
+    held: list[SpooledFile] = []
+    for file in (files := sorted(folder.glob("*.db"))):
+        _look_at(file, waiting, held)
+    return SpoolFolder(folder, writable, shutil.disk_usage(there).free, sum(map(_size, files)), waiting, held)
 
 
 async def ask_ingresses(settings: Settings) -> list[Spooling | Knowing | TokenRefused]:
@@ -120,16 +115,19 @@ def _process(response: aiohttp.ClientResponse) -> tuple[str, str]:
     return role, unquote(name)
 
 
-def _look_at(file: Path) -> LeftFile | UsedFile | None:
-    """Return what waits in a file, or that the ingress it belongs to runs; None when nothing waits."""
+def _look_at(file: Path, waiting: list[SpooledFile], held: list[SpooledFile]) -> None:
+    """Take note of a file in which something waits, or whose ingress runs."""
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True, timeout=0)) as database:
             (events,) = database.execute("SELECT COUNT(*) FROM waiting").fetchone()
     except sqlite3.Error as error:
         if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return UsedFile(file, _size(file))
-        return None if "no such table" in str(error) else LeftFile(file, _size(file), None)
-    return LeftFile(file, _size(file), events) if events else None
+            held.append(SpooledFile(file, _size(file)))
+        elif "no such table" not in str(error):
+            waiting.append(SpooledFile(file, _size(file)))
+    else:
+        if events:
+            waiting.append(SpooledFile(file, _size(file), events))
 
 
 def _size(file: Path) -> int:

@@ -66,18 +66,14 @@ def _of_catalogue(names: Callable[[Catalogue], Iterable[str]]) -> list[str]:
 def _of_store(ask: "Callable[[Operations], Awaitable[list[T]]]") -> list[T]:
     """Ask the store, if it answers at once; an embedded one is not started for this."""
     from router.cli.command.loop import run  # noqa: PLC0415 - what needs no store is completed without all of this
-    from router.store.client import connect  # noqa: PLC0415 - likewise
-    from router.store.keys import Keys  # noqa: PLC0415
-    from router.tasks.ending import in_time  # noqa: PLC0415
+    from router.tasks.ending import in_time  # noqa: PLC0415 - likewise
     from workers.operations.operations import Operations  # noqa: PLC0415
 
     async def asked(settings: Settings) -> list[T]:
-        keys, catalogue = Keys(settings.redis.prefix), Catalogue.for_settings(settings)
-        store = connect(_url(settings), keys, connect_timeout=_PATIENCE, timeout=_PATIENCE)
-        try:
-            return await in_time(_PATIENCE, ask(Operations(store, catalogue, settings)))
-        finally:
-            await store.aclose()
+        quick = {"url": _url(settings), "connect_timeout": _PATIENCE, "command_timeout": _PATIENCE}
+        redis = settings.redis.model_copy(update=quick)
+        async with Operations.open(settings.model_copy(update={"redis": redis})) as operations:
+            return await in_time(_PATIENCE, ask(operations))
 
     found: list[T] = []
     with _silently():

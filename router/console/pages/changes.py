@@ -1,4 +1,4 @@
-"""Changing dead letters or what is quarantined: a look at what a form selects, and a yes."""
+"""Changing dead letters or what is quarantined: a look at what a form selects, a yes, and how far the change is."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -80,6 +80,21 @@ async def _carry(kind: Kind, page: Page) -> Response:
     await console.jobs.settle(job, _SETTLED)
     console.watch.forget()
     return go("/job", id=job.id)
+
+
+async def show_job(page: Page) -> Response:
+    """Tell how far a change is."""
+    found = page.console.jobs.find(page.request.query.get("id", ""))
+    if found is None:
+        return page.problem("Gone", "This change is not known any more; the audit has it.", status=404)
+    return page.answer("job.html", job=found)
+
+
+async def stop_job(page: Page) -> Response:
+    """Stop a change where it is."""
+    id_ = str(page.request.form.get("id", ""))
+    await page.console.jobs.stop(id_)
+    return go("/job", id=id_)
 
 
 def _order(kind: Kind, page: Page) -> Order:

@@ -222,7 +222,7 @@ async def test_a_change_that_breaks(visitor: Visitor, monkeypatch: pytest.Monkey
     page = await visitor.follow(await visitor.post("/dead-letters/change", fields))
     assert "It could not be finished" in page
     assert "connection refused" in page
-    assert "connection refused" in (await audited(visitor.console.store))[0].error
+    assert "connection refused" in (await audited(visitor.console.operations.store))[0].error
     await visitor.get("/job", status=404, id="none")
 
 

@@ -16,10 +16,9 @@ from support.topologies import running_cluster, running_sentinels
 from config.settings import OpsSettings, RedisSettings, Settings
 from router.cli.doctor.checks import (
     Conversation,
-    LeftFile,
+    SpooledFile,
     SpoolFolder,
     Spooling,
-    UsedFile,
     judge_conversation,
     judge_publishers,
     judge_spool,
@@ -143,7 +142,7 @@ def test_room_for_the_spool(found: dict[str, Any], state: str) -> None:
 
 def test_what_was_left_over() -> None:
     """Each file that waits for an ingress is told with its size, and how its events get into the store."""
-    files = (LeftFile(Path("data/spool/0.db"), 8192, 3), LeftFile(Path("data/spool/1.db"), 10, None))
+    files = (SpooledFile(Path("data/spool/0.db"), 8192, 3), SpooledFile(Path("data/spool/1.db"), 10, None))
     folder = SpoolFolder(Path("data/spool"), writable=True, free=200 * MIB, waiting=files)
     _, first, second = judge_spool(folder, 1)
     assert (first.name, first.state) == ("spool file 0.db", "warning")
@@ -155,7 +154,7 @@ def test_what_was_left_over() -> None:
 
 def test_what_running_ingresses_spool() -> None:
     """An ingress that spools is warned of with how much, and since when; one that does not is fine."""
-    held = [UsedFile(Path("data/spool/0.db"), 8192), UsedFile(Path("data/spool/1.db"), 4096)]
+    held = [SpooledFile(Path("data/spool/0.db"), 8192), SpooledFile(Path("data/spool/1.db"), 4096)]
     found = [Spooling("host-1", 3, 2048, 130.0), Spooling("host-2", 0, 0, 0.0)]
     first, second, *files = judge_spooling(held, found)
     assert (first.name, first.state) == ("spool of host-1", "warning")
@@ -167,7 +166,7 @@ def test_what_running_ingresses_spool() -> None:
 
 def test_a_spool_that_nobody_tells_of() -> None:
     """A file in use whose ingress was not found is shown with what is known, and where the rest can be read."""
-    (file,) = judge_spooling([UsedFile(Path("data/spool/0.db"), 8192)], [])
+    (file,) = judge_spooling([SpooledFile(Path("data/spool/0.db"), 8192)], [])
     assert file.state == "ok"
     assert "8 KiB on disk; event_router_spool_entries" in file.detail
 
@@ -235,7 +234,7 @@ def _fill(file: SpoolFile, *ids: str) -> None:
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     """A spool that was never used is looked for without making anything."""
     found = look_at_spool(tmp_path / "data" / "spool")
-    assert (found.writable, found.taken, found.waiting) == (True, 0, ())
+    assert (found.writable, found.taken, found.waiting) == (True, 0, [])
     assert found.free > 0
     assert list(tmp_path.iterdir()) == []
 
