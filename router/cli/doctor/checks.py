@@ -18,19 +18,6 @@ _MIB = 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
-    """How it is to talk to a server: seconds for a round trip, seconds its clock is ahead of ours, and as whom.
-
-    What the user may not ask the server is None.
-    """
-
-    server: str
-    round_trip: float
-    ahead: float | None = None
-    user: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class SpooledFile:
     """A spool file: its bytes on disk, and how many events it has, where no ingress holds it and it can be read.
 
@@ -50,15 +37,6 @@ class Spooling:
     events: int
     size: int
     age: float
-
-
-@dataclass(frozen=True, slots=True)
-class Warned:
-    """What a running worker warns of about one of its subscriptions."""
-
-    process: str
-    subscription: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +85,22 @@ def judge_spooling(held: Sequence[SpooledFile], found: Sequence[Spooling]) -> It
         yield Check(f"spool file {file.file.name}", "ok", detail)
 
 
-def judge_warned(found: Sequence[Warned]) -> Iterator[Check]:
-    """Say what running workers warn of, once for each subscription: they all see the same store."""
-    for warned in {(one.subscription, one.text): one for one in found}.values():
-        text, _, advice = warned.text.partition(": ")
-        yield Check(f"subscription {warned.subscription}", "warning", text, advice or f"ask worker {warned.process}")
+def judge_warning(process: str, subscription: str, text: str) -> Check:
+    """Say what a running worker warns of about one of its subscriptions."""
+    detail, _, advice = text.partition(": ")
+    return Check(f"subscription {subscription}", "warning", detail, advice or f"ask worker {process}")
 
 
-def judge_conversation(found: Conversation) -> Iterator[Check]:
-    """Judge how it is to talk to a server."""
-    of = f" of {found.server}" if found.server else ""
-    yield _round_trip(f"round trip{of}", found.round_trip)
-    yield _not_allowed(f"clock{of}", "TIME") if found.ahead is None else _clock(f"clock{of}", found.ahead)
-    user = found.user
+def judge_conversation(
+    server: str, round_trip: float, ahead: float | None = None, user: str | None = None
+) -> Iterator[Check]:
+    """Judge how it is to talk to a server: seconds for a round trip, seconds its clock is ahead of ours, and as whom.
+
+    What the user may not ask the server is None.
+    """
+    of = f" of {server}" if server else ""
+    yield _round_trip(f"round trip{of}", round_trip)
+    yield _not_allowed(f"clock{of}", "TIME") if ahead is None else _clock(f"clock{of}", ahead)
     yield _not_allowed(f"user{of}", "ACL WHOAMI") if user is None else Check(f"user{of}", "ok", user)
 
 

@@ -5,7 +5,7 @@ Nobody who presses Tab wants to wait or to read an error: what is not known in n
 
 import contextlib
 import io
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote
 
@@ -48,19 +48,16 @@ def fingerprints(incomplete: str) -> list[tuple[str, str]]:
     return [row for row in _of_store(_fingerprints) if row[0].startswith(incomplete.lower())]
 
 
-@contextlib.contextmanager
-def _silently() -> Iterator[None]:
-    """Let nothing be said, and nothing go wrong."""
+def _silently(names: Callable[[], Iterable[T]]) -> list[T]:
+    """Return what these are; none where something goes wrong, of which nothing is said."""
     nowhere = io.StringIO()
     with contextlib.suppress(Exception), contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
-        yield
+        return list(names())
+    return []
 
 
 def _of_catalogue(names: Callable[[Catalogue], Iterable[str]]) -> list[str]:
-    found: list[str] = []
-    with _silently():
-        found.extend(names(Catalogue.for_settings(load_settings())))
-    return found
+    return _silently(lambda: names(Catalogue.for_settings(load_settings())))
 
 
 def _of_store(ask: "Callable[[Operations], Awaitable[list[T]]]") -> list[T]:
@@ -75,10 +72,7 @@ def _of_store(ask: "Callable[[Operations], Awaitable[list[T]]]") -> list[T]:
         async with Operations.open(settings.model_copy(update={"redis": redis})) as operations:
             return await in_time(_PATIENCE, ask(operations))
 
-    found: list[T] = []
-    with _silently():
-        found.extend(run(asked(load_settings())))
-    return found
+    return _silently(lambda: run(asked(load_settings())))
 
 
 def _url(settings: Settings) -> str:

@@ -57,6 +57,7 @@ async def _preview(kind: Kind, page: Page) -> Response:
         verb=order.verb,
         seen=seen,
         typed=order.typed,
+        renormalise=_renormalises(page),
         picks=sorted(" ".join(pick) for pick in order.picks),
         until=seen.until.isoformat() if seen.until else "",
         since=order.since.isoformat() if order.since else "",
@@ -114,7 +115,8 @@ def _of_letters(page: Page, verb: str) -> Order:
         raise Unclear("Nothing is chosen: tick letters, or take all that match.")
     if sent.get("which") == "all" and verb == "purge" and not typed:
         raise Unclear("Purging takes a filter: it never removes everything.")
-    make = operations.purge_dead_letters if verb == "purge" else operations.replay_dead_letters
+    replay = partial(operations.replay_dead_letters, renormalise=_renormalises(page))
+    make = operations.purge_dead_letters if verb == "purge" else replay
     if not picked:
         return Order(verb, make(selector), typed, selector.since)
     narrowed = selector.narrowed(*(entry_id for entry_id, _, _ in picked))
@@ -129,6 +131,10 @@ def _of_quarantined(page: Page, verb: str) -> Order:
         raise Unclear("Purging takes a filter: it never removes everything.")
     make = operations.purge_quarantined if verb == "purge" else operations.retry_quarantined
     return Order(verb, make(selector), typed, selector.since)
+
+
+def _renormalises(page: Page) -> bool:
+    return page.request.form.get("renormalise", "") == "true"
 
 
 def _picked(sent: Any) -> frozenset[dead_letters.Picked]:

@@ -15,7 +15,6 @@ from support.topologies import running_cluster, running_sentinels
 
 from config.settings import OpsSettings, RedisSettings, Settings
 from router.cli.doctor.checks import (
-    Conversation,
     SpooledFile,
     SpoolFolder,
     Spooling,
@@ -23,7 +22,6 @@ from router.cli.doctor.checks import (
     judge_publishers,
     judge_spool,
     judge_spooling,
-    judge_warned,
 )
 from router.cli.doctor.command import _print
 from router.cli.doctor.probe import ask_ingresses, ask_workers, look_at_spool
@@ -34,6 +32,7 @@ from router.intake.entry import Waiting as Request
 from router.intake.spool import Spool
 from router.intake.spool_file import SpoolFile
 from router.process.ops import OpsServer
+from router.process.ops_ports import ops_ports
 from router.store.client import connect
 from router.store.health.judgement import Check
 from router.store.keys import Keys
@@ -84,18 +83,18 @@ def test_unsigned_is_loud(catalogue: Catalogue) -> None:
 # What talking to a server tells
 
 
-def _state(found: Conversation) -> dict[str, str]:
-    return {check.name: check.state for check in judge_conversation(found)}
+def _state(*found: Any) -> dict[str, str]:
+    return {check.name: check.state for check in judge_conversation(*found)}
 
 
 def test_a_good_conversation() -> None:
     """A server that is near, keeps the time and says who we are is fine."""
-    assert _state(Conversation("", 0.05, 5.0, "me")) == {"round trip": "ok", "clock": "ok", "user": "ok"}
+    assert _state("", 0.05, 5.0, "me") == {"round trip": "ok", "clock": "ok", "user": "ok"}
 
 
 def test_what_may_not_be_asked() -> None:
     """What the user may not ask the server is told as such, with the command to allow, and not left out."""
-    checks = {check.name: check for check in judge_conversation(Conversation("h:1", 0.001))}
+    checks = {check.name: check for check in judge_conversation("h:1", 0.001)}
     assert list(checks) == ["round trip of h:1", "clock of h:1", "user of h:1"]
     for name, command in (("clock of h:1", "TIME"), ("user of h:1", "ACL WHOAMI")):
         assert (checks[name].state, checks[name].detail) == ("warning", "not allowed to look")
@@ -104,13 +103,13 @@ def test_what_may_not_be_asked() -> None:
 
 def test_a_slow_server() -> None:
     """A round trip of more than 50 ms is warned of."""
-    assert _state(Conversation("", 0.051))["round trip"] == "warning"
+    assert _state("", 0.051)["round trip"] == "warning"
 
 
 @pytest.mark.parametrize(("ahead", "words"), [(5.1, "5 s ahead of"), (-90.0, "90 s behind")])
 def test_clocks_that_differ(ahead: float, words: str) -> None:
     """Clocks more than 5 s apart are warned of, with what that affects and what not."""
-    clock = {check.name: check for check in judge_conversation(Conversation("", 0.001, ahead))}["clock"]
+    clock = {check.name: check for check in judge_conversation("", 0.001, ahead)}["clock"]
     assert clock.state == "warning"
     assert words in clock.detail
     assert "received_at" in clock.detail
@@ -191,8 +190,8 @@ async def test_running_ingresses_are_asked(tmp_path: Path, role: str, names: lis
 
 
 @pytest.mark.parametrize(("role", "number"), [("ingress", 0), ("worker", 1)])
-async def test_running_workers_are_asked(role: str, number: int) -> None:
-    """What a worker warns of about its subscriptions is a warning of `doctor`; what it says of the store is not."""
+async def test_running_workers_are_asked(monkeypatch: pytest.MonkeyPatch, role: str, number: int) -> None:
+    """What workers warn of about a subscription `doctor` warns of, once; what they say of the store it does not."""
 
     async def readiness() -> dict[str, bool | str]:
         return {"sync": True, "store": True}
@@ -205,10 +204,10 @@ async def test_running_workers_are_asked(role: str, number: int) -> None:
         name="host 1",
         warnings=lambda: warnings,  # type: ignore[arg-type]
     )
+    monkeypatch.setattr("router.cli.doctor.probe.ops_ports", lambda settings: 2 * [*ops_ports(settings)])
     port = await ops.start()
     try:
-        found = await ask_workers(Settings(ops=OpsSettings(port=port)))
-        checks = [*judge_warned([*found, *found])]
+        checks = await ask_workers(Settings(ops=OpsSettings(port=port)))
         assert [(check.name, check.state, check.advice) for check in checks] == [
             ("subscription sync", "warning", "let its events name them again")
         ] * number
