@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from router.cli.changes.change import Kind, Order, Renormalise, carried_out, finish
+from router.cli.change import Kind, Order, Renormalise, carried_out, finish
 from router.cli.command.exits import usage
 from router.cli.dead_letters.options import selected
 from router.cli.options.common import taking

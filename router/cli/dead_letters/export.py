@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from config.errors import described
-from router.cli.changes.change import Most, Reason, nothing
+from router.cli.change import Most, Reason, nothing
 from router.cli.command.exits import complain, usage
 from router.cli.command.loop import in_order
 from router.cli.command.runtime import operate

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from router.cli.changes.change import DryRun, Kind, Order, Reason, Yes, confirm, run_change, show_sample
+from router.cli.change import DryRun, Kind, Order, Reason, Yes, confirm, run_change, show_sample
 from router.cli.command.exits import ExitCode, NothingMatched, complain
 from router.cli.command.runtime import operate
 from router.cli.dead_letters.file import STANDARD, numbered, readable

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from router.cli.changes.change import Kind, Order, Renormalise, carry_out, finish
+from router.cli.change import Kind, Order, Renormalise, carry_out, finish
 from router.cli.command.exits import NothingMatched, complain, usage
 from router.cli.command.runtime import none_named, operate
 from router.cli.events.listing import EVENT_COLUMNS, event_row, wanted_events

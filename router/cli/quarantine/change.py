@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import typer
 
-from router.cli.changes.change import Kind, Order, Renormalise, carried_out, finish
+from router.cli.change import Kind, Order, Renormalise, carried_out, finish
 from router.cli.command.exits import ExitCode, complain, usage
 from router.cli.options.common import taking
 from router.cli.output.results import number_of, print_json, print_line

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from router.cli.changes.change import Kind, Order, Reason, Yes, ask, run_change
+from router.cli.change import Kind, Order, Reason, Yes, ask, run_change
 from router.cli.command.exits import ExitCode, NothingMatched, complain, usage
 from router.cli.command.runtime import none_named, operate
 from router.cli.options.completing import event_types, subscriptions
