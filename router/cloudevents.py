@@ -18,21 +18,6 @@ __all__ = ["InvalidCloudEvent", "from_cloudevent", "to_cloudevent", "to_cloudeve
 
 _TYPE: Final = "net.visma."
 _SOURCE: Final = "urn:event-router:"
-_EXTENSIONS: Final = {  # names of extensions are lower-case letters and digits, at most 20
-    "wire_event": "wireevent",
-    "entity": "entity",
-    "action": "action",
-    "resource_path": "resourcepath",
-    "resource_id": "resourceid",
-    "company_id": "companyid",
-    "tenant_id": "tenantid",
-    "document_status": "documentstatus",
-    "erp_event": "erpevent",
-    "user_id": "userid",
-    "api_client_id": "apiclientid",
-    "connect_id": "connectid",
-    "scheduled": "scheduled",
-}
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -41,35 +26,47 @@ class InvalidCloudEvent(RouterError):
     """Not a CloudEvents 1.0 event that an event can be made of, or an event whose raw bytes are not JSON."""
 
 
-class _Envelope(msgspec.Struct, kw_only=True):
+def _extension(field: str) -> str:
+    """Return the name of a field as an attribute: those have lower-case letters and digits alone."""
+    return field.replace("_", "")
+
+
+class _Envelope(msgspec.Struct, kw_only=True, rename=_extension):
     """What `from_cloudevent` reads; attributes that are not ours are passed over."""
 
     specversion: str
     type: str
     id: str
     source: str
-    wireevent: str
-    receivedat: Moment
+    wire_event: str
+    received_at: Moment
     data: msgspec.Raw
     subject: str | None = None
     time: Moment | None = None
     entity: str | None = None
     action: str | None = None
-    resourcepath: str | None = None
-    resourceid: str | None = None
-    companyid: str | None = None
-    tenantid: str | None = None
+    resource_path: str | None = None
+    resource_id: str | None = None
+    company_id: str | None = None
+    tenant_id: str | None = None
     ticks: str | None = None
-    documentstatus: str | None = None
-    erpevent: str | None = None
-    userid: str | None = None
-    apiclientid: str | None = None
-    connectid: str | None = None
+    document_status: str | None = None
+    erp_event: str | None = None
+    user_id: str | None = None
+    api_client_id: str | None = None
+    connect_id: str | None = None
     scheduled: bool | None = None
     hints: str | None = None
-    extrafields: str | None = None
+    extra_fields: str | None = None
     extra: str | None = None
 
+
+_SAME: Final = tuple(
+    name
+    for name in _Envelope.__struct_fields__
+    if name in Event.model_fields.keys() - {"type", "id", "received_at", "ticks", "hints", "extra"}
+)
+"""The fields of which an attribute has the same value."""
 
 _decode = msgspec.json.Decoder(_Envelope).decode
 
@@ -123,7 +120,7 @@ def _attributes(event: Event, data: Any) -> dict[str, Any]:
         "receivedat": _timestamp(event.received_at),
         "ticks": None if event.ticks is None else str(event.ticks),
         "hints": msgspec.json.encode(event.hints).decode() if event.hints else None,
-        **{extension: getattr(event, field) for field, extension in _EXTENSIONS.items()},
+        **{_extension(field): getattr(event, field) for field in _SAME},
         **_extra(event, data),
     }
     return {name: value for name, value in every.items() if value is not None}
@@ -151,19 +148,19 @@ def _event(envelope: _Envelope) -> Event:
         id=envelope.id,
         resource=envelope.subject,
         occurred_at=envelope.time,
-        received_at=envelope.receivedat,
+        received_at=envelope.received_at,
         ticks=None if envelope.ticks is None else int(envelope.ticks),
         extra=_read_extra(envelope),
         hints={} if envelope.hints is None else msgspec.json.decode(envelope.hints, type=dict[str, str]),
         raw=bytes(envelope.data),
-        **{field: getattr(envelope, extension) for field, extension in _EXTENSIONS.items()},
+        **{field: getattr(envelope, field) for field in _SAME},
     )
 
 
 def _read_extra(envelope: _Envelope) -> dict[str, Any]:
     if envelope.extra is not None:
         return msgspec.json.decode(envelope.extra, type=dict[str, Any])
-    if envelope.extrafields is None:
+    if envelope.extra_fields is None:
         return {}
     data = msgspec.json.decode(envelope.data)
-    return {name: data[name] for name in msgspec.json.decode(envelope.extrafields, type=list[str])}
+    return {name: data[name] for name in msgspec.json.decode(envelope.extra_fields, type=list[str])}

@@ -2,8 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from router.telemetry.fast_counter import FastCounter
-from router.telemetry.fast_histogram import FastHistogram
+from router.telemetry.fast_metrics import FastCounter, FastHistogram
 
 __all__ = ["WorkerMetrics"]
 

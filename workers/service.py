@@ -17,8 +17,7 @@ from router.store.client import Store
 from router.store.health.guard import StoreGuard, guarded
 from router.store.health.survey import store_check
 from router.tasks.ending import end
-from router.telemetry.identity import process_name
-from router.telemetry.process_metrics import new_registry
+from router.telemetry.identity import new_registry, process_name
 from router.telemetry.tracing import open_tracing
 from workers.consuming.consumer import Consumer
 from workers.handlers.memory import end_at_once

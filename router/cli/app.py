@@ -4,7 +4,7 @@ import gc
 import importlib
 import importlib.metadata
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -116,29 +116,14 @@ class _Root(Guarded):
 
 def load(name: str) -> Any:
     """Import a command, or all of a group."""
-    where = _COMMANDS[name][0]
-    command = typer.main.get_command(_alone(where) if isinstance(where, str) else _group(name, where))
+    where, words = _COMMANDS[name]
+    group = typer.Typer(no_args_is_help=True, add_completion=False, help=words)
+    for own, path in where.items() if isinstance(where, Mapping) else [(name, where)]:
+        module, _, attribute = path.partition(":")
+        group.command(own)(getattr(importlib.import_module(f"router.{module}"), attribute))
+    command = typer.main.get_command(group)  # of a group with a single command that command
     command.name = name
     return command
-
-
-def _imported(where: str) -> Callable[..., Any]:
-    module, _, attribute = where.partition(":")
-    command: Callable[..., Any] = getattr(importlib.import_module(f"router.{module}"), attribute)
-    return command
-
-
-def _group(name: str, commands: Mapping[str, str]) -> typer.Typer:
-    group = typer.Typer(no_args_is_help=True, add_completion=False, help=_COMMANDS[name][1])
-    for own, where in commands.items():
-        group.command(own)(_imported(where))
-    return group
-
-
-def _alone(where: str) -> typer.Typer:
-    alone = typer.Typer(add_completion=False)
-    alone.command()(_imported(where))
-    return alone
 
 
 app = typer.Typer(

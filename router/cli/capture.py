@@ -9,8 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from router.cli.command.exits import complain
-from router.cli.command.loop import run
-from router.cli.command.runtime import opened
+from router.cli.command.runtime import operate
 from router.cli.dead_letters.file import STANDARD, writing
 from router.cli.events.show import found_event
 from router.cli.output.results import fields_of
@@ -41,14 +40,13 @@ def capture_event(
     It says what the sender sends, and nothing of whom it is about: to be sent to those who maintain the catalogue.
     """
 
-    async def work() -> None:
-        async with opened() as operations:
-            _, event = await found_event(operations, id_)
-            sample = _sample(operations, event.raw, event.hints, keep)
-            about = {"publisher": event.publisher, "event": event.type}
-            await _write(operations, Deed("events capture", f"event {event.id} to {file}"), about, sample, file)
+    async def work(operations: Operations) -> None:
+        _, event = await found_event(operations, id_)
+        sample = _sample(operations, event.raw, event.hints, keep)
+        about = {"publisher": event.publisher, "event": event.type}
+        await _write(operations, Deed("events capture", f"event {event.id} to {file}"), about, sample, file)
 
-    run(work())
+    operate(work)
 
 
 def capture_quarantined(
@@ -63,14 +61,13 @@ def capture_quarantined(
     What is no JSON keeps its signs and its words of the wire; every other word is replaced by one of the same shape.
     """
 
-    async def work() -> None:
-        async with opened() as operations:
-            entry = await found_by(operations, id_, publisher)
-            sample = _sample(operations, entry.raw, read_hints(entry.hints), keep)
-            about, subject = fields_of(entry, "publisher", "reason"), f"quarantined {entry.entry_id} to {file}"
-            await _write(operations, Deed("quarantine capture", subject), about, sample, file)
+    async def work(operations: Operations) -> None:
+        entry = await found_by(operations, id_, publisher)
+        sample = _sample(operations, entry.raw, read_hints(entry.hints), keep)
+        about, subject = fields_of(entry, "publisher", "reason"), f"quarantined {entry.entry_id} to {file}"
+        await _write(operations, Deed("quarantine capture", subject), about, sample, file)
 
-    run(work())
+    operate(work)
 
 
 def _sample(operations: Operations, raw: bytes, hints: Mapping[str, str], keep: Sequence[str] | None) -> Sample:

@@ -1,7 +1,7 @@
 """`catalogue`: which events there are."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from config.publishers import EventType
 from config.sources import load_settings
@@ -39,13 +39,7 @@ def _described(event: EventType) -> str:
 
 
 def _note(event: EventType) -> str:
-    return "; ".join(_notes(event))
-
-
-def _notes(event: EventType) -> Iterator[str]:
-    if event.aliases:
-        yield f"also {', '.join(event.aliases)}"
-    if event.end_of_life:
-        yield f"end of life: {event.end_of_life.rstrip('.')}"
-    if event.replaced_by:
-        yield f"use {', '.join(event.replaced_by)}"
+    also = f"also {', '.join(event.aliases)}" if event.aliases else ""
+    end = f"end of life: {event.end_of_life.rstrip('.')}" if event.end_of_life else ""
+    use = f"use {', '.join(event.replaced_by)}" if event.replaced_by else ""
+    return "; ".join(filter(None, (also, end, use)))

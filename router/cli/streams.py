@@ -6,8 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from router.cli.command.exits import complain
-from router.cli.command.loop import run
-from router.cli.command.runtime import opened
+from router.cli.command.runtime import operate
 from router.cli.options.common import EventGlob
 from router.cli.output.results import JsonFlag, fields_of, number_of, print_json, rounded, span_text
 from router.cli.output.rows import event_cell
@@ -17,6 +16,7 @@ from router.events.catalogue import Catalogue
 from router.events.globs import fits, select
 from router.store.keys import Keys
 from workers.operations.figures import Figures
+from workers.operations.operations import Operations
 from workers.state.overview import FIGURES, HEADINGS, StreamOverview
 from workers.state.pauses import Pause
 
@@ -36,13 +36,14 @@ def streams(
     how long the oldest that waits or is in hand has been there. A stream with a * is no longer configured: its
     publisher or its event has left the catalogue. `top` shows how fast it goes.
     """
-    keys, known, figures = run(_figures())
+    operations, figures = operate(_figures)
+    known = operations.catalogue
     found = _selected(known, glob, figures.streams)
     names = {way.name for stream in found for way in stream.subscriptions}
     pauses = {row.name: row.pause for row in figures.rows if row.pause and row.name in names}
     configured = set(known.streams())
     if as_json:
-        print_json([_json(keys, figures, pauses, stream, configured) for stream in found])
+        print_json([_json(operations.store.keys, figures, pauses, stream, configured) for stream in found])
         return
     shown = [stream for stream in found if everything or not stream.is_idle]
     print_table(_COLUMNS, [row for stream in shown for row in _rows(figures, stream, _cell(known, stream, configured))])
@@ -54,9 +55,8 @@ def streams(
         complain(f"{number_of(idle, 'idle stream')} {'is' if idle == 1 else 'are'} not shown; see --all")
 
 
-async def _figures() -> tuple[Keys, Catalogue, Figures]:
-    async with opened() as operations:
-        return operations.store.keys, operations.catalogue, await operations.figures()
+async def _figures(operations: Operations) -> tuple[Operations, Figures]:
+    return operations, await operations.figures()
 
 
 def _selected(known: Catalogue, glob: str, streams: Sequence[StreamOverview]) -> list[StreamOverview]:

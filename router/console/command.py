@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -11,11 +12,10 @@ from router.cli.command.exits import NothingMatched, usage
 from router.cli.command.leaving import Leaving
 from router.cli.command.runtime import for_service
 from router.cli.output.results import print_line
-from router.console.access.links import console_url, sign_in_url
+from router.console.access.token import console_url, sign_in_url
 from router.console.service import serve_console
 from router.process.ops_ports import ops_ports
-from router.process.signals import install_last, install_reload, install_stop
-from router.telemetry import logs
+from router.process.signals import install_last
 from router.up import supervised
 
 
@@ -33,8 +33,7 @@ def console(
     if link:
         _print_link(settings, port)
     else:
-        leaving = Leaving("console")
-        leaving.run(_serve(settings, leaving.stop_event()))
+        Leaving("console").serve(partial(_serve, settings))
 
 
 def _print_link(settings: Settings, port: int | None) -> None:
@@ -48,14 +47,8 @@ def _print_link(settings: Settings, port: int | None) -> None:
 
 async def _serve(settings: Settings, stop: asyncio.Event) -> None:
     is_child = supervised()
-    install_stop(stop, supervised=is_child)
-    install_reload(_nothing_to_reload, stop)
     install_last(stop)
     await serve_console(settings, stop, listening=lambda port: None if is_child else _say(settings, port))
-
-
-def _nothing_to_reload() -> None:
-    logs.get("console").warning("reload_ignored", advice="start the console again: it reads publishers at start alone")
 
 
 def _say(settings: Settings, port: int) -> None:

@@ -38,23 +38,13 @@ class Console:
     @classmethod
     def of(cls, settings: Settings, catalogue: Catalogue, store: Store, token: str) -> "Console":
         """Make the console of a store."""
-        watch = Watch(store, catalogue, settings.workers.lease)
-        return cls(Operations(store, catalogue, settings), token, LinkReader(store, token), watch)
-
-    @property
-    def settings(self) -> Settings:
-        """The settings of this process."""
-        return self.operations.settings
+        operations = Operations(store, catalogue, settings)
+        return cls(operations, token, LinkReader(store, token), Watch(operations))
 
     @property
     def catalogue(self) -> Catalogue:
         """The publishers and their events."""
         return self.operations.catalogue
-
-    @property
-    def store(self) -> Store:
-        """The store that it looks into."""
-        return self.operations.store
 
     def session_of(self, request: Request) -> Session | None:
         """Return who sends a request; None for somebody who is not signed in."""

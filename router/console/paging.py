@@ -46,21 +46,17 @@ class Cursor:
 
 @dataclass(slots=True)
 class Listed(Generic[T]):
-    """One page of a list: what is on it, the query of the next one, and whether the search was given up."""
+    """One page of a list, from a cursor on: what is on it, the query of the next one, and whether it was given up.
 
+    typed: what was typed into its form. problem: what is wrong with that, or None.
+    """
+
+    cursor: Cursor
+    typed: Mapping[str, str] = field(default_factory=dict)
+    problem: str | None = None
     items: list[T] = field(default_factory=list)
     following: dict[str, str] | None = None
     given_up: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Search(Generic[T]):
-    """What was `typed` into the form of a list, a page of what it finds, and what is wrong with it, or None."""
-
-    typed: Mapping[str, str]
-    cursor: Cursor
-    listed: Listed[T] = field(default_factory=Listed)
-    problem: str | None = None
 
 
 async def search(
@@ -68,7 +64,7 @@ async def search(
     names: Iterable[str],
     find: Callable[[Mapping[str, str], Cursor], AsyncIterator[T]],
     id_of: Callable[[T], str],
-) -> Search[T]:
+) -> Listed[T]:
     """Read the fields of these names from the URL, and one page of what they find.
 
     `find` raises RouterError where what was typed makes no sense, and reads nothing before it is iterated.
@@ -77,51 +73,45 @@ async def search(
     try:
         found = find(typed, cursor)
     except RouterError as error:
-        return Search(typed, cursor, problem=str(error))
-    return Search(typed, cursor, await taken(found, cursor, id_of))
+        return Listed(cursor, typed, str(error))
+    return await taken(found, cursor, id_of, typed)
 
 
 async def taken(
-    items: AsyncGenerator[T, None] | AsyncIterator[T], cursor: Cursor, id_of: Callable[[T], str]
+    items: AsyncIterator[T], cursor: Cursor, id_of: Callable[[T], str], typed: Mapping[str, str] | None = None
 ) -> Listed[T]:
     """Take a page of what is listed newest first, by the ids of its entries."""
-    page: Listed[T] = Listed()
+    page: Listed[T] = Listed(cursor, typed or {})
     try:
-        await in_time(_PATIENCE, _fill(page, unhurried(items, _PATIENCE), cursor, id_of))
+        await in_time(_PATIENCE, _fill(page, unhurried(items, _PATIENCE), id_of))
     except TimeoutError:
         page.given_up = True
     return page
 
 
-async def _fill(page: Listed[T], items: AsyncGenerator[T, None], cursor: Cursor, id_of: Callable[[T], str]) -> None:
-    async with aclosing(_after(items, cursor, id_of)) as rest:
-        async for item in rest:
+async def _fill(page: Listed[T], items: AsyncGenerator[T, None], id_of: Callable[[T], str]) -> None:
+    cursor = page.cursor
+    begin, left = order_of(cursor.entry_id) if cursor.entry_id else None, cursor.skip
+    async with aclosing(items):
+        async for item in items:
+            place = order_of(id_of(item))
+            if begin is not None and place > begin:
+                continue
+            if place == begin and left:
+                left -= 1
+                continue
             if len(page.items) == PAGE_SIZE:
                 page.following = _following([id_of(shown) for shown in page.items], cursor)
                 return
             page.items.append(item)
 
 
-def list_page(page: Page, template: str, done: Search[Any], **values: Any) -> Response:
+def list_page(page: Page, template: str, found: Listed[Any], **values: Any) -> Response:
     """Return the page of a list."""
-    listed, problem = done.listed, done.problem
-    following = listed.following and f"{page.request.path}?{urlencode({**done.typed, **listed.following})}"
-    common = {"typed": done.typed, "problem": problem, "entries": listed.items, "following": following}
-    more = {"is_first": done.cursor == Cursor(), "given_up": listed.given_up}
-    return page.answer(template, status=400 if problem else 200, **common, **more, **values)
-
-
-async def _after(items: AsyncGenerator[T, None], cursor: Cursor, id_of: Callable[[T], str]) -> AsyncGenerator[T, None]:
-    first, left = order_of(cursor.entry_id) if cursor.entry_id else None, cursor.skip
-    async with aclosing(items):
-        async for item in items:
-            place = order_of(id_of(item))
-            if first is not None and place > first:
-                continue
-            if place == first and left:
-                left -= 1
-                continue
-            yield item
+    following = found.following and f"{page.request.path}?{urlencode({**found.typed, **found.following})}"
+    common = {"typed": found.typed, "problem": found.problem, "entries": found.items, "following": following}
+    more = {"is_first": found.cursor == Cursor(), "given_up": found.given_up}
+    return page.answer(template, status=400 if found.problem else 200, **common, **more, **values)
 
 
 def _following(ids: list[str], cursor: Cursor) -> dict[str, str]:

@@ -10,14 +10,13 @@ from router.console.pages import (
     changes,
     dead_letters,
     events,
-    jobs,
     login,
     overview,
     quarantine,
     subscriptions,
 )
 from router.console.rendering import asset
-from router.console.site import Page, PageAnswering, guarded, open_to_all
+from router.console.site import Page, PageAnswering, guarded
 from router.http.response import Response
 from router.http.site import Route, Site
 
@@ -28,7 +27,7 @@ _GET: Mapping[str, PageAnswering] = {
     "/fragment/overview": overview.fragment,
     "/dead-letters": dead_letters.list_,
     "/dead-letter": dead_letters.show,
-    "/job": jobs.show,
+    "/job": changes.show_job,
     "/quarantine": quarantine.list_,
     "/quarantined": quarantine.show,
     "/events": events.list_,
@@ -40,7 +39,7 @@ _POST: Mapping[str, PageAnswering] = {
     "/dead-letter": dead_letters.show,
     "/dead-letters/preview": changes.preview_letters,
     "/dead-letters/change": changes.change_letters,
-    "/job/stop": jobs.stop,
+    "/job/stop": changes.stop_job,
     "/quarantined": quarantine.show,
     "/quarantine/preview": changes.preview_quarantined,
     "/quarantine/change": changes.change_quarantined,
@@ -69,11 +68,11 @@ def mount(console: Console, site: Site) -> None:
         site.add("GET", path, guarded(console, _paced(answering)), reads=True)
     for path, answering in _POST.items():
         site.add("POST", path, guarded(console, _paced(answering)), reads=answering in _LOOKS)
-    site.add("GET", "/login", open_to_all(console, login.form), reads=True)
-    site.add("POST", "/login", open_to_all(console, login.sign_in))
-    site.add("POST", "/theme", open_to_all(console, login.choose_theme))
+    site.add("GET", "/login", guarded(console, login.form, is_open=True), reads=True)
+    site.add("POST", "/login", guarded(console, login.sign_in, is_open=True))
+    site.add("POST", "/theme", guarded(console, login.choose_theme, is_open=True))
     for name in _ASSETS:
-        site.add("GET", f"/static/{name}", open_to_all(console, partial(_static, name)))
+        site.add("GET", f"/static/{name}", guarded(console, partial(_static, name), is_open=True))
     site.otherwise = Route(guarded(console, _unknown))
 
 

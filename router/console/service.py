@@ -16,8 +16,7 @@ from router.process.ops import OpsServer
 from router.process.signals import watch_parent
 from router.process.started import say_started
 from router.store.health.survey import store_check
-from router.telemetry.identity import process_name
-from router.telemetry.process_metrics import new_registry
+from router.telemetry.identity import new_registry, process_name
 from workers.operations.store_metrics import StoreMetrics
 
 log = structlog.get_logger("console")

@@ -2,8 +2,9 @@
 
 import hmac
 import math
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from config.errors import RouterError, described
@@ -80,19 +81,15 @@ class Page:
         """Return the body of `subject` where a form asks for it, once the audit has who saw it; else None."""
         if self.request.method != "POST":
             return None
-        return await revealed(self.console.store, raw, subject=subject, actor=self.session.actor)
+        return await revealed(self.console.operations.store, raw, subject=subject, actor=self.session.actor)
 
     def problem(self, title: str, text: str, *, status: int) -> Response:
         """Return a page that says what went wrong."""
         return self.answer("problem.html", status=status, title=title, text=text)
 
 
-class PageAnswering(Protocol):
-    """What answers a request with a page."""
-
-    async def __call__(self, page: Page) -> Response:
-        """Return the page."""
-        ...
+PageAnswering = Callable[[Page], Awaitable[Response]]
+"""What answers a request with a page."""
 
 
 def go(path: str, **query: str) -> Response:
@@ -101,17 +98,15 @@ def go(path: str, **query: str) -> Response:
     return Response(303, b"", _HTML, {"Location": f"{where}?{urlencode(query)}" if query else where})
 
 
-def guarded(console: Console, answering: PageAnswering) -> Answering:
-    """Return a handler that answers only who is signed in, and takes a form only from one of our pages."""
-    return partial(_answer, console, answering, False)
+def guarded(console: Console, answering: PageAnswering, *, is_open: bool = False) -> Answering:
+    """Return a handler that takes a form only from one of our pages, and answers only who is signed in, or everybody.
+
+    is_open: everybody.
+    """
+    return partial(_answer, console, answering, is_open=is_open)
 
 
-def open_to_all(console: Console, answering: PageAnswering) -> Answering:
-    """Return a handler that answers everybody; a form must still come from one of our pages."""
-    return partial(_answer, console, answering, True)
-
-
-async def _answer(console: Console, answering: PageAnswering, is_open: bool, request: Request) -> Response:  # noqa: FBT001
+async def _answer(console: Console, answering: PageAnswering, request: Request, *, is_open: bool) -> Response:
     session = console.session_of(request)
     page = Page(console, request, session)
     response = await _safely(page, session, answering, is_open=is_open)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from router.events.catalogue import Catalogue
 from router.store.client import Store
 from router.store.errors import is_spoilt
 from router.store.reading import checked
-from workers.operations.figures import Figures, figures, rates
+from workers.operations.figures import Figures, rates
+from workers.operations.operations import Operations
 
 INTERVAL = 4.0
 """Seconds between two samples, at the least."""
@@ -48,9 +48,9 @@ class Flow:
     died: float | None = None
 
 
-async def look(store: Store, catalogue: Catalogue, lease: float) -> Snapshot:
+async def look(operations: Operations) -> Snapshot:
     """Look at everything, in a few round trips; raises StoreUnavailable."""
-    found = await figures(store, catalogue, lease)
+    store, found = operations.store, await operations.figures()
     ways = [(stream, row.name) for row in found.rows for stream in row.ways]
     retried = await _added(store, [store.keys.parked(*way) for way in ways])
     died = await _added(store, [store.keys.dead(*way) for way in ways])
@@ -60,9 +60,9 @@ async def look(store: Store, catalogue: Catalogue, lease: float) -> Snapshot:
 class Watch:
     """Samples the store when somebody looks, for all who look at once."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, lease: float, interval: float = INTERVAL) -> None:
+    def __init__(self, operations: Operations, interval: float = INTERVAL) -> None:
+        self._operations = operations
         self._interval = interval
-        self._store, self._catalogue, self._lease = store, catalogue, lease
         self._taking = asyncio.Lock()
         self._last: Snapshot | None = None
         self._before: Snapshot | None = None
@@ -72,7 +72,7 @@ class Watch:
         """Return a snapshot that is no older than the interval; raises StoreUnavailable."""
         async with self._taking:
             if self._last is None or time.monotonic() - self._last.figures.moment >= self._interval:
-                now = await look(self._store, self._catalogue, self._lease)
+                now = await look(self._operations)
                 self._before, self._last = self._last or self._before, now
                 if self._before is not None:
                     self._flows.append(_between(self._before, now))

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from config.settings import Settings
-from router.embedded.server import embedded
+from router.embedded.server import EmbeddedServer
 from router.store.client import Store, connect
 from router.store.errors import StoreUnavailable
 from router.store.keys import Keys
@@ -47,7 +47,9 @@ async def open_store(
             directory = settings.data_dir / "redis"
             if not create and not any((directory / name).exists() for name in _DATA):
                 raise NoData(settings.data_dir)
-            url = await stack.enter_async_context(embedded(directory, fsync=_fsync(settings)))
+            server = EmbeddedServer(directory, fsync=_fsync(settings))
+            url = await server.start()
+            stack.push_async_callback(server.stop)
         store = connect(
             url,
             Keys(redis.prefix),

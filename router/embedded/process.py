@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import importlib.metadata
 import os
 import shutil
@@ -9,12 +10,30 @@ import signal
 from pathlib import Path
 
 from config.errors import RouterError
-from router.embedded.lock import is_locked, try_lock
 from router.telemetry import logs
 
 _log = logs.get("router.embedded.server")  # one name for all that is said of the embedded server
 
 _LOOK = 0.02  # seconds between two looks at a server that ends
+
+
+def try_lock(file: Path) -> int | None:
+    """Return the descriptor that holds a lock, gone with the last process that has it; None when another holds it."""
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def is_locked(file: Path) -> bool:
+    """Tell whether another process holds the lock."""
+    if (descriptor := try_lock(file)) is None:
+        return True
+    os.close(descriptor)
+    return False
 
 
 def server_binary() -> str:

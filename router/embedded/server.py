@@ -9,15 +9,13 @@ Two locks in the directory, each gone with the process that holds it, say all th
 """
 
 import asyncio
-import contextlib
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
 from config.errors import RouterError
-from router.embedded.lock import try_lock
-from router.embedded.process import ServerProcess
+from router.embedded.process import ServerProcess, try_lock
 from router.embedded.socket import ping, socket_path, until_gone
 from router.process.forking import withhold
 from router.tasks.backoff import RestartDelay
@@ -28,23 +26,12 @@ _log = logs.get(__name__)
 _LOOK = 0.02  # seconds between two looks at a server that starts
 
 
-@contextlib.asynccontextmanager
-async def embedded(directory: Path, *, ready_timeout: float = 10.0, fsync: str = "everysec") -> AsyncIterator[str]:
-    """Run the directory's server, or join the one that runs already, and yield its `unix://` URL.
-
-    `fsync` is when it flushes its file, as in `appendfsync`. Raises RouterError when no server answers within
-    `ready_timeout` seconds; the time it loads its data is not counted.
-    """
-    server = EmbeddedServer(directory, ready_timeout=ready_timeout, fsync=fsync)
-    url = await server.start()
-    try:
-        yield url
-    finally:
-        await server.stop()
-
-
 class EmbeddedServer:
-    """One process's part in the server of a directory. Timeouts in seconds."""
+    """One process's part in the server of a directory: it runs it, or joins the one that runs already.
+
+    `fsync` is when it flushes its file, as in `appendfsync`. It has to answer within `ready_timeout` seconds, without
+    the time in which it loads its data, and to end within `stop_timeout`.
+    """
 
     def __init__(
         self, directory: Path, *, ready_timeout: float = 10.0, stop_timeout: float = 10.0, fsync: str = "everysec"
@@ -67,7 +54,7 @@ class EmbeddedServer:
         return self._owner_lock is not None
 
     async def start(self) -> str:
-        """Make sure that a server answers, keep it so until `stop`, and return its URL.
+        """Make sure that a server answers, keep it so until `stop`, and return its `unix://` URL.
 
         Raises RouterError when none answers in time, or when it ends at once.
         """

@@ -63,14 +63,10 @@ class Catalogue:
         """
         known = load_publishers(*([settings.publishers_dir] if settings.publishers_dir else []), on_demand=True)
         slugs = {fold_slug(publisher.slug): publisher.slug for publisher in known}
-        named = [("secrets", slug) for slug in settings.secrets]
-        named += [("publishers", slug) for slug in settings.publishers]
-        named += [("hints", slug) for slug in settings.hints]
-        named += [("dedup_windows", slug) for slug in settings.dedup_windows]
-        named += [("allow_unsigned", slug) for slug in settings.allow_unsigned]
-        for setting, slug in named:
-            if fold_slug(slug) not in slugs:
-                raise ConfigError(f"{setting}: {slug!r} is no publisher; known are {', '.join(slugs.values())}")
+        for setting in ("secrets", "publishers", "hints", "dedup_windows", "allow_unsigned"):
+            for slug in getattr(settings, setting):
+                if fold_slug(slug) not in slugs:
+                    raise ConfigError(f"{setting}: {slug!r} is no publisher; known are {', '.join(slugs.values())}")
         wanted = [found for found in known if not found.only_on_demand or settings.wants(found.slug)]
         return cls.of(wanted, off=[found for found in known if found not in wanted])
 
@@ -126,7 +122,8 @@ class Catalogue:
 
     def streams(self) -> tuple[str, ...]:
         """Return every stream, `publisher/type`: of each publisher its events in the file's order, then `unlisted`."""
-        return tuple(self._streams())
+        types = {slug: [event.type for event in found.events] for slug, found in self.publishers.items()}
+        return tuple(f"{slug}/{name}" for slug, found in types.items() for name in (*found, UNLISTED))
 
     def select(self, *globs: str) -> tuple[str, ...]:
         """Return the streams that any of the globs matches, in the order of `streams`.
@@ -153,18 +150,13 @@ class Catalogue:
                 return f"; publisher {slug} is off: {wish}"
         return ""
 
-    def _streams(self) -> Iterator[str]:
-        for slug, publisher in self.publishers.items():
-            yield from (f"{slug}/{event.type}" for event in publisher.events)
-            yield f"{slug}/{UNLISTED}"
-
 
 def _by_name(publisher: Publisher) -> Mapping[str, EventType]:
     return {fold(name): event for event in publisher.events for name in event.names}
 
 
 def _shapes(publisher: Publisher) -> Iterator[tuple[frozenset[str], EventType]]:
-    yield from ((frozenset(shape), event) for event in publisher.events for shape in event.shapes)
+    return ((frozenset(shape), event) for event in publisher.events for shape in event.shapes)
 
 
 def _suggestion(glob: str, streams: tuple[str, ...]) -> str:

@@ -5,7 +5,7 @@ and all else is masked, the unknown included. Values are shown only in an item i
 something else.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any, Final
 
@@ -64,50 +64,40 @@ def redacted_hints(hints: Mapping[str, str]) -> dict[str, str]:
 def _body(value: Any) -> Iterator[str]:
     """Write a body: an item, or a list of items."""
     if isinstance(value, list):
-        yield from _list(value, _DEPTH, shown=True)
+        yield from _nested("[]", (_value(item, _DEPTH - 1, shown=True) for item in value), _DEPTH)
     else:
         yield from _value(value, _DEPTH, shown=True)
 
 
 def _value(value: Any, depth: int, *, shown: bool = False) -> Iterator[str]:
     if isinstance(value, dict):
-        yield from _object(value, depth, shown=shown)
+        fields = (_field(name, child, depth - 1, shown=shown) for name, child in value.items())
+        yield from _nested("{}", fields, depth)
     elif isinstance(value, list):
-        yield from _list(value, depth)
+        yield from _nested("[]", (_value(child, depth - 1) for child in value), depth)
     else:
         yield "null" if value is None else _quoted(MASK)
 
 
-def _object(value: dict[str, Any], depth: int, *, shown: bool) -> Iterator[str]:
-    if not depth:
-        yield f"{{{_CUT}}}" if value else "{}"
-        return
-    yield "{"
-    for number, (name, child) in enumerate(value.items()):
-        if number == _ITEMS:
-            yield f", {_CUT}"
-            break
-        yield f"{', ' if number else ''}{_quoted(name)}: "
-        if shown and fold(name) in _SHOWN and isinstance(child, str | int | float):
-            yield _quoted(child) if isinstance(child, str) else msgspec.json.encode(child).decode()
-        else:
-            yield from _value(child, depth - 1)
-    yield "}"
+def _field(name: str, value: Any, depth: int, *, shown: bool) -> Iterator[str]:
+    yield f"{_quoted(name)}: "
+    if shown and fold(name) in _SHOWN and isinstance(value, str | int | float):
+        yield _quoted(value) if isinstance(value, str) else msgspec.json.encode(value).decode()
+    else:
+        yield from _value(value, depth)
 
 
-def _list(value: list[Any], depth: int, *, shown: bool = False) -> Iterator[str]:
-    if not depth:
-        yield f"[{_CUT}]" if value else "[]"
-        return
-    yield "["
-    for number, child in enumerate(value[: _ITEMS + 1]):
-        if number == _ITEMS:
-            yield f", {_CUT}"
-            break
+def _nested(brackets: str, parts: Iterable[Iterator[str]], depth: int) -> Iterator[str]:
+    """Write the parts of an object or a list, cut where they are too many or too deep."""
+    yield brackets[0]
+    for number, part in enumerate(parts):
         if number:
             yield ", "
-        yield from _value(child, depth - 1, shown=shown)
-    yield "]"
+        if not depth or number == _ITEMS:
+            yield _CUT
+            break
+        yield from part
+    yield brackets[1]
 
 
 def _quoted(text: str) -> str:

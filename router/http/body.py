@@ -37,11 +37,6 @@ class Body:
         if not payload.is_eof() and int(message.headers.get("Content-Length", "0").lstrip("0") or "0") > limit:
             raise BodyTooLarge(f"the body is over {limit} bytes")
 
-    @property
-    def complete(self) -> bool:
-        """Whether all of it has come."""
-        return self._payload.is_eof()
-
     def read(self) -> bytes | None:
         """Take in what has come; return the whole body once it is complete, None before. Raises BadBody."""
         payload = self._payload

@@ -11,7 +11,7 @@ nothing from the requests before it, and no more waits in memory than one read b
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from router.http.body import BadBody, Body, BodyTooSlow
 from router.http.deadline import Deadline
@@ -40,24 +40,13 @@ class Malformed(Exception):
         super().__init__(message)
 
 
-class Limits(Protocol):
+class Limits(NamedTuple):
     """For how many seconds a sender may be slow in each way, and how many bytes a body may have."""
 
-    @property
-    def header_timeout(self) -> float:
-        """For the rest of a head that has begun."""
-
-    @property
-    def body_timeout(self) -> float:
-        """For a body."""
-
-    @property
-    def keepalive(self) -> float:
-        """For the next request, and for taking an answer."""
-
-    @property
-    def max_body(self) -> int:
-        """Of a body."""
+    header_timeout: float  # for the rest of a head that has begun
+    body_timeout: float
+    keepalive: float  # for the next request, and for taking an answer
+    max_body: int
 
 
 class Application(Protocol[DoorT]):
@@ -127,7 +116,7 @@ class Connection(asyncio.Protocol):
         self._payload: StreamReader = EMPTY_PAYLOAD
         self._door: Any = None
         self._body: Body | None = None  # while it is still coming
-        self._left: Callable[[], None] | None = None  # to be called when the sender of the request under way leaves
+        self._left: Callable[[], object] | None = None  # to be called when the sender of the request under way leaves
         self._taking = False
         self._ended = False  # the sender sends no more
         self._ending = False  # no more requests are taken up
@@ -207,7 +196,7 @@ class Connection(asyncio.Protocol):
     def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - the parser calls it so
         """Do nothing: the parser says this at the end of each body."""
 
-    def when_left(self, left: Callable[[], None]) -> None:
+    def when_left(self, left: Callable[[], object]) -> None:
         """Call `left` if the sender ends the connection, or its half of it, before it has its answer."""
         self._left = left
         if self._ended or self.transport is None:

@@ -10,24 +10,22 @@ from collections.abc import Callable
 
 
 class Deadline:
-    """Calls what was last given to `set`, once its time has come and nothing else was set meanwhile."""
+    """Calls what was last given to `set`, once its time has come and nothing else was set meanwhile.
 
-    __slots__ = ("_at", "_late", "_loop", "_timer")
+    `at` is when that is, by the clock of the event loop; infinite while nothing is set.
+    """
+
+    __slots__ = ("_late", "_loop", "_timer", "at")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._at = math.inf
-        self._late: Callable[[], None] = _nothing
+        self.at = math.inf
+        self._late: Callable[[], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def at(self) -> float:
-        """When its time comes, by the clock of the event loop; infinite while nothing is set."""
-        return self._at
 
     def set(self, seconds: float, late: Callable[[], None]) -> None:
         """Call `late` after so many seconds, instead of what was to be called before."""
-        self._at = at = self._loop.time() + seconds
+        self.at = at = self._loop.time() + seconds
         self._late = late
         timer = self._timer
         if timer is None:
@@ -38,13 +36,13 @@ class Deadline:
 
     def bring_forward(self, seconds: float, late: Callable[[], None]) -> None:
         """Do as `set`, unless what was set before comes earlier."""
-        if self._loop.time() + seconds < self._at:
+        if self._loop.time() + seconds < self.at:
             self.set(seconds, late)
 
     def clear(self) -> None:
         """Call nothing."""
-        self._at = math.inf
-        self._late = _nothing
+        self.at = math.inf
+        self._late = None
 
     def stop(self) -> None:
         """Call nothing, ever, and leave no timer."""
@@ -55,13 +53,11 @@ class Deadline:
 
     def _look(self) -> None:
         self._timer = None
-        if self._loop.time() >= self._at:
-            late = self._late
+        late = self._late
+        if late is None:
+            return
+        if self._loop.time() < self.at:
+            self._timer = self._loop.call_at(self.at, self._look)
+        else:
             self.clear()
             late()
-        elif self._at < math.inf:
-            self._timer = self._loop.call_at(self._at, self._look)
-
-
-def _nothing() -> None:
-    pass

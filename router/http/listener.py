@@ -7,6 +7,7 @@ wait in the kernel's queue.
 
 import asyncio
 import errno
+import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -136,12 +137,14 @@ def sockets(host: str, port: int) -> list[socket.socket]:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     bound: list[socket.socket] = []
     refused = OSError(errno.EADDRNOTAVAIL, "no such address")
-    for family, kind, protocol, _, address in dict.fromkeys(found):
+    for family, _, _, _, address in dict.fromkeys(found):
         wanted = bound[0].getsockname()[1] if bound else port
         try:
-            bound.append(_bound(family, kind, protocol, (address[0], wanted, *address[2:])))
+            # It listens at once: of two that bind to a port at the same moment only one can do that.
+            one = socket.create_server((address[0], wanted, *address[2:]), family=family, backlog=_BACKLOG)
+            bound.append(one)
         except OSError as error:
-            refused = error
+            refused = OSError(error.errno, os.strerror(error.errno or 0))  # without the address, which callers name
             if error.errno == errno.EADDRINUSE:
                 break
     if not bound or refused.errno == errno.EADDRINUSE:
@@ -149,17 +152,3 @@ def sockets(host: str, port: int) -> list[socket.socket]:
             one.close()
         raise refused
     return bound
-
-
-def _bound(family: int, kind: int, protocol: int, address: tuple[str | int, ...]) -> socket.socket:
-    one = socket.socket(family, kind, protocol)
-    try:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        one.bind(address)
-        one.listen(_BACKLOG)  # of two that bind to a port at the same moment only one can do this
-    except OSError:
-        one.close()
-        raise
-    return one

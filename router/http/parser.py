@@ -6,6 +6,7 @@ of aiohttp in which they do not is refused before a port is open, and says which
 
 import asyncio
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -63,21 +64,12 @@ def request_parser(protocol: Any, loop: asyncio.AbstractEventLoop) -> HttpReques
     return HttpRequestParser(protocol, loop, _STREAM_LIMIT, auto_decompress=False, max_msg_queue_size=1)
 
 
-class _Protocol:
-    """What a connection is to the parser."""
-
-    def pause_reading(self) -> None:
-        """Do nothing."""
-
-    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - the parser calls it so
-        """Do nothing."""
-
-
 def check(make: Parser = request_parser) -> None:
     """Try a parser out; raises ParserUnusable, with what it does otherwise."""
+    protocol = SimpleNamespace(pause_reading=lambda: None, resume_reading=lambda **_: None)
     for rule in (_stops_behind_each_request, _brings_bodies_as_they_come, _names_what_is_no_http):
         try:
-            holds = rule(make(_Protocol(), object()))
+            holds = rule(make(protocol, object()))
         except Exception as error:
             raise ParserUnusable(" ".join(described(error).split())) from error
         if not holds:

@@ -46,8 +46,7 @@ class Request:
     @cached_property
     def target(self) -> str:
         """The path with its query, in ASCII; without the scheme and the host that a proxy may have written there."""
-        target = _ascii(self._head.path)
-        return target if target.startswith("/") else f"/{target.partition('://')[2].partition('/')[2]}"
+        return origin_form(quote(self._head.path.encode("utf-8", "surrogateescape"), safe=_AS_THEY_ARE))
 
     @cached_property
     def path(self) -> str:
@@ -83,6 +82,11 @@ class Request:
         return dict(reversed(pairs))
 
 
+def origin_form(target: str) -> str:
+    """Return a request target without the scheme and the host of one in absolute form (RFC 9112, 3.2.2)."""
+    return target if target.startswith("/") else f"/{target.partition('://')[2].partition('/')[2]}"
+
+
 def _fields(text: str) -> Fields:
     try:
         return Fields(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
@@ -93,7 +97,3 @@ def _fields(text: str) -> Fields:
 def _text(value: str) -> str:
     """Return what can be encoded: the parser hands on bytes that are not UTF-8 as lone surrogates."""
     return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _ascii(target: str) -> str:
-    return quote(target.encode("utf-8", "surrogateescape"), safe=_AS_THEY_ARE)

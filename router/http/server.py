@@ -20,7 +20,7 @@ class Server:
         self.connections: set[Connection] = set()
         self.requests_count = 0
         self.closing = False
-        self.changed: Callable[[], None] = _nothing
+        self.changed: Callable[[], None] = lambda: None
 
     def __call__(self) -> Connection:
         """Return the protocol of a new connection."""
@@ -63,7 +63,3 @@ class Server:
         """Cut all connections."""
         for connection in list(self.connections):
             connection.abort()
-
-
-def _nothing() -> None:
-    pass

@@ -6,7 +6,6 @@ into one that says what went wrong, or into the log beside it.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import NamedTuple
 
 from router.http.body import BadBody
@@ -97,7 +96,7 @@ class Site:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         if door.reads:
-            connection.when_left(partial(_leave, task))
+            connection.when_left(task.cancel)
 
     def refuse(self, error: Exception, door: Route | None, connection: Connection) -> Response:
         """Return the answer to what could not be read, or failed before it was taken up."""
@@ -134,10 +133,6 @@ class Site:
     def _fail(self, error: Exception, path: str) -> None:
         if (more := self._logged.next()) is not None:
             _log.error("request_failed", path=path, exc_info=error, **more)
-
-
-def _leave(task: "asyncio.Task[None]") -> None:
-    task.cancel()
 
 
 def _missing(methods: dict[str, Route]) -> Response:

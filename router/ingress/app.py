@@ -34,7 +34,7 @@ from router.intake.group_commit import Appender
 from router.store.errors import StoreUnavailable
 from router.store.keys import Keys
 from router.store.windows import Windows
-from router.telemetry.fast_counter import CounterChild
+from router.telemetry.fast_metrics import CounterChild
 
 _STORE = "store"
 _INTERNAL = "internal"

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from urllib.parse import unquote
 
+from router.http.request import origin_form
+
 _PATH = "/webhooks/"
 
 
@@ -14,14 +16,8 @@ def publisher_named_by(target: str) -> str | None:
 
     Portals keep what a user typed: a slash too many, a space behind it, a name that was percent-encoded.
     """
-    path = re.sub("/+", "/", unquote(_path_of(target)))
+    path = re.sub("/+", "/", unquote(origin_form(target.partition("?")[0])))
     return path.removeprefix(_PATH).rstrip("/ ") if path.startswith(_PATH) else None
-
-
-def _path_of(target: str) -> str:
-    """Return the path of a request target, also of one in absolute form (RFC 9112, 3.2.2)."""
-    path = target.partition("?")[0]
-    return path if path.startswith("/") else f"/{path.partition('://')[2].partition('/')[2]}"
 
 
 def is_encoded(encodings: Sequence[str]) -> bool:

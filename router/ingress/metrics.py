@@ -6,8 +6,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from router.intake.spool import Spool
 from router.intake.writer import Batch
-from router.telemetry.fast_counter import CounterChild, FastCounter
-from router.telemetry.fast_histogram import FastHistogram
+from router.telemetry.fast_metrics import CounterChild, FastCounter, FastHistogram
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
@@ -23,24 +22,12 @@ class IngressMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
-        self.requests = FastCounter(
-            "event_router_requests",
-            "Requests answered, by the class of the status: 2xx, 4xx or 5xx.",
-            registry,
-            *("publisher", "status"),
-        )
-        self.items = FastCounter(
-            "event_router_items",
-            "Notifications answered 2xx, by what became of them: accepted, duplicate or quarantined.",
-            registry,
-            *("publisher", "outcome"),
-        )
-        self._refused = FastCounter(
-            "event_router_requests_refused",
-            "Requests not answered 2xx, by status and reason.",
-            registry,
-            *("publisher", "status", "reason"),
-        )
+        text = "Requests answered, by the class of the status: 2xx, 4xx or 5xx."
+        self.requests = FastCounter("event_router_requests", text, registry, "publisher", "status")
+        text = "Notifications answered 2xx, by what became of them: accepted, duplicate or quarantined."
+        self.items = FastCounter("event_router_items", text, registry, "publisher", "outcome")
+        text = "Requests not answered 2xx, by status and reason."
+        self._refused = FastCounter("event_router_requests_refused", text, registry, "publisher", "status", "reason")
         text = "Seconds from a request's last byte to its 202."
         self.seconds = FastHistogram("event_router_accept_seconds", text, _SECONDS, registry).labels()
         text = "Seconds that the store took for a batch, or took to fail; the deliveries of the spool among them."

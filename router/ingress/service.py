@@ -13,6 +13,7 @@ from config.errors import ConfigError
 from config.settings import IngressSettings, Settings
 from router.embedded.access import open_store
 from router.events.catalogue import Catalogue
+from router.http.connection import Limits
 from router.http.listener import Listener
 from router.http.server import Server
 from router.ingress.app import Ingress
@@ -29,8 +30,7 @@ from router.store.client import Store
 from router.store.health.guard import StoreGuard, guarded
 from router.store.health.survey import store_check
 from router.tasks.ending import end
-from router.telemetry.identity import process_name
-from router.telemetry.process_metrics import new_registry
+from router.telemetry.identity import new_registry, process_name
 from router.telemetry.tracing import open_tracing
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class IngressProcess:
         self._reload = Reload(settings, taking_over.apply, done=taking_over.reloaded)
         self._intake = intake
         self._grace = settings.ingress.shutdown_timeout
-        self._server = Server(ingress, settings.ingress)
+        self._server = Server(ingress, _limits(settings.ingress))
         self._shed = metrics.watch_connections(self._server.connections)
 
     async def run(
@@ -109,6 +109,10 @@ class IngressProcess:
         await self._intake.appender.drain()
         self._server.abort()
         await self._intake.finish(self._grace)
+
+
+def _limits(settings: IngressSettings) -> Limits:
+    return Limits(settings.header_timeout, settings.body_timeout, settings.keepalive, settings.max_body)
 
 
 def _ops(

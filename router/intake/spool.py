@@ -21,6 +21,7 @@ from router.intake.entry import Entry, Waiting
 from router.intake.spool_file import Row, SpoolFile, left_over, size_of
 from router.intake.store_state import StoreState
 from router.store.errors import StoreUnavailable
+from router.tasks.ending import first_set
 from router.telemetry import logs
 
 _MOST = 2000
@@ -36,14 +37,17 @@ class SpoolFull(StoreUnavailable):
 
 
 class Spool:
-    """One process's spool of at most `max_bytes`; what it does with its file, it does in a thread."""
+    """One process's spool of at most `max_bytes`; what it does with its file, it does in a thread.
+
+    `bytes` is how much room the entries that wait take, about.
+    """
 
     def __init__(self, file: SpoolFile, *, max_bytes: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._file = file
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._monotonic = monotonic
-        self._streams, self._bytes = file.sizes()
-        self._peak = self._bytes
+        self._streams, self.bytes = file.sizes()
+        self._peak = self.bytes
         self._since: float | None = monotonic() if self._streams else None
         self._appended: list[int] = []
         self._after = 0
@@ -75,19 +79,9 @@ class Spool:
         return self._streams.total()
 
     @property
-    def bytes(self) -> int:
-        """How much room they take, about."""
-        return self._bytes
-
-    @property
     def age(self) -> float:
         """For how many seconds there has been something waiting; 0 when nothing is."""
         return 0.0 if self._since is None else self._monotonic() - self._since
-
-    @property
-    def max_bytes(self) -> int:
-        """How many bytes may wait."""
-        return self._max_bytes
 
     @property
     def is_full(self) -> bool:
@@ -109,8 +103,8 @@ class Spool:
         if self._monotonic() < self._shut_until:
             self._refuse(self.refusal or "its files were not where they were", [waiting])
             return
-        if self._bytes + size > self._max_bytes:
-            self._refuse(f"the spool is full: {self._bytes} of {self._max_bytes} bytes", [waiting])
+        if self.bytes + size > self.max_bytes:
+            self._refuse(f"the spool is full: {self.bytes} of {self.max_bytes} bytes", [waiting])
             return
         # Counted at once: the next request must find that its stream waits here.
         self._count([entry.stream for entry in waiting.entries], size)
@@ -128,7 +122,7 @@ class Spool:
 
     async def work(self) -> None:
         """Wait until there is something to drain, or a store to look after."""
-        await _first(self._work, self.store.failed)
+        await first_set(self._work, self.store.failed)
 
     async def oldest(self, limit: int, *, without: Collection[str] = ()) -> list[Row]:
         """Return entries in the order in which they came, leaving out some streams; raises sqlite3.Error."""
@@ -199,7 +193,7 @@ class Spool:
         streams, size = await self._in_thread(lambda: self._replace(rescue))
         later = [entry for waiting in (*self._writing, *self._waiting) for entry in waiting.entries]
         self._streams = streams + Counter(entry.stream for entry in later)
-        self._bytes = size + sum(map(size_of, later))
+        self.bytes = size + sum(map(size_of, later))
         self._appended, self._after = [], 0
         self._count([], 0)
         self._work.set()
@@ -214,7 +208,7 @@ class Spool:
 
     async def settled(self) -> None:
         """Wait until nothing waits, or the store does not take it."""
-        await _first(self._empty, self.store.failed)
+        await first_set(self._empty, self.store.failed)
 
     async def close(self) -> None:
         """Finish the writing and let go of the file; what waits in it stays there."""
@@ -262,8 +256,8 @@ class Spool:
             self._streams[stream] += sign
             if self._streams[stream] <= 0:
                 del self._streams[stream]
-        self._bytes = max(0, self._bytes + size)
-        self._peak = max(self._peak, self._bytes)
+        self.bytes = max(0, self.bytes + size)
+        self._peak = max(self._peak, self.bytes)
         if not self._streams:
             self._since = None
             self._empty.set()
@@ -274,16 +268,6 @@ class Spool:
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-
-
-async def _first(*events: asyncio.Event) -> None:
-    """Wait until one of the events is set."""
-    waits = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
 
 
 def _absorb_all(file: SpoolFile) -> list[Entry]:

@@ -3,7 +3,6 @@
 import errno
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple
 from urllib.parse import quote
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -21,7 +20,7 @@ from router.process.forking import withhold_port
 from router.process.ops_token import CHALLENGE, OpsToken, is_loopback
 from router.tasks.ending import in_time
 from router.telemetry import logs
-from router.telemetry.fast_counter import FastCounter
+from router.telemetry.fast_metrics import FastCounter
 
 PROCESS_HEADER = "X-Event-Router"
 """Says of every answer whose it is: `ingress NAME` or `worker NAME`, the name percent-encoded; to strangers no name."""
@@ -29,19 +28,11 @@ PROCESS_HEADER = "X-Event-Router"
 _log = logs.get(__name__)
 _OPEN = ("/healthz", "/readyz")  # an orchestrator has no token
 _TEXT = "text/plain; charset=utf-8"
+_LIMITS = Limits(header_timeout=10, body_timeout=10, keepalive=30, max_body=262_144)
 _GRACE = 1.0  # seconds for answers under way when the process ends
 
 Readiness = Callable[[], Awaitable[Mapping[str, bool | str]]]
 """Answers each check by name: True passes, and so does a text that begins with "ok"; any other says why it does not."""
-
-
-class _Limits(NamedTuple):
-    """How slow somebody who asks may be (seconds), and how large a form (bytes)."""
-
-    header_timeout: float = 10
-    body_timeout: float = 10
-    keepalive: float = 30
-    max_body: int = 262_144
 
 
 class OpsServer:
@@ -75,7 +66,7 @@ class OpsServer:
         token: SecretStr | None = None,
         extend: Callable[[Site], None] = lambda _site: None,
         refresh: Callable[[], Awaitable[None]] | None = None,
-        limits: Limits = _Limits(),  # noqa: B008 - it is frozen
+        limits: Limits = _LIMITS,
     ) -> None:
         self._host, self._port = host, port
         self._readiness = readiness

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from router.process.signals import PARENT_FD
 from router.process.started import STARTED_FD, StartedPipe
 from router.tasks.backoff import RestartDelay
+from router.tasks.ending import first_set
 from router.telemetry import logs
 
 _log = logs.get(__name__)
@@ -31,14 +32,6 @@ class ChildSpec:
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    """How a run of a child ended: its exit code, negative for a signal, None when it could not be started."""
-
-    code: int | None
-    had_started: bool = False
 
 
 class Supervisor:
@@ -65,7 +58,8 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as group:
                 keepers = [group.create_task(self._keep(child)) for child in self._children]
-                await self._until(stop)
+                await first_set(stop, self._ending)
+                self._ending.set()
                 await self._end(keepers)
         finally:
             os.close(self._parent_fd)
@@ -85,15 +79,6 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
 
-    async def _until(self, stop: asyncio.Event) -> None:
-        waiting = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self._ending.wait())]
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in waiting:
-                task.cancel()
-        self._ending.set()
-
     async def _end(self, keepers: Sequence[asyncio.Task[None]]) -> None:
         for process in self._running:
             _terminate(process)
@@ -107,28 +92,28 @@ class Supervisor:
         clock, delay, has_started = asyncio.get_running_loop().time, None, False
         while not self._ending.is_set():
             since = clock()
-            end = await self._run_once(child)
+            code, started = await self._run_once(child)
             if self._ending.is_set():
                 return
-            has_started = has_started or end.had_started
-            if end.code == _USAGE and not has_started:
-                _log.error("child_refused_to_start", child=child.name, exit_code=end.code)
-                self._code = end.code
+            has_started = has_started or started
+            if code == _USAGE and not has_started:
+                _log.error("child_refused_to_start", child=child.name, exit_code=code)
+                self._code = code
                 self._ending.set()
                 return
             delay = self._backoff.following(delay, clock() - since)
-            _log.warning("child_exited", child=child.name, restart_in=delay, **_cause(end.code))
+            _log.warning("child_exited", child=child.name, restart_in=delay, **_cause(code))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), delay)
 
-    async def _run_once(self, child: ChildSpec) -> _End:
-        """Run a child to its end."""
+    async def _run_once(self, child: ChildSpec) -> tuple[int | None, bool]:
+        """Return a child's exit code, negative for a signal, None if it could not be started; and if it had started."""
         pipe = StartedPipe()
         try:
             code = await self._run_to_end(child, pipe)
         finally:
             had_started = pipe.close()
-        return _End(code, had_started)
+        return code, had_started
 
     async def _run_to_end(self, child: ChildSpec, pipe: StartedPipe) -> int | None:
         try:

@@ -5,7 +5,7 @@ does not answer fails its own commands only.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from redis.asyncio import RedisCluster
@@ -22,14 +22,16 @@ _READS = frozenset({"XREAD", "XREADGROUP"})
 _KEY_AT = {"EVAL": 3, "EVALSHA": 3, "XINFO": 2, "XGROUP": 2}
 
 Command = tuple[Any, ...]
+Run = Callable[[Any, Sequence[Command]], Awaitable[list[Any]]]
 
 
 async def by_node(client: RedisCluster, commands: Sequence[Command]) -> list[Any]:
     """Run commands; an entry of the result is the reply or the exception. Those without a key go to every node."""
-    if (error := await _find_nodes(client)) is not None:
-        return [error] * len(commands)
-    replies: list[Any] = [None] * len(commands)
-    await asyncio.gather(*(_fill(client, node, commands, rows, replies) for node, rows in _sorted(client, commands)))
+
+    async def run(node: Any, mine: Sequence[Command]) -> list[Any]:
+        return await _on(client, node, mine) if node is not None else [await _alone(client, one) for one in mine]
+
+    replies = await _spread(client, commands, run)
     for index, reply in enumerate(replies):
         if isinstance(reply, _REDIRECTED):
             replies[index] = await _alone(client, commands[index])
@@ -41,37 +43,37 @@ async def followed_by(client: RedisCluster, commands: Sequence[Command], last: C
 
     Nothing is redirected: where a slot has moved, that is the exception.
     """
-    if (error := await _find_nodes(client)) is not None:
-        return [(error, error)] * len(commands)
-    pairs: list[tuple[Any, Any]] = [(None, None)] * len(commands)
 
-    async def fill(node: Any, rows: Sequence[int]) -> None:
-        *replies, reply = await _on(client, node, [*(commands[index] for index in rows), last])
-        for index, found in zip(rows, replies, strict=True):
-            pairs[index] = (found, reply)
+    async def run(node: Any, mine: Sequence[Command]) -> list[Any]:
+        *replies, reply = await _on(client, node, [*mine, last])
+        return [(found, reply) for found in replies]
 
-    await asyncio.gather(*(fill(node, rows) for node, rows in _sorted(client, commands)))
-    return pairs
+    pairs = await _spread(client, commands, run)
+    return [pair if isinstance(pair, tuple) else (pair, pair) for pair in pairs]
 
 
-async def _find_nodes(client: RedisCluster) -> BaseException | None:
-    """Ask who has which slots where that is not known, or doubtful since a node failed; return why it cannot be."""
+async def _spread(client: RedisCluster, commands: Sequence[Command], run: Run) -> list[Any]:
+    """Have each node run its commands; return what comes of each, or for all why it is not known who has which slots.
+
+    That is asked where it is not known, or doubtful since a node failed.
+    """
     try:
         await client.initialize()
     except STORE_ERRORS as error:
-        return error
-    return None
-
-
-def _sorted(client: RedisCluster, commands: Sequence[Command]) -> list[tuple[Any, list[int]]]:
-    """Return the nodes and the places of their commands; None is the node of what has no key, or no known node."""
-    found: dict[Any, list[int]] = {}
+        return [error] * len(commands)
+    places: dict[Any, list[int]] = {}
     for index, command in enumerate(commands):
-        found.setdefault(_node_of(client, command), []).append(index)
-    return list(found.items())
+        places.setdefault(_node_of(client, command), []).append(index)
+    found = await asyncio.gather(*(run(node, [commands[index] for index in rows]) for node, rows in places.items()))
+    replies: list[Any] = [None] * len(commands)
+    for rows, of_node in zip(places.values(), found, strict=True):
+        for index, reply in zip(rows, of_node, strict=True):
+            replies[index] = reply
+    return replies
 
 
 def _node_of(client: RedisCluster, command: Command) -> Any:
+    """Return the node of a command's key; None where it has none, or no known node has it."""
     if command[0] in _KEYLESS:
         return None
     try:
@@ -83,15 +85,6 @@ def _node_of(client: RedisCluster, command: Command) -> Any:
 def _key_at(command: Command) -> int:
     """Return the place of the first key."""
     return command.index("STREAMS") + 1 if command[0] in _READS else _KEY_AT.get(command[0], 1)
-
-
-async def _fill(
-    client: RedisCluster, node: Any, commands: Sequence[Command], rows: Sequence[int], replies: list[Any]
-) -> None:
-    mine = [commands[index] for index in rows]
-    found = await _on(client, node, mine) if node is not None else [await _alone(client, command) for command in mine]
-    for index, reply in zip(rows, found, strict=True):
-        replies[index] = reply
 
 
 async def _on(client: RedisCluster, node: Any, commands: Sequence[Command]) -> list[Any]:

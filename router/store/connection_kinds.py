@@ -16,7 +16,7 @@ import asyncio
 import re
 import select
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 from hiredis import pack_command
 from redis.asyncio import Redis
@@ -72,9 +72,7 @@ class _Failing(AbstractConnection):
         try:
             await super().send_packed_command(*args, **options)
         except (*_CLOSED, RedisConnectionError) as error:
-            if (lost := _lost(error)) is error:
-                raise  # as its own cause it would make a chain without an end
-            raise lost from error
+            _raise_lost(error)
         if task and task.cancelling() > cancelled:
             # redis-py sends in `wait_for`, which Python 3.11 lets return where it is cancelled as the sending ends.
             await self.disconnect(nowait=True)
@@ -84,9 +82,7 @@ class _Failing(AbstractConnection):
         try:
             return await super().read_response(*args, **options)
         except (*_CLOSED, RedisConnectionError) as error:
-            if (lost := _lost(error)) is error:
-                raise  # as its own cause it would make a chain without an end
-            raise lost from error
+            _raise_lost(error)
         except ResponseError as error:
             if _QUOTED not in str(error):
                 raise
@@ -100,11 +96,13 @@ class _Failing(AbstractConnection):
             raise HandshakeRefused(error) from error
 
 
-def _lost(error: Exception) -> Exception:
-    """Return the error to report; those of a kind of their own, such as a wrong password, are no lost connection."""
+def _raise_lost(error: Exception) -> NoReturn:
+    """Raise ConnectionLost; an error of a kind of its own, such as a wrong password, is raised as it is."""
     if type(error) is RedisConnectionError:
-        return ConnectionLost(*error.args)
-    return error if isinstance(error, RedisConnectionError) else ConnectionLost(f"the connection was closed: {error}")
+        raise ConnectionLost(*error.args) from error
+    if isinstance(error, RedisConnectionError):
+        raise error
+    raise ConnectionLost(f"the connection was closed: {error}") from error
 
 
 class _Fresh(_Failing):

@@ -4,20 +4,22 @@ Nothing here retries. A retry inside the client library is invisible and, for a 
 twice; every loop that uses the store sees the error, waits and goes on by itself.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis, RedisCluster
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.asyncio.sentinel import MasterNotFoundError, SentinelConnectionPool
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisClusterException
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisClusterException, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from config.urls import Node, StoreUrl
 from router.store.connection_kinds import Encrypted, EncryptedToMaster, Local, Plain, PlainToMaster
-from router.store.sentinels import Sentinels
 from router.store.tls import check_certificates
 
 Client = Redis | RedisCluster
@@ -85,6 +87,36 @@ def _sentinel(url: StoreUrl, common: dict[str, Any]) -> Connector:
         return client
 
     return make
+
+
+class Sentinels(Sentinel):
+    """Asks one Sentinel after the other, the one that knew it last time first; `clients` are those of the Sentinels."""
+
+    def __init__(self, clients: Sequence[Redis]) -> None:
+        super().__init__([])  # type: ignore[no-untyped-call]
+        self.sentinels = list(clients)
+
+    async def discover_master(self, service_name: str) -> tuple[str, int]:
+        """Return host and port of the master; raises MasterNotFoundError with the reason of every Sentinel."""
+        reasons = []
+        for sentinel in tuple(self.sentinels):
+            try:
+                masters: Any = await sentinel.sentinel_masters()
+            except (RedisConnectionError, RedisTimeoutError, ResponseError) as error:
+                reasons.append(f"{_address(sentinel)}: {error}")
+                continue
+            state = masters.get(service_name)
+            if state is not None and self.check_master_state(state, service_name):
+                self.sentinels.remove(sentinel)
+                self.sentinels.insert(0, sentinel)
+                return state["ip"], state["port"]
+            reasons.append(f"{_address(sentinel)} {'takes it for down' if state else 'knows no such service'}")
+        raise MasterNotFoundError(f"no Sentinel names a master of {service_name!r}: {'; '.join(reasons)}")
+
+
+def _address(sentinel: Redis) -> str:
+    options = sentinel.connection_pool.connection_kwargs
+    return f"Sentinel {options['host']}:{options['port']}"
 
 
 class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):

@@ -4,9 +4,16 @@ What redis-py raises becomes one of them in this package, and no other package k
 was stays the cause, and its class the first word of the text.
 """
 
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from config.errors import RouterError, described
+from router.telemetry import logs
+
+_log = logs.get("store")
 
 _OF_REDIS = (RedisError, RedisClusterException, OSError)
 
@@ -45,6 +52,23 @@ def is_refusal(error: object) -> bool:
 def is_spoilt(error: object) -> bool:
     """Return whether an error says that its key holds something else than it should."""
     return is_refusal(error) and _SPOILT in str(error)
+
+
+def forgiven(replies: Sequence[Any], keys: Sequence[str], nothing: Any) -> list[Any]:
+    """Return the replies of a round trip, one for each key, with `nothing` in place of those of spoilt keys.
+
+    A key that was edited manually must not hide all the others: to those who read, it holds nothing. The log names it,
+    once.
+    """
+    for reply, key in zip(replies, keys, strict=True):
+        if is_spoilt(reply):
+            _say(key)
+    return [nothing if is_spoilt(reply) else reply for reply in replies]
+
+
+@lru_cache(maxsize=1000)
+def _say(key: str) -> None:
+    _log.warning("key_of_another_type", key=key, advice="rename or delete it; until then it counts as empty")
 
 
 def is_no_group(error: object) -> bool:

@@ -13,9 +13,8 @@ from typing import Any
 from redis.asyncio import Redis
 
 from router.store.client import Store
-from router.store.errors import STORE_ERRORS, is_spoilt, ours
+from router.store.errors import STORE_ERRORS, forgiven, is_spoilt, ours
 from router.store.reading import BUDGET, Entry, Pager
-from router.store.spoilt import forgiven
 from router.tasks.backoff import Backoff
 from router.tasks.ending import end
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from router.store import scripts
 from router.store.client import Store
+from router.store.errors import forgiven
 from router.store.reading import BUDGET, Entry, Pager, Span, checked, order_of
-from router.store.spoilt import forgiven
 
 
 def newest_first(store: Store, keys: Sequence[str], span: Span) -> AsyncIterator[tuple[str, Entry]]:

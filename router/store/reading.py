@@ -8,8 +8,7 @@ from typing import Any
 
 from config.errors import described
 from router.store.client import Store
-from router.store.errors import StoreRefused, StoreUnavailable
-from router.store.spoilt import forgiven
+from router.store.errors import StoreRefused, StoreUnavailable, forgiven
 
 PAGE = 128
 """Most entries of one stream to take in one read."""

@@ -1,4 +1,4 @@
-"""Ending tasks reliably, and work that is not to be ended half-way."""
+"""Ending tasks reliably, work that is not to be ended half-way, and waiting for the first of several things."""
 
 import asyncio
 from collections.abc import Awaitable, Coroutine, Iterable
@@ -54,6 +54,16 @@ async def in_time(seconds: float, work: Awaitable[T]) -> T:
     if task.cancelled():
         raise TimeoutError
     return task.result()
+
+
+async def first_set(*events: asyncio.Event) -> None:
+    """Wait until one of the events is set."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
 
 
 async def _awaited(work: Awaitable[T]) -> T:

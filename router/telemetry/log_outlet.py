@@ -124,12 +124,11 @@ class LogOutlet:
     def _write_some(self, line: bytes, writer: "_Writer | None") -> int:
         """Write a part of a line, waiting for room; return its length, all of it where nobody takes it."""
         try:
-            if writer is None:
-                return os.write(self._descriptor, line[:_CHUNK])
-            writer.wait()
-            return writer.write(line)
+            poll = select.poll()
+            poll.register(self._descriptor, select.POLLOUT)
+            poll.poll(_POLL)
+            return writer.write(line) if writer is not None else os.write(self._descriptor, line[:_CHUNK])
         except BlockingIOError:
-            select.select((), (self._descriptor,), (), _POLL / 1000)
             return 0
         except (OSError, ValueError):
             with self._changed:
@@ -169,12 +168,6 @@ class _Writer:
     def write(self, line: bytes) -> int:
         """Write what there is room for; return its length. Raises OSError, BlockingIOError where there is none."""
         return os.write(self._descriptor, line)
-
-    def wait(self) -> None:
-        """Wait for a while until there is room."""
-        poll = select.poll()
-        poll.register(self._descriptor, select.POLLOUT)
-        poll.poll(_POLL)
 
     def close(self) -> None:
         """Close what is our own."""

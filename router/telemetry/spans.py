@@ -6,7 +6,8 @@ stream, is the text of W3C Trace Context (`traceparent`).
 
 import asyncio
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from opentelemetry import context as current
@@ -38,29 +39,28 @@ class Carried(NamedTuple):
     tried: str
 
 
-class Provider:
-    """What sends spans to where the environment says (OTEL_EXPORTER_OTLP_ENDPOINT), in a thread of its own.
+@asynccontextmanager
+async def sending(ratio: float, service: str) -> AsyncIterator[trace.TracerProvider]:
+    """Yield what sends spans to where the environment says (OTEL_EXPORTER_OTLP_ENDPOINT), in a thread of its own.
 
     One that is set up already, as `opentelemetry-instrument` does, is used as it is. `ratio` is the share of traces to
-    keep; a parent's decision comes first.
+    keep; a parent's decision comes first. At the end it sends what was not sent yet, and gives up after some seconds,
+    since nobody may be listening.
     """
-
-    def __init__(self, ratio: float, service: str) -> None:
-        existing = trace.get_tracer_provider()
-        self._own: TracerProvider | None = None
-        if isinstance(existing, trace.ProxyTracerProvider):
-            resource = Resource.create({SERVICE_NAME: service}).merge(OTELResourceDetector().detect())
-            self._own = TracerProvider(ParentBased(TraceIdRatioBased(ratio)), resource, shutdown_on_exit=False)
-            self._own.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-            trace.set_tracer_provider(self._own)  # so that what handlers use makes its spans within ours
-        self.tracer_provider: trace.TracerProvider = self._own or existing
-
-    async def close(self) -> None:
-        """Send what was not sent yet; gives up after some seconds, since nobody may be listening."""
-        if self._own is not None:
-            ending = threading.Thread(target=self._own.shutdown, daemon=True)
-            ending.start()
-            await asyncio.to_thread(ending.join, _PATIENCE)
+    existing = trace.get_tracer_provider()
+    if not isinstance(existing, trace.ProxyTracerProvider):
+        yield existing
+        return
+    resource = Resource.create({SERVICE_NAME: service}).merge(OTELResourceDetector().detect())
+    own = TracerProvider(ParentBased(TraceIdRatioBased(ratio)), resource, shutdown_on_exit=False)
+    own.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(own)  # so that what handlers use makes its spans within ours
+    try:
+        yield own
+    finally:
+        ending = threading.Thread(target=own.shutdown, daemon=True)
+        ending.start()
+        await asyncio.to_thread(ending.join, _PATIENCE)
 
 
 class Tracing:

@@ -30,8 +30,5 @@ async def open_tracing(settings: TracingSettings, role: str) -> AsyncIterator["T
     except ImportError as error:
         advice = "pip install 'visma-event-router[otel]', or set ROUTER_TRACING__ENABLED=false"
         raise ConfigError(f"tracing.enabled needs OpenTelemetry, which is not installed ({error}): {advice}") from error
-    provider = spans.Provider(settings.sample_ratio, f"event-router-{role}")
-    try:
-        yield spans.Tracing(provider.tracer_provider)
-    finally:
-        await provider.close()
+    async with spans.sending(settings.sample_ratio, f"event-router-{role}") as provider:
+        yield spans.Tracing(provider)

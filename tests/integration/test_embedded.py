@@ -23,7 +23,7 @@ from structlog.testing import capture_logs
 import router.embedded.process
 from config.errors import RouterError
 from router.embedded.process import server_binary
-from router.embedded.server import EmbeddedServer, embedded
+from router.embedded.server import EmbeddedServer
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.real
@@ -45,6 +45,14 @@ asyncio.run(main())
 """
 Make = Callable[..., EmbeddedServer]
 Join = Callable[[], Awaitable[tuple[asyncio.subprocess.Process, bool]]]
+
+
+@contextlib.asynccontextmanager
+async def embedded(directory: Path) -> AsyncIterator[str]:
+    """Yield the URL of the directory's server, and leave it."""
+    server = EmbeddedServer(directory)
+    yield await server.start()
+    await server.stop()
 
 
 async def ask(url: str, *command: str) -> Any:

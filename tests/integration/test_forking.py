@@ -12,7 +12,7 @@ import pytest
 from support.processes import System, ledger, running_system
 from support.waiting import eventually
 
-from router.embedded.lock import is_locked
+from router.embedded.process import is_locked
 
 BEGIN = """
 import multiprocessing, socket, subprocess, sys, threading

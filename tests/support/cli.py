@@ -85,7 +85,7 @@ def cli_on_fake_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterato
     cli = Cli()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ROUTER_LOG__FORMAT", "json")
-    monkeypatch.setattr("router.cli.command.runtime.open_store", cli.open_store)
+    monkeypatch.setattr("workers.operations.operations.open_store", cli.open_store)
     level = logging.getLogger().level
     try:
         yield cli

@@ -21,7 +21,7 @@ from router.intake.spool import Spool
 from router.intake.writer import Batch
 from router.process.ops import OpsServer
 from router.store.health.guard import StoreGuard
-from router.telemetry.process_metrics import new_registry
+from router.telemetry.identity import new_registry
 from workers.metrics import WorkerMetrics
 from workers.operations.store_metrics import StoreMetrics
 

@@ -10,7 +10,7 @@ from router.store.errors import STORE_ERRORS, is_no_group
 from router.store.record import HISTORY
 from router.tasks.backoff import Backoff
 from router.telemetry import logs
-from router.telemetry.fast_histogram import HistogramChild
+from router.telemetry.fast_metrics import HistogramChild
 from workers.consuming.context import Context
 from workers.consuming.lane import Lane, Watchdog
 from workers.consuming.settler import Settler

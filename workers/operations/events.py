@@ -10,10 +10,10 @@ from router.events.event import Event
 from router.events.fields import UnreadableEvent
 from router.events.globs import is_resource
 from router.store.client import Store
+from router.store.errors import forgiven
 from router.store.merging import newest_first, oldest_first
 from router.store.reading import Span, checked, is_entry_id, last_ids, order_of
 from router.store.record import ID, Fields, read_event, text_of
-from router.store.spoilt import forgiven
 from router.tasks.iterating import first
 from workers.operations.shortened import is_short_for, is_shortened
 

@@ -11,10 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from router.store.client import Store
-from router.store.errors import is_no_group
+from router.store.errors import forgiven, is_no_group
 from router.store.reading import Entry, Span, checked, forward, moment_of, order_of
 from router.store.record import ID, REASON, text_of
-from router.store.spoilt import forgiven
 from workers.delivery import AttemptError, Held
 from workers.operations.events import SEARCHED, StoredEvent, read_marker
 from workers.state.groups import Group, existing_groups, name_of

@@ -17,10 +17,9 @@ from router.intake.entry import Entry, entry_of
 from router.intake.writer import Batch, Outcome
 from router.store import scripts
 from router.store.client import Store
-from router.store.errors import StoreRefused
+from router.store.errors import StoreRefused, forgiven
 from router.store.merging import newest_first
 from router.store.reading import Span, checked, forward
-from router.store.spoilt import forgiven
 from router.store.windows import Windows
 from workers.operations.change import Tally
 from workers.operations.quarantined import Quarantined, QuarantineSelector, read_quarantined

@@ -16,8 +16,8 @@ from prometheus_client.registry import Collector
 from config.errors import described
 from router.events.catalogue import Catalogue
 from router.store.client import Store
+from router.store.errors import forgiven
 from router.store.reading import checked
-from router.store.spoilt import forgiven
 from router.tasks.ending import in_time
 from router.tasks.outage import Reminder
 from router.telemetry import logs

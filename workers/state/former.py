@@ -11,8 +11,8 @@ from typing import Any
 
 from router.events.catalogue import Catalogue
 from router.store.client import Store
+from router.store.errors import forgiven
 from router.store.reading import checked, moment_of
-from router.store.spoilt import forgiven
 
 _LATEST = 1e15  # milliseconds
 

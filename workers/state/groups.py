@@ -6,9 +6,8 @@ from typing import Any
 
 from router.store import scripts
 from router.store.client import Store
-from router.store.errors import is_no_group, is_refusal, is_spoilt
+from router.store.errors import forgiven, is_no_group, is_refusal, is_spoilt
 from router.store.reading import checked
-from router.store.spoilt import forgiven
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from router.store.client import Store
+from router.store.errors import forgiven
 from router.store.reading import checked
-from router.store.spoilt import forgiven
 from workers.state.overview import overview
 
 

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from router.store.client import Store
-from router.store.errors import is_no_group
+from router.store.errors import forgiven, is_no_group
 from router.store.reading import checked, order_of
-from router.store.spoilt import forgiven
 from workers.state.groups import Group, existing_groups
 from workers.state.overview import StreamOverview
 

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from router.store.client import Store
-from router.store.errors import is_no_group
+from router.store.errors import forgiven, is_no_group
 from router.store.keys import Keys
 from router.store.reading import checked
-from router.store.spoilt import forgiven
 from workers.state.groups import Group, parse_groups
 
 FIGURES = ("lag", "pending", "scheduled", "dead")

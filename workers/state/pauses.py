@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from router.store.client import Store
+from router.store.errors import forgiven
 from router.store.reading import checked, moment_of
-from router.store.spoilt import forgiven
 
 _KEPT = 86_400  # seconds that a worker's confirmation is kept
 _GONE = -2  # what PTTL says of a key that is not there

@@ -74,21 +74,11 @@ class Guarded(TyperGroup):
         except typer.Abort:
             complain("aborted")
             code = ExitCode.PARTLY_FAILED
-        sys.exit(_ended(code if isinstance(code, int) else ExitCode.DONE, failed))
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run a command; raises typer.Exit in place of every error that has an exit code."""
-        try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
-        except (typer.Exit, typer.Abort, typer.TyperException, OutputFailed):
-            raise
         except Exception as error:
             if (code := _code_of(error)) is None:
                 raise
             complain(" ".join(str(error).split()))
-            raise typer.Exit(code) from error
-        return result
+        sys.exit(_ended(code if isinstance(code, int) else ExitCode.DONE, failed))
 
 
 def _ended(code: int, failed: OutputFailed | None) -> int:

@@ -10,13 +10,15 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from router.cli.command.exits import code_of, complain, is_own_process
 from router.cli.command.loop import run
+from router.process.signals import install_reload, install_stop
 from router.telemetry import logs
+from router.up import supervised
 
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -34,6 +36,7 @@ class Leaving:
     """
 
     def __init__(self, name: str, timeout: float = 0.0, run: Run = run) -> None:
+        self._name = name
         self._log = logs.get(name)
         self._timeout = timeout
         self._run = run
@@ -41,9 +44,19 @@ class Leaving:
         self._error: BaseException | None = None
         self._left = threading.Event()
 
-    def stop_event(self) -> asyncio.Event:
-        """Return the event that asks the work to stop: the time-out begins when it is set."""
-        return _StopEvent(self._note)
+    def serve(self, work: Callable[[asyncio.Event], Awaitable[None]], reload: Callable[[], None] | None = None) -> None:
+        """Run the work until a signal sets the event that it is given: the time-out begins then.
+
+        reload: what SIGHUP is for; without it the log says what to do instead.
+        """
+        stop = _StopEvent(self._note)
+
+        async def serving() -> None:
+            install_stop(stop, supervised=supervised())
+            install_reload(reload or self._nothing_to_reload, stop)
+            await work(stop)
+
+        self.run(serving())
 
     @contextlib.contextmanager
     def after_failure(self) -> Iterator[None]:
@@ -65,6 +78,10 @@ class Leaving:
             self._error = None  # the command says it
             if not is_own_process():
                 self._left.set()
+
+    def _nothing_to_reload(self) -> None:
+        advice = f"start the {self._name} again: it reads publishers at start alone"
+        self._log.warning("reload_ignored", advice=advice)
 
     def _note(self) -> None:
         self._asked = self._asked or time.monotonic()

@@ -9,13 +9,25 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
+import typer
+
+from router.cli.command.runtime import operate
 from router.cli.command.stdio import OutputFailed
 from router.tasks.ending import end
+from workers.operations.operations import Operations
 
 T = TypeVar("T")
+
+
+def follow(work: Callable[[Operations], Coroutine[Any, Any, None]]) -> None:
+    """Show what comes to the store until Ctrl-C, which ends the command well."""
+    try:
+        operate(work)
+    except KeyboardInterrupt:
+        raise typer.Exit from None
 
 
 async def while_read(work: Coroutine[Any, Any, T]) -> T:
@@ -37,16 +49,12 @@ def _reader_gone() -> Iterator[asyncio.Future[None]]:
     """Yield what is done when standard output is a pipe whose last reader has gone."""
     loop = asyncio.get_running_loop()
     gone: asyncio.Future[None] = loop.create_future()
-    descriptor = _pipe()
-    if descriptor is None:
+    with contextlib.ExitStack() as stack:
+        if (descriptor := _pipe()) is not None:
+            # The end of a pipe that is written to has nothing to read: what wakes its reader is an error alone.
+            loop.add_reader(descriptor, gone.cancel)
+            stack.callback(loop.remove_reader, descriptor)
         yield gone
-        return
-    # The end of a pipe that is written to has nothing to read: what wakes its reader is an error alone.
-    loop.add_reader(descriptor, gone.cancel)
-    try:
-        yield gone
-    finally:
-        loop.remove_reader(descriptor)
 
 
 def _pipe() -> int | None:

@@ -1,7 +1,8 @@
 """What the commands have in common that work with a store: logging and the store itself."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, TypeVar
 
 from config.errors import ConfigError, RouterError, described
 from config.settings import Settings
@@ -9,14 +10,15 @@ from config.sources import load_settings
 from config.urls import redact_url
 from router.cli.command.advice import advice_on
 from router.cli.command.exits import complain
+from router.cli.command.loop import run
 from router.cli.command.stdio import discard_if_closed
-from router.embedded.access import open_store
-from router.events.catalogue import Catalogue
 from router.process.signals import expect_reload
 from router.store.errors import STORE_ERRORS, StoreUnavailable
 from router.store.health.deployment import fault_of
 from router.telemetry import logs
 from workers.operations.operations import Operations
+
+T = TypeVar("T")
 
 
 def for_service() -> Settings:
@@ -44,21 +46,30 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Operations]:
     settings = settings or load_settings()
     quiet = settings.log.level in ("debug", "info", "warning")
     logs.configure("warning" if quiet else settings.log.level, settings.log.format)
-    catalogue = Catalogue.for_settings(settings)
     async with AsyncExitStack() as stack:
         try:
-            store = await stack.enter_async_context(open_store(settings, create=False))
+            operations = await stack.enter_async_context(Operations.open(settings))
         except (ConfigError, StoreUnavailable):
             raise
         except (RouterError, OSError) as error:
             raise StoreUnavailable(f"the embedded server in {settings.data_dir} cannot be used: {error}") from error
         try:
-            yield Operations(store, catalogue, settings)
+            yield operations
         except STORE_ERRORS as error:
             text = described(error)
             fault = fault_of(error, settings.redis.url) or (text.rstrip("."), advice_on(text))
             where = redact_url(settings.redis.url)
             raise StoreUnavailable(f"the store ({where}) cannot be used: {'; '.join(fault)}") from error
+
+
+def operate(work: Callable[[Operations], Coroutine[Any, Any, T]]) -> T:
+    """Run to its end what a command does with the store, which is `opened` for it."""
+
+    async def opened_work() -> T:
+        async with opened() as operations:
+            return await work(operations)
+
+    return run(opened_work())
 
 
 async def none_named(operations: Operations, name: str | None) -> str | None:

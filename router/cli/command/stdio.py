@@ -87,14 +87,6 @@ class _Errors(_Raw):
             return memoryview(data).nbytes
 
 
-class _Nowhere(io.RawIOBase):
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        return memoryview(data).nbytes
-
-
 class _Input(_Raw):
     def readinto(self, buffer: Any) -> int:
         while True:
@@ -107,17 +99,8 @@ class _Input(_Raw):
                 return read
             select.select((self,), (), ())
 
-    def readall(self) -> bytes:
-        parts = []
-        while part := self.read(io.DEFAULT_BUFFER_SIZE):
-            parts.append(part)
-        return b"".join(parts)
-
-    def read(self, size: int | None = -1) -> bytes:
-        if size is None or size < 0:
-            return self.readall()
-        buffer = bytearray(size)
-        return bytes(buffer[: self.readinto(buffer)])
+    read = io.RawIOBase.read  # type: ignore[assignment] # by `readinto`; that of a FileIO reads by itself
+    readall = io.RawIOBase.readall
 
     def _fail(self, error: OSError) -> NoReturn:
         raise InputFailed(
@@ -150,14 +133,8 @@ def adopt(closed: Collection[int]) -> None:
         errors = sys.stdin.errors if sys.stdin else "strict"
         raw = _Input(_IN, "r", missing=_IN in closed)
         sys.stdin = io.TextIOWrapper(io.BufferedReader(raw), encoding=encoding, errors=errors)
-    if _OUT in closed or _is_file(sys.stdout, _OUT):
-        sys.stdout = _writer(_Output(_OUT, "w", missing=_OUT in closed), sys.stdout)
-    elif isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors=_PLAIN)
-    if _ERR in closed or _is_file(sys.stderr, _ERR):
-        sys.stderr = _writer(_Errors(_ERR, "w", missing=_ERR in closed), sys.stderr, lines=True)
-    elif isinstance(sys.stderr, io.TextIOWrapper):
-        sys.stderr.reconfigure(errors=_PLAIN)
+    sys.stdout = _adopted(sys.stdout, _Output(_OUT, "w", missing=_OUT in closed))
+    sys.stderr = _adopted(sys.stderr, _Errors(_ERR, "w", missing=_ERR in closed), lines=True)
 
 
 def _begin_anew() -> None:
@@ -166,7 +143,7 @@ def _begin_anew() -> None:
         with contextlib.suppress(AttributeError, ValueError):  # a handler's own, closed or detached
             buffer = stream.buffer
             if isinstance(buffer, io.BufferedWriter) and isinstance(raw := buffer.raw, _Raw):
-                io.BufferedWriter.__init__(buffer, _Nowhere())
+                io.BufferedWriter.__init__(buffer, io.BytesIO())
                 stream.flush()
                 io.BufferedWriter.__init__(buffer, raw)
 
@@ -208,8 +185,12 @@ def _is_file(stream: Any, descriptor: int) -> bool:
         return False
 
 
-def _writer(raw: _Raw, before: Any, *, lines: bool = False) -> io.TextIOWrapper:
-    """Return a text stream like the one before it: with its alphabet, and flushed as often."""
+def _adopted(before: Any, raw: _Raw, *, lines: bool = False) -> Any:
+    """Return a text stream over `raw` like the one before it: with its alphabet, and flushed as often."""
+    if not (raw.missing or _is_file(before, raw.fileno())):
+        if isinstance(before, io.TextIOWrapper):
+            before.reconfigure(errors=_PLAIN)
+        return before
     encoding = _alphabet(raw, before.encoding if before else "utf-8")
     lines = lines or raw.isatty() or bool(before and before.write_through)
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding=encoding, errors=_PLAIN, line_buffering=lines)

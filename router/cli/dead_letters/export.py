@@ -3,15 +3,17 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from config.errors import described
-from router.cli.changes.change import Most, Reason
-from router.cli.command.exits import NothingMatched, complain, usage
-from router.cli.command.loop import in_order, run
-from router.cli.command.runtime import none_named, opened
+from router.cli.change import Most, Reason, nothing
+from router.cli.command.exits import complain, usage
+from router.cli.command.loop import in_order
+from router.cli.command.runtime import operate
+from router.cli.dead_letters.change import REPLAY
 from router.cli.dead_letters.file import STANDARD, Incomplete, Sink, writing
 from router.cli.dead_letters.options import names_events, selected
 from router.cli.options.common import taking
@@ -40,20 +42,18 @@ def export(
     if names_events(file):
         usage(f"name the file, or - for stdout, before {file}")
     deed = Deed("dlq export", file, selector.describe(), reason)
-    number = run(_export(deed, selector, file, most))
+    number = operate(lambda operations: _export(operations, deed, selector, file, most))
     complain(f"exported {number_of(number, 'dead letter')} to {'stdout' if file == STANDARD else file}")
 
 
-async def _export(deed: Deed, selector: Selector, file: str, most: int | None) -> int:
-    async with opened() as operations:
-        letters = operations.letters
-        piles = await letters.freeze(selector)
-        if not [letter async for letter in first(letters.oldest(selector, piles), 1)]:
-            why = await none_named(operations, selector.subscription) or "no dead letter matches"
-            raise NothingMatched(f"nothing to export: {why}; `event-router dlq list` shows the dead letters")
-        selected = first(letters.oldest(selector, piles), most)
-        number = sum(pile.length for pile in piles)
-        return await _write(operations, deed, selected, file, min(number, most or number))
+async def _export(operations: Operations, deed: Deed, selector: Selector, file: str, most: int | None) -> int:
+    letters = operations.letters
+    piles = await letters.freeze(selector)
+    if not [letter async for letter in first(letters.oldest(selector, piles), 1)]:
+        raise await nothing(operations, replace(REPLAY, verb="export"), selector.subscription)
+    number = sum(pile.length for pile in piles)
+    found = first(letters.oldest(selector, piles), most)
+    return await _write(operations, deed, found, file, min(number, most or number))
 
 
 async def _write(

@@ -5,9 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from router.cli.command.exits import ExitCode, NothingMatched, complain
-from router.cli.command.loop import run
-from router.cli.command.reader import while_read
-from router.cli.command.runtime import none_named, opened, say_away
+from router.cli.command.reader import follow, while_read
+from router.cli.command.runtime import none_named, operate, say_away
 from router.cli.dead_letters.options import selected, selecting
 from router.cli.options.common import taking
 from router.cli.output.listing import Limit, Reveal, print_list
@@ -42,6 +41,7 @@ from workers.operations.dead_letters.entry import DeadLetterEntry
 from workers.operations.dead_letters.letters import ErrorGroup
 from workers.operations.dead_letters.selector import Selector
 from workers.operations.dead_letters.watch import watch
+from workers.operations.operations import Operations
 from workers.operations.reveal import revealed
 
 _STATS_COLUMNS = (
@@ -80,7 +80,7 @@ def stats(
     as_json: JsonFlag = False,
 ) -> None:
     """Count dead letters by what went wrong; details such as numbers and ids are folded."""
-    catalogue, groups = run(_stats(selector))
+    catalogue, groups = operate(lambda operations: _stats(operations, selector))
     if as_json:
         print_json([_group_json(group) for group in groups])
     else:
@@ -91,12 +91,11 @@ def stats(
         raise typer.Exit(ExitCode.OVER_THRESHOLD)
 
 
-async def _stats(selector: Selector) -> tuple[Catalogue, list[ErrorGroup]]:
-    async with opened() as operations:
-        groups = await operations.group_dead_letters(selector)
-        if not groups and (words := await none_named(operations, selector.subscription)):
-            complain(words)
-        return operations.catalogue, groups
+async def _stats(operations: Operations, selector: Selector) -> tuple[Catalogue, list[ErrorGroup]]:
+    groups = await operations.group_dead_letters(selector)
+    if not groups and (words := await none_named(operations, selector.subscription)):
+        complain(words)
+    return operations.catalogue, groups
 
 
 def _group_json(group: ErrorGroup) -> dict[str, Any]:
@@ -123,7 +122,7 @@ def show(
 
     The values of the body are masked without --reveal.
     """
-    letter, others = run(_find(selector, id_, reveal=reveal))
+    letter, others = operate(lambda operations: _find(operations, selector, id_, reveal=reveal))
     if as_json:
         print_json(_whole(letter, reveal=reveal))
     else:
@@ -132,17 +131,17 @@ def show(
         complain("there are older ones of this id; see dlq list, and --subscription or --event")
 
 
-async def _find(selector: Selector, id_: str, *, reveal: bool) -> tuple[DeadLetterEntry, bool]:
-    async with opened() as operations:
-        letters = operations.dead_letters(selector.narrowed(id_))
-        found = [letter async for letter in first(letters, 2)]
-        if not found:
-            raise NothingMatched(f"no dead letter has the id {id_}; `event-router dlq list` shows them")
-        letter = found[0]
-        if reveal:
-            subject = f"dead letter {letter.event_id} of {letter.subscription} on {letter.stream}"
-            await revealed(operations.store, letter.raw, subject=subject)
-    return letter, len(found) > 1
+async def _find(
+    operations: Operations, selector: Selector, id_: str, *, reveal: bool
+) -> tuple[DeadLetterEntry, list[DeadLetterEntry]]:
+    found = [letter async for letter in first(operations.dead_letters(selector.narrowed(id_)), 2)]
+    if not found:
+        raise NothingMatched(f"no dead letter has the id {id_}; `event-router dlq list` shows them")
+    letter, *others = found
+    if reveal:
+        subject = f"dead letter {letter.event_id} of {letter.subscription} on {letter.stream}"
+        await revealed(operations.store, letter.raw, subject=subject)
+    return letter, others
 
 
 def _whole(letter: DeadLetterEntry, *, reveal: bool) -> dict[str, Any]:
@@ -174,21 +173,12 @@ def watch_(
 
     A store that goes away is waited for, and what came meanwhile is shown when it is back.
     """
-    try:
-        run(_watch(selector, limit, as_json=as_json))
-    except KeyboardInterrupt:
-        raise typer.Exit(ExitCode.DONE) from None
 
+    async def show(operations: Operations) -> None:
+        async for letter in first(watch(operations.store, operations.letters, selector, say_away), limit):
+            print_line(json_line(dead_letter_json(letter)) if as_json else _line(operations.catalogue, letter))
 
-async def _watch(selector: Selector, limit: int | None, *, as_json: bool) -> None:
-    async with opened() as operations:
-        found = first(watch(operations.store, operations.letters, selector, say_away), limit)
-
-        async def show() -> None:
-            async for letter in found:
-                print_line(json_line(dead_letter_json(letter)) if as_json else _line(operations.catalogue, letter))
-
-        await while_read(show())
+    follow(lambda operations: while_read(show(operations)))
 
 
 def _line(catalogue: Catalogue, letter: DeadLetterEntry) -> str:

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from router.cli.changes.change import DryRun, Kind, Order, Reason, Yes, confirm, run_change, show_sample
+from router.cli.change import DryRun, Kind, Order, Reason, Yes, confirm, run_change, show_sample
 from router.cli.command.exits import ExitCode, NothingMatched, complain
-from router.cli.command.loop import run
-from router.cli.command.runtime import opened
+from router.cli.command.runtime import operate
 from router.cli.dead_letters.file import STANDARD, numbered, readable
 from router.cli.output.results import JsonFlag, clean, number_of, print_json, print_line
 from router.cli.output.rows import DEAD_LETTER_COLUMNS, dead_letter_row
@@ -38,17 +37,15 @@ def import_(
     A line that is wrong is named with its number and left out, and the exit code is 1.
     """
     subject = "stdin" if file == STANDARD else file
-    order = Order(yes=yes, dry_run=dry_run, reason=reason)
+    order = Order(yes=yes, dry_run=dry_run, reason=reason, as_json=as_json)
 
-    async def work() -> tuple[Import, Counter[str]]:
-        async with opened() as operations:
-            lines = partial(numbered, opened_file)
-            change = operations.import_dead_letters(lines, subject=subject, again=again)
-            return change, await _carry_out(operations, order, change)
+    async def work(operations: Operations) -> tuple[Import, Counter[str]]:
+        change = operations.import_dead_letters(partial(numbered, opened_file), subject=subject, again=again)
+        return change, await _carry_out(operations, order, change)
 
     with readable(file) as opened_file:
-        change, outcomes = run(work())
-    _finish(order, change, outcomes, as_json=as_json)
+        change, outcomes = operate(work)
+    _finish(order, change, outcomes)
 
 
 async def _carry_out(operations: Operations, order: Order, change: Import) -> Counter[str]:
@@ -86,21 +83,17 @@ def _row(catalogue: Catalogue, letter: ExportedLetter) -> Sequence[object]:
 _KIND = Kind(verb="import", done="imported", noun="dead letter", columns=DEAD_LETTER_COLUMNS, row_of=_row)
 
 
-def _finish(order: Order, change: Import, outcomes: Counter[str], *, as_json: bool) -> None:
+def _finish(order: Order, change: Import, outcomes: Counter[str]) -> None:
     new, failed, matched = outcomes[NEW], change.bad + outcomes[REFUSED], change.seen.number
-    if as_json:
+    if order.as_json:
         counts = {"there": outcomes[THERE], "before": outcomes[BEFORE], "failed": failed}
         imported = {"would_import": new, "imported": 0} if order.dry_run else {"imported": new}
         bad_lines = [{"line": line, "why": why} for line, why in change.bad_lines]
         print_json({"matched": matched, **imported, **counts, "bad_lines": bad_lines})
     else:
         would = "would import" if order.dry_run else "imported"
-        print_line(f"{would} {new} of {matched}{_others(outcomes)}")
+        there = f", {outcomes[THERE]} there already" if outcomes[THERE] else ""
+        gone = f", {outcomes[BEFORE]} imported before and gone since (see --again)" if outcomes[BEFORE] else ""
+        print_line(f"{would} {new} of {matched}{there}{gone}")
     if failed:
         raise typer.Exit(ExitCode.PARTLY_FAILED)
-
-
-def _others(outcomes: Counter[str]) -> str:
-    there = f", {outcomes[THERE]} there already" if outcomes[THERE] else ""
-    gone = f", {outcomes[BEFORE]} imported before and gone since (see --again)" if outcomes[BEFORE] else ""
-    return there + gone

@@ -22,6 +22,7 @@ from router.events.catalogue import Catalogue
 from router.events.samples import body, sample
 from router.ingress.signature import sign
 from router.tasks.ending import in_time
+from router.telemetry import logs
 
 _BATCH = 25
 _PATIENCE = 60.0
@@ -157,5 +158,6 @@ def demo() -> None:
 
 def run_demo(say: Callable[[str], None]) -> int:
     """Run the demo; return the exit code: 0 when the figures add up, 1 when they don't."""
+    logs.configure("error")  # of what this process does with the store; that of `up` is read
     with tempfile.TemporaryDirectory(prefix="event-router-demo-") as folder:
         return 0 if asyncio.run(_Demo(Path(folder), say).run()) else 1

@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import RouterError
+from config.sources import load_settings
 from router.cli.demo.workers import LEDGER, MENDED
+from router.embedded.access import EMBEDDED
+from workers.operations.dead_letters.selector import Selector
+from workers.operations.operations import Operations
 
 SECRET = b"demo-secret"
 """The secret of every publisher."""
@@ -28,6 +32,7 @@ class DemoSystem:
         self._ledger, self._mended = folder / "handled.txt", folder / "mended"
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ROUTER_")},
+            "ROUTER_REDIS__URL": EMBEDDED,
             "ROUTER_DATA_DIR": str(folder / "data"),
             "ROUTER_INGRESS__HOST": "127.0.0.1",
             "ROUTER_INGRESS__PORT": "0",
@@ -42,7 +47,7 @@ class DemoSystem:
     async def running(self) -> AsyncIterator[None]:
         """Run `event-router up`; `url` is where it receives webhooks, as soon as it does."""
         process = await asyncio.create_subprocess_exec(
-            *_program("up", "router.cli.demo.workers"),
+            *(sys.executable, "-P", "-m", "router.cli.main", "up", "router.cli.demo.workers"),
             env=self._environment,
             start_new_session=True,
             stdout=asyncio.subprocess.DEVNULL,
@@ -80,23 +85,15 @@ class DemoSystem:
 
     async def dead(self) -> int:
         """Return how many deliveries are dead letters."""
-        return sum(row["count"] for row in json.loads(await self._command("dlq", "stats", "--json")))
+        async with Operations.open(load_settings(environ=self._environment)) as operations:
+            return await operations.count_dead_letters()
 
     async def replay(self) -> None:
         """Mend the broken handler and replay its dead letters of one event type."""
         self._mended.touch()
-        await self._command("dlq", "replay", "visma-net-financial/customer_changed", "--yes", "--reason", "mended")
-
-    async def _command(self, *arguments: str) -> str:
-        process = await asyncio.create_subprocess_exec(
-            *_program(*arguments), env=self._environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-        )
-        output, messages = await process.communicate()
-        if process.returncode:
-            raise RouterError(
-                f"event-router {' '.join(arguments)} ended with {process.returncode}: {messages.decode()}"
-            )
-        return output.decode()
+        letters = Selector(events="visma-net-financial/customer_changed")
+        async with Operations.open(load_settings(environ=self._environment)) as operations:
+            await operations.replay_dead_letters(letters).run(reason="mended")
 
 
 def _fields(line: bytes) -> dict[str, Any]:
@@ -106,10 +103,6 @@ def _fields(line: bytes) -> dict[str, Any]:
     except ValueError:
         said = None
     return said if isinstance(said, dict) else {"level": "error"}
-
-
-def _program(*arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-P", "-m", "router.cli.main", *arguments)
 
 
 def _variable(slug: str) -> str:

@@ -1,7 +1,7 @@
 """What else can be wrong with an installation, and what to do about it: pure judgements of what `doctor` found out."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,33 +18,15 @@ _MIB = 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
-    """How it is to talk to a server: seconds for a round trip, seconds its clock is ahead of ours, and as whom.
+class SpooledFile:
+    """A spool file: its bytes on disk, and how many events it has, where no ingress holds it and it can be read.
 
-    What the user may not ask the server is None.
+    What waits in a file that a running ingress has locked only that ingress can say.
     """
 
-    server: str
-    round_trip: float
-    ahead: float | None = None
-    user: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LeftFile:
-    """A spool file that no process holds: its bytes on disk, and how many events it has (None: it cannot be read)."""
-
     file: Path
     size: int
-    events: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class UsedFile:
-    """A spool file that a running ingress has locked: its bytes on disk. What waits in it only that ingress can say."""
-
-    file: Path
-    size: int
+    events: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +40,6 @@ class Spooling:
 
 
 @dataclass(frozen=True, slots=True)
-class Warned:
-    """What a running worker warns of about one of its subscriptions."""
-
-    process: str
-    subscription: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class SpoolFolder:
     """Where ingress spools: whether it can write there, the bytes free and taken, what is left over and what in use."""
 
@@ -74,8 +47,8 @@ class SpoolFolder:
     writable: bool
     free: int
     taken: int = 0
-    waiting: Sequence[LeftFile] = field(default_factory=tuple)
-    held: Sequence[UsedFile] = field(default_factory=tuple)
+    waiting: Sequence[SpooledFile] = ()
+    held: Sequence[SpooledFile] = ()
 
 
 def judge_publishers(settings: Settings, catalogue: Catalogue) -> Iterator[Check]:
@@ -102,7 +75,7 @@ def judge_spool(spool: SpoolFolder, most: int) -> Iterator[Check]:
         yield _left_over(left)
 
 
-def judge_spooling(held: Sequence[UsedFile], found: Sequence[Spooling]) -> Iterator[Check]:
+def judge_spooling(held: Sequence[SpooledFile], found: Sequence[Spooling]) -> Iterator[Check]:
     """Say what running ingresses spool: those that were asked, and the files of those that could not be."""
     for spooling in found:
         yield _spooling(spooling)
@@ -112,19 +85,22 @@ def judge_spooling(held: Sequence[UsedFile], found: Sequence[Spooling]) -> Itera
         yield Check(f"spool file {file.file.name}", "ok", detail)
 
 
-def judge_warned(found: Sequence[Warned]) -> Iterator[Check]:
-    """Say what running workers warn of, once for each subscription: they all see the same store."""
-    for warned in {(one.subscription, one.text): one for one in found}.values():
-        text, _, advice = warned.text.partition(": ")
-        yield Check(f"subscription {warned.subscription}", "warning", text, advice or f"ask worker {warned.process}")
+def judge_warning(process: str, subscription: str, text: str) -> Check:
+    """Say what a running worker warns of about one of its subscriptions."""
+    detail, _, advice = text.partition(": ")
+    return Check(f"subscription {subscription}", "warning", detail, advice or f"ask worker {process}")
 
 
-def judge_conversation(found: Conversation) -> Iterator[Check]:
-    """Judge how it is to talk to a server."""
-    of = f" of {found.server}" if found.server else ""
-    yield _round_trip(f"round trip{of}", found.round_trip)
-    yield _not_allowed(f"clock{of}", "TIME") if found.ahead is None else _clock(f"clock{of}", found.ahead)
-    user = found.user
+def judge_conversation(
+    server: str, round_trip: float, ahead: float | None = None, user: str | None = None
+) -> Iterator[Check]:
+    """Judge how it is to talk to a server: seconds for a round trip, seconds its clock is ahead of ours, and as whom.
+
+    What the user may not ask the server is None.
+    """
+    of = f" of {server}" if server else ""
+    yield _round_trip(f"round trip{of}", round_trip)
+    yield _not_allowed(f"clock{of}", "TIME") if ahead is None else _clock(f"clock{of}", ahead)
     yield _not_allowed(f"user{of}", "ACL WHOAMI") if user is None else Check(f"user{of}", "ok", user)
 
 
@@ -155,7 +131,7 @@ def _room(spool: SpoolFolder, most: int) -> Check:
     return Check(name, "ok", room)
 
 
-def _left_over(left: LeftFile) -> Check:
+def _left_over(left: SpooledFile) -> Check:
     name, size = f"spool file {left.file.name}", _kib(left.size)
     if left.events is None:
         advice = f"let ingress read {left.file}; if it is damaged, keep it: sqlite3 FILE .recover may save its events"

@@ -15,11 +15,9 @@ from router.cli.command.loop import run
 from router.cli.command.runtime import opened
 from router.cli.doctor.checks import (
     Spooling,
-    judge_conversation,
     judge_publishers,
     judge_spool,
     judge_spooling,
-    judge_warned,
 )
 from router.cli.doctor.probe import ask_ingresses, ask_workers, look_at_spool, talk_to
 from router.cli.doctor.security_checks import (
@@ -89,7 +87,7 @@ def _examine() -> Iterator[Check]:
     spool = look_at_spool(settings.data_dir / "spool")
     yield from judge_spool(spool, settings.ingress.spool_max_bytes)
     yield from judge_spooling(spool.held, [answer for answer in answers if isinstance(answer, Spooling)])
-    yield from judge_warned(run(ask_workers(settings)))
+    yield from run(ask_workers(settings))
     yield from _examine_store(settings)
 
 
@@ -151,4 +149,4 @@ async def _judge(name: str, ask: Ask, settings: Settings) -> list[Check]:
             raise
         detail = described(error)
         return [Check(f"server {name}", "failed", detail, "start it, or wait until the Cluster has replaced it")]
-    return [*judge_server(server, settings), *judge_conversation(conversation)]
+    return [*judge_server(server, settings), *conversation]

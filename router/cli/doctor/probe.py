@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from http import HTTPStatus
 from pathlib import Path
@@ -20,12 +20,13 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from config.settings import Settings
-from router.cli.doctor.checks import Conversation, LeftFile, SpoolFolder, Spooling, UsedFile, Warned
+from router.cli.doctor.checks import SpooledFile, SpoolFolder, Spooling, judge_conversation, judge_warning
 from router.cli.doctor.security_checks import Knowing, TokenRefused
 from router.process.ops import PROCESS_HEADER
 from router.process.ops_ports import TIMEOUT, ops_ports
 from router.process.ops_token import bearer
 from router.store.errors import StoreRefused
+from router.store.health.judgement import Check
 from router.store.health.survey import Ask, is_denied
 
 _PINGS = 5
@@ -33,26 +34,21 @@ _PINGS = 5
 _Answer = TypeVar("_Answer")
 
 
-async def talk_to(name: str, ask: Ask) -> Conversation:
-    """Talk to a server for a moment; raises StoreUnavailable when it does not answer."""
+async def talk_to(name: str, ask: Ask) -> Iterator[Check]:
+    """Judge how it is to talk to a server for a moment; raises StoreUnavailable when it does not answer."""
     ahead = await _ahead(ask)  # first, so that connecting is not measured
-    return Conversation(name, await _round_trip(ask), ahead, await _user(ask))
+    return judge_conversation(name, await _round_trip(ask), ahead, await _user(ask))
 
 
 def look_at_spool(folder: Path) -> SpoolFolder:
     """Look at a folder that need not be there, and make nothing."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     writable = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
-    files = sorted(folder.glob("*.db"))
-    found = [_look_at(file) for file in files]
-    return SpoolFolder(
-        folder,
-        writable,
-        shutil.disk_usage(there).free,
-        sum(map(_size, files)),
-        tuple(file for file in found if isinstance(file, LeftFile)),
-        tuple(file for file in found if isinstance(file, UsedFile)),
-    )
+    waiting: list[SpooledFile] = []
+    held: list[SpooledFile] = []
+    for file in (files := sorted(folder.glob("*.db"))):
+        _look_at(file, waiting, held)
+    return SpoolFolder(folder, writable, shutil.disk_usage(there).free, sum(map(_size, files)), waiting, held)
 
 
 async def ask_ingresses(settings: Settings) -> list[Spooling | Knowing | TokenRefused]:
@@ -60,9 +56,13 @@ async def ask_ingresses(settings: Settings) -> list[Spooling | Knowing | TokenRe
     return await _ask_all(settings, "ingress", "metrics", _of_ingress)
 
 
-async def ask_workers(settings: Settings) -> list[Warned]:
-    """Return what the workers warn of about their subscriptions that answer on the operations ports of the settings."""
-    return await _ask_all(settings, "worker", "readyz", _of_worker)
+async def ask_workers(settings: Settings) -> list[Check]:
+    """Return what the workers warn of about their subscriptions that answer on the operations ports of the settings.
+
+    What several say, who all see the same store, is there once.
+    """
+    found = await _ask_all(settings, "worker", "readyz", _of_worker)
+    return list({(check.name, check.detail): check for check in found}.values())
 
 
 async def _ask_all(
@@ -88,11 +88,11 @@ async def _ask_all(
     return [answer for answers in found for answer in answers]
 
 
-async def _of_worker(response: aiohttp.ClientResponse) -> list[Warned]:
+async def _of_worker(response: aiohttp.ClientResponse) -> list[Check]:
     _, name = _process(response)
     report = await response.json()
     checks, warnings = report.get("checks", {}), report.get("warnings", {})
-    return [Warned(name, key, str(text)) for key, text in warnings.items() if key in checks]
+    return [judge_warning(name, key, str(text)) for key, text in warnings.items() if key in checks]
 
 
 async def _of_ingress(response: aiohttp.ClientResponse) -> list[Spooling | Knowing | TokenRefused]:
@@ -120,16 +120,19 @@ def _process(response: aiohttp.ClientResponse) -> tuple[str, str]:
     return role, unquote(name)
 
 
-def _look_at(file: Path) -> LeftFile | UsedFile | None:
-    """Return what waits in a file, or that the ingress it belongs to runs; None when nothing waits."""
+def _look_at(file: Path, waiting: list[SpooledFile], held: list[SpooledFile]) -> None:
+    """Take note of a file in which something waits, or whose ingress runs."""
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True, timeout=0)) as database:
             (events,) = database.execute("SELECT COUNT(*) FROM waiting").fetchone()
     except sqlite3.Error as error:
         if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return UsedFile(file, _size(file))
-        return None if "no such table" in str(error) else LeftFile(file, _size(file), None)
-    return LeftFile(file, _size(file), events) if events else None
+            held.append(SpooledFile(file, _size(file)))
+        elif "no such table" not in str(error):
+            waiting.append(SpooledFile(file, _size(file)))
+    else:
+        if events:
+            waiting.append(SpooledFile(file, _size(file), events))
 
 
 def _size(file: Path) -> int:

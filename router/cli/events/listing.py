@@ -41,7 +41,7 @@ def list_(
 ) -> None:
     """List events, newest first. In JSON the values of bodies are masked without --reveal."""
     print_list(
-        lambda operations: _readable(operations.events(glob, wanted)),
+        lambda operations: readable(operations.events(glob, wanted)),
         EVENT_COLUMNS,
         event_row,
         partial(event_json, reveal=reveal),
@@ -51,17 +51,13 @@ def list_(
     )
 
 
-async def _readable(stored: AsyncIterator[StoredEvent]) -> AsyncIterator[Event]:
+async def readable(stored: AsyncIterator[StoredEvent]) -> AsyncIterator[Event]:
+    """Yield the events, and complain of entries that are none."""
     async for entry in stored:
         if entry.event is None:
-            complain_of(entry)
+            complain(f"entry {entry.entry_id} of {entry.stream} is no event: it was not written by an ingress")
         else:
             yield entry.event
-
-
-def complain_of(entry: StoredEvent) -> None:
-    """Say that an entry is no event."""
-    complain(f"entry {entry.entry_id} of {entry.stream} is no event: it was not written by an ingress")
 
 
 def event_row(catalogue: Catalogue, event: Event) -> tuple[object, ...]:

@@ -4,14 +4,12 @@ from typing import Annotated
 
 import typer
 
-from router.cli.changes.change import Kind, Order, Renormalise, carry_out, finish
+from router.cli.change import Kind, Order, Renormalise, carry_out, finish
 from router.cli.command.exits import NothingMatched, complain, usage
-from router.cli.command.loop import run
-from router.cli.command.runtime import none_named, opened
+from router.cli.command.runtime import none_named, operate
 from router.cli.events.listing import EVENT_COLUMNS, event_row, wanted_events
 from router.cli.options.common import EventGlob, taking
 from router.cli.options.completing import subscriptions
-from router.cli.output.results import JsonFlag
 from router.events.catalogue import Catalogue
 from workers.operations.change import Result
 from workers.operations.events import EventFilter, StoredEvent
@@ -55,7 +53,6 @@ def replay(
     again: Again = "",
     renormalise: Renormalise = False,
     order: Order,
-    as_json: JsonFlag = False,
 ) -> None:
     """Give a subscription past events once more, oldest first, with a fresh set of attempts; others do not see them.
 
@@ -75,20 +72,19 @@ def replay(
         asks_for_one=True,  # its handler has handled it before
     )
 
-    async def work() -> tuple[Result, Position | None]:
-        async with opened() as operations:
-            change = operations.replay_events(
-                to, wanted, glob=glob, after=after, again=again, most=order.most, renormalise=renormalise
-            )
-            await _settle(operations, change, to, glob)
-            return await carry_out(operations, order, kind, change), change.last
+    async def work(operations: Operations) -> tuple[Result, Position | None]:
+        change = operations.replay_events(
+            to, wanted, glob=glob, after=after, again=again, most=order.most, renormalise=renormalise
+        )
+        await _settle(operations, change, to, glob)
+        return await carry_out(operations, order, kind, change), change.last
 
-    result, last = run(work())
+    result, last = operate(work)
     before = result.counts[BEFORE]
     more = {"subscription": to, "already": before, "after": str(last) if last else None}
-    if order.most == result.matched and last and not as_json:
+    if order.most == result.matched and last and not order.as_json:
         complain(f"there may be more: add --after {last} to go on")
-    finish(order, kind, result, as_json=as_json, before=before, more=more)
+    finish(order, kind, result, before=before, more=more)
 
 
 async def _settle(operations: Operations, change: Handover, to: str, glob: str) -> None:

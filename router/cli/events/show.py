@@ -6,8 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from router.cli.command.exits import NothingMatched
-from router.cli.command.loop import run
-from router.cli.command.runtime import opened
+from router.cli.command.runtime import operate
 from router.cli.output.listing import Reveal
 from router.cli.output.results import JsonFlag, age, fields_of, number_of, print_json, print_line, print_record, stamp
 from router.cli.output.rows import attempt_json, event_json, print_attempt, unsigned
@@ -33,23 +32,21 @@ def show(
     The values of the body are masked without --reveal. What a subscription has finished leaves nothing behind: it is
     done, and how many attempts that took is not known.
     """
-    event, found = run(_found(id_, reveal=reveal))
+
+    async def find(operations: Operations) -> tuple[Event, Life]:
+        stored, event = await found_event(operations, id_)
+        life = await operations.life(stored)
+        if reveal:
+            await revealed(operations.store, event.raw, subject=event.id)
+        return event, life
+
+    event, found = operate(find)
     if as_json:
-        print_json(life_json(event, found, reveal=reveal))
+        print_json(_life_json(event, found, reveal=reveal))
         return
     _print(unsigned({"stream": event.stream, **event_json(event, reveal=reveal)}), found)
     if attempts:
         _print_attempts(found)
-
-
-async def _found(id_: str, *, reveal: bool) -> tuple[Event, Life]:
-    """Return an event and its life, once the audit has who sees its values; raises NothingMatched."""
-    async with opened() as operations:
-        stored, event = await found_event(operations, id_)
-        found = await operations.life(stored)
-        if reveal:
-            await revealed(operations.store, event.raw, subject=event.id)
-        return event, found
 
 
 async def found_event(operations: Operations, id_: str) -> tuple[StoredEvent, Event]:
@@ -60,8 +57,7 @@ async def found_event(operations: Operations, id_: str) -> tuple[StoredEvent, Ev
     return stored, stored.event
 
 
-def life_json(event: Event, found: Life, *, reveal: bool) -> dict[str, Any]:
-    """Return an event under the names of its fields, with what became of it."""
+def _life_json(event: Event, found: Life, *, reveal: bool) -> dict[str, Any]:
     return {
         **event_json(event, reveal=reveal),
         **fields_of(found, "entry_id", "stored_at", "duplicates"),

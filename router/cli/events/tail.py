@@ -1,7 +1,7 @@
 """`events tail`: events as they come."""
 
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
@@ -9,10 +9,9 @@ from typing import Annotated
 import typer
 
 from config.sources import load_settings
-from router.cli.command.loop import run
-from router.cli.command.reader import while_read
-from router.cli.command.runtime import opened, say_away
-from router.cli.events.listing import complain_of, wanted_events
+from router.cli.command.reader import follow, while_read
+from router.cli.command.runtime import say_away
+from router.cli.events.listing import readable, wanted_events
 from router.cli.options.common import EventGlob, taking
 from router.cli.output.listing import Reveal, check_reveal, counted
 from router.cli.output.results import clean, json_line, print_line, stamp
@@ -54,36 +53,31 @@ def tail(
     """
     check_reveal(reveal=reveal, as_json=as_json)
     streams = select(Catalogue.for_settings(load_settings()), glob)
-    try:
-        run(_tail(glob, streams, wanted, lines, reveal=reveal, as_json=as_json))
-    except KeyboardInterrupt:
-        raise typer.Exit from None
-
-
-async def _tail(
-    glob: str, streams: Sequence[str], wanted: EventFilter, lines: int | None, *, reveal: bool, as_json: bool
-) -> None:
     selector = {"glob": glob, **wanted.describe()}
-    async with opened() as operations, revealing(operations.store, "events tail", selector, reveal=reveal) as counts:
-        json_of = counted(counts, partial(event_json, reveal=reveal))
-        browser = operations.browser
-        after = await browser.last_entries(streams)
 
-        async def show(found: AsyncGenerator[StoredEvent, None]) -> None:
-            async with contextlib.aclosing(found):
-                async for stored in found:
-                    if (event := stored.event) is None:
-                        complain_of(stored)
-                    else:
-                        print_line(json_line(json_of(event)) if as_json else event_line(operations.catalogue, event))
+    async def show(operations: Operations) -> None:
+        async with revealing(operations.store, "events tail", selector, reveal=reveal) as counts:
+            json_of = counted(counts, partial(event_json, reveal=reveal))
 
-        await show(_past(browser, after, wanted, lines))
-        new = while_read(show(_new(operations, after, wanted)))
-        if wanted.until is None:
-            await new
-        else:
-            with contextlib.suppress(TimeoutError):
-                await in_time((wanted.until - datetime.now(UTC)).total_seconds(), new)
+            def line_of(event: Event) -> str:
+                return json_line(json_of(event)) if as_json else _line(operations.catalogue, event)
+
+            after = await operations.browser.last_entries(streams)
+            await _print(_past(operations.browser, after, wanted, lines), line_of)
+            new = while_read(_print(_new(operations, after, wanted), line_of))
+            if wanted.until is None:
+                await new
+            else:
+                with contextlib.suppress(TimeoutError):
+                    await in_time((wanted.until - datetime.now(UTC)).total_seconds(), new)
+
+    follow(show)
+
+
+async def _print(found: AsyncGenerator[StoredEvent, None], line_of: Callable[[Event], str]) -> None:
+    async with contextlib.aclosing(found):
+        async for event in readable(found):
+            print_line(line_of(event))
 
 
 async def _past(
@@ -126,8 +120,7 @@ def _in_time(wanted: EventFilter, stored: StoredEvent) -> bool:
     return within(moment_of(stored.entry_id), wanted.since, wanted.until)
 
 
-def event_line(catalogue: Catalogue, event: Event) -> str:
-    """Return an event in a line for people."""
+def _line(catalogue: Catalogue, event: Event) -> str:
     cells = (short(catalogue, event.stream), event.resource, event.company_id, event.action)
     name, resource, company, action = map(clean, cells)
     return f"{stamp(event.received_at)}  {name:<28}  {resource:<24}  {company:<10}  {action:<10}  {clean(event.id)}"

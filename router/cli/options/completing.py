@@ -5,7 +5,7 @@ Nobody who presses Tab wants to wait or to read an error: what is not known in n
 
 import contextlib
 import io
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote
 
@@ -48,41 +48,31 @@ def fingerprints(incomplete: str) -> list[tuple[str, str]]:
     return [row for row in _of_store(_fingerprints) if row[0].startswith(incomplete.lower())]
 
 
-@contextlib.contextmanager
-def _silently() -> Iterator[None]:
-    """Let nothing be said, and nothing go wrong."""
+def _silently(names: Callable[[], Iterable[T]]) -> list[T]:
+    """Return what these are; none where something goes wrong, of which nothing is said."""
     nowhere = io.StringIO()
     with contextlib.suppress(Exception), contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
-        yield
+        return list(names())
+    return []
 
 
 def _of_catalogue(names: Callable[[Catalogue], Iterable[str]]) -> list[str]:
-    found: list[str] = []
-    with _silently():
-        found.extend(names(Catalogue.for_settings(load_settings())))
-    return found
+    return _silently(lambda: names(Catalogue.for_settings(load_settings())))
 
 
 def _of_store(ask: "Callable[[Operations], Awaitable[list[T]]]") -> list[T]:
     """Ask the store, if it answers at once; an embedded one is not started for this."""
     from router.cli.command.loop import run  # noqa: PLC0415 - what needs no store is completed without all of this
-    from router.store.client import connect  # noqa: PLC0415 - likewise
-    from router.store.keys import Keys  # noqa: PLC0415
-    from router.tasks.ending import in_time  # noqa: PLC0415
+    from router.tasks.ending import in_time  # noqa: PLC0415 - likewise
     from workers.operations.operations import Operations  # noqa: PLC0415
 
     async def asked(settings: Settings) -> list[T]:
-        keys, catalogue = Keys(settings.redis.prefix), Catalogue.for_settings(settings)
-        store = connect(_url(settings), keys, connect_timeout=_PATIENCE, timeout=_PATIENCE)
-        try:
-            return await in_time(_PATIENCE, ask(Operations(store, catalogue, settings)))
-        finally:
-            await store.aclose()
+        quick = {"url": _url(settings), "connect_timeout": _PATIENCE, "command_timeout": _PATIENCE}
+        redis = settings.redis.model_copy(update=quick)
+        async with Operations.open(settings.model_copy(update={"redis": redis})) as operations:
+            return await in_time(_PATIENCE, ask(operations))
 
-    found: list[T] = []
-    with _silently():
-        found.extend(run(asked(load_settings())))
-    return found
+    return _silently(lambda: run(asked(load_settings())))
 
 
 def _url(settings: Settings) -> str:

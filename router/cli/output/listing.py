@@ -10,8 +10,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from router.cli.command.exits import complain, usage
-from router.cli.command.loop import run
-from router.cli.command.runtime import none_named, opened
+from router.cli.command.runtime import none_named, operate
 from router.cli.output.results import print_json_array
 from router.cli.output.table import Column, print_table
 from router.events.catalogue import Catalogue
@@ -51,12 +50,9 @@ def print_list(
     if revealed:
         check_reveal(reveal=True, as_json=as_json)
 
-    async def work() -> None:
-        async with (
-            opened() as operations,
-            revealing(operations.store, *(revealed or ("", {})), reveal=bool(revealed)) as counts,
-        ):
-            items = items_of(operations)
+    async def work(operations: Operations) -> None:
+        items = items_of(operations)
+        async with revealing(operations.store, *(revealed or ("", {})), reveal=bool(revealed)) as counts:
             if as_json:
                 found = await print_json_array(counted(counts, json_of)(item) async for item in first(items, limit))
             else:
@@ -64,7 +60,7 @@ def print_list(
             if not found and (words := await none_named(operations, subscription)):
                 complain(words)
 
-    run(work())
+    operate(work)
 
 
 async def _print_table(

@@ -26,11 +26,6 @@ DEAD_LETTER_COLUMNS = (
 )
 
 
-def text_of(raw: bytes) -> str:
-    r"""Return bytes as text; those that are no UTF-8 as `\xff`."""
-    return raw.decode(errors="backslashreplace")
-
-
 def event_json(event: Event, *, reveal: bool) -> dict[str, Any]:
     """Return an event under the names of its fields; `reveal`: with the values that are masked otherwise.
 
@@ -44,8 +39,8 @@ def event_json(event: Event, *, reveal: bool) -> dict[str, Any]:
 
 
 def body_of(raw: bytes, *, reveal: bool) -> str:
-    """Return a body as text, or, unless it is revealed, its structure without its values."""
-    return text_of(raw) if reveal else redacted(raw)
+    r"""Return a body as text, with bytes that are no UTF-8 as `\xff`, or, unless revealed, without its values."""
+    return raw.decode(errors="backslashreplace") if reveal else redacted(raw)
 
 
 def unsigned(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ _GAP = "  "
 _USUAL_WIDTH = 80
 _ENOUGH = 44
 
-Cut = Literal["start", "middle", "end", "wrap"]
+Cut = Literal["middle", "end", "wrap"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,13 +179,8 @@ def _head(text: str, room: int) -> str:
     return text
 
 
-def _tail(text: str, room: int) -> str:
-    return _head(text[::-1], room)[::-1]
-
-
 _CUTS: dict[str, Callable[[str, int, str], str]] = {
-    "start": lambda text, room, mark: mark + _tail(text, room),
-    "middle": lambda text, room, mark: _head(text, room - room // 2) + mark + _tail(text, room // 2),
+    "middle": lambda text, room, mark: _head(text, room - room // 2) + mark + _head(text[::-1], room // 2)[::-1],
     "end": lambda text, room, mark: _head(text, room).rstrip() + mark,
 }
 

@@ -1,7 +1,6 @@
 """`quarantine list|show`: what was signed, but not understood; and the options that select of it."""
 
 import re
-from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
@@ -10,8 +9,7 @@ import typer
 from config.errors import ConfigError
 from config.sources import load_settings
 from router.cli.command.exits import NothingMatched
-from router.cli.command.loop import run
-from router.cli.command.runtime import opened
+from router.cli.command.runtime import operate
 from router.cli.options.common import STDIN, Company, Since, Until, ids_on_stdin, taking
 from router.cli.options.completing import publishers
 from router.cli.output.listing import Limit, Reveal, print_list
@@ -63,15 +61,11 @@ def selected(
     slugs += [publisher] if publisher is not None else []
     if STDIN in given:
         ids += ids_on_stdin()
-    _check(slugs)
-    return QuarantineSelector(frozenset(slugs), text, Ids.of(ids), since, until, company)
-
-
-def _check(slugs: Sequence[str]) -> None:
-    catalogue = Catalogue.for_settings(load_settings()) if slugs else None
+    catalogue = Catalogue.for_settings(load_settings())
     for slug in slugs:
-        if catalogue is not None and slug not in catalogue.publishers:
+        if slug not in catalogue.publishers:
             raise ConfigError(catalogue.no_publisher(slug))
+    return QuarantineSelector(frozenset(slugs), text, Ids.of(ids), since, until, company)
 
 
 @taking(selector=selected)
@@ -104,20 +98,18 @@ def show(
     as_json: JsonFlag = False,
 ) -> None:
     """Show one body that was quarantined; its values are masked without --reveal."""
-    found = run(_find(id_, publisher, reveal=reveal))
-    shown = quarantined_json(found, reveal=reveal)
+
+    async def find(operations: Operations) -> Quarantined:
+        found = await found_by(operations, id_, publisher)
+        if reveal:
+            await revealed(operations.store, found.raw, subject=f"quarantined {found.entry_id} of {found.publisher}")
+        return found
+
+    shown = quarantined_json(operate(find), reveal=reveal)
     if as_json:
         print_json(shown)
     else:
         print_record(unsigned(shown))
-
-
-async def _find(id_: str, publisher: str | None, *, reveal: bool) -> Quarantined:
-    async with opened() as operations:
-        found = await found_by(operations, id_, publisher)
-        if reveal:
-            await revealed(operations.store, found.raw, subject=f"quarantined {found.entry_id} of {found.publisher}")
-    return found
 
 
 async def found_by(operations: Operations, id_: str, publisher: str | None) -> Quarantined:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import aiohttp
 
 from config.settings import Settings
-from router.console.access.links import console_url, sign_in_url
+from router.console.access.token import console_url, sign_in_url
 from router.embedded.access import EMBEDDED
 from router.events.catalogue import Catalogue
 from router.process.ops_ports import TIMEOUT, addressable, ops_ports

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -15,7 +15,6 @@ from router.cli.running.banner import Banner
 from router.events.catalogue import Catalogue
 from router.ingress.service import serve_ingress
 from router.process import forking
-from router.process.signals import install_reload, install_stop
 from router.telemetry import logs
 from router.up import run_ingress_processes, run_up, supervised
 from workers.handlers import loop
@@ -62,7 +61,7 @@ def ingress(
         raise typer.Exit(Leaving("up").run(run_ingress_processes(settings, number, asyncio.Event())))
     reload = asyncio.Event()
     leaving = Leaving("ingress", settings.ingress.shutdown_timeout)
-    _serve(leaving, lambda stop: serve_ingress(settings, stop, reload, reuse_port=number > 1), reload.set)
+    leaving.serve(lambda stop: serve_ingress(settings, stop, reload, reuse_port=number > 1), reload.set)
 
 
 def worker(
@@ -83,7 +82,7 @@ def worker(
         if stuck := await serve_workers(settings, subscriptions, stop, name=name):
             logs.get("worker").warning("handlers_abandoned", handlers=stuck)
 
-    _serve(leaving, work, _nothing_to_reload)
+    leaving.serve(work)
 
 
 def _load(modules: Sequence[str]) -> list[Subscription]:
@@ -92,19 +91,3 @@ def _load(modules: Sequence[str]) -> list[Subscription]:
     except BrokenModule as error:
         sys.stderr.write(error.traceback)
         raise
-
-
-def _serve(leaving: Leaving, serve: Callable[[asyncio.Event], Awaitable[None]], reload: Callable[[], None]) -> None:
-    """Serve until a signal comes."""
-    stop = leaving.stop_event()
-
-    async def work() -> None:
-        install_stop(stop, supervised=supervised())
-        install_reload(reload, stop)
-        await serve(stop)
-
-    leaving.run(work())
-
-
-def _nothing_to_reload() -> None:
-    logs.get("worker").warning("reload_ignored", advice="start the worker again: it reads publishers at start alone")

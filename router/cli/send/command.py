@@ -52,12 +52,12 @@ def send(
     """Send signed samples of an event to an ingress."""
     settings = load_settings()
     catalogue = Catalogue.for_settings(settings)
-    base, signer = _base(url, settings), Signer(settings, catalogue)
+    base = _base(url, settings)
     if file is not None:
         load = _file(catalogue, publisher, file, count or 1)
     else:
         load = _samples(catalogue, find_streams(catalogue, publisher, event), count, batch)
-    signer.check(load.publishers)
+    signer = Signer(settings, catalogue, load.publishers)
     with progress("send", load.items) as advance:
         work = send_all(load.requests, base, signer, rate=rate, concurrency=concurrency, advance=advance)
         summary = run(work)

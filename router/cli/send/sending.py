@@ -92,36 +92,26 @@ class Answer(NamedTuple):
 
 
 class Signer:
-    """Makes the headers of a request."""
+    """Makes the headers of requests of these publishers; raises ConfigError where one has no secret to sign with.
 
-    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
-        self._settings = settings
+    A publisher that may send unsigned needs none.
+    """
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, slugs: Iterable[str]) -> None:
         self._catalogue = catalogue
-        self._secrets: dict[str, bytes | None] = {}
-
-    def check(self, slugs: Iterable[str]) -> None:
-        """Raise ConfigError, before anything is sent, if one of these publishers has no secret to sign with."""
-        for slug in slugs:
-            self.secret(slug)
-
-    def headers(self, parcel: Parcel) -> dict[str, str]:
-        """Return the signature under its publisher's first secret; raises ConfigError where there is none to use."""
-        headers = {"Content-Type": "application/json"}
-        secret = self.secret(parcel.publisher)
-        if secret is not None:
-            scheme = self._catalogue.publishers[parcel.publisher].signature
-            headers[scheme.header] = sign(scheme, secret, parcel.body)
-        return headers
-
-    def secret(self, slug: str) -> bytes | None:
-        """Return the secret to sign with; None where the publisher may send unsigned."""
-        if slug not in self._secrets:
-            found = secrets_of(self._settings, slug)
-            if not found and not self._settings.allows_unsigned(slug):
+        self._secrets = {slug: secrets_of(settings, slug) for slug in slugs}
+        for slug, secrets in self._secrets.items():
+            if not secrets and not settings.allows_unsigned(slug):
                 variable = f"ROUTER_SECRETS__{slug.upper().replace('-', '_')}"
                 raise ConfigError(f"no secret to sign with as {slug}: set {variable}, or start `event-router up` first")
-            self._secrets[slug] = found[0] if found else None
-        return self._secrets[slug]
+
+    def headers(self, parcel: Parcel) -> dict[str, str]:
+        """Return the signature under its publisher's first secret."""
+        headers = {"Content-Type": "application/json"}
+        if secrets := self._secrets[parcel.publisher]:
+            scheme = self._catalogue.publishers[parcel.publisher].signature
+            headers[scheme.header] = sign(scheme, secrets[0], parcel.body)
+        return headers
 
 
 def parcels(catalogue: Catalogue, streams: Sequence[str], count: int, batch: int) -> Iterator[Parcel]:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from router.cli.command.exits import complain
-from router.cli.command.loop import run
-from router.cli.command.runtime import opened
+from router.cli.command.runtime import operate
 from router.cli.output.results import JsonFlag, fields_of, print_json
 from router.cli.output.table import SUBSCRIPTION, Column, print_table, rest
 from workers.operations.figures import Row
+from workers.operations.operations import Operations
 from workers.state.overview import FIGURES, HEADINGS
 from workers.state.pauses import Pause
 
@@ -22,7 +22,7 @@ def list_(*, as_json: JsonFlag = False) -> None:
     LAG waits for a worker, IN HAND is held by one, SCHEDULED waits for its next attempt, DEAD was given up. WORKERS
     is how many gave a sign of life within the lease. A pause is shown where there is one.
     """
-    rows = run(_rows())
+    rows = operate(Operations.figures).rows
     if as_json:
         print_json([_json(row) for row in rows])
         return
@@ -31,21 +31,18 @@ def list_(*, as_json: JsonFlag = False) -> None:
         complain("there is no subscription: no worker has run yet")
 
 
-async def _rows() -> Sequence[Row]:
-    async with opened() as operations:
-        return (await operations.figures()).rows
-
-
 def _table(rows: Sequence[Row]) -> tuple[tuple[Column, ...], list[tuple[object, ...]]]:
     """Return the columns and the cells; without a pause there is no column for it."""
-    workers = [len(row.workers) if row.is_of_workers else None for row in rows]
-    cells = [
-        (row.name, len(row.ways), *map(row.total, FIGURES), number) for row, number in zip(rows, workers, strict=True)
-    ]
-    if not any(row.pause for row in rows):
-        return _COLUMNS, list(cells)
-    pauses = [row.pause.text() if row.pause else None for row in rows]
-    return (*_COLUMNS, _PAUSED), [(*known, pause) for known, pause in zip(cells, pauses, strict=True)]
+    columns = (*_COLUMNS, _PAUSED) if any(row.pause for row in rows) else _COLUMNS
+    cells = (
+        (
+            *(row.name, len(row.ways), *map(row.total, FIGURES)),
+            len(row.workers) if row.is_of_workers else None,
+            row.pause.text() if row.pause else None,
+        )
+        for row in rows
+    )
+    return columns, [row[: len(columns)] for row in cells]
 
 
 def _json(row: Row) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from router.cli.command.exits import NothingMatched, complain
-from router.cli.command.loop import in_order, run
-from router.cli.command.runtime import none_named, opened
+from router.cli.command.loop import in_order
+from router.cli.command.runtime import none_named, operate
 from router.cli.options.completing import subscriptions
 from router.cli.output.results import JsonFlag, clean, number_of, print_json, print_line
 from router.cli.subscriptions.listing import pause_json
@@ -41,7 +41,7 @@ def pause(name: Name, *, for_: For = None, reason: Reason = "", as_json: JsonFla
     Nothing is lost: what comes waits in its stream, retries wait where they are. Workers that are started meanwhile
     wait too, and a restart of anything changes nothing. A pause takes the place of one that is there already.
     """
-    made, at_work, halted = run(_pause(name, for_, reason))
+    made, at_work, halted = operate(lambda operations: _pause(operations, name, for_, reason))
     if as_json:
         print_json({"subscription": name, "paused": pause_json(made), "workers": at_work, "halted": halted})
     else:
@@ -50,14 +50,14 @@ def pause(name: Name, *, for_: For = None, reason: Reason = "", as_json: JsonFla
         complain(f"{', '.join(late)} did not confirm within {_PATIENCE:g} s: busy, without the store, or gone just now")
 
 
-async def _pause(name: str, for_: timedelta | None, reason: str) -> tuple[Pause, list[str], list[str]]:
-    async with opened() as operations:
-        if words := await none_named(operations, name):
-            raise NothingMatched(words)
-        seconds = for_.total_seconds() if for_ else None
-        with in_order():
-            made = await operations.pause(name, seconds, reason=reason)
-        return made, *await _halted(operations, name, made)
+async def _pause(
+    operations: Operations, name: str, for_: timedelta | None, reason: str
+) -> tuple[Pause, list[str], list[str]]:
+    if words := await none_named(operations, name):
+        raise NothingMatched(words)
+    with in_order():
+        made = await operations.pause(name, for_.total_seconds() if for_ else None, reason=reason)
+    return made, *await _halted(operations, name, made)
 
 
 async def _halted(operations: Operations, name: str, made: Pause) -> tuple[list[str], list[str]]:
@@ -80,18 +80,17 @@ def _workers_text(at_work: list[str], halted: list[str]) -> str:
 
 def resume(name: Name, *, reason: Reason = "", as_json: JsonFlag = False) -> None:
     """Let the workers of a paused subscription go on, at once; exit code 3 where it is not paused."""
-    was = run(_resume(name, reason))
+    was = operate(lambda operations: _resume(operations, name, reason))
     if as_json:
         print_json({"subscription": name, "was_paused": pause_json(was)})
     else:
         print_line(f"resumed {name}, which was {clean(was.text())}")
 
 
-async def _resume(name: str, reason: str) -> Pause:
-    async with opened() as operations:
-        was = await operations.paused(name)
-        if was is None:
-            raise NothingMatched(await none_named(operations, name) or f"{name} is not paused")
-        with in_order():
-            await operations.resume(name, reason=reason)
-        return was
+async def _resume(operations: Operations, name: str, reason: str) -> Pause:
+    was = await operations.paused(name)
+    if was is None:
+        raise NothingMatched(await none_named(operations, name) or f"{name} is not paused")
+    with in_order():
+        await operations.resume(name, reason=reason)
+    return was

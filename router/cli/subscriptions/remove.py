@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from router.cli.changes.change import Kind, Order, Reason, Yes, ask, run_change
+from router.cli.change import Kind, Order, Reason, Yes, ask, run_change
 from router.cli.command.exits import ExitCode, NothingMatched, complain, usage
-from router.cli.command.loop import run
-from router.cli.command.runtime import none_named, opened
+from router.cli.command.runtime import none_named, operate
 from router.cli.options.completing import event_types, subscriptions
 from router.cli.output.results import JsonFlag, number_of, print_json, print_line
 from router.cli.output.rows import event_cell
@@ -56,14 +55,13 @@ def remove(
         usage("--former names the streams already: leave out --events")
     order = Order(yes=yes, reason=reason)
 
-    async def work() -> Removal:
-        async with opened() as operations:
-            change = operations.remove_subscription(name, events=events or (), former=former, dead_letters=dead_letters)
-            these = "of these streams" if events else ""
-            await _remove(operations, order, change, these=these, dead_letters=dead_letters)
-            return change
+    async def work(operations: Operations) -> Removal:
+        change = operations.remove_subscription(name, events=events or (), former=former, dead_letters=dead_letters)
+        where = "none of these streams" if events else "no stream that is no longer configured"
+        await _remove(operations, order, change, where=where, dead_letters=dead_letters)
+        return change
 
-    change = run(work())
+    change = operate(work)
     removed = change.removed
     failed = [*removed.kept, *removed.refused]
     streams = sum(holding.stream not in failed for holding in change.holdings)
@@ -80,30 +78,20 @@ def remove(
         raise typer.Exit(ExitCode.PARTLY_FAILED)
 
 
-async def _remove(operations: Operations, order: Order, change: Removal, *, these: str, dead_letters: bool) -> None:
+async def _remove(operations: Operations, order: Order, change: Removal, *, where: str, dead_letters: bool) -> None:
     name, seen = change.subject, await change.preview()
     if not seen.number:
-        raise NothingMatched(await _nothing(operations, name, these))
-    _refuse_dead_letters(name, change.holdings, dead_letters=dead_letters)
-    if not order.yes:
-        _confirm(name, change.holdings, operations.catalogue)
-        await change.refuse_in_use()
-    await run_change(order, _KIND, change, seen.number)
-
-
-async def _nothing(operations: Operations, name: str, these: str) -> str:
-    where = f"none {these}" if these else "no stream that is no longer configured"
-    why = await none_named(operations, name) or f"{name} is on {where}"
-    return f"nothing to remove, or removed already: {why}"
-
-
-def _refuse_dead_letters(name: str, found: Sequence[Holding], *, dead_letters: bool) -> None:
-    number = sum(holding.dead for holding in found)
-    if number and not dead_letters:
+        why = await none_named(operations, name) or f"{name} is on {where}"
+        raise NothingMatched(f"nothing to remove, or removed already: {why}")
+    if (number := sum(holding.dead for holding in change.holdings)) and not dead_letters:
         usage(
             f"{name} has {number_of(number, 'dead letter')}: look at `event-router dlq list --subscription {name}`, "
             "and add --dead-letters to remove them, too"
         )
+    if not order.yes:
+        _confirm(name, change.holdings, operations.catalogue)
+        await change.refuse_in_use()
+    await run_change(order, _KIND, change, seen.number)
 
 
 def _confirm(name: str, found: Sequence[Holding], catalogue: Catalogue) -> None:

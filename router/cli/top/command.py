@@ -13,8 +13,7 @@ from rich.console import Console
 from rich.live import Live
 
 from config.errors import described
-from router.cli.command.loop import run
-from router.cli.command.runtime import opened
+from router.cli.command.runtime import operate
 from router.cli.output.results import json_line, print_json, print_line, rounded, stamp
 from router.cli.subscriptions.listing import pause_json
 from router.cli.top.keys import ending_by_key
@@ -42,14 +41,14 @@ def top(
     IN HAND is held by one, OLDEST is how long the oldest of both has been there, SCHEDULED waits for its next attempt,
     DEAD was given up. The store may go away and come back meanwhile.
     """
-    run(_once(interval, as_json=as_json) if once else _watch(interval, as_json=as_json))
+    show = _once if once else _watch
+    operate(lambda operations: show(operations, interval, as_json=as_json))
 
 
-async def _once(interval: float, *, as_json: bool) -> None:
-    async with opened() as operations:
-        first = await operations.figures()
-        await asyncio.sleep(interval)
-        found = await operations.figures()
+async def _once(operations: Operations, interval: float, *, as_json: bool) -> None:
+    first = await operations.figures()
+    await asyncio.sleep(interval)
+    found = await operations.figures()
     frame = Frame(datetime.now(UTC), interval, found, rates(first, found))
     if as_json:
         print_json(frame_json(frame))
@@ -57,19 +56,18 @@ async def _once(interval: float, *, as_json: bool) -> None:
         _print(Console(file=sys.stdout))(frame)
 
 
-async def _watch(interval: float, *, as_json: bool) -> None:
+async def _watch(operations: Operations, interval: float, *, as_json: bool) -> None:
     quit_ = asyncio.Event()
-    async with opened() as operations:
-        with ending_by_key(quit_), ExitStack() as stack:
-            show = _print_json if as_json else _shown(stack)
-            watching = asyncio.create_task(_show_frames(operations, interval, show))
-            quitting = asyncio.create_task(quit_.wait())
-            try:
-                await asyncio.wait([watching, quitting], return_when=asyncio.FIRST_COMPLETED)
-                if watching.done():
-                    watching.result()
-            finally:
-                await end([watching, quitting])
+    with ending_by_key(quit_), ExitStack() as stack:
+        show = (lambda frame: print_line(json_line(frame_json(frame)))) if as_json else _shown(stack)
+        watching = asyncio.create_task(_show_frames(operations, interval, show))
+        quitting = asyncio.create_task(quit_.wait())
+        try:
+            await asyncio.wait([watching, quitting], return_when=asyncio.FIRST_COMPLETED)
+            if watching.done():
+                watching.result()
+        finally:
+            await end([watching, quitting])
 
 
 async def _show_frames(operations: Operations, interval: float, show: Show) -> None:
@@ -106,10 +104,6 @@ def _print(console: Console) -> Show:
         sys.stdout.flush()
 
     return show
-
-
-def _print_json(frame: Frame) -> None:
-    print_line(json_line(frame_json(frame)))
 
 
 def frame_json(frame: Frame) -> dict[str, Any]:

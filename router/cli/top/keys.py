@@ -7,7 +7,7 @@ import sys
 import termios
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 _QUIT = {b"q", b"Q", b"\x04", b"\x1b"}  # also Ctrl-D and Escape
 
@@ -16,37 +16,23 @@ _QUIT = {b"q", b"Q", b"\x04", b"\x1b"}  # also Ctrl-D and Escape
 def ending_by_key(quit_: asyncio.Event) -> Iterator[None]:
     """Set `quit_` when somebody wants to end; put the terminal back as it was afterwards."""
     loop = asyncio.get_running_loop()
-    signals = (signal.SIGTERM, signal.SIGINT)
-    for number in signals:
-        loop.add_signal_handler(number, quit_.set)
-    try:
-        with _keys(quit_):
-            yield
-    finally:
-        for number in signals:
-            loop.remove_signal_handler(number)
-
-
-@contextmanager
-def _keys(quit_: asyncio.Event) -> Iterator[None]:
-    if not _is_ours():
+    with ExitStack() as stack:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, quit_.set)
+            stack.callback(loop.remove_signal_handler, number)
+        if _is_ours():
+            terminal = sys.stdin.fileno()
+            stack.callback(termios.tcsetattr, terminal, termios.TCSADRAIN, termios.tcgetattr(terminal))
+            tty.setcbreak(terminal, termios.TCSADRAIN)
+            loop.add_reader(terminal, _pressed, terminal, quit_)
+            stack.callback(loop.remove_reader, terminal)
         yield
-        return
-    number, loop = sys.stdin.fileno(), asyncio.get_running_loop()
-    before = termios.tcgetattr(number)
 
-    def pressed() -> None:
-        key = os.read(number, 64)
-        if not key or (key[:1] in _QUIT and (len(key) == 1 or key[:1] != b"\x1b")):
-            quit_.set()
 
-    tty.setcbreak(number, termios.TCSADRAIN)
-    loop.add_reader(number, pressed)
-    try:
-        yield
-    finally:
-        loop.remove_reader(number)
-        termios.tcsetattr(number, termios.TCSADRAIN, before)
+def _pressed(terminal: int, quit_: asyncio.Event) -> None:
+    key = os.read(terminal, 64)
+    if not key or (key[:1] in _QUIT and (len(key) == 1 or key[:1] != b"\x1b")):
+        quit_.set()
 
 
 def _is_ours() -> bool:

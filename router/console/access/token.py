@@ -5,9 +5,11 @@ import hmac
 import secrets
 import time
 from pathlib import Path
+from urllib.parse import urlencode
 
 from config.settings import Settings
 from router.ingress.signing_secrets import kept_secret
+from router.process.ops_ports import addressable
 from router.store.client import Store
 
 LINK_AGE = 900
@@ -27,9 +29,19 @@ def token_of(settings: Settings) -> str:
     return kept_secret(_file(settings))
 
 
-def known_token(settings: Settings) -> str | None:
-    """Return the same, but make none: None where no console has run yet; raises ConfigError likewise."""
-    return token_of(settings) if settings.ops.token is not None or _file(settings).exists() else None
+def console_url(settings: Settings, port: int) -> str:
+    """Return the first page of the console on a port."""
+    return f"http://{addressable(settings.ops.host)}:{port}/"
+
+
+def sign_in_url(settings: Settings, port: int) -> str | None:
+    """Return a link that signs in once, within a quarter of an hour; None where no console has made its token yet.
+
+    Raises ConfigError when the token cannot be read.
+    """
+    if settings.ops.token is None and not _file(settings).exists():
+        return None
+    return f"{console_url(settings, port)}login?{urlencode({'code': make_code(token_of(settings))})}"
 
 
 def make_code(token: str, now: float | None = None) -> str:

@@ -1,4 +1,4 @@
-"""Changing dead letters or what is quarantined: a look at what a form selects, and a yes."""
+"""Changing dead letters or what is quarantined: a look at what a form selects, a yes, and how far the change is."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -57,6 +57,7 @@ async def _preview(kind: Kind, page: Page) -> Response:
         verb=order.verb,
         seen=seen,
         typed=order.typed,
+        renormalise=_renormalises(page),
         picks=sorted(" ".join(pick) for pick in order.picks),
         until=seen.until.isoformat() if seen.until else "",
         since=order.since.isoformat() if order.since else "",
@@ -82,6 +83,21 @@ async def _carry(kind: Kind, page: Page) -> Response:
     return go("/job", id=job.id)
 
 
+async def show_job(page: Page) -> Response:
+    """Tell how far a change is."""
+    found = page.console.jobs.find(page.request.query.get("id", ""))
+    if found is None:
+        return page.problem("Gone", "This change is not known any more; the audit has it.", status=404)
+    return page.answer("job.html", job=found)
+
+
+async def stop_job(page: Page) -> Response:
+    """Stop a change where it is."""
+    id_ = str(page.request.form.get("id", ""))
+    await page.console.jobs.stop(id_)
+    return go("/job", id=id_)
+
+
 def _order(kind: Kind, page: Page) -> Order:
     """Return what the form asks for; raises RouterError where that is not clear."""
     verb = str(page.request.form.get("verb", ""))
@@ -99,7 +115,8 @@ def _of_letters(page: Page, verb: str) -> Order:
         raise Unclear("Nothing is chosen: tick letters, or take all that match.")
     if sent.get("which") == "all" and verb == "purge" and not typed:
         raise Unclear("Purging takes a filter: it never removes everything.")
-    make = operations.purge_dead_letters if verb == "purge" else operations.replay_dead_letters
+    replay = partial(operations.replay_dead_letters, renormalise=_renormalises(page))
+    make = operations.purge_dead_letters if verb == "purge" else replay
     if not picked:
         return Order(verb, make(selector), typed, selector.since)
     narrowed = selector.narrowed(*(entry_id for entry_id, _, _ in picked))
@@ -114,6 +131,10 @@ def _of_quarantined(page: Page, verb: str) -> Order:
         raise Unclear("Purging takes a filter: it never removes everything.")
     make = operations.purge_quarantined if verb == "purge" else operations.retry_quarantined
     return Order(verb, make(selector), typed, selector.since)
+
+
+def _renormalises(page: Page) -> bool:
+    return page.request.form.get("renormalise", "") == "true"
 
 
 def _picked(sent: Any) -> frozenset[dead_letters.Picked]:

@@ -48,7 +48,7 @@ async def list_(page: Page) -> Response:
         return letters.newest(selector_of(page, typed))
 
     found = await search(page, FIELDS, find, lambda letter: letter.entry_id)
-    is_whole = found.cursor == Cursor() and found.listed.items and not found.listed.given_up
+    is_whole = found.cursor == Cursor() and found.items and not found.given_up
     groups = await _groups(letters, selector_of(page, found.typed)) if is_whole else []
     return list_page(
         page,

@@ -59,7 +59,7 @@ async def choose_theme(page: Page) -> Response:
 
 
 def _form(page: Page, *, code: str = "", then: str = "", problem: str = "", status: int = 200) -> Response:
-    is_kept = page.console.settings.ops.token is None
+    is_kept = page.console.operations.settings.ops.token is None
     return page.answer("login.html", status=status, code=code, then=then, problem=problem, is_kept=is_kept)
 
 

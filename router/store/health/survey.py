@@ -75,27 +75,28 @@ def is_denied(error: BaseException) -> bool:
     return is_refusal(error) and (isinstance(error.__cause__ or error, NoPermissionError) or "unknown command" in text)
 
 
-async def _flushes(ask: Ask) -> str:
-    """Return when the server flushes its append-only file; empty where it does not tell."""
+async def _told(ask: Ask, *command: str) -> Any:
+    """Return what a server answers to a command; None where that may not be used."""
     try:
-        found = await ask("CONFIG GET", "appendfsync")
+        return await ask(*command)
     except StoreRefused as error:
         if is_denied(error):
-            return ""
+            return None
         raise
+
+
+async def _flushes(ask: Ask) -> str:
+    """Return when the server flushes its append-only file; empty where it does not tell."""
+    if (found := await _told(ask, "CONFIG GET", "appendfsync")) is None:
+        return ""
     value = next(iter(found.values())) if isinstance(found, Mapping) else found[1]
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
 async def _has_waitaof(ask: Ask) -> bool | None:
-    try:
-        # One word to redis-py, which would stumble over the empty answer for a command that is not there.
-        (found,) = await ask("COMMAND INFO", "waitaof")
-    except StoreRefused as error:
-        if is_denied(error):
-            return None
-        raise
-    return found is not None
+    # One word to redis-py, which would stumble over the empty answer for a command that is not there.
+    found = await _told(ask, "COMMAND INFO", "waitaof")
+    return None if found is None else found[0] is not None
 
 
 async def store_check(store: Store) -> dict[str, bool | str]:

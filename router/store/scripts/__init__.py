@@ -10,37 +10,6 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import NamedTuple
 
-__all__ = [
-    "BATCH",
-    "Call",
-    "Field",
-    "Script",
-    "ack",
-    "advance",
-    "alive",
-    "append",
-    "beat",
-    "bury",
-    "delete",
-    "discard",
-    "extend",
-    "extent",
-    "forget",
-    "hand_over",
-    "mark",
-    "move",
-    "pause",
-    "pending",
-    "promote",
-    "recover",
-    "remove",
-    "replay",
-    "reschedule",
-    "restore",
-    "schedule",
-    "trim",
-]
-
 BATCH = 100
 """Most items one script call may handle: a script blocks the whole server while it runs."""
 
@@ -48,7 +17,6 @@ _TRIMMED = 500
 """Most events one call may trim: the server does it node by node, without a look at what is in them."""
 
 Field = bytes | str | int
-
 
 _LIBRARY = re.compile(rb"^--- (lib/\w+\.lua)\n", re.MULTILINE)
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from router.events.catalogue import Catalogue
 from router.store import scripts
 from router.store.client import Store
+from router.store.errors import forgiven
 from router.store.merging import newest_first
 from router.store.reading import Span, checked, forward
-from router.store.spoilt import forgiven
 from workers.fingerprint import fingerprint_of, fold_message
 from workers.operations.change import Tally
 from workers.operations.dead_letters.entry import DeadLetterEntry

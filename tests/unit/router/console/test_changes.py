@@ -1,6 +1,7 @@
 """Changing dead letters in the console: what is seen before is what is changed, and all of it is audited."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from html import unescape
@@ -102,6 +103,22 @@ async def test_replay_all_that_match(store: Store, visitor: Visitor) -> None:
     (line,) = await audited(store)
     assert line.selector["subscription"] == "sync"
     assert (line.matched, line.changed) == (6, 6)
+
+
+async def test_replay_what_is_made_anew(store: Store, visitor: Visitor) -> None:
+    """Renormalised, what the catalogue of today makes of the bytes is selected, shown and handed to the worker."""
+    stored = {"id": "old", "publisher": FINANCIAL, "type": "customer_changed", "wire_event": "customer_changed"}
+    stored |= {"resource": "customer/before", "received_at": "2025-10-09T08:53:20Z"}
+    await put_dead(store, "old", fields={"event": json.dumps(stored)})
+    fields = {"verb": "replay", "which": "all", "subscription": "sync", "event": CUSTOMERS, "resource": "customer/1"}
+    assert "Replay 3 dead" in await (await visitor.post("/dead-letters/preview", fields)).text()
+    preview = await (await visitor.post("/dead-letters/preview", {**fields, "renormalise": "true"})).text()
+    assert "Replay 4 dead" in preview
+    assert "made again from the bytes" in preview
+    assert "4 replayed" in await visitor.follow(await visitor.post("/dead-letters/change", fields_of(preview)))
+    inbox = [entry for _, entry in await store.client.xrange(store.keys.inbox(CUSTOMERS, "sync"))]
+    assert [b"event" in entry for entry in inbox] == [False] * 4
+    assert (await audited(store))[0].selector["renormalise"] == "true"
 
 
 async def test_those_of_a_company(store: Store, visitor: Visitor) -> None:
@@ -222,7 +239,7 @@ async def test_a_change_that_breaks(visitor: Visitor, monkeypatch: pytest.Monkey
     page = await visitor.follow(await visitor.post("/dead-letters/change", fields))
     assert "It could not be finished" in page
     assert "connection refused" in page
-    assert "connection refused" in (await audited(visitor.console.store))[0].error
+    assert "connection refused" in (await audited(visitor.console.operations.store))[0].error
     await visitor.get("/job", status=404, id="none")
 
 

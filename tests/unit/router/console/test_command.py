@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import signal
 from pathlib import Path
 
 import aiohttp
@@ -83,10 +82,11 @@ async def test_the_link_is_for_terminals(monkeypatch: pytest.MonkeyPatch, tmp_pa
     shown = Terminal()
     monkeypatch.setattr("sys.stdout", shown)
     settings = Settings(data_dir=tmp_path, ops=OpsSettings(port=reserve()))
-    serving = asyncio.create_task(_serve(settings, asyncio.Event()))
+    stop = asyncio.Event()
+    serving = asyncio.create_task(_serve(settings, stop))
     await eventually((tmp_path / "console" / "token").exists)
     await eventually(lambda: "console_started" in shown.getvalue() or "sign in" in shown.getvalue())
-    signal.raise_signal(signal.SIGTERM)
+    stop.set()
     await serving
     said = [line for line in shown.getvalue().splitlines() if line.startswith("  ")]
     assert len(said) == (0 if supervised else 2)

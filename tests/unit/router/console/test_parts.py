@@ -10,6 +10,7 @@ from importlib.resources import files
 import pytest
 from support.filling import CUSTOMERS, put_dead, put_events, put_group
 
+from config.settings import Settings
 from router.console import paging, watch
 from router.console.paging import PAGE_SIZE, Cursor, taken
 from router.console.plot import HEIGHT, WIDTH, plotted
@@ -17,13 +18,14 @@ from router.console.rendering import ago, asset, grouped, lasting, moment, per_s
 from router.console.watch import SPAN, Watch
 from router.events.catalogue import Catalogue
 from router.store.client import Store
+from workers.operations.operations import Operations
 
 NONE = "\N{EN DASH}"
 
 
 async def looking(store: Store, catalogue: Catalogue) -> Watch:
     """Return a watch that samples whenever it is asked."""
-    found = Watch(store, catalogue, 15, interval=0.0)
+    found = Watch(Operations(store, catalogue, Settings()), interval=0.0)
     await found.look()
     return found
 
@@ -213,4 +215,4 @@ def test_the_script_and_the_styles_are_small() -> None:
 
 def test_history_is_bounded() -> None:
     """The samples that are kept are those of the span that is drawn."""
-    assert Watch(None, None, 15)._flows.maxlen == SPAN / 4  # type: ignore[arg-type]
+    assert Watch(None)._flows.maxlen == SPAN / 4  # type: ignore[arg-type]

@@ -26,7 +26,7 @@ from router.intake.writer import Batch
 from router.process.ops import OpsServer
 from router.store.client import Store
 from router.store.errors import StoreUnavailable
-from router.telemetry.spans import Provider
+from router.telemetry.spans import sending
 from workers import Event, Subscription
 from workers.consuming.consumer import Consumer
 from workers.metrics import WorkerMetrics
@@ -186,6 +186,5 @@ async def test_a_set_up_that_is_there_already_is_used(monkeypatch: pytest.Monkey
     """Under `opentelemetry-instrument` spans go where that sends them; it is not ours to end."""
     theirs = trace.NoOpTracerProvider()
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: theirs)
-    provider = Provider(1.0, "event-router-worker")
-    assert provider.tracer_provider is theirs
-    await provider.close()
+    async with sending(1.0, "event-router-worker") as provider:
+        assert provider is theirs

@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio.sentinel import MasterNotFoundError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from router.store.sentinels import Sentinels
+from router.store.connections import Sentinels
 
 UP = {"is_master": True, "is_sdown": False, "is_odown": False, "num-other-sentinels": 0, "ip": "h", "port": 1}
 

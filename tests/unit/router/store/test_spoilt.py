@@ -10,12 +10,14 @@ from support.cli import Cli
 from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_events, put_group, put_quarantined
 from support.waiting import eventually
 
+from config.settings import Settings
 from router.console.watch import look
 from router.events.catalogue import Catalogue
 from router.store.client import Store
 from router.store.following import Following
 from router.store.keys import Keys
 from workers.operations.figures import figures
+from workers.operations.operations import Operations
 from workers.operations.store_metrics import StoreMetrics
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
@@ -94,7 +96,7 @@ async def test_figures_of_the_others(store: Store, catalogue: Catalogue, name: s
     assert f'event_router_subscription_dead_events{{stream="{SUPPLIERS}",subscription="sync"}} 1.0' in told
     (row,) = (await figures(store, catalogue, 15)).rows
     assert row.total("dead") == (1 if name in {"dead", "events"} else 2)
-    assert (await look(store, catalogue, 15)).died[store.keys.dead(SUPPLIERS, "sync")] == 1
+    assert (await look(Operations(store, catalogue, Settings()))).died[store.keys.dead(SUPPLIERS, "sync")] == 1
 
 
 async def test_figures_of_what_a_hand_wrote(store: Store, catalogue: Catalogue) -> None:

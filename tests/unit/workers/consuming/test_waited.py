@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry
 from support.filling import CUSTOMERS
 
 from router.events.catalogue import Catalogue
-from router.telemetry.fast_histogram import FastHistogram
+from router.telemetry.fast_metrics import FastHistogram
 from workers.consuming.attempt import Waited
 from workers.delivery import Held
 

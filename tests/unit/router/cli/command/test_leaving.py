@@ -87,6 +87,7 @@ def test_a_command_inside_another_process_ends_nothing(ended: Ended, monkeypatch
     assert ended == []
 
 
+@pytest.mark.usefixtures("signals_put_back")
 def test_the_time_begins_with_the_request(ended: Ended) -> None:
     """What is left of the time-out when the work has ended is for what still runs, and it is said at once."""
 
@@ -94,9 +95,8 @@ def test_the_time_begins_with_the_request(ended: Ended) -> None:
         stop.set()
         await stop.wait()
 
-    leaving = Leaving("test", 0.5)
     with capture_logs() as logged:
-        leaving.run(work(leaving.stop_event()))
+        Leaving("test", 0.5).serve(work)
         assert ended.came.wait(10)
     assert [line["event"] for line in logged] == ["waiting_for_what_is_alive", "ended_with_what_is_alive"]
     assert logged[0]["seconds"] <= 0.5

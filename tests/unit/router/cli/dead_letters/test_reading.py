@@ -372,7 +372,7 @@ def test_purge(dlq: Cli) -> None:
 
 def test_terminal_is_asked(dlq: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """At a terminal somebody is asked; a no changes nothing."""
-    monkeypatch.setattr("router.cli.changes.change._is_asked", lambda: True)
+    monkeypatch.setattr("router.cli.change._is_asked", lambda: True)
     assert "aborted" in dlq.fails(1, "dlq", "replay", stdin="n\n")
     assert len(_left(dlq)) == 4
     assert "replayed 4 of 4" in dlq.ok("dlq", "replay", stdin="y\n")

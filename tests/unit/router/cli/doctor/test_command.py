@@ -15,16 +15,13 @@ from support.topologies import running_cluster, running_sentinels
 
 from config.settings import OpsSettings, RedisSettings, Settings
 from router.cli.doctor.checks import (
-    Conversation,
-    LeftFile,
+    SpooledFile,
     SpoolFolder,
     Spooling,
-    UsedFile,
     judge_conversation,
     judge_publishers,
     judge_spool,
     judge_spooling,
-    judge_warned,
 )
 from router.cli.doctor.command import _print
 from router.cli.doctor.probe import ask_ingresses, ask_workers, look_at_spool
@@ -35,6 +32,7 @@ from router.intake.entry import Waiting as Request
 from router.intake.spool import Spool
 from router.intake.spool_file import SpoolFile
 from router.process.ops import OpsServer
+from router.process.ops_ports import ops_ports
 from router.store.client import connect
 from router.store.health.judgement import Check
 from router.store.keys import Keys
@@ -85,18 +83,18 @@ def test_unsigned_is_loud(catalogue: Catalogue) -> None:
 # What talking to a server tells
 
 
-def _state(found: Conversation) -> dict[str, str]:
-    return {check.name: check.state for check in judge_conversation(found)}
+def _state(*found: Any) -> dict[str, str]:
+    return {check.name: check.state for check in judge_conversation(*found)}
 
 
 def test_a_good_conversation() -> None:
     """A server that is near, keeps the time and says who we are is fine."""
-    assert _state(Conversation("", 0.05, 5.0, "me")) == {"round trip": "ok", "clock": "ok", "user": "ok"}
+    assert _state("", 0.05, 5.0, "me") == {"round trip": "ok", "clock": "ok", "user": "ok"}
 
 
 def test_what_may_not_be_asked() -> None:
     """What the user may not ask the server is told as such, with the command to allow, and not left out."""
-    checks = {check.name: check for check in judge_conversation(Conversation("h:1", 0.001))}
+    checks = {check.name: check for check in judge_conversation("h:1", 0.001)}
     assert list(checks) == ["round trip of h:1", "clock of h:1", "user of h:1"]
     for name, command in (("clock of h:1", "TIME"), ("user of h:1", "ACL WHOAMI")):
         assert (checks[name].state, checks[name].detail) == ("warning", "not allowed to look")
@@ -105,13 +103,13 @@ def test_what_may_not_be_asked() -> None:
 
 def test_a_slow_server() -> None:
     """A round trip of more than 50 ms is warned of."""
-    assert _state(Conversation("", 0.051))["round trip"] == "warning"
+    assert _state("", 0.051)["round trip"] == "warning"
 
 
 @pytest.mark.parametrize(("ahead", "words"), [(5.1, "5 s ahead of"), (-90.0, "90 s behind")])
 def test_clocks_that_differ(ahead: float, words: str) -> None:
     """Clocks more than 5 s apart are warned of, with what that affects and what not."""
-    clock = {check.name: check for check in judge_conversation(Conversation("", 0.001, ahead))}["clock"]
+    clock = {check.name: check for check in judge_conversation("", 0.001, ahead)}["clock"]
     assert clock.state == "warning"
     assert words in clock.detail
     assert "received_at" in clock.detail
@@ -143,7 +141,7 @@ def test_room_for_the_spool(found: dict[str, Any], state: str) -> None:
 
 def test_what_was_left_over() -> None:
     """Each file that waits for an ingress is told with its size, and how its events get into the store."""
-    files = (LeftFile(Path("data/spool/0.db"), 8192, 3), LeftFile(Path("data/spool/1.db"), 10, None))
+    files = (SpooledFile(Path("data/spool/0.db"), 8192, 3), SpooledFile(Path("data/spool/1.db"), 10, None))
     folder = SpoolFolder(Path("data/spool"), writable=True, free=200 * MIB, waiting=files)
     _, first, second = judge_spool(folder, 1)
     assert (first.name, first.state) == ("spool file 0.db", "warning")
@@ -155,7 +153,7 @@ def test_what_was_left_over() -> None:
 
 def test_what_running_ingresses_spool() -> None:
     """An ingress that spools is warned of with how much, and since when; one that does not is fine."""
-    held = [UsedFile(Path("data/spool/0.db"), 8192), UsedFile(Path("data/spool/1.db"), 4096)]
+    held = [SpooledFile(Path("data/spool/0.db"), 8192), SpooledFile(Path("data/spool/1.db"), 4096)]
     found = [Spooling("host-1", 3, 2048, 130.0), Spooling("host-2", 0, 0, 0.0)]
     first, second, *files = judge_spooling(held, found)
     assert (first.name, first.state) == ("spool of host-1", "warning")
@@ -167,7 +165,7 @@ def test_what_running_ingresses_spool() -> None:
 
 def test_a_spool_that_nobody_tells_of() -> None:
     """A file in use whose ingress was not found is shown with what is known, and where the rest can be read."""
-    (file,) = judge_spooling([UsedFile(Path("data/spool/0.db"), 8192)], [])
+    (file,) = judge_spooling([SpooledFile(Path("data/spool/0.db"), 8192)], [])
     assert file.state == "ok"
     assert "8 KiB on disk; event_router_spool_entries" in file.detail
 
@@ -192,8 +190,8 @@ async def test_running_ingresses_are_asked(tmp_path: Path, role: str, names: lis
 
 
 @pytest.mark.parametrize(("role", "number"), [("ingress", 0), ("worker", 1)])
-async def test_running_workers_are_asked(role: str, number: int) -> None:
-    """What a worker warns of about its subscriptions is a warning of `doctor`; what it says of the store is not."""
+async def test_running_workers_are_asked(monkeypatch: pytest.MonkeyPatch, role: str, number: int) -> None:
+    """What workers warn of about a subscription `doctor` warns of, once; what they say of the store it does not."""
 
     async def readiness() -> dict[str, bool | str]:
         return {"sync": True, "store": True}
@@ -206,10 +204,10 @@ async def test_running_workers_are_asked(role: str, number: int) -> None:
         name="host 1",
         warnings=lambda: warnings,  # type: ignore[arg-type]
     )
+    monkeypatch.setattr("router.cli.doctor.probe.ops_ports", lambda settings: 2 * [*ops_ports(settings)])
     port = await ops.start()
     try:
-        found = await ask_workers(Settings(ops=OpsSettings(port=port)))
-        checks = [*judge_warned([*found, *found])]
+        checks = await ask_workers(Settings(ops=OpsSettings(port=port)))
         assert [(check.name, check.state, check.advice) for check in checks] == [
             ("subscription sync", "warning", "let its events name them again")
         ] * number
@@ -235,7 +233,7 @@ def _fill(file: SpoolFile, *ids: str) -> None:
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     """A spool that was never used is looked for without making anything."""
     found = look_at_spool(tmp_path / "data" / "spool")
-    assert (found.writable, found.taken, found.waiting) == (True, 0, ())
+    assert (found.writable, found.taken, found.waiting) == (True, 0, [])
     assert found.free > 0
     assert list(tmp_path.iterdir()) == []
 

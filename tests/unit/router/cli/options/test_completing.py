@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_group
 
+from config.settings import Settings
 from router.cli.options import completing
-from router.embedded.server import embedded
-from router.store.client import Store, connect
-from router.store.keys import Keys
+from router.embedded.access import open_store
+from router.store.client import Store
 from workers.fingerprint import fingerprint_of
 
 
@@ -93,10 +93,8 @@ async def test_of_an_embedded_server(tmp_path: Path) -> None:
     """A server that runs is asked; one that does not is not started for this."""
     assert await asyncio.to_thread(completing.subscriptions, "") == []
     assert list(tmp_path.iterdir()) == []
-    async with embedded(tmp_path / "data" / "redis") as url:
-        store = connect(url, Keys())
+    async with open_store(Settings(data_dir=tmp_path / "data")) as store:
         await put_group(store, "sync")
-        await store.aclose()
         assert await asyncio.to_thread(completing.subscriptions, "") == ["sync"]
         for words in (("subscriptions", "pause"), ("subscriptions", "remove"), ("events", "replay", "--to")):
             assert await asyncio.to_thread(_completed, "event-router", *words, "s") == ["sync"]

@@ -131,7 +131,7 @@ def test_remove_with_nothing_to_do(cli: Cli) -> None:
 
 def test_remove_at_a_terminal(filled: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """At a terminal somebody is asked; a no changes nothing."""
-    monkeypatch.setattr("router.cli.changes.change._is_asked", lambda: True)
+    monkeypatch.setattr("router.cli.change._is_asked", lambda: True)
     assert "aborted" in filled.fails(1, "subscriptions", "remove", "audit", stdin="n\n")
     assert names(filled) == ["audit", "sync"]
     filled.ok("subscriptions", "remove", "audit", stdin="y\n")
@@ -167,7 +167,7 @@ def test_remove_asks_again_who_lives(filled: Cli, monkeypatch: pytest.MonkeyPatc
         return dict.fromkeys(wanted, started)
 
     with monkeypatch.context() as patch:
-        patch.setattr("router.cli.changes.change._is_asked", ask)
+        patch.setattr("router.cli.change._is_asked", ask)
         patch.setattr("workers.operations.removal.live_consumers", live)
         assert "stop host-1" in filled.fails(1, "subscriptions", "remove", "audit", stdin="y\n")
     assert names(filled) == ["audit", "sync"]

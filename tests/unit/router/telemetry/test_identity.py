@@ -1,12 +1,12 @@
-"""What every process tells of itself: `router/telemetry/process_metrics.py`."""
+"""What every process tells of itself: `router/telemetry/identity.py`."""
 
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 
 import pytest
 
-from router.telemetry import process_metrics
-from router.telemetry.process_metrics import new_registry
+from router.telemetry import identity
+from router.telemetry.identity import new_registry
 
 
 def test_a_process_tells_its_build_and_its_use_of_the_machine() -> None:
@@ -29,6 +29,6 @@ def test_a_checkout_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> No
     def missing(_name: str) -> str:
         raise PackageNotFoundError
 
-    monkeypatch.setattr(process_metrics, "version", missing)
+    monkeypatch.setattr(identity, "version", missing)
     labels = {"version": "unknown", "python": python_version(), "role": "worker"}
     assert new_registry("worker").get_sample_value("event_router_build_info", labels) == 1

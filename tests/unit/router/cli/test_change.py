@@ -87,7 +87,7 @@ def test_a_change_that_fails_is_audited(many: Cli, monkeypatch: pytest.MonkeyPat
 
 def test_ctrl_c_at_the_question(many: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C instead of an answer ends the command at once, and nothing is changed."""
-    monkeypatch.setattr("router.cli.changes.change._is_asked", lambda: True)
+    monkeypatch.setattr("router.cli.change._is_asked", lambda: True)
 
     def asked(*_: Any, **__: Any) -> bool:
         signal.raise_signal(signal.SIGINT)

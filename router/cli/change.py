@@ -13,9 +13,9 @@ import typer
 
 from config.errors import described
 from router.cli.command.exits import ExitCode, NothingMatched, complain, usage
-from router.cli.command.loop import in_order, run
-from router.cli.command.runtime import none_named, opened
-from router.cli.output.results import clean, number_of, print_json, print_line, progress
+from router.cli.command.loop import in_order
+from router.cli.command.runtime import none_named, operate
+from router.cli.output.results import JsonFlag, clean, number_of, print_json, print_line, progress
 from router.cli.output.table import Column, print_table
 from router.events.catalogue import Catalogue
 from router.store.errors import STORE_ERRORS
@@ -43,6 +43,7 @@ class Order:
     rate: Annotated[float | None, typer.Option("--rate", min=0.01, help="At most so many a second.")] = None
     most: Most = None
     reason: Reason = ""
+    as_json: JsonFlag = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +69,7 @@ def carried_out(
     order: Order, kind: Kind[T], chosen: Callable[[Operations], Change[T]], subscription: str | None = None
 ) -> Result:
     """Open the store, and return how the chosen change of it ended, as `carry_out` does."""
-
-    async def work() -> Result:
-        async with opened() as operations:
-            return await carry_out(operations, order, kind, chosen(operations), subscription)
-
-    return run(work())
+    return operate(lambda operations: carry_out(operations, order, kind, chosen(operations), subscription))
 
 
 async def carry_out(
@@ -82,8 +78,7 @@ async def carry_out(
     """Return how a change ended, of a dry run what it selects; raises NothingMatched, with why nothing is selected."""
     seen = await change.preview()
     if not seen.number:
-        why = await none_named(operations, subscription) or kind.nothing
-        raise NothingMatched(f"nothing to {kind.verb}: {why}{kind.hint}")
+        raise await nothing(operations, kind, subscription)
     if kind.verb == "replay" and (away := await operations.without_worker(seen.subscriptions)):
         complain(f"no worker runs for {', '.join(away)} now: what is replayed waits until one does")
 
@@ -96,6 +91,12 @@ async def carry_out(
     if seen.number > 1 or not change.selector or kind.asks_for_one:
         confirm(order, kind, seen.number, show)
     return await run_change(order, kind, change, seen.number)
+
+
+async def nothing(operations: Operations, kind: Kind[Any], subscription: str | None) -> NothingMatched:
+    """Return what to raise where nothing is selected, of the subscription or at all."""
+    why = await none_named(operations, subscription) or kind.nothing
+    return NothingMatched(f"nothing to {kind.verb}: {why}{kind.hint}")
 
 
 async def run_change(order: Order, kind: Kind[Any], change: Change[Any], number: int) -> Result:
@@ -113,20 +114,14 @@ async def run_change(order: Order, kind: Kind[Any], change: Change[Any], number:
 
 
 def finish(
-    order: Order,
-    kind: Kind[Any],
-    result: Result,
-    *,
-    as_json: bool,
-    before: int = 0,
-    more: Mapping[str, Any] | None = None,
+    order: Order, kind: Kind[Any], result: Result, *, before: int = 0, more: Mapping[str, Any] | None = None
 ) -> None:
     """Print how a change ended; exit with 1 where something could not be changed.
 
     before: how many were handed over before. more: for JSON.
     """
     failed = result.failed
-    if as_json:
+    if order.as_json:
         print_json({"matched": result.matched, kind.done: result.changed, "failed": failed, **(more or {})})
     elif not order.dry_run:
         to = f" to {kind.to}" if kind.to else ""

@@ -1,1 +1,0 @@
-"""What all changing commands share."""
