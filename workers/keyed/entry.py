@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from router.store.lines import Claim
-from router.store.record import ATTEMPTS, CRASHES, HISTORY, ID, MERGED, ORDER, Fields, millis_of, number_of, text_of
+from router.store.record import AT, ATTEMPTS, CRASHES, HISTORY, ID, MERGED, ORDER, Fields, millis_of, number_of
 from router.store.scripts import Field
 from workers.delivery import Held, Merged, error_line, extended
 from workers.outcomes import WorkerLost
@@ -47,15 +47,17 @@ def order_of(ref: bytes) -> str:
     return f"{int(millis)}-{int(number)}"
 
 
-def pack(company: bytes, fields: Sequence[Field]) -> bytes:
-    """Return the body of an event in its line, from names and values in a row."""
+def pack(company: bytes, fields: Sequence[Field], *, doomed: bool = False) -> bytes:
+    """Return the body of an event in its line, from names and values in a row: see BODIES in lib/lines.lua."""
     parts = [part if isinstance(part, bytes) else str(part).encode() for part in fields]
-    return company + b"\0" + _pack(parts)
+    known = dict(zip(parts[::2], parts[1::2], strict=True))
+    head = (company, known.get(ID, b""), known.get(AT, b""), b"1" if doomed else b"0")
+    return b"\0".join([*(part.replace(b"\0", b" ") for part in head), _pack(parts)])
 
 
 def unpack(body: bytes) -> tuple[bytes, dict[bytes, bytes]]:
     """Return the company and the fields of a body; no fields where it is none of ours."""
-    company, _, packed = body.partition(b"\0")
+    company, _, _, _, packed = (*body.split(b"\0", 4), b"", b"", b"", b"")[:5]
     try:
         parts = _unpack(packed)
     except msgspec.MsgspecError:
@@ -91,10 +93,10 @@ class LineHeld(Held):
         return fields
 
 
-def _merged(ref: bytes, body: bytes) -> Merged:
-    _, fields = unpack(body)
-    moment = datetime.fromtimestamp(millis_of(fields) / 1000, UTC)
-    return Merged(text_of(fields, ID), stream_of(ref).partition("/")[2], moment)
+def _merged(ref: bytes, head: bytes) -> Merged:
+    _, id_, at, *_ = (*head.split(b"\0"), b"", b"")
+    moment = datetime.fromtimestamp(millis_of({AT: at}) / 1000, UTC)
+    return Merged(id_.decode(errors="replace"), stream_of(ref).partition("/")[2], moment)
 
 
 def _merged_before(fields: Mapping[bytes, bytes]) -> list[Merged]:

@@ -44,7 +44,7 @@ class LineMoves:
         held = _checked(held)
         fields = [*held.moved(line), *held.buried(), REASON, reason]
         return Step(
-            self._lines.doom(held.claim, held.entry_id, pack(held.company, fields)),
+            self._lines.doom(held.claim, held.entry_id, pack(held.company, fields, doomed=True)),
             "dead",
             [held],
             then=self._bury(held, fields),

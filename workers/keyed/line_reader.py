@@ -38,7 +38,7 @@ class LineReader:
     ) -> None:
         self._context = context
         self._lines = lines
-        self._tokens = (f"{worker}{number}" for number in count())
+        self._tokens = (f"{worker}{number}/" for number in count())
         self._pace = pace
         self._put = put
         self._finish = finish

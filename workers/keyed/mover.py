@@ -68,9 +68,14 @@ class Mover:
         sources = [key for key in self._sources if key not in context.spoilt]
         start = await positions(context, self._lines, {key: self._sources[key] for key in sources}, read)
         parts = [[key] for key in sources] if context.store.cluster else [sources]
-        async with asyncio.TaskGroup() as group:
-            for part in parts:
-                group.create_task(self._bring({key: start[key] for key in part}))
+        bringing = [asyncio.create_task(self._bring({key: start[key] for key in part})) for part in parts]
+        try:
+            await asyncio.wait(bringing, return_when=asyncio.FIRST_COMPLETED)
+            for task in bringing:
+                if task.done():
+                    task.result()
+        finally:
+            await end(bringing)
 
     async def _bring(self, start: dict[str, str]) -> None:
         context = self._context
@@ -113,7 +118,9 @@ class Mover:
         if keyed.error:
             fields += [REASON, keyed.error]
         key = _NOBODY + ref if keyed.key is None else keyed.key
-        return Item(entry.source, place_of(entry.entry_id), key, ref, pack(keyed.company, fields))
+        return Item(
+            entry.source, place_of(entry.entry_id), key, ref, pack(keyed.company, fields, doomed=bool(keyed.error))
+        )
 
     async def _move_on(self, entries: Sequence[Entry]) -> None:
         """Let the sources go on from what is in the lines now; raises NoLongerLeader where a group is gone."""

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from router.store.errors import is_refusal
 from router.store.lines import Lines
 from router.store.reading import checked
 from workers.consuming.context import Context
@@ -39,11 +38,7 @@ async def _ends(context: Context, sources: Mapping[str, Any]) -> dict[str, str]:
     """Return the last id that each source ever had."""
     replies = await context.store.commands([("XINFO", "STREAM", source) for source in sources])
     ends = {}
-    for source, reply in zip(sources, replies, strict=True):
-        if is_refusal(reply):  # as for a key that is not there
-            ends[source] = _BEGINNING
-            continue
-        (info,) = checked([reply])
+    for source, info in zip(sources, checked(replies), strict=True):
         ends[source] = _value(info, b"last-generated-id").decode()
     return ends
 

@@ -1,8 +1,8 @@
--- The lines of a keyed subscription: the events of each key that wait or run, in order. What the scripts of lines/ share.
+-- The lines of a keyed subscription: the events of each key that wait or run, in order. The scripts of lines/ share this.
 --
 -- KEYS of each of them:
 --   LINES    sorted set, all of score 0: `key NUL ref`. So the events of a key stand together, in order of their refs
---   BODIES   hash: `company NUL packed fields` by ref
+--   BODIES   hash: `company NUL id NUL at NUL doomed NUL packed fields` by ref; doomed is 1 where it is to be dead
 --   READY    sorted set, all of score 0: `company NUL ref NUL key`, for each key whose first event may be handled now
 --   TURNS    sorted set: companies that have ready keys, by when it is their turn
 --   DUE      sorted set: keys whose first event is tried again, by when (epoch milliseconds)
@@ -123,8 +123,8 @@ local function owner_of(key)
 end
 
 local function own(key, owner)
-  redis.call('HSET', OWNERS, key, (owner.started and '1' or '0') .. (owner.doubted and '1' or '0') .. owner.token .. '\0'
-    .. owner.company .. '\0' .. owner.ref)
+  local flags = (owner.started and '1' or '0') .. (owner.doubted and '1' or '0')
+  redis.call('HSET', OWNERS, key, flags .. owner.token .. '\0' .. owner.company .. '\0' .. owner.ref)
 end
 
 -- Returns the owner of a key if it is this one.

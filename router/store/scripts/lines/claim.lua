@@ -1,8 +1,8 @@
 -- Gives a worker the first event of keys that are ready, one of each, company by company; with what is merged into it.
 -- First it takes back what others have held without renewing it, and makes ready what has become due.
 --
--- A hold that was not renewed is doubted first, and taken away only if it is not renewed for as long again: the store may
--- have been away, or its clock have been set forward, and then nobody could have renewed anything.
+-- A hold that was not renewed is doubted first, and taken away only if it is not renewed for as long again: the store
+-- may have been away, or its clock have been set forward, and then nobody could have renewed anything.
 --
 -- KEYS     see lib/lines.lua
 -- ARGV[1]  token of what is claimed now, which no other claim ever has
@@ -13,7 +13,8 @@
 -- ARGV[6]  within, milliseconds
 -- ARGV[7]  how many one delivery may stand for at most
 -- Reply    { claimed, milliseconds until to ask again or -1, the last entry of WAKE, keys taken back };
---          of each claimed { key, ref, crashes, body, { ref, body, … of those that are merged into it, oldest first } }
+--          of each claimed { key, ref, crashes, body, what is merged into it }, and of that, oldest first,
+--          { ref, `company NUL id NUL at`, … }
 --- lib/lines.lua
 local token, room, lease, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local quiet, within, most = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -69,24 +70,28 @@ local function promote()
   end
 end
 
--- Returns the event that stands for as many as may be merged, and those.
+-- Returns the event that stands for as many as may be merged, and those. What is to be a dead letter ends them.
 local function merged(key, head)
   if most < 2 or not may_be_merged(head) then
     return head, {}
   end
   local from, to = span(key)
-  local refs = {}
+  local newest, others = nil, {}
   for _, member in ipairs(redis.call('ZRANGEBYLEX', LINES, from, to, 'LIMIT', 0, most)) do
     local ref = string.sub(member, #key + 2)
     if not may_be_merged(ref) then
       break
     end
-    refs[#refs + 1] = ref
+    local body = redis.call('HGET', BODIES, ref) or ''
+    local said, doomed = string.match(body, '^([^%z]*%z[^%z]*%z[^%z]*)%z(.)')
+    others[#others + 1], others[#others + 2] = ref, said or ''
+    newest = ref
+    if doomed == '1' then
+      break
+    end
   end
-  local newest, others = table.remove(refs), {}
-  for i, ref in ipairs(refs) do
-    others[2 * i - 1], others[2 * i] = ref, redis.call('HGET', BODIES, ref)
-  end
+  table.remove(others)
+  table.remove(others)
   return newest, others
 end
 
