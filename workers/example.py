@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 customers = Subscription(
     "example-customers",  # names the consumer group: workers of one name share the events, another name gets all again
     events=["visma-net-financial/customer_*"],  # globs over publisher/type; `event-router catalogue` lists them
+    key="resource",  # one at a time and in order for each customer, over all workers; other customers beside it
     retry=Retry(max_attempts=8, first_delay=2, max_delay=900),  # seconds, doubling, with jitter
     concurrency=32,  # at once, in one worker process
     timeout=30,  # seconds for one attempt

@@ -1,4 +1,4 @@
--- The lines of a keyed subscription: the events of each key that wait or run, in order. The scripts of lines/ share this.
+-- The lines of a keyed subscription: the events of each key that wait or run, in order. The scripts of lines/ share it.
 --
 -- KEYS of each of them:
 --   LINES    sorted set, all of score 0: `key NUL ref`. So the events of a key stand together, in order of their refs
