@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from faults.fleet import MODULES
 from faults.outcome import Outcome
 from faults.random_faults import random_faults
 from faults.report import HEADING, lines, write
@@ -46,7 +47,10 @@ async def _make(run: str, folder: Path, options: argparse.Namespace) -> Outcome:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # so that it ends what it has started
     if run == _RANDOM:
         seconds = options.minutes * 60
-        return await random_faults(folder, seed=options.seed, seconds=seconds, fsync=options.fsync, say=_say)
+        modules = ("keyed.py",) if options.keyed else MODULES
+        return await random_faults(
+            folder, seed=options.seed, seconds=seconds, fsync=options.fsync, modules=modules, say=_say
+        )
     length = {} if options.length is None else {"length": options.length}
     return await SCENARIOS[run](folder, seed=options.seed, say=_say, **length)
 
@@ -64,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--length", type=int, help="of a scenario: seconds, or how often; its own default otherwise")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help="makes the same faults again")
     parser.add_argument("--fsync", choices=["always", "everysec"], default="always", help="the server's appendfsync")
+    parser.add_argument("--keyed", action="store_true", help="make random faults on keyed subscriptions alone")
     parser.add_argument("--report", type=Path, help="a file to write everything to, as JSON")
     parser.add_argument("--keep", action="store_true", help="keep the logs of runs that passed, too")
     return parser

@@ -7,12 +7,14 @@ from random import Random
 from typing import Any
 
 from faults.faults import FAULTS
-from faults.fleet import MEANT_TO_DIE, Fleet
+from faults.fleet import KEYED, MEANT_TO_DIE, Fleet
 from faults.happening import Explainer, Happening
+from faults.keyed_verdict import judge
 from faults.outcome import Outcome
 from faults.recovery import until_recovered
 from faults.report import fault_line
 from faults.starvation import watch_starvation
+from faults.turns import read_turns
 from faults.verdict import compare
 
 __all__ = ["Campaign", "Say"]
@@ -83,15 +85,25 @@ class Campaign:
         fleet, seconds = self.fleet, time.monotonic() - self.began
         stored = await fleet.settle()
         await self.end()
+        explainer = Explainer([*self.starved, *self.happenings])
         verdict = compare(
             fleet.journal,
             fleet.ledger,
             stored,
             meant_to_die=MEANT_TO_DIE,
-            explain=Explainer([*self.starved, *self.happenings]),
+            explain=explainer,
             redelivered={name for happening in self.happenings for name, _ in happening.destroyed},
             since=since,
         )
+        for name in filter(KEYED.get, fleet.subscriptions):
+            turns = read_turns(fleet.ledger.folder, name)
+            judge(
+                *(verdict, name, turns, KEYED[name]),
+                journal=fleet.journal,
+                stored=stored,
+                explainer=explainer,
+                since=since,
+            )
         return Outcome(
             self._name,
             self.seed,

@@ -5,19 +5,26 @@ None of them may lose an event, make one be stored twice, or leave a process tha
 
 import asyncio
 import signal
+import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from random import Random
 from typing import Final
 
 from faults.commands import LEASE
-from faults.fleet import Fleet
+from faults.fleet import KEYED, Fleet
 from faults.happening import Happening
 from faults.load import STREAMS
 from faults.member import Member
+from faults.points import POINTS, Point
 
 from router.store.keys import Keys
 
 __all__ = ["FAULTS", "Fault"]
+
+_PATIENCE = 60.0
+"""Seconds until a worker comes to a point of its work."""
+_LOOK = 0.005
 
 Fault = Callable[[Fleet, Random, Happening], Awaitable[None]]
 
@@ -38,6 +45,30 @@ async def kill_a_worker(fleet: Fleet, random: Random, happening: Happening) -> N
     """SIGKILL: what it had handled and not yet acknowledged comes again."""
     member = _choose(happening, random, fleet.workers)
     happening.killed.add(await member.replace(signal.SIGKILL))
+
+
+@_fault
+async def kill_between_the_hops(fleet: Fleet, random: Random, happening: Happening) -> None:
+    """SIGKILL of the worker that brings events, when they are in their lines and their stream has not moved on."""
+    await _hit(fleet, happening, POINTS[0], _killed)
+
+
+@_fault
+async def freeze_between_the_hops(fleet: Fleet, random: Random, happening: Happening) -> None:
+    """SIGSTOP there for longer than the lease: another brings on, and this one goes on without knowing."""
+    await _hit(fleet, happening, POINTS[0], partial(_frozen_there, random))
+
+
+@_fault
+async def kill_in_a_burial(fleet: Fleet, random: Random, happening: Happening) -> None:
+    """SIGKILL of a worker that has noted that an event is to be dead, before or after that has become a dead letter."""
+    await _hit(fleet, happening, random.choice(POINTS[1:]), _killed)
+
+
+@_fault
+async def freeze_in_a_burial(fleet: Fleet, random: Random, happening: Happening) -> None:
+    """SIGSTOP there for longer than the lease: another finishes the burial, and this one goes on without knowing."""
+    await _hit(fleet, happening, random.choice(POINTS[1:]), partial(_frozen_there, random))
 
 
 @_fault
@@ -179,10 +210,11 @@ async def drop_all_clients(fleet: Fleet, random: Random, happening: Happening) -
 
 @_fault
 async def destroy_a_group(fleet: Fleet, random: Random, happening: Happening) -> None:
-    """XGROUP DESTROY: it is made again at the earliest entry, so all of that stream comes once more."""
+    """XGROUP DESTROY: it is made again at the earliest entry; all of that stream comes once more, but not to lines."""
     subscription, stream, keys = random.choice(fleet.subscriptions), STREAMS[-1], Keys()
     happening.target = subscription
-    happening.destroyed.add((subscription, stream))
+    if subscription not in KEYED:  # the lines know what they were brought
+        happening.destroyed.add((subscription, stream))
     for key in (keys.events(stream), keys.inbox(stream, subscription)):
         await fleet.command("XGROUP", "DESTROY", key, subscription)
 
@@ -239,6 +271,29 @@ def _choose(happening: Happening, random: Random, members: list[Member]) -> Memb
 
 def _end(random: Random) -> signal.Signals:
     return random.choice((signal.SIGKILL, signal.SIGTERM))
+
+
+async def _hit(
+    fleet: Fleet, happening: Happening, point: str, do: Callable[[Member, Happening], Awaitable[None]]
+) -> None:
+    """Do something to the worker that comes to a point next."""
+    there = Point(fleet.ledger.folder, point)
+    there.ask()
+    async with asyncio.timeout(_PATIENCE):
+        while (pid := there.stopped()) is None:  # noqa: ASYNC110 - another process says so
+            await asyncio.sleep(_LOOK)
+    member = next(one for one in fleet.workers if one.pid == pid)
+    happening.target, happening.began = member.name, time.monotonic()
+    await do(member, happening)
+
+
+async def _killed(member: Member, happening: Happening) -> None:
+    happening.killed.add(await member.replace(signal.SIGKILL))
+
+
+async def _frozen_there(random: Random, member: Member, happening: Happening) -> None:
+    happening.cut_off.add(member.pid)
+    await _frozen(member, random, LEASE * 1.2, LEASE * 1.7)
 
 
 async def _frozen(member: Member, random: Random, least: float, most: float) -> None:

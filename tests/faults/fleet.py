@@ -22,10 +22,11 @@ from faults.commands import (
     router_environment,
     server_command,
 )
-from faults.fates import dies
+from faults.fates import dies, gives_up
 from faults.ledger import Ledger
 from faults.load import STREAMS, Journal, Load
 from faults.member import Member
+from faults.order import Rules
 from faults.proxy import Proxy
 from faults.stored import Stored, look
 from redis.asyncio import Redis
@@ -36,15 +37,27 @@ from support.waiting import eventually
 
 from router.store.errors import STORE_ERRORS
 
-__all__ = ["MEANT_TO_DIE", "SUBSCRIPTIONS", "Fleet"]
+__all__ = ["KEYED", "MEANT_TO_DIE", "MODULES", "SUBSCRIPTIONS", "Fleet"]
 
 SUBSCRIPTIONS = {
     "handlers.py": ("plain", "retrying", "batches", "threads", "mortal"),
     "in_order.py": ("in-order",),
+    "keyed.py": ("in-turn", "latest", "grouped", "shared"),
 }
 """The subscriptions of each worker module."""
 
-MEANT_TO_DIE = {"mortal": dies}
+MODULES = ("handlers.py", "keyed.py")
+"""The worker modules that run where nothing else is asked for; a keyed one has to be among them for `FAULTS`."""
+
+MEANT_TO_DIE = {"mortal": dies, "in-turn": gives_up, "latest": gives_up}
+
+KEYED: Mapping[str, Rules] = {
+    "in-turn": Rules(),
+    "latest": Rules(merges=True),
+    "grouped": Rules(),
+    "shared": Rules(per_company=2),
+}
+"""The keyed subscriptions, and what they promise besides order."""
 
 
 class Fleet:
@@ -59,7 +72,7 @@ class Fleet:
         workers: int = 2,
         rate: float = 60.0,
         clocks: float = 0.0,
-        modules: Sequence[str] = ("handlers.py",),
+        modules: Sequence[str] = MODULES,
         fsync: str = "always",
         settings: Mapping[str, str] | None = None,
     ) -> None:

@@ -7,6 +7,8 @@ explains so is a fault of the router.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from faults.commands import LEASE
+from faults.turns import Turn
 from faults.verdict import Double
 
 __all__ = ["STARVED", "Explainer", "Happening"]
@@ -55,6 +57,16 @@ class Explainer:
         """Return the kind of cause, None if no fault can have made this double."""
         causes = (self._cause(number, double) for number in reversed(range(len(self._happenings))))
         return next(filter(None, causes), None)
+
+    def fenced(self, turn: Turn, at: float) -> bool:
+        """Return whether the worker of a turn can have lost its hold on the key by a time, and not have known it.
+
+        What keeps all workers from the store takes no hold away: nobody can have renewed one.
+        """
+        return any(
+            turn.pid in one.cut_off and one.began + LEASE / 2 <= at and turn.start <= one.ended + _LAG
+            for one in self._happenings
+        )
 
     def _cause(self, number: int, double: Double) -> str | None:
         happening = self._happenings[number]

@@ -15,7 +15,7 @@ __all__ = ["Handling", "Ledger", "Writer"]
 
 
 class Handling(NamedTuple):
-    """One event handled to its end: when, by which process, at which attempt of its delivery."""
+    """One event handled to its end: when, by which process, at which attempt; 0 where it was merged into another."""
 
     at: float
     pid: int

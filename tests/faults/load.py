@@ -33,10 +33,12 @@ STREAMS = (
     "visma-net-financial/unlisted",
     "visma-net-journal-transaction/voucher_processed",
 )
-_RESOURCES = 6  # of each lane and stream
+_RESOURCES = 2  # of each lane and stream: few, so that the events of one meet
+_TENANTS = 3
 _MOST_ITEMS = 8
 _ARRAYS = 0.15  # share of requests that carry an array
 _TWICE = 0.05  # share of requests that a roaming lane sends to two ingresses at once
+_TENANT = {"TenantId": "tenant-{}", "companyId": "510000{}", "contextId": "510000{}"}
 _PATHS = ("resourceUri", "relativeResourceUri", "entityLocation")
 _SEQUENCE = "sequence"
 
@@ -238,6 +240,8 @@ class _Lane:
                 item[key] = id_.upper() if key[0] == "N" else id_
             elif key == "resourceId":
                 item[key] = resource
+            elif key in _TENANT:
+                item[key] = _TENANT[key].format(int(resource) % _TENANTS)
             elif key in _PATHS:
                 item[key] = f"{item[key].rpartition('/')[0]}/{resource}"
         return Notification(id_, stream, resource, sequence, self.ordered, {**item, _SEQUENCE: sequence})

@@ -58,8 +58,8 @@ class Member:
         pid = self.pid
         self._wanted.clear()
         self._expected = 0 if by is signal.SIGTERM else -by
-        self.signal(signal.SIGCONT)
         self.signal(by)
+        self.signal(signal.SIGCONT)  # afterwards, so that one that was stopped does nothing more before it is killed
         try:
             await asyncio.wait_for(self._gone.wait(), _PATIENCE)
         except TimeoutError:

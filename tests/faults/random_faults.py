@@ -2,10 +2,11 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from faults.campaign import Campaign, Say
-from faults.fleet import Fleet
+from faults.fleet import MODULES, Fleet
 from faults.outcome import Outcome
 from faults.schedule import schedule
 
@@ -23,13 +24,15 @@ async def random_faults(
     faults: int | None = None,
     seconds: float | None = None,
     fsync: str = "always",
+    modules: Sequence[str] = MODULES,
     say: Say = print,
 ) -> Outcome:
     """Make so many faults, or for so many seconds; `fsync` is the server's `appendfsync`.
 
     It is over at once when something does not go on by itself.
     """
-    campaign = Campaign(Fleet(folder, seed=seed, clocks=_CLOCKS, fsync=fsync), name="random faults", seed=seed, say=say)
+    fleet = Fleet(folder, seed=seed, clocks=_CLOCKS, fsync=fsync, modules=modules)
+    campaign = Campaign(fleet, name="random faults", seed=seed, say=say)
     try:
         await campaign.start()
         for number, (name, random, calm) in enumerate(schedule(seed)):

@@ -40,13 +40,18 @@ class Verdict:
     lost: dict[str, list[str]] = field(default_factory=dict)
     """For each subscription the acknowledged ids that it neither handled nor buried."""
     unexplained: list[Double] = field(default_factory=list)
-    wrongs: dict[str, list[str]] = field(default_factory=dict)
+    wrongs: dict[str, list[Any]] = field(default_factory=dict)
     """Every other broken promise by its name, with what broke it."""
 
     @property
     def passed(self) -> bool:
         """Whether nothing was lost, nothing doubled without a cause, and no other promise broken."""
         return not (any(self.lost.values()) or self.unexplained or any(self.wrongs.values()))
+
+    def note(self, wrong: str, found: Iterable[Any]) -> None:
+        """Note what broke a promise, if anything did."""
+        if found := [*found]:
+            self.wrongs.setdefault(wrong, []).extend(found)
 
     def complaints(self) -> list[str]:
         """Return one line for each kind of wrong, with its first few examples."""
@@ -79,26 +84,24 @@ def compare(
     for subscription, handled in ledger.handled.items():
         fated = meant_to_die.get(subscription, lambda _id: False)
         dead = stored.dead[subscription]
-        verdict.lost[subscription] = [id_ for id_ in due if id_ not in handled and id_ not in dead]
-        _note(verdict, f"handled by {subscription}, never sent", [id_ for id_ in handled if id_ not in journal.sent])
+        verdict.lost[subscription] = [
+            id_ for id_ in due if not (id_ in handled or id_ in dead or id_ in stored.dead_with.get(subscription, ()))
+        ]
+        verdict.note(f"handled by {subscription}, never sent", [id_ for id_ in handled if id_ not in journal.sent])
         _doubles(verdict, journal, subscription, {id_: handled[id_] for id_ in handled if id_ in journal.sent}, explain)
-        _note(verdict, f"dead with {subscription}, not meant to die", [id_ for id_ in dead if not fated(id_)])
+        verdict.note(f"dead with {subscription}, not meant to die", [id_ for id_ in dead if not fated(id_)])
         twice = [] if subscription in redelivered else [id_ for id_, number in dead.items() if number > 1]
-        _note(verdict, f"more than once among the dead of {subscription}", twice)
-        _note(verdict, f"handled by {subscription}, meant to die", [id_ for id_ in handled if fated(id_)])
-    _note(verdict, "never acknowledged", [id_ for id_ in journal.sent if id_ not in journal.acknowledged])
+        verdict.note(f"more than once among the dead of {subscription}", twice)
+        alone = [id_ for id_, handlings in handled.items() if any(one.attempt for one in handlings)]
+        verdict.note(f"handled by {subscription}, meant to die", filter(fated, alone))
+    verdict.note("never acknowledged", [id_ for id_ in journal.sent if id_ not in journal.acknowledged])
     _stored_once(verdict, journal, stored, set(due))
-    _note(verdict, "answers that break the promise", journal.wrong)
-    _note(verdict, "quarantined", [str(stored.quarantined)] if stored.quarantined else [])
+    verdict.note("answers that break the promise", journal.wrong)
+    verdict.note("quarantined", [str(stored.quarantined)] if stored.quarantined else [])
     left = {name: dict(+count) for name, count in stored.unfinished.items() if count.total()}
-    _note(verdict, "left unfinished", [f"{name}: {count}" for name, count in left.items()])
+    verdict.note("left unfinished", [f"{name}: {count}" for name, count in left.items()])
     verdict.totals = _totals(journal, ledger, stored)
     return verdict
-
-
-def _note(verdict: Verdict, wrong: str, found: Collection[str]) -> None:
-    if found:
-        verdict.wrongs.setdefault(wrong, []).extend(found)
 
 
 def _doubles(
@@ -117,10 +120,10 @@ def _stored_once(verdict: Verdict, journal: Journal, stored: Stored, due: Collec
     everywhere: set[str] = set()
     for stream, ids in stored.streams.items():
         everywhere.update(ids)
-        _note(verdict, f"more than once in {stream}", [id_ for id_, number in Counter(ids).items() if number > 1])
-        _note(verdict, f"in {stream}, never sent", [id_ for id_ in ids if id_ not in journal.sent])
-        _note(verdict, f"out of order in {stream}", misplaced([journal.sent[id_] for id_ in ids if id_ in due]))
-    _note(verdict, "acknowledged and not in its stream", [id_ for id_ in due if id_ not in everywhere])
+        verdict.note(f"more than once in {stream}", [id_ for id_, number in Counter(ids).items() if number > 1])
+        verdict.note(f"in {stream}, never sent", [id_ for id_ in ids if id_ not in journal.sent])
+        verdict.note(f"out of order in {stream}", misplaced([journal.sent[id_] for id_ in ids if id_ in due]))
+    verdict.note("acknowledged and not in its stream", [id_ for id_ in due if id_ not in everywhere])
 
 
 def misplaced(notifications: Iterable[Notification]) -> list[str]:
