@@ -39,12 +39,12 @@ class Mover:
         self._context = context
         self._lines = lines
         self._leadership = leadership
+        self._backoff = Backoff(context.random)
         self._keying = Keying(context.subscription, context.catalogue)
         self._sources = {key: (stream, inbox) for stream, inbox, key in context.sources()}
 
     async def run(self) -> None:
         """Bring events until cancelled, whatever happens to the store."""
-        backoff = Backoff(self._context.random)
         while True:
             read = await self._leadership.won()
             self._context.log.info("lines_led", consumer=self._context.consumer)
@@ -55,9 +55,7 @@ class Mover:
                 self._context.log.info("lines_led_by_another")
             except STORE_ERRORS as error:
                 self._context.outage.failed("bringing events into the lines", error)
-                await asyncio.sleep(backoff.next())
-            else:
-                backoff.reset()
+                await asyncio.sleep(self._backoff.next())
             finally:
                 await end([keeping])
 
@@ -91,6 +89,7 @@ class Mover:
                 found = {key.decode(): entries for key, entries in (reply or {}).items()}
                 start |= {key: entries[-1][0].decode() for key, entries in found.items() if entries}
                 await self._take(in_order.put(found, _COUNT))
+                self._backoff.reset()
                 context.outage.over("bringing events into the lines")
                 if self._leadership.lost.is_set():
                     raise NoLongerLeader

@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any
 
 import pytest
@@ -15,8 +15,13 @@ from config.settings import WorkerSettings
 from router.events.catalogue import Catalogue
 from router.store import scripts
 from router.store.client import Store
+from router.store.errors import StoreUnavailable
+from router.store.keys import LINES
+from router.tasks.ending import end
 from workers import Coalesce, DeadLetter, Delivery, Event, Retry, Subscription
 from workers.keyed.consumer import KeyedConsumer
+from workers.keyed.in_order import Entry
+from workers.keyed.mover import Mover
 from workers.metrics import WorkerMetrics
 
 SLUG = "visma-net-financial"
@@ -187,3 +192,46 @@ async def test_a_company_has_so_many_at_once(bench: Bench) -> None:
     await bench.start(subscription, "c2")
     await eventually(lambda: done == 20)
     assert most == 2
+
+
+async def test_the_lease_of_the_lines_may_be_lost(bench: Bench) -> None:
+    """A worker that finds that another has the lease lets it be, and brings events again once it has it itself."""
+    subscription = Subscription("sub", events=[STREAM], key="resource")
+    subscription.handler(bench.handle)
+    consumer = await bench.start(subscription)
+    await bench.publish("a1")
+    await bench.all_handled(1)
+    await bench.client.set(bench.keys.lines("sub")[LINES.index("mover")], "another", px=300)
+    await bench.publish("a2")
+    await goes_on(consumer, bench.all_handled(2))
+
+
+async def test_the_store_may_be_away_while_events_are_brought(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that the store does not answer between the two hops brings the same events again, each once."""
+    failed: list[str] = []
+    move_on = Mover._move_on
+
+    async def fail_once(mover: Mover, entries: Sequence[Entry]) -> None:
+        if not failed:
+            failed.append("once")
+            raise StoreUnavailable("the connection was lost")
+        await move_on(mover, entries)
+
+    monkeypatch.setattr(Mover, "_move_on", fail_once)
+    subscription = Subscription("sub", events=[STREAM], key="resource")
+    subscription.handler(bench.handle)
+    await bench.publish("a1@a", "a2@a")
+    consumer = await bench.start(subscription)
+    await goes_on(consumer, bench.all_handled(2))
+    await bench.publish("a3@a")
+    await goes_on(consumer, bench.all_handled(3))
+    assert bench.handled == ["a1", "a2", "a3"]
+
+
+async def goes_on(consumer: KeyedConsumer, work: Coroutine[Any, Any, None]) -> None:
+    """Wait for something; raises what the consumer ends in meanwhile."""
+    failed, waiting = asyncio.create_task(consumer.failed()), asyncio.create_task(work)
+    done, _ = await asyncio.wait([failed, waiting], return_when=asyncio.FIRST_COMPLETED)
+    await end([failed, waiting])
+    for task in done:
+        task.result()
