@@ -89,11 +89,12 @@ class LineReader:
         lease = round(context.settings.lease * 1000)
         token = self._unsure = next(self._tokens)
         call = self._lines.claim(token, room, lease, per_company=context.subscription.per_company or 0)
+        asked_at = context.monotonic()
         rows, wait, seen, taken_back = await context.store.call(call)
         self._unsure = None
         self._wait_until = context.monotonic() + (_LONGEST if wait < 0 else min(_LONGEST, wait / 1000))
         self._seen = seen.decode()
-        self._take([self._held(token, row) for row in rows])
+        self._take([self._held(token, row, asked_at) for row in rows])
         if taken_back:
             context.metrics.recovered.labels(context.group).inc(taken_back)
             context.log.warning("keys_taken_back", keys=taken_back)
@@ -106,10 +107,10 @@ class LineReader:
             await self._context.store.call(self._lines.abandon(self._unsure, charged=False))
             self._unsure = None
 
-    def _held(self, token: str, row: list[Any]) -> LineHeld:
+    def _held(self, token: str, row: list[Any], asked_at: float) -> LineHeld:
         key, ref, crashes, body, others = row
-        now, clock = self._context.monotonic(), self._context.clock()
-        return LineHeld(Claim(key, token), ref, body or b"", crashes, others, now=now, clock=clock)
+        clock = self._context.clock()
+        return LineHeld(Claim(key, token), ref, body or b"", crashes, others, now=asked_at, clock=clock)
 
     def _take(self, items: list[LineHeld]) -> None:
         if not items:

@@ -82,9 +82,9 @@ class Mover:
         try:
             while True:
                 keys = [key for key in start if key not in in_order.waiting]
-                block = int(context.settings.block * 1000)
+                block = () if in_order.waiting else ("BLOCK", int(context.settings.block * 1000))
                 reply = await connection.run(
-                    *("XREAD", "COUNT", _COUNT, "BLOCK", block, "STREAMS", *keys, *(start[key] for key in keys))
+                    *("XREAD", "COUNT", _COUNT, *block, "STREAMS", *keys, *(start[key] for key in keys))
                 )
                 found = {key.decode(): entries for key, entries in (reply or {}).items()}
                 start |= {key: entries[-1][0].decode() for key, entries in found.items() if entries}

@@ -17,6 +17,7 @@ from router.store import scripts
 from router.store.client import Store
 from router.store.errors import StoreUnavailable
 from router.store.keys import LINES
+from router.store.lines import Lines
 from router.tasks.ending import end
 from workers import Coalesce, DeadLetter, Delivery, Event, Retry, Subscription
 from workers.keyed.consumer import KeyedConsumer
@@ -27,6 +28,8 @@ from workers.metrics import WorkerMetrics
 SLUG = "visma-net-financial"
 STREAM = f"{SLUG}/customer_changed"
 CALM = 60.0
+READ = 200
+"""Entries that one read takes of a stream at most."""
 
 
 class Bench:
@@ -226,6 +229,42 @@ async def test_the_store_may_be_away_while_events_are_brought(bench: Bench, monk
     await bench.publish("a3@a")
     await goes_on(consumer, bench.all_handled(3))
     assert bench.handled == ["a1", "a2", "a3"]
+
+
+async def test_what_one_stream_holds_back_of_another_waits_for_no_further_event(bench: Bench) -> None:
+    """Events behind a full read of another stream come as soon as that is known to be empty, not after a wait."""
+    other = f"{SLUG}/customer_updated"
+    subscription = Subscription("sub", events=[STREAM, other], key="resource")
+    subscription.handler(bench.handle)
+    for start in range(0, READ, scripts.BATCH):
+        await bench.publish(*map(str, range(start, start + scripts.BATCH)))
+    await bench.publish("behind", stream=other)
+    await bench.start(subscription, block=CALM)
+    await bench.all_handled(READ + 1)
+
+
+async def test_a_claim_is_as_old_as_its_request(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that gets a claim after a lease asks whether it still has the keys before it handles them."""
+    subscription = Subscription("sub", events=[STREAM], key="resource")
+    subscription.handler(bench.handle)
+    consumer = await bench.start(subscription)
+    ahead = 0.0
+    call = Store.call
+
+    async def be_late(store: Store, one: scripts.Call) -> Any:
+        nonlocal ahead
+        reply = await call(store, one)
+        if one.script.name == "lines/claim" and reply[0] and not ahead:
+            ahead = CALM
+            await call(store, Lines(bench.keys, "sub").abandon("c1/"))  # as a worker that takes it over
+        return reply
+
+    monkeypatch.setattr(Store, "call", be_late)
+    consumer.context.monotonic = lambda: time.monotonic() + ahead
+    await bench.publish("a1")
+    await bench.all_handled(1)
+    await eventually(lambda: not consumer.context.in_hand)
+    assert bench.handled == ["a1"]
 
 
 async def goes_on(consumer: KeyedConsumer, work: Coroutine[Any, Any, None]) -> None:
