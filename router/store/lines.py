@@ -103,6 +103,34 @@ class Lines:
         """Take back what is held by tokens that begin so; `charged` as by a worker that died. Reply: how many keys."""
         return self._call("abandon", tokens, "1" if charged else "0")
 
+    def release(self, keys: Sequence[bytes]) -> Call:
+        """Let keys go on that are held, at most BATCH. Reply: how many were."""
+        return self._call("release", *keys)
+
+    def seize(self, claim: Claim, ref: bytes, lease: int, most: int) -> Call:
+        """Claim one key whose first event has this ref, for an operator. Reply: see seize.lua."""
+        return self._call("seize", *claim, ref, lease, most)
+
+    def stop(self, company: bytes, milliseconds: int) -> Call:
+        """Have nothing more of a company handled, for so long (0: until it is resumed). Reply: until when, see stop.lua."""
+        return self._call("stop", company, milliseconds)
+
+    def resume(self, company: bytes) -> Call:
+        """End that. Reply: until when it was to last, nothing where the company was not paused."""
+        return self._call("resume", company)
+
+    def names(self, after: bytes | None, count: int) -> Call:
+        """Name keys that have events, from the one behind `after` on. Reply: at most `count` keys."""
+        return self._call("names", b"-" if after is None else b"(" + after + b"\1", count)
+
+    def look(self, keys: Sequence[bytes], size: int) -> Call:
+        """Tell of at most BATCH keys how they are; no more after `size` bytes. Reply: see look.lua."""
+        return self._call("look", size, *keys)
+
+    def line(self, key: bytes, after: bytes, count: int, size: int) -> Call:
+        """Tell the events of a key behind a ref; no more after `size` bytes. Reply: see line.lua."""
+        return self._call("line", key, after, count, size)
+
     def _key(self, name: str) -> str:
         return self.keys[LINES.index(name)]
 

@@ -23,8 +23,8 @@
 -- entry in the inbox, then `m` where the event may be merged into a later one, else `o`, and `/STREAM`. So refs sort in
 -- the order in which the store took the events.
 --
--- A key that has events is in exactly one of READY, DUE, QUIET and RUNNING, or it is in HELD. One without is in none,
--- except HELD.
+-- A key that has events is in exactly one of READY, DUE, QUIET and RUNNING, or it is in HELD; in that and in RUNNING while
+-- an operator ends its first event. One without is in none, except HELD.
 local LINES, BODIES, READY, TURNS, DUE, QUIET, RUNNING, OWNERS, BUSY, HELD, STOPPED, CRASHED, LENGTH, READ, MOVER, WAKE,
   CLOCK = unpack(KEYS)
 
@@ -161,6 +161,32 @@ local function remove(key, ref)
       redis.call('HDEL', LENGTH, stream)
     end
   end
+end
+
+-- Returns the event that stands for as many as may be merged, at most so many with it, and those: ref, head of its body,
+-- ref, … What is to be a dead letter ends them.
+local function merged(key, head, most)
+  if most < 2 or not may_be_merged(head) then
+    return head, {}
+  end
+  local from, to = span(key)
+  local newest, others = nil, {}
+  for _, member in ipairs(redis.call('ZRANGEBYLEX', LINES, from, to, 'LIMIT', 0, most)) do
+    local ref = string.sub(member, #key + 2)
+    if not may_be_merged(ref) then
+      break
+    end
+    local body = redis.call('HGET', BODIES, ref) or ''
+    local said, doomed = string.match(body, '^([^%z]*%z[^%z]*%z[^%z]*)%z(.)')
+    others[#others + 1], others[#others + 2] = ref, said or ''
+    newest = ref
+    if doomed == '1' then
+      break
+    end
+  end
+  table.remove(others)
+  table.remove(others)
+  return newest, others
 end
 
 local function wake()

@@ -70,34 +70,9 @@ local function promote()
   end
 end
 
--- Returns the event that stands for as many as may be merged, and those. What is to be a dead letter ends them.
-local function merged(key, head)
-  if most < 2 or not may_be_merged(head) then
-    return head, {}
-  end
-  local from, to = span(key)
-  local newest, others = nil, {}
-  for _, member in ipairs(redis.call('ZRANGEBYLEX', LINES, from, to, 'LIMIT', 0, most)) do
-    local ref = string.sub(member, #key + 2)
-    if not may_be_merged(ref) then
-      break
-    end
-    local body = redis.call('HGET', BODIES, ref) or ''
-    local said, doomed = string.match(body, '^([^%z]*%z[^%z]*%z[^%z]*)%z(.)')
-    others[#others + 1], others[#others + 2] = ref, said or ''
-    newest = ref
-    if doomed == '1' then
-      break
-    end
-  end
-  table.remove(others)
-  table.remove(others)
-  return newest, others
-end
-
 local function claim(company, ready)
   local head, key = string.match(ready, '^([^%z]*)%z(.*)$')
-  local ref, others = merged(key, head)
+  local ref, others = merged(key, head, most)
   redis.call('ZREM', READY, company .. '\0' .. ready)
   redis.call('ZADD', RUNNING, stamp(now + lease / 2), key)
   own(key, { token = token, company = company, ref = ref })

@@ -1,0 +1,12 @@
+-- Has no more events of a company handled; those that run now finish.
+--
+-- KEYS     see lib/lines.lua
+-- ARGV[1]  the company
+-- ARGV[2]  for how many milliseconds; 0 until it is resumed
+-- Reply    until when, epoch milliseconds; 'inf' until it is resumed
+--- lib/lines.lua
+local until_when = ARGV[2] == '0' and 'inf' or stamp(now + tonumber(ARGV[2]))
+redis.call('ZADD', STOPPED, until_when, ARGV[1])
+has_woken = true -- for those who wait to know how long
+wake()
+return until_when
