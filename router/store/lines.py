@@ -112,7 +112,7 @@ class Lines:
         return self._call("seize", *claim, ref, lease, most)
 
     def stop(self, company: bytes, milliseconds: int) -> Call:
-        """Have nothing more of a company handled, for so long (0: until it is resumed). Reply: until when, see stop.lua."""
+        """Have nothing more of a company handled, for so long (0: until it is resumed). Reply: until when."""
         return self._call("stop", company, milliseconds)
 
     def resume(self, company: bytes) -> Call:

@@ -119,11 +119,9 @@ def room_of(module: str) -> str:
         return "workers: the process" if _stands_on_packages(module) else "workers: public names"
     if package_of(module) == "router":
         return "router.up"
-    if package_of(module) == "workers.operations":
+    if node.startswith("workers.operations."):
         return "workers.operations"
-    return {"workers.operations.dead_letters": "workers.operations", "router.store.scripts": "router.store"}.get(
-        node, node
-    )
+    return {"router.store.scripts": "router.store"}.get(node, node)
 
 
 def _stands_on_packages(module: str) -> bool:

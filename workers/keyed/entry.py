@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from router.store.lines import Claim
+from router.store.reading import moment_of
 from router.store.record import AT, ATTEMPTS, CRASHES, HISTORY, ID, MERGED, ORDER, Fields, millis_of, number_of
 from router.store.scripts import Field
 from workers.delivery import Held, Merged, error_line, extended
@@ -45,6 +46,17 @@ def order_of(ref: bytes) -> str:
     """Return the id of the event's entry in its stream."""
     millis, number = re.split(rb"[-.mo]", ref, maxsplit=2)[:2]
     return f"{int(millis)}-{int(number)}"
+
+
+def is_mergeable(ref: bytes) -> bool:
+    """Return whether an event in its line may be merged into a later one."""
+    return ref.partition(b"/")[0].endswith(b"m")
+
+
+def came_at(ref: bytes) -> datetime:
+    """Return when an event in its line came to its stream or, replayed, to the inbox."""
+    place, _, again = ref.partition(b"/")[0][:-1].partition(b".")
+    return moment_of(again or place)
 
 
 def pack(company: bytes, fields: Sequence[Field], *, doomed: bool = False) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from router.store import scripts
+from router.store.keys import Keys
 from router.store.lines import Lines
 from router.store.record import REASON
 from workers.consuming.context import Context
@@ -71,13 +72,17 @@ class LineMoves:
         return self._lines.mark(_checked(held).claim)
 
     def _bury(self, held: LineHeld, fields: Sequence[scripts.Field]) -> Step:
-        keys, group = self._context.keys, self._context.group
-        marker = keys.buried(held.stream, group, held.entry_id.decode(errors="backslashreplace"))
-        call = scripts.bury(keys.dead(held.stream, group), marker, _BURIED, fields)
+        call = burial(self._context.keys, self._context.group, held, fields)
         return Step(call, "dead", [held], then=self._settle([held], "dead", hold=self._holds))
 
     def _settle(self, share: Sequence[LineHeld], outcome: str, *, hold: bool = False) -> Step:
         return Step(self._lines.settle([(held.claim, held.refs) for held in share], hold=hold), outcome, [*share])
+
+
+def burial(keys: Keys, group: str, held: LineHeld, fields: Sequence[scripts.Field]) -> scripts.Call:
+    """Return what adds a dead letter with these fields, once for each event of a line."""
+    marker = keys.buried(held.stream, group, held.entry_id.decode(errors="backslashreplace"))
+    return scripts.bury(keys.dead(held.stream, group), marker, _BURIED, fields)
 
 
 def _shares(items: Iterable[Held]) -> list[list[LineHeld]]:

@@ -20,7 +20,7 @@ from router.store.scripts import BATCH
 from router.tasks.ending import in_time, whole
 from router.tasks.iterating import first, unhurried
 from router.tasks.pacing import batches
-from workers.operations.audit import CHANGED, FAILED, INTERRUPTED, MATCHED, Deed, accounted
+from workers.operations.audit import CHANGED, FAILED, INTERRUPTED, MATCHED, Deed, accounted, whoami
 
 T = TypeVar("T")
 
@@ -109,7 +109,8 @@ class Change(ABC, Generic[T]):
     """A change of the items that a selection finds; made by `Operations`, to be run once.
 
     The items are those that were there at the first look, whenever that is: when it is previewed, or else when it is
-    run. `seen` is what the last look has found, `result` how far it is. At most `most` items are changed.
+    run. `seen` is what the last look has found, `result` how far it is, `actor` who runs it. At most `most` items are
+    changed.
     """
 
     batch = BATCH
@@ -129,6 +130,7 @@ class Change(ABC, Generic[T]):
         self.subject = subject
         self.selector = dict(selector or {})
         self.most = most
+        self.actor = ""
         self.result = Result()
         self.seen: Preview[T] = Preview()
         self._is_frozen = False
@@ -161,7 +163,8 @@ class Change(ABC, Generic[T]):
         if not (self.seen.number and self.seen.complete):
             await self.preview()
         self.result.counts[MATCHED] = self.seen.number
-        deed = Deed(self.verb, self.subject, self.selector, reason, actor)
+        self.actor = actor or whoami()
+        deed = Deed(self.verb, self.subject, self.selector, reason, self.actor)
         found = batches(self.items(), rate, stop, most=self.batch, size_of=self.size_of)
         try:
             async with accounted(self.store, deed, self.result.counts):

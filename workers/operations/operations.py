@@ -25,18 +25,21 @@ from workers.operations.dead_letters.selector import Selector
 from workers.operations.events import Browser, EventFilter, StoredEvent
 from workers.operations.figures import Figures, figures
 from workers.operations.handover import ALL, Handover, Position
+from workers.operations.keys.changes import Release, Skip
+from workers.operations.keys.line_keys import KeySelector, LineEvent, LineKey, LineKeys
 from workers.operations.life import Life, life
 from workers.operations.quarantine import Quarantine
 from workers.operations.quarantine_changes import QuarantineChange
 from workers.operations.quarantined import Quarantined, QuarantineSelector
 from workers.operations.removal import Removal
+from workers.state.companies import keyed_ones, paused_companies
 from workers.state.former import all_streams
 from workers.state.groups import existing_groups, live_consumers
 from workers.state.pauses import Pause, paused
 
 T = TypeVar("T")
 
-_ALL_LETTERS, _ALL_EVENTS, _ALL_BODIES = Selector(), EventFilter(), QuarantineSelector()
+_ALL_LETTERS, _ALL_EVENTS, _ALL_BODIES, _ALL_KEYS = Selector(), EventFilter(), QuarantineSelector(), KeySelector()
 
 
 class NothingSelects(RouterError):
@@ -177,6 +180,30 @@ class Operations:
             raise NothingSelects("a purge of the quarantine takes something that selects: it never removes everything")
         return QuarantineChange(self.store, self.catalogue, self.settings, "purge", selector, most=most)
 
+    # The keys of keyed subscriptions
+
+    def keys(self, subscription: str, selector: KeySelector = _ALL_KEYS) -> AsyncIterator[LineKey]:
+        """List the keys that have events, or are held, of a keyed subscription; in order of their names."""
+        return LineKeys(self.store, self.catalogue, subscription).select(selector)
+
+    async def key(self, subscription: str, key: str, *, most: int = 1000) -> tuple[LineKey, list[LineEvent]] | None:
+        """Return how a key is, and at most so many of its events, the first ones; None where there is nothing of it."""
+        keys = LineKeys(self.store, self.catalogue, subscription)
+        found = await keys.show(key.encode(errors="backslashreplace"))
+        return None if found is None else (found, await keys.line(found.name, most))
+
+    def release_keys(
+        self, subscription: str, selector: KeySelector = _ALL_KEYS, *, most: int | None = None
+    ) -> Change[LineKey]:
+        """Let keys go on that are held."""
+        return Release(self.store, self.catalogue, "keys release", subscription, selector, most=most)
+
+    def skip_keys(self, subscription: str, selector: KeySelector, *, most: int | None = None) -> Change[LineKey]:
+        """Make a dead letter of the first event of keys, and let them go on; raises NothingSelects."""
+        if selector.is_empty:
+            raise NothingSelects("a skip takes something that selects: it never skips the first event of all keys")
+        return Skip(self.store, self.catalogue, "keys skip", subscription, selector, most=most)
+
     # Subscriptions
 
     async def figures(self) -> Figures:
@@ -204,6 +231,24 @@ class Operations:
     async def resume(self, name: str, *, actor: str = "", reason: str = "") -> None:
         """End the pause of a subscription."""
         await pauses.resume(self.store, name, by=actor or audit.whoami(), reason=reason)
+
+    async def pause_company(
+        self, name: str, company: str, seconds: float | None = None, *, actor: str = "", reason: str = ""
+    ) -> datetime | None:
+        """Have a keyed subscription handle nothing of a company, for so long or until it is resumed; return the end."""
+        return await pauses.pause_company(self.store, name, company, seconds, by=actor or audit.whoami(), reason=reason)
+
+    async def resume_company(self, name: str, company: str, *, actor: str = "", reason: str = "") -> bool:
+        """End the pause of a company; return whether there was one."""
+        return await pauses.resume_company(self.store, name, company, by=actor or audit.whoami(), reason=reason)
+
+    async def paused_companies(self, names: Sequence[str]) -> dict[str, dict[str, datetime | None]]:
+        """Return the paused companies of keyed subscriptions, each with the end of its pause or None."""
+        return await paused_companies(self.store, names)
+
+    async def is_keyed(self, name: str) -> bool:
+        """Return whether a worker has handled a subscription by keys."""
+        return (await keyed_ones(self.store, [name])) == [name]
 
     def remove_subscription(
         self, name: str, *, events: Sequence[str] = (), former: bool = False, dead_letters: bool = False

@@ -1,4 +1,4 @@
-"""Pausing a subscription and resuming it; workers/state/pauses says what the store keeps of that."""
+"""Pausing a subscription, or a company of a keyed one, and resuming it; workers/state says what the store keeps."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -6,9 +6,12 @@ from datetime import UTC, datetime, timedelta
 from router.store import scripts
 from router.store.client import Store
 from router.store.keys import Keys
+from router.store.lines import Lines
 from router.store.reading import moment_of
 from router.tasks.ending import whole
+from workers.keyed.keying import bounded
 from workers.operations.audit import CHANGED, MATCHED, Deed, accounted
+from workers.state.companies import end_of
 from workers.state.pauses import Pause
 
 
@@ -33,6 +36,32 @@ async def resume(store: Store, name: str, *, by: str, reason: str = "") -> None:
     by, reason = _sendable(by), _sendable(reason)
     call = scripts.pause(*_keys(store.keys, name), "resume", 0, by, reason)
     await _done(store, Deed("subscriptions resume", name, reason=reason, actor=by), call)
+
+
+async def pause_company(
+    store: Store, name: str, company: str, seconds: float | None, *, by: str, reason: str = ""
+) -> datetime | None:
+    """Have nothing more of a company handled by a keyed subscription, for so long or until it is resumed.
+
+    In place of a pause that the company has; returns its end. The audit has a line of it, and of a resumption. Raises
+    StoreUnavailable.
+    """
+    milliseconds = 0 if seconds is None else max(1, int(seconds * 1000))
+    until = None if seconds is None else datetime.now(UTC) + timedelta(seconds=seconds)
+    selector = {"company": company} | ({"until": until.isoformat(timespec="seconds")} if until else {})
+    call = Lines(store.keys, name).stop(bounded(company), milliseconds)
+    end = await _done(store, Deed("subscriptions pause", name, selector, _sendable(reason), _sendable(by)), call)
+    return end_of(end)
+
+
+async def resume_company(store: Store, name: str, company: str, *, by: str, reason: str = "") -> bool:
+    """End the pause of a company; returns whether there was one. Raises StoreUnavailable."""
+    deed = Deed("subscriptions resume", name, {"company": company}, _sendable(reason), _sendable(by))
+    counts = Counter({MATCHED: 1})
+    async with accounted(store, deed, counts):
+        was = await whole(store.call(Lines(store.keys, name).resume(bounded(company))))
+        counts[CHANGED] = 0 if was is None else 1
+    return was is not None
 
 
 async def _done(store: Store, deed: Deed, call: scripts.Call) -> bytes:

@@ -51,7 +51,7 @@ LAYERS = (
         "workers.operations.store_metrics",
     },
     {"workers.operations.dead_letters", "workers.operations.handover", "workers.operations.quarantined"},
-    {"workers.operations.quarantine", "workers.operations.removal"},
+    {"workers.operations.keys", "workers.operations.quarantine", "workers.operations.removal"},
     {"workers.operations.quarantine_changes"},
     {"workers.operations.operations"},
     {"workers.operations"},

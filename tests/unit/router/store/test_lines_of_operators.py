@@ -7,7 +7,7 @@ import pytest
 
 from router.store.client import Store
 from router.store.keys import LINES
-from router.store.scripts.lines import Claim, Item, Lines, Merging
+from router.store.lines import Claim, Item, Lines, Merging
 
 STREAM = "visma-net-financial/customer_changed"
 LEASE = 60_000
@@ -67,11 +67,9 @@ class Bench:
 
     async def places(self, key: str) -> list[str]:
         """Return all the sets that have a key."""
-        found = []
-        keys = dict(zip(LINES, self.lines.keys, strict=True))
-        for name in ("due", "quiet", "running", "held"):
-            if await self.store.client.zscore(keys[name], key) is not None:
-                found.append(name)
+        keys, client = dict(zip(LINES, self.lines.keys, strict=True)), self.store.client
+        sets = ("due", "quiet", "running", "held")
+        found = [name for name in sets if await client.zscore(keys[name], key) is not None]
         ready = await self.store.client.zrange(keys["ready"], 0, -1)
         return found + ["ready" for member in ready if member.endswith(b"\0" + key.encode())]
 

@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 from support.filling import CUSTOMERS, put_events, put_group
+from support.keyed import KeyedBench
 from support.waiting import eventually
 
 from router.store import scripts
 from router.store.client import Store
 from router.store.errors import StoreUnavailable
-from workers.operations.pauses import pause, resume
+from workers.operations import audit
+from workers.operations.pauses import pause, pause_company, resume, resume_company
 from workers.operations.removal import remove_subscription
+from workers.state.companies import keyed_ones, paused_companies
 from workers.state.pauses import confirm, confirmed, paused
 
 
@@ -138,3 +141,30 @@ async def test_a_pause_that_ends_while_it_is_asked_for(store: Store, monkeypatch
 
     monkeypatch.setattr(store, "commands", expired)
     assert await paused(store, ["sync"]) == {}
+
+
+async def test_a_company_is_paused(store: Store) -> None:
+    """A pause of a company is that of one keyed subscription, with an end or without; the audit has a line of it."""
+    bench = KeyedBench(store)
+    await bench.bring("e1")
+    (other,) = await bench.bring("e2", customer="2", company="8")
+    assert await keyed_ones(store, ["sync", "audit"]) == []
+    assert await pause_company(store, "sync", "7", None, by="ann", reason="import") is None
+    assert await paused_companies(store, ["audit", "sync"]) == {"sync": {"7": None}}
+    assert await bench.handled() == [other]
+    assert await keyed_ones(store, ["sync", "audit"]) == ["sync"]
+    until = await pause_company(store, "sync", "7", 600, by="ann")
+    assert until is not None
+    assert 590 < (until - datetime.now(UTC)).total_seconds() <= 600
+    assert await paused_companies(store, ["sync"]) == {"sync": {"7": until}}
+    assert await resume_company(store, "sync", "7", by="bob")
+    assert not await resume_company(store, "sync", "7", by="bob")
+    assert await paused_companies(store, ["sync"]) == {}
+    assert len(await bench.handled()) == 1
+    lines = [line async for line in audit.lines(store)]
+    assert [(line.verb, line.selector.get("company"), line.changed) for line in reversed(lines)] == [
+        ("subscriptions pause", "7", 1),
+        ("subscriptions pause", "7", 1),
+        ("subscriptions resume", "7", 1),
+        ("subscriptions resume", "7", 0),
+    ]
