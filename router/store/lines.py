@@ -124,11 +124,11 @@ class Lines:
         return self._call("names", b"-" if after is None else b"(" + after + b"\1", count)
 
     def look(self, keys: Sequence[bytes], size: int) -> Call:
-        """Tell of at most BATCH keys how they are; no more after `size` bytes. Reply: see look.lua."""
+        """Describe at most BATCH keys; no more after `size` bytes. Reply: see look.lua."""
         return self._call("look", size, *keys)
 
     def line(self, key: bytes, after: bytes, count: int, size: int) -> Call:
-        """Tell the events of a key behind a ref; no more after `size` bytes. Reply: see line.lua."""
+        """List the events of a key behind a ref; no more after `size` bytes. Reply: see line.lua."""
         return self._call("line", key, after, count, size)
 
     def _key(self, name: str) -> str:

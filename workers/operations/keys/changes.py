@@ -1,7 +1,7 @@
 """Releasing keys that are held, and skipping the first event of keys.
 
-A skip ends an event by the steps of a worker, each of which whoever has the key next goes on with: the line notes that
-it is to be a dead letter, the dead letters get it once, the line lets it go.
+A skip ends an event by the steps of a worker: the line notes that it is to be a dead letter, the dead letters get it
+once, the line lets it go. Where the process dies in between, the worker or operator that has the key next goes on.
 """
 
 import secrets

@@ -117,7 +117,7 @@ class LineKeys:
                     yield found
 
     async def look(self, names: Sequence[bytes]) -> AsyncIterator[LineKey]:
-        """Tell how these keys are; those without anything are left out."""
+        """Describe these keys; those without anything are left out."""
         left = names
         while left:
             rows = await self._store.call(self.lines.look(left[:BATCH], _PAGE_BYTES))
@@ -127,7 +127,7 @@ class LineKeys:
                     yield self._key(row)
 
     async def show(self, name: bytes) -> LineKey | None:
-        """Tell how one key is; None for one without anything."""
+        """Describe one key; None for one without anything."""
         return next(iter([found async for found in self.look([name])]), None)
 
     async def line(self, name: bytes, limit: int) -> list[LineEvent]:
@@ -137,10 +137,10 @@ class LineKeys:
         while len(pairs) < limit:
             after = pairs[-1][0] if pairs else b""
             count = min(BATCH, limit - len(pairs))
-            now_running, *told = await self._store.call(self.lines.line(name, after, count, _PAGE_BYTES))
+            now_running, *found = await self._store.call(self.lines.line(name, after, count, _PAGE_BYTES))
             running = running or now_running
-            pairs += zip(told[::2], told[1::2], strict=True)
-            if not told:
+            pairs += zip(found[::2], found[1::2], strict=True)
+            if not found:
                 break
         return [*_events(pairs, running)]
 

@@ -1,7 +1,7 @@
--- Tells of keys in which state they are, and what their first event is; of fewer than asked for where bodies are large.
+-- Describes keys: in which state each is, and its first event; fewer than asked for where bodies are large.
 --
 -- KEYS      see lib/lines.lua
--- ARGV[1]   bytes of bodies from which on no more keys are told of
+-- ARGV[1]   bytes of bodies from which on no more keys follow
 -- ARGV[2..] keys, at most 100
 -- Reply     of each of the first few, at least one: { key, its events, state, epoch milliseconds, token, ref, body }.
 --           State and time: `running` until its hold has to be renewed, by the worker of the token; `held` since;
