@@ -60,6 +60,15 @@ _COMMANDS: Mapping[str, tuple[str | Mapping[str, str], str]] = {
         },
         "The dead letters: events that a subscription gave up.",
     ),
+    "keys": (
+        {
+            "list": "cli.keys.reading:list_",
+            "show": "cli.keys.reading:show",
+            "release": "cli.keys.change:release",
+            "skip": "cli.keys.change:skip",
+        },
+        "The keys of a keyed subscription: what waits in order, and what holds it up.",
+    ),
     "audit": (
         "cli.audit:audit",
         "List who changed what in the store, or looked at what is hidden otherwise; newest first.",

@@ -4,7 +4,7 @@ Bodies are masked unless --reveal asks for them, which the audit keeps.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -41,14 +41,19 @@ def print_list(
     as_json: bool,
     subscription: str | None = None,
     revealed: tuple[str, Mapping[str, Any]] | None = None,
+    nothing: Callable[[Operations], Awaitable[str | None]] | None = None,
 ) -> None:
     """Print what the store has as a JSON array, or as a table that says so when there are more.
 
     subscription: the one whose items are listed; where nothing is listed and no subscription has this name, it says so.
+    nothing: returns, in place of that, what to say where nothing is listed.
     revealed: what the audit says is seen, and by which selection; None where nothing hidden is shown.
     """
     if revealed:
         check_reveal(reveal=True, as_json=as_json)
+
+    async def why(operations: Operations) -> str | None:
+        return await (nothing(operations) if nothing else none_named(operations, subscription))
 
     async def work(operations: Operations) -> None:
         items = items_of(operations)
@@ -57,7 +62,7 @@ def print_list(
                 found = await print_json_array(counted(counts, json_of)(item) async for item in first(items, limit))
             else:
                 found = await _print_table(items, columns, lambda item: row_of(operations.catalogue, item), limit)
-            if not found and (words := await none_named(operations, subscription)):
+            if not found and (words := await why(operations)):
                 complain(words)
 
     operate(work)

@@ -9,8 +9,10 @@ import typer
 from router.cli.command.exits import NothingMatched, complain
 from router.cli.command.loop import in_order
 from router.cli.command.runtime import none_named, operate
+from router.cli.options.common import Company
 from router.cli.options.completing import subscriptions
 from router.cli.output.results import JsonFlag, clean, number_of, print_json, print_line
+from router.cli.subscriptions.companies import pause_company, resume_company
 from router.cli.subscriptions.listing import pause_json
 from workers.operations.criteria import parse_duration
 from workers.operations.operations import Operations
@@ -35,12 +37,19 @@ For = Annotated[
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; shown wherever the pause is.")]
 
 
-def pause(name: Name, *, for_: For = None, reason: Reason = "", as_json: JsonFlag = False) -> None:
+def pause(
+    name: Name, *, company: Company = None, for_: For = None, reason: Reason = "", as_json: JsonFlag = False
+) -> None:
     """Keep the workers of a subscription from taking events, until it is resumed; what runs finishes.
 
     Nothing is lost: what comes waits in its stream, retries wait where they are. Workers that are started meanwhile
     wait too, and a restart of anything changes nothing. A pause takes the place of one that is there already.
+
+    --company: only those of one company, at once; for subscriptions with a key, or with a limit for each company.
     """
+    if company is not None:
+        pause_company(name, company, for_, reason, as_json=as_json)
+        return
     made, at_work, halted = operate(lambda operations: _pause(operations, name, for_, reason))
     if as_json:
         print_json({"subscription": name, "paused": pause_json(made), "workers": at_work, "halted": halted})
@@ -78,8 +87,14 @@ def _workers_text(at_work: list[str], halted: list[str]) -> str:
     return f"{done} of {number_of(len(at_work), 'worker')} {'has' if done == 1 else 'have'} stopped taking events"
 
 
-def resume(name: Name, *, reason: Reason = "", as_json: JsonFlag = False) -> None:
-    """Let the workers of a paused subscription go on, at once; exit code 3 where it is not paused."""
+def resume(name: Name, *, company: Company = None, reason: Reason = "", as_json: JsonFlag = False) -> None:
+    """Let the workers of a paused subscription go on, at once; exit code 3 where it is not paused.
+
+    --company: with the events of a company that was paused.
+    """
+    if company is not None:
+        resume_company(name, company, reason, as_json=as_json)
+        return
     was = operate(lambda operations: _resume(operations, name, reason))
     if as_json:
         print_json({"subscription": name, "was_paused": pause_json(was)})

@@ -150,7 +150,7 @@ class Skip(KeyChange):
         lines = self._keys.lines
         fields = [_dead(delivery, reason) for delivery in seized]
         pairs = [*zip(seized, fields, strict=True)]
-        dooms = [lines.doom(held.claim, held.entry_id, pack(held.company, parts)) for held, parts in pairs]
+        dooms = [lines.doom(held.claim, held.entry_id, pack(held.company, parts, doomed=True)) for held, parts in pairs]
         doomed = await self._kept(pairs, await self._run(dooms), counts)
         burials = [burial(self.store.keys, self.subject, held, parts) for held, parts in doomed]
         return [held for held, _ in await self._kept(doomed, await self._run(burials), counts)]
