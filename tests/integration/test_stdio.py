@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.filling import CUSTOMERS, put_dead, put_events, put_group, put_quarantined, raw_of
+from support.keyed import KeyedBench
 from support.processes import System
 
 import router
@@ -101,6 +102,10 @@ RUNS = {
     "quarantine capture": ("quarantine", "capture", "{body}"),
     "quarantine retry": ("quarantine", "retry", "{body}", "--yes"),
     "quarantine purge": ("quarantine", "purge", "{other}", "--yes"),
+    "keys list": ("keys", "list", "sync"),
+    "keys show": ("keys", "show", "sync", "/7/customer/1"),
+    "keys release": ("keys", "release", "sync", "--yes"),
+    "keys skip": ("keys", "skip", "sync", "/7/customer/2", "--yes"),
     "subscriptions list": ("subscriptions", "list"),
     "subscriptions pause": ("subscriptions", "pause", "sync"),
     "subscriptions resume": ("subscriptions", "resume", "sync"),
@@ -112,7 +117,18 @@ STAYING = {"up", "ingress", "worker", "console", "demo"}
 WRITING = {"dlq export", "events capture", "quarantine capture"}
 """Those that write what a file would hold: where it is not all there, they have failed."""
 
-JSON = ["catalogue", "streams", "top", "doctor", "audit", "events list", "dlq list", "dlq stats", "quarantine list"]
+JSON = [
+    "catalogue",
+    "streams",
+    "top",
+    "doctor",
+    "audit",
+    "events list",
+    "dlq list",
+    "dlq stats",
+    "quarantine list",
+    "keys list",
+]
 DOCUMENTED = range(6)
 LINE = '{"stream": "%s", "subscription": "sync", "entry_id": "7-0", "fields": {"id": "e7", "raw": "x"}}\n'
 
@@ -170,6 +186,10 @@ async def _fill(store: Store) -> dict[str, str]:
     await store.client.xreadgroup("sync", "worker", {store.keys.events(CUSTOMERS): ">"})
     for number in range(3):
         await put_dead(store, f"e{number}")
+    keyed = KeyedBench(store)
+    await keyed.bring("e3", "e4")
+    await keyed.hold()
+    await keyed.bring("e5", customer="2")
     return {"body": await put_quarantined(store, raw_of("e9")), "other": await put_quarantined(store, b"{")}
 
 

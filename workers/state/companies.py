@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from router.store.client import Store
+from router.store.errors import forgiven
 from router.store.keys import LINES
 from router.store.reading import checked, moment_of
-from router.store.spoilt import forgiven
 
 _FOR_EVER = b"inf"
 

@@ -134,7 +134,7 @@ def show(
         print_line("")
         print_table(_EVENT_COLUMNS, [_event_row(catalogue, event) for event in line])
     if len(line) < found.events and len(line) == most:
-        complain(f"there are {number_of(found.events - len(line), 'more event')}; see --limit")
+        complain(f"{number_of(found.events - len(line), 'event')} more; see --limit")
 
 
 async def _find(

@@ -1,11 +1,12 @@
 """`subscriptions list`: which subscriptions there are, how far each is, and whether somebody works for it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from router.cli.command.exits import complain
 from router.cli.command.runtime import operate
-from router.cli.output.results import JsonFlag, fields_of, print_json
+from router.cli.output.results import JsonFlag, fields_of, print_json, stamp
 from router.cli.output.table import SUBSCRIPTION, Column, print_table, rest
 from workers.operations.figures import Row
 from workers.operations.operations import Operations
@@ -15,6 +16,9 @@ from workers.state.pauses import Pause
 _COLUMNS = (SUBSCRIPTION, *(Column(name, right=True) for name in ("STREAMS", *HEADINGS, "WORKERS")))
 _PAUSED = rest("PAUSED")
 
+Companies = Mapping[str, datetime | None]
+"""The companies that a subscription is paused for, each with the end of that; None where it has none."""
+
 
 def list_(*, as_json: JsonFlag = False) -> None:
     """List the subscriptions, with the sums over their streams; `streams` shows the same for each stream.
@@ -22,35 +26,48 @@ def list_(*, as_json: JsonFlag = False) -> None:
     LAG waits for a worker, IN HAND is held by one, SCHEDULED waits for its next attempt, DEAD was given up. WORKERS
     is how many gave a sign of life within the lease. A pause is shown where there is one.
     """
-    rows = operate(Operations.figures).rows
+    rows, companies = operate(_look)
     if as_json:
-        print_json([_json(row) for row in rows])
+        print_json([_json(row, companies.get(row.name, {})) for row in rows])
         return
-    print_table(*_table(rows))
+    print_table(*_table(rows, companies))
     if not rows:
         complain("there is no subscription: no worker has run yet")
 
 
-def _table(rows: Sequence[Row]) -> tuple[tuple[Column, ...], list[tuple[object, ...]]]:
+async def _look(operations: Operations) -> tuple[Sequence[Row], Mapping[str, Companies]]:
+    rows = (await operations.figures()).rows
+    return rows, await operations.paused_companies([row.name for row in rows])
+
+
+def _table(
+    rows: Sequence[Row], companies: Mapping[str, Companies]
+) -> tuple[tuple[Column, ...], list[tuple[object, ...]]]:
     """Return the columns and the cells; without a pause there is no column for it."""
-    columns = (*_COLUMNS, _PAUSED) if any(row.pause for row in rows) else _COLUMNS
+    columns = (*_COLUMNS, _PAUSED) if companies or any(row.pause for row in rows) else _COLUMNS
     cells = (
         (
             *(row.name, len(row.ways), *map(row.total, FIGURES)),
             len(row.workers) if row.is_of_workers else None,
-            row.pause.text() if row.pause else None,
+            _paused_text(row.pause, companies.get(row.name, {})),
         )
         for row in rows
     )
     return columns, [row[: len(columns)] for row in cells]
 
 
-def _json(row: Row) -> dict[str, Any]:
+def _paused_text(pause: Pause | None, companies: Companies) -> str:
+    ends = ((company, f" until {stamp(until)}" if until else "") for company, until in sorted(companies.items()))
+    return "; ".join([*([pause.text()] if pause else []), *(f"company {company}{end}" for company, end in ends)])
+
+
+def _json(row: Row, companies: Companies) -> dict[str, Any]:
     ways = row.ways.items()
     streams = [{"stream": stream, **fields_of(way, *FIGURES)} for stream, way in ways]
     sums = {figure: row.total(figure) for figure in FIGURES}
+    paused = [{"company": company, "until": stamp(until)} for company, until in sorted(companies.items())]
     more = {"consumers": row.workers, "paused": pause_json(row.pause), "streams": streams}
-    return {"name": row.name, **sums, **more}
+    return {"name": row.name, **sums, **more, **({"paused_companies": paused} if paused else {})}
 
 
 def pause_json(found: Pause | None) -> dict[str, Any] | None:

@@ -1,14 +1,16 @@
-"""The exit codes of the commands on dead letters, the quarantine and the audit: what a script can rely on."""
+"""The exit codes of the commands on dead letters, the quarantine, keys and the audit: what a script can rely on."""
 
 from typing import Any
 
 import pytest
 from support.cli import Cli
 from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_group, put_quarantined, raw_of
+from support.keyed import KeyedBench
 
 from router.store.client import Store
 
 LINE = '{{"stream": "{}", "subscription": "{}", "entry_id": "7-0", "fields": {{"id": "e7", "raw": "x"}}}}'
+HELD = "/7/customer/1"
 GOOD, NOWHERE = LINE.format(CUSTOMERS, "sync"), LINE.format(CUSTOMERS, "nobody")
 
 CASES: list[tuple[int, tuple[str, ...], str | None]] = [
@@ -34,12 +36,18 @@ CASES: list[tuple[int, tuple[str, ...], str | None]] = [
     (0, ("quarantine", "capture", "{readable}"), None),
     (0, ("quarantine", "purge", FINANCIAL, "--yes"), None),
     (0, ("audit",), None),
+    (0, ("keys", "list", "sync"), None),
+    (0, ("keys", "list", "sync", "--held"), None),
+    (0, ("keys", "show", "sync", HELD), None),
+    (0, ("keys", "release", "sync", HELD), None),
+    (0, ("keys", "skip", "sync", "--company", "7"), None),
     # 1: partly failed
     (1, ("dlq", "import", "--yes"), f"{GOOD}\n{NOWHERE}"),
     (1, ("dlq", "import", "--dry-run"), f"{GOOD}\n{{"),
     (1, ("dlq", "import"), "{"),
     (1, ("dlq", "export", "/dev/full"), None),
     (1, ("quarantine", "retry", "--yes"), None),
+    (1, ("keys", "skip", "sync", "/8/customer/1", "--reason", "why"), None),
     # 2: usage
     (2, ("dlq", "list", "--since", "soon"), None),
     (2, ("dlq", "stats", "--fail-over", "many"), None),
@@ -58,7 +66,15 @@ CASES: list[tuple[int, tuple[str, ...], str | None]] = [
     (2, ("quarantine", "retry"), None),
     (2, ("quarantine", "purge", "--yes"), None),
     (2, ("audit", "--since", "soon"), None),
+    (2, ("keys", "list"), None),
+    (2, ("keys", "show", "sync"), None),
+    (2, ("keys", "release"), None),
+    (2, ("keys", "skip", "sync"), None),
     # 3: nothing matched
+    (3, ("keys", "show", "sync", "nothing"), None),
+    (3, ("keys", "show", "nobody", "nothing"), None),
+    (3, ("keys", "release", "sync", "/8/customer/1"), None),
+    (3, ("keys", "skip", "nobody", "--held"), None),
     (3, ("dlq", "show", "nothing"), None),
     (3, ("dlq", "replay", "--fingerprint", "00000000"), None),
     (3, ("dlq", "purge", "nothing"), None),
@@ -87,18 +103,27 @@ AWAY = [
     ("quarantine", "retry", "--yes"),
     ("quarantine", "purge", "--text", "x"),
     ("audit",),
+    ("keys", "list", "sync"),
+    ("keys", "show", "sync", "x"),
+    ("keys", "release", "sync"),
+    ("keys", "skip", "sync", "--held"),
 ]
 
 
 @pytest.fixture
 def filled(cli: Cli) -> tuple[Cli, dict[str, Any]]:
-    """Return a command line with two dead letters and two quarantined bodies, one of which can be read."""
+    """Return a command line with two dead letters, two quarantined bodies, one of them readable, and two keys."""
 
     async def fill(store: Store) -> dict[str, Any]:
         await put_group(store, "sync")
         await put_dead(store, "e1", entry_id="1750000000000-0")
         await put_dead(store, "e2", entry_id="1750000001000-0")
         await put_quarantined(store, b"{")
+        keyed = KeyedBench(store)
+        await keyed.bring("e4", company="8")
+        await keyed.claim()  # and never finishes it
+        await keyed.bring("e5", "e6")
+        await keyed.hold()
         return {"readable": await put_quarantined(store, raw_of("e3"))}
 
     return cli, cli.fill(fill)
@@ -130,7 +155,7 @@ def test_every_command_is_here() -> None:
     """There is no command of these groups without its codes."""
     from router.cli.app import load  # noqa: PLC0415
 
-    groups = {name: getattr(load(name), "commands", None) or [""] for name in ("dlq", "quarantine", "audit")}
+    groups = {name: getattr(load(name), "commands", None) or [""] for name in ("dlq", "quarantine", "keys", "audit")}
     known = {(name, verb) for name, verbs in groups.items() for verb in verbs}
     assert {(case[0], case[1] if case[0] != "audit" else "") for _, case, _ in CASES} == known
     assert {(case[0], case[1] if case[0] != "audit" else "") for case in AWAY} == known
