@@ -35,7 +35,7 @@ def test_list(filled: Cli) -> None:
     assert "  h1  " in held
     assert "  since 20" in held
     assert ready.split()[:3] == [READY, "ready", "2"]
-    assert filled.ok("keys", "list", "sync", "--held").splitlines()[1:] == [held]
+    assert filled.ok("keys", "list", "sync", "--held").split()[10:] == held.split()
     assert filled.ok("keys", "list", "sync", "--company", "8").splitlines()[1].split()[0] == READY
     assert filled.ok("keys", "list", "sync", "--resource", "customer/r*").splitlines()[1].split()[0] == READY
 
@@ -119,11 +119,10 @@ def test_pause_a_company(filled: Cli) -> None:
     assert "PAUSED" in filled.ok("subscriptions", "list")
     assert "company 7; company 8 until 20" in filled.ok("subscriptions", "list")
     (plain, sync) = filled.json("subscriptions", "list")
-    assert plain["paused_companies"] == []
+    assert "paused_companies" not in plain
     assert sync["paused_companies"][0] == {"company": "7", "until": None}
-    assert (
-        filled.ok("subscriptions", "resume", "sync", "--company", "8") == "sync handles the events of company 8 again\n"
-    )
+    said = filled.ok("subscriptions", "resume", "sync", "--company", "8")
+    assert said == "sync handles the events of company 8 again\n"
     assert "sync is not paused for company 8" in filled.fails(3, "subscriptions", "resume", "sync", "--company", "8")
     assert "without a key" in filled.fails(3, "subscriptions", "pause", "plain", "--company", "8")
     assert "no subscription" in filled.fails(3, "subscriptions", "resume", "nobody", "--company", "8")
