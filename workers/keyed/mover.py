@@ -20,7 +20,7 @@ from workers.keyed.entry import pack, place_of, ref_of
 from workers.keyed.in_order import Entry, InOrder
 from workers.keyed.keying import Keying
 from workers.keyed.leadership import Leadership
-from workers.keyed.positions import positions
+from workers.keyed.positions import begun_again, positions
 
 _COUNT = 200
 """Entries to take from one source in one read."""
@@ -29,7 +29,7 @@ _NOBODY = b"~"
 
 
 class NoLongerLeader(Exception):
-    """Another worker has the lease, or the store has forgotten it."""
+    """Another worker has the lease, or what is known of the sources does not hold any more."""
 
 
 class Mover:
@@ -62,7 +62,7 @@ class Mover:
     async def _lead(self, read: Mapping[str, str]) -> None:
         """Bring events until the lease is lost; raises NoLongerLeader, StoreUnavailable and StoreRefused."""
         context = self._context
-        await context.ensure_groups(context.subscription.start)
+        await context.ensure_groups()
         sources = [key for key in self._sources if key not in context.spoilt]
         start = await positions(context, self._lines, {key: self._sources[key] for key in sources}, read)
         parts = [[key] for key in sources] if context.store.cluster else [sources]
@@ -79,6 +79,7 @@ class Mover:
         context = self._context
         connection = ReadConnection(context.store, next(iter(start)), context.settings.block, unblockable=False)
         in_order = InOrder()
+        look_at = context.monotonic() + context.settings.sweep_interval
         try:
             while True:
                 keys = [key for key in start if key not in in_order.waiting]
@@ -93,8 +94,16 @@ class Mover:
                 context.outage.over("bringing events into the lines")
                 if self._leadership.lost.is_set():
                     raise NoLongerLeader
+                if context.monotonic() >= look_at:
+                    await self._look(start)
+                    look_at = context.monotonic() + context.settings.sweep_interval
         finally:
             await connection.aclose()
+
+    async def _look(self, start: Mapping[str, str]) -> None:
+        """Raise NoLongerLeader where a source was begun again: reading on from where it was brings nothing."""
+        if await begun_again(self._context, start):
+            raise NoLongerLeader
 
     async def _take(self, entries: Sequence[Entry]) -> None:
         for start in range(0, len(entries), scripts.BATCH):

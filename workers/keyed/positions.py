@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from router.store.errors import is_refusal
 from router.store.lines import Lines
 from router.store.reading import checked
 from workers.consuming.context import Context
@@ -34,12 +35,20 @@ async def positions(
     return start
 
 
+async def begun_again(context: Context, start: Mapping[str, str]) -> bool:
+    """Return whether one of these sources ends before the id that it was read up to; raises StoreUnavailable."""
+    replies = await context.store.commands([("XINFO", "STREAM", source) for source in start])
+    return any(
+        is_refusal(info) or _before(_end(info), start[source]) for source, info in zip(start, replies, strict=True)
+    )
+
+
 async def _ends(context: Context, sources: Mapping[str, Any]) -> dict[str, str]:
     """Return the last id that each source ever had."""
     replies = await context.store.commands([("XINFO", "STREAM", source) for source in sources])
     ends = {}
     for source, info in zip(sources, checked(replies), strict=True):
-        ends[source] = _value(info, b"last-generated-id").decode()
+        ends[source] = _end(info)
     return ends
 
 
@@ -54,10 +63,14 @@ async def _groups(context: Context, sources: Mapping[str, tuple[str, bool]]) -> 
     }
 
 
-def _value(info: Any, name: bytes) -> bytes:
+def _end(info: Any) -> str:
     pairs = info if isinstance(info, Mapping) else dict(zip(info[::2], info[1::2], strict=True))
-    value: bytes = pairs[name]
-    return value
+    last: bytes = pairs[b"last-generated-id"]
+    return last.decode()
+
+
+def _before(entry_id: str, other: str) -> bool:
+    return place_of(entry_id.encode()) < place_of(other.encode())
 
 
 def _id_of(place: str) -> str:

@@ -1,18 +1,14 @@
 """Keyed subscriptions at work: in order and one at a time for each key, over all workers."""
 
 import asyncio
-import json
 import time
-from collections import defaultdict
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
+from support.keyed_bench import CALM, SLUG, STREAM, Bench
 from support.waiting import eventually
 
-from config.settings import WorkerSettings
-from router.events.catalogue import Catalogue
 from router.store import scripts
 from router.store.client import Store
 from router.store.errors import StoreUnavailable
@@ -23,72 +19,9 @@ from workers import Coalesce, DeadLetter, Delivery, Event, Retry, Subscription
 from workers.keyed.consumer import KeyedConsumer
 from workers.keyed.in_order import Entry
 from workers.keyed.mover import Mover
-from workers.metrics import WorkerMetrics
 
-SLUG = "visma-net-financial"
-STREAM = f"{SLUG}/customer_changed"
-CALM = 60.0
 READ = 200
 """Entries that one read takes of a stream at most."""
-
-
-class Bench:
-    """A store, keyed consumers on it, and what their handlers saw."""
-
-    def __init__(self, store: Store, catalogue: Catalogue) -> None:
-        self.store = store
-        self.client: Any = store.client
-        self.keys = store.keys
-        self.catalogue = catalogue
-        self.metrics = WorkerMetrics(CollectorRegistry())
-        self.alive: list[KeyedConsumer] = []
-        self.handled: list[str] = []
-        self.running: dict[str, int] = defaultdict(int)
-        self.overlaps: list[str] = []
-
-    async def start(self, subscription: Subscription, name: str = "c1", **options: Any) -> KeyedConsumer:
-        """Start a consumer."""
-        options = {"lease": CALM, "block": 0.1, "sweep_interval": CALM, "shutdown_timeout": 5.0, **options}
-        settings = WorkerSettings(**options)
-        consumer = KeyedConsumer(subscription, name, self.store, self.catalogue, settings, self.metrics)
-        self.alive.append(consumer)
-        await consumer.start()
-        return consumer
-
-    async def publish(self, *names: str, stream: str = STREAM, company: str = "1") -> None:
-        """Append events as ingress does, each `ID` or `ID@CUSTOMER`."""
-        fields: list[scripts.Field] = []
-        markers = []
-        for name in names:
-            id_, _, customer = name.partition("@")
-            raw = {"event": stream.partition("/")[2], "notificationId": id_, "companyId": company}
-            raw["resourceUri"] = f"v1/customer/{customer or id_}"
-            fields += ["id", id_, "at", int(time.time() * 1000), "raw", json.dumps(raw)]
-            markers.append(self.keys.seen(stream, id_))
-        await self.store.call(scripts.append(self.keys.events(stream), markers, fields, 60_000))
-
-    async def handle(self, delivery: Delivery) -> None:
-        """Note what is handled, and whether two of a key are at once."""
-        key = str(delivery.event.resource)
-        if self.running[key]:
-            self.overlaps.append(key)
-        self.running[key] += 1
-        await asyncio.sleep(0)
-        self.running[key] -= 1
-        self.handled.append(delivery.event.id)
-
-    async def all_handled(self, number: int) -> None:
-        """Wait until so many were handled."""
-        await eventually(lambda: len(self.handled) >= number)
-
-
-@pytest.fixture
-async def bench(store: Store, catalogue: Catalogue) -> AsyncIterator[Bench]:
-    """Yield a bench on each kind of store."""
-    bench = Bench(store, catalogue)
-    yield bench
-    for consumer in bench.alive:
-        await consumer.stop()
 
 
 async def test_each_key_is_handled_in_order(bench: Bench) -> None:

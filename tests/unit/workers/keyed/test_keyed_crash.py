@@ -1,0 +1,254 @@
+"""Workers of keyed subscriptions that die, freeze, stop or lose the store: what becomes of keys and of the lease."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from support.keyed_bench import CALM, SHORT, STREAM, Bench
+from support.waiting import eventually
+
+from workers import Delivery, Retry, Subscription
+from workers.consuming.consumer import Consumer
+from workers.keyed.consumer import KeyedConsumer
+
+QUICK = Retry(max_attempts=3, first_delay=0.05, max_delay=0.05)
+
+
+def history(letter: dict[str, str]) -> list[dict[str, Any]]:
+    """Return the failures of a dead letter."""
+    return [json.loads(line) for line in letter["history"].splitlines()]
+
+
+def keyed(bench: Bench, **options: Any) -> Subscription:
+    """Return a subscription whose handler the bench has."""
+    subscription = Subscription("sub", events=[STREAM], key="resource", retry=QUICK, **options)
+    subscription.handler(bench.handle)
+    return subscription
+
+
+async def test_the_keys_of_a_killed_worker_come_back(bench: Bench) -> None:
+    """What a killed worker held is handled by another about a lease later, in order, and no key by two."""
+    gate = asyncio.Event()
+    entered: list[str] = []
+    subscription = Subscription("sub", events=[STREAM], key="resource", retry=QUICK)
+
+    @subscription.handler
+    async def sync(delivery: Delivery) -> None:
+        entered.append(delivery.event.id)
+        if not gate.is_set():
+            await asyncio.Event().wait()
+        await bench.handle(delivery)
+
+    await bench.publish("a1@a", "a2@a", "b1@b", "b2@b")
+    first = await bench.start(subscription, "first", lease=SHORT)
+    await eventually(lambda: {"a1", "b1"} <= set(entered))
+    await bench.kill(first)
+    gate.set()
+    await bench.start(subscription, "second", lease=SHORT)
+    await bench.all_handled(4)
+    for key in "ab":
+        assert [id_ for id_ in bench.handled if id_[0] == key] == [f"{key}1", f"{key}2"]
+    assert not bench.overlaps
+    await bench.emptied(subscription)
+
+
+async def test_an_event_that_kills_its_workers_ends_dead(bench: Bench) -> None:
+    """An event that kills its worker every time is delivered max_attempts times, then dead; nothing near it is blamed.
+
+    The later events of its key and the others that the worker had in hand are handled; its history shows the crashes.
+    """
+    deliveries: list[int] = []
+    died = asyncio.Event()
+    subscription = Subscription("sub", events=[STREAM], key="resource", concurrency=4, retry=QUICK)
+    alive: list[Consumer] = []
+
+    @subscription.handler
+    async def sync(delivery: Delivery) -> None:
+        if delivery.event.id == "poison":
+            deliveries.append(delivery.attempt)
+            bench.cut(alive[-1])
+            died.set()
+            await asyncio.Event().wait()
+        await bench.handle(delivery)
+
+    names = [f"n{number}" for number in range(12)]
+    await bench.publish(*names[:6], "poison@p", "after@p", *names[6:])
+    for life in range(20):
+        died.clear()
+        alive.append(await bench.start(subscription, f"life-{life}", lease=SHORT))
+        buried = asyncio.ensure_future(eventually(lambda: bench.count(subscription, "dead") == 1))
+        await asyncio.wait([buried, asyncio.ensure_future(died.wait())], return_when=asyncio.FIRST_COMPLETED)
+        if buried.done():
+            break
+        buried.cancel()
+        await bench.kill(alive[-1])
+    letters = await bench.dead(subscription)
+    assert set(letters) == {"poison"}
+    assert deliveries == [1, 2, 3]
+    assert letters["poison"]["crashes"] == "3"
+    assert "worker died" in letters["poison"]["reason"]
+    assert [error["error"] for error in history(letters["poison"])] == ["WorkerLost"] * 3
+    await eventually(lambda: set(bench.handled) == {*names, "after"})
+    await bench.emptied(subscription)
+
+
+async def test_another_worker_leads_as_soon_as_the_leader_has_stopped(bench: Bench) -> None:
+    """The worker that brings the events gives its lease up at its stop: another has it at once, not a lease later."""
+    subscription = keyed(bench)
+    first = await bench.start(subscription, "first")
+    await leads(bench, first)
+    second = await bench.start(subscription, "second")
+    await bench.stop(first)
+    await eventually(lambda: leading(bench, second), timeout=CALM / 20)
+    await bench.publish("a1")
+    await bench.all_handled(1)
+
+
+async def test_a_killed_leader_is_replaced_within_its_lease(bench: Bench) -> None:
+    """Events are brought again once the lease of the killed worker is over."""
+    subscription = keyed(bench)
+    first = await bench.start(subscription, "first", lease=SHORT)
+    await leads(bench, first)
+    second = await bench.start(subscription, "second", lease=SHORT)
+    await bench.kill(first)
+    await bench.publish("a1")
+    await bench.all_handled(1)
+    await leads(bench, second)
+
+
+async def test_a_leader_that_was_frozen_does_no_harm(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker brings that froze with the events in its hands and lost its lease is refused: none comes twice."""
+    subscription = keyed(bench)
+    first = await bench.start(subscription, "first", lease=SHORT)
+    await leads(bench, first)
+    assert isinstance(first, KeyedConsumer)
+    add, lead, frozen, woken = first._mover._add, first._leadership._lead, asyncio.Event(), asyncio.Event()
+
+    async def freeze(entries: Any) -> None:
+        frozen.set()
+        await woken.wait()
+        await add(entries)
+
+    async def lead_not() -> Any:
+        await woken.wait()
+        return await lead()
+
+    monkeypatch.setattr(first._mover, "_add", freeze)
+    monkeypatch.setattr(first._leadership, "_lead", lead_not)
+    await bench.publish(*(f"{number}@a" for number in range(20)))
+    await frozen.wait()
+    second = await bench.start(subscription, "second", lease=SHORT)
+    await bench.all_handled(20)
+    await leads(bench, second)
+    await bench.stop(second)
+    monkeypatch.setattr(first._mover, "_add", add)
+    woken.set()
+    await bench.publish("20@a")
+    await bench.all_handled(21)
+    await bench.emptied(subscription)
+    assert [int(id_) for id_ in bench.handled] == list(range(21))
+
+
+async def test_a_worker_that_froze_with_a_key_is_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that lost its hold on a key does not settle what it handled, and nothing of the key is skipped."""
+    gate = asyncio.Event()
+    entered: list[str] = []
+    subscription = Subscription("sub", events=[STREAM], key="resource", retry=QUICK)
+
+    @subscription.handler
+    async def sync(delivery: Delivery) -> None:
+        entered.append(delivery.event.id)
+        if len(entered) == 1:
+            await gate.wait()
+        else:
+            bench.handled.append(delivery.event.id)
+
+    first = await bench.start(subscription, "first", lease=SHORT)
+
+    async def nothing() -> None:
+        pass
+
+    monkeypatch.setattr(first._heartbeat, "extend", nothing)
+    await bench.publish("a1@a", "a2@a")
+    await eventually(lambda: entered == ["a1"])
+    second = await bench.start(subscription, "second", lease=SHORT)
+    await bench.all_handled(2)
+    assert bench.handled == ["a1", "a2"]
+    gate.set()
+    await eventually(lambda: bench.count(subscription, "lost") >= 1)
+    assert bench.handled == ["a1", "a2"]
+    assert second.ready
+    await bench.emptied(subscription)
+
+
+async def test_a_flush_mends_itself(bench: Bench) -> None:
+    """After all keys are gone, the lines, the lease and the groups too, what comes then is handled."""
+    subscription = keyed(bench, start="latest")
+    await bench.start(subscription, "first", lease=SHORT)
+    await bench.start(subscription, "second", lease=SHORT)
+    await bench.publish("a1@a", "a2@a")
+    await bench.all_handled(2)
+    await flush(bench)
+    await bench.publish("a3@a", "a4@a")
+    await bench.all_handled(4)
+    assert bench.handled == ["a1", "a2", "a3", "a4"]
+    await bench.emptied(subscription)
+
+
+async def test_a_flush_with_keys_in_hand(bench: Bench) -> None:
+    """What runs during a flush ends as lost; the same key is handled again for what comes."""
+    gate = asyncio.Event()
+    entered: list[str] = []
+    subscription = Subscription("sub", events=[STREAM], key="resource", retry=QUICK)
+
+    @subscription.handler
+    async def sync(delivery: Delivery) -> None:
+        entered.append(delivery.event.id)
+        if delivery.event.id == "a1":
+            await gate.wait()
+
+    await bench.publish("a1@a", "a2@a")
+    consumer = await bench.start(subscription, lease=SHORT)
+    await eventually(lambda: entered == ["a1"])
+    await flush(bench)
+    gate.set()
+    await eventually(lambda: bench.count(subscription, "lost") == 1)
+    await bench.publish("a3@a")
+    await eventually(lambda: entered == ["a1", "a3"])
+    await eventually(lambda: not consumer.context.in_hand)
+    await bench.emptied(subscription)
+
+
+async def test_a_stream_that_is_begun_again_with_lower_ids_loses_nothing(bench: Bench) -> None:
+    """What comes into a stream that somebody deleted is brought, though its ids are lower than those brought before."""
+    subscription = keyed(bench)
+    key = bench.keys.events(STREAM)
+    far = b"99999999999999-0"
+    raw = json.dumps({"event": "customer_changed", "notificationId": "old", "resourceUri": "v1/customer/a"})
+    await bench.client.xadd(key, {"id": "old", "at": "1", "raw": raw}, id=far)
+    await bench.start(subscription, sweep_interval=SHORT)
+    await bench.all_handled(1)
+    await bench.emptied(subscription)
+    await bench.client.delete(key)
+    await bench.publish("a1@a", "a2@a")
+    await bench.all_handled(3)
+    assert bench.handled == ["old", "a1", "a2"]
+
+
+async def flush(bench: Bench) -> None:
+    """Delete everything of this test."""
+    async for key in bench.client.scan_iter(match=f"{bench.keys.prefix}:*", count=1000):
+        await bench.client.delete(key)
+
+
+async def leading(bench: Bench, consumer: Consumer) -> bool:
+    """Return whether a consumer has the lease."""
+    assert isinstance(consumer, KeyedConsumer)
+    mover = bench.keys.lines(consumer.context.group)[14]
+    return bool(await bench.client.get(mover) == consumer._leadership.token.encode())
+
+
+async def leads(bench: Bench, consumer: Consumer) -> None:
+    """Wait until a consumer has the lease."""
+    await eventually(lambda: leading(bench, consumer))
