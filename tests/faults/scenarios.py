@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -21,6 +22,14 @@ Scenario = Callable[..., Awaitable[Outcome]]
 SCENARIOS: Final[dict[str, Scenario]] = {}
 """Every scenario by its name; called with a folder, `seed`, `length` (its own meaning and default) and `say`."""
 
+_WHERE_KEYS_CHANGE_HANDS = (
+    "freeze in a burial",
+    "kill between the hops",
+    "freeze a worker",
+    "freeze between the hops",
+    "kill in a burial",
+    "kill a worker",
+)
 _CALM = 2.0
 """Seconds of undisturbed work before and after."""
 _AGAIN = 2.0
@@ -84,6 +93,20 @@ async def worker_restarts(folder: Path, *, seed: int = 1, length: int = 5, say: 
             await asyncio.sleep(random.uniform(0.2, 0.8))
 
     return await _run("worker restarts", fleet, seed, say, run)
+
+
+@_scenario
+async def keyed(folder: Path, *, seed: int = 1, length: int = 6, say: Say = print) -> Outcome:
+    """Hit workers `length` times where keys change hands: one at a time of each, in order, nothing lost."""
+    fleet = Fleet(folder, seed=seed, modules=("keyed.py",))
+    random = Random(f"keyed/{seed}")
+
+    async def run(campaign: Campaign) -> None:
+        for name in islice(cycle(_WHERE_KEYS_CHANGE_HANDS), length):
+            await campaign.make(name, random)
+            await asyncio.sleep(random.uniform(0.2, 0.8))
+
+    return await _run("keyed", fleet, seed, say, run)
 
 
 @_scenario

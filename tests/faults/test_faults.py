@@ -48,6 +48,12 @@ async def test_worker_restarts(tmp_path: Path, times: int) -> None:
 
 
 @pytest.mark.long
+async def test_keyed(tmp_path: Path) -> None:
+    """Wherever a worker is hit, each key has one handler at a time, in order, and nothing is lost."""
+    check(await SCENARIOS["keyed"](tmp_path, seed=SEED, length=3))
+
+
+@pytest.mark.long
 async def test_wrong_clocks(tmp_path: Path) -> None:
     """Clocks that are wrong by minutes make no difference."""
     check(await SCENARIOS["wrong-clocks"](tmp_path, seed=SEED, length=4))
