@@ -14,6 +14,7 @@ from redis.exceptions import ResponseError
 from support.cli import Cli
 from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_events, put_group, put_quarantined, raw_of
 from support.guarded import SENTINEL_USERS, USERS, GuardedServer, access, guarded_server, refusals, with_passwords
+from support.keyed import KeyedBench
 from support.processes import System, running_system
 from support.servers import starting
 from support.waiting import eventually
@@ -21,7 +22,7 @@ from support.waiting import eventually
 from router.cli.app import app, load
 from router.console.access.token import make_code
 from router.store.client import Store, connect
-from router.store.keys import Keys
+from router.store.keys import LINES, Keys
 from router.store.scripts import append
 from workers.operations.pauses import pause, resume
 
@@ -114,6 +115,27 @@ async def handle(delivery: Delivery) -> None:
     note("everything", event)
     if event.id == "slow":
         await asyncio.sleep(60)
+
+from workers import Coalesce
+
+keyed = Subscription(
+    "keyed",
+    events=["*"],
+    key=lambda event: event.id,
+    coalesce=Coalesce(quiet=0.05, within=1),
+    after_dead="hold",
+    per_company=2,
+    retry=Retry(max_attempts=2, first_delay=0.01, max_delay=0.02),
+)
+
+@keyed.handler
+async def handle_keyed(delivery: Delivery) -> None:
+    event = delivery.event
+    if event.id == "again" and delivery.attempt == 1 or event.id == "dead":
+        raise ValueError("not today")
+    note("keyed", event)
+    if event.id == "slow":
+        await asyncio.sleep(60)
 """
 
 
@@ -128,7 +150,10 @@ TIDY = {
 
 @pytest.mark.parametrize("server", ["server", pytest.param("cluster", marks=pytest.mark.long)], indirect=True)
 async def test_worker(server: GuardedServer, system: System, store: Store) -> None:
-    """A worker reads, retries, gives up, takes over, gives back and tidies up with its own user, and nothing more."""
+    """A worker reads, retries, gives up, takes over, gives back and tidies up with its own user, and nothing more.
+
+    So does one of a keyed subscription, in whose lines it also merges, holds and takes turns.
+    """
     await put_events(store, "one", "again", "dead", "kills")
     for body in (b"{", b"["):
         await put_quarantined(store, body)
@@ -141,6 +166,9 @@ async def test_worker(server: GuardedServer, system: System, store: Store) -> No
     await system.ready()
     await until(server, lambda: {"one", "again", "kills"} <= set(system.handled()))
     await until(server, lambda: server.ask("XLEN", KEYS.dead(CUSTOMERS, "everything")))
+    await until(server, lambda: {"one", "again", "kills"} <= set(system.handled("keyed")))
+    await until(server, lambda: server.ask("ZCARD", KEYS.lines("keyed")[LINES.index("held")]))
+    assert server.ask("XLEN", KEYS.dead(CUSTOMERS, "keyed")) == 1
     await until(server, lambda: not server.ask("XLEN", EVENTS))
     await until(server, lambda: server.ask("XLEN", KEYS.quarantine(FINANCIAL)) == 1)
     await until(server, lambda: server.ask("XLEN", EVENTS) == 0)
@@ -151,7 +179,7 @@ async def test_worker(server: GuardedServer, system: System, store: Store) -> No
     async with aiohttp.ClientSession() as session, session.get(system.ops_url("/metrics")) as response:
         assert "event_router_store_up 1.0" in await response.text()
     await put_events(store, "slow")
-    await until(server, lambda: system.handled()["slow"])
+    await until(server, lambda: system.handled()["slow"] == 2)
     assert await ended(process) == 0
     assert server.refusals() == []
     assert server.unused("er-worker") == set()
@@ -180,6 +208,14 @@ COMMANDS = (
     "quarantine retry --text readable --yes",
     "quarantine purge {quarantined}",
     "audit",
+    "keys list sync",
+    "keys list sync --held",
+    "keys show sync /7/customer/1",
+    "keys release sync --yes",
+    "keys skip sync /7/customer/1 --yes",
+    "keys skip sync /7/customer/2 --yes",
+    "subscriptions pause sync --company 7",
+    "subscriptions resume sync --company 7",
     "subscriptions list",
     "subscriptions pause sync",
     "subscriptions resume sync",
@@ -209,6 +245,11 @@ async def quarantined(store: Store, server: GuardedServer) -> str:
     await store.client.zadd(KEYS.due(CUSTOMERS, "sync"), {parked: 9e14})
     await put_dead(store, "gone")
     await put_dead(store, "wrong")
+    keyed = KeyedBench(store)
+    await keyed.bring("three", "four", "five", merged=True)
+    await keyed.bring("six", "seven", customer="2", merged=True)
+    await keyed.hold()
+    await store.client.delete(KEYS.lines("sync")[LINES.index("turns")])  # as a claim does while a company has no key
     quarantined = await put_quarantined(store, b"{")
     for _ in range(2):  # the second is a duplicate
         await put_quarantined(store, raw_of("two"), reason="readable by now")
