@@ -15,7 +15,18 @@ from bench.servers import OPTIONS, server_program
 __all__ = ["facts"]
 
 _OURS = ("aiohttp", "hiredis", "msgspec", "pydantic", "redis", "uvloop")
-_PEERS = ("arq", "coredis", "fastapi", "faststream", "httptools", "streaq", "taskiq", "taskiq-redis", "uvicorn")
+_PEERS = (
+    "arq",
+    "coredis",
+    "fastapi",
+    "faststream",
+    "httptools",
+    "pydocket",
+    "streaq",
+    "taskiq",
+    "taskiq-redis",
+    "uvicorn",
+)
 
 
 def facts() -> dict[str, str]:
@@ -52,7 +63,7 @@ def _said(program: str, *arguments: str) -> str:
 
 def _pinned() -> list[str]:
     pins = dict[str, str]()
-    for file in ("python.txt", "arq.txt"):
+    for file in ("python.txt", "arq.txt", "docket.txt"):
         for line in (PINS / file).read_text().splitlines():
             name, equal, version = line.partition("==")
             if equal and name in _PEERS:

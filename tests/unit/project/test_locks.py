@@ -26,6 +26,7 @@ LOCKS = {
     "requirements-lowest.lock": ["dev", "build", "otel"],
     "benchmarks/peers/python.txt": ["python.in"],
     "benchmarks/peers/arq.txt": ["arq.in"],
+    "benchmarks/peers/docket.txt": ["docket.in"],
 }
 """Each lock file, with what it is made for beside what the router itself needs, or in place of that."""
 
@@ -89,7 +90,12 @@ def pins(text: str) -> list[Pin]:
     """Return the pins of a lock file."""
     found = re.findall(r"^([\w.-]+)(?:\[([^]]*)\])?==([^\s;\\]+)(?: ; ([^\\\n]*))?", text, re.MULTILINE)
     return [
-        Pin(canonicalize_name(name), frozenset(filter(None, extras.split(","))), version, _where(marker.strip()))
+        Pin(
+            canonicalize_name(name),
+            frozenset(filter(None, map(str.strip, extras.split(",")))),
+            version,
+            _where(marker.strip()),
+        )
         for name, extras, version, marker in found
     ]
 
