@@ -69,7 +69,8 @@ class Guarded(TyperGroup):
             code, failed = ExitCode.DONE, error
         except typer.TyperException as error:
             if message := " ".join(error.format_message().split()):  # a group without a command has shown its help
-                complain(message + _hint(error))
+                context = getattr(error, "ctx", None)
+                complain(message + (f" (see {context.command_path} --help)" if context is not None else ""))
             code = error.exit_code
         except typer.Abort:
             complain("aborted")
@@ -122,8 +123,3 @@ def _code_of(error: Exception) -> ExitCode | None:
         (RouterError, ExitCode.PARTLY_FAILED),
     )
     return next((code for kind, code in codes if isinstance(error, kind)), None)
-
-
-def _hint(error: typer.TyperException) -> str:
-    context = getattr(error, "ctx", None)
-    return f" (see {context.command_path} --help)" if context is not None else ""
