@@ -170,7 +170,6 @@ def _ctrl_c() -> Iterator[None]:
 
 
 def _is_asked() -> bool:
-    """Return whether somebody is there to be asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
