@@ -117,13 +117,7 @@ class _Demo:
         self.tally.count(parcel, await post(self.session, url, parcel, headers))
 
     async def _answers(self) -> bool:
-        if not self.system.url:
-            return False
-        try:
-            async with self.session.get(f"{self.system.url}/") as response:
-                return response.status > 0
-        except aiohttp.ClientError:
-            return False
+        return bool(self.system.url)
 
     async def _finished(self, *, replayed: bool = False) -> bool:
         handled = len(self.system.handled())
