@@ -84,14 +84,12 @@ async def _run(
         return {**guard.warnings(), **{c.context.group: c.warning for c in consumers if c.warning}}
 
     ops = OpsServer(
-        settings.ops.host,
-        settings.ops.port,
+        settings.ops,
         readiness,
         registry,
         role="worker",
         name=name,
         warnings=warnings,
-        token=settings.ops.token,
         refresh=figures.refresh,
     )
     groups = [c.context.group for c in consumers]

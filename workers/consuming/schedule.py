@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from router.store import scripts
 from router.store.errors import STORE_ERRORS
 from router.tasks.backoff import Backoff
+from router.tasks.ending import set_within
 from workers.consuming.context import Context
 
 _INBOX_ROOM = 1000
@@ -128,8 +129,4 @@ class Schedule:
         timeout = None
         if self._due and not self._paused:
             timeout = max(0.0, min(self._due.values()) - self._context.monotonic())
-        try:
-            async with asyncio.timeout(timeout):
-                await self._changed.wait()
-        except TimeoutError:
-            pass
+        await set_within(timeout, self._changed)
