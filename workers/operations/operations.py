@@ -26,8 +26,7 @@ from workers.operations.events import Browser, EventFilter, StoredEvent
 from workers.operations.figures import Figures, figures
 from workers.operations.handover import ALL, Handover, Position
 from workers.operations.life import Life, life
-from workers.operations.quarantine import Quarantine
-from workers.operations.quarantine_changes import QuarantineChange
+from workers.operations.quarantine import Quarantine, QuarantineChange
 from workers.operations.quarantined import Quarantined, QuarantineSelector
 from workers.operations.removal import Removal
 from workers.state.former import all_streams

@@ -13,7 +13,7 @@ from router.cli.options.common import Company, Resource, Since, Until, ids_among
 from router.cli.options.completing import event_types, fingerprints, subscriptions
 from router.events.catalogue import Catalogue
 from router.events.globs import is_glob, named, select
-from workers.fingerprint import FINGERPRINT
+from workers.failure import FINGERPRINT
 from workers.operations.dead_letters.selector import Selector
 
 _FINGERPRINT = re.compile(rf"[0-9a-fA-F]{{{FINGERPRINT}}}")
