@@ -40,10 +40,10 @@ LAYERS = (
         "workers.operations.figures",
         "workers.operations.shortened",
     },
-    {"workers.operations.events", "workers.operations.reveal"},
+    {"workers.operations.criteria", "workers.operations.reveal"},
+    {"workers.operations.events"},
     {
         "workers.operations.change",
-        "workers.operations.criteria",
         "workers.operations.life",
         "workers.operations.pauses",
         "workers.operations.store_metrics",
