@@ -63,7 +63,7 @@ class _Packing(AbstractConnection):
         return [b"".join(map(_packed, commands))]
 
 
-class Failing(AbstractConnection):
+class _Failing(AbstractConnection):
     """Reports as ConnectionLost what comes of its having been closed, and loses no cancellation of who uses it."""
 
     async def send_packed_command(self, *args: Any, **options: Any) -> None:
@@ -105,7 +105,7 @@ def _raise_lost(error: Exception) -> NoReturn:
     raise ConnectionLost(f"the connection was closed: {error}") from error
 
 
-class _Fresh(Failing):
+class _Fresh(_Failing):
     """Makes the connection again, before it sends, where the other end has given it up."""
 
     _answered_at = 0.0

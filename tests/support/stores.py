@@ -13,7 +13,7 @@ from fakeredis.aioredis import FakeAsyncRedisConnection
 from support.servers import starting
 
 from router.store.client import Client, Store, connect
-from router.store.connection_kinds import Failing
+from router.store.connection_kinds import _Failing
 from router.store.keys import Keys
 
 __all__ = ["SERVER_URL", "fake_store", "fresh_keys", "real_store", "running_server"]
@@ -22,7 +22,7 @@ SERVER_URL = "TEST_REDIS_URL"
 """The environment variable that names a server to use instead of one of our own."""
 
 
-class _FakeConnection(Failing, FakeAsyncRedisConnection):
+class _FakeConnection(_Failing, FakeAsyncRedisConnection):
     """Loses no cancellation, as no connection of ours does."""
 
 
