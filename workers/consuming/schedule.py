@@ -98,10 +98,12 @@ class Schedule:
                 self.scheduled(stream, 0 if len(failed) == len(streams) else _REFUSED_PAUSE)
             elif reply[2:] and await self._reschedule(stream):
                 self.scheduled(stream, 0)
-            else:
-                self._note(stream, reply[1])
+            elif (wait := reply[1]) != _NOTHING:
+                self.scheduled(stream, _FULL_PAUSE if wait == _FULL else wait / 1000)
+        if len(failed) == len(streams):
+            raise failed[0]
         if failed:
-            self._refused(failed, len(streams))
+            context.log.error("promote_refused", error=str(failed[0]), streams=len(failed))
 
     async def _reschedule(self, stream: str) -> bool:
         """Bring nearer what was parked while the store's clock was ahead; return False where that was done just now."""
@@ -114,15 +116,6 @@ class Schedule:
         while last := await context.store.call(scripts.reschedule(due, parked, start)):
             start = f"({last.decode()}"
         return True
-
-    def _refused(self, errors: Sequence[BaseException], asked: int) -> None:
-        if len(errors) == asked:
-            raise errors[0]
-        self._context.log.error("promote_refused", error=str(errors[0]), streams=len(errors))
-
-    def _note(self, stream: str, wait: int) -> None:
-        if wait != _NOTHING:
-            self.scheduled(stream, _FULL_PAUSE if wait == _FULL else wait / 1000)
 
     async def _sleep(self) -> None:
         self._changed.clear()
