@@ -12,6 +12,8 @@ from config.files import read_regular
 from config.settings import fold_slug, split_list
 
 _FILE = "_file"
+_ALONE = (("ops", "token"), ("redis", "url"))
+"""The settings, by section and key, whose file holds one secret alone."""
 
 Values = dict[str, Any]
 
@@ -28,12 +30,23 @@ def files_of(values: Mapping[str, Any], file: Path | None = None) -> Iterator[Pa
     yield from map(Path, named_files)
 
 
-def read_secrets(named: Values, label: Callable[[str], str]) -> Values:
-    """Turn one source's `slug` and `slug_file` entries into the texts of each publisher's secrets.
+def with_secrets(values: Values, label: Callable[[str, str], str]) -> Values:
+    """Return the values of one source with the secrets, the token and the URL that its files hold in their place.
 
-    `label` names an entry in messages. Raises ConfigError for an entry that holds no secret, or a file that cannot be
-    read.
+    `label` names an entry by its section and key in messages. Raises ConfigError for an entry that holds no secret, or
+    a file that cannot be read.
     """
+    read = {**values}
+    if isinstance(named := values.get("secrets"), dict):
+        read["secrets"] = _read_secrets(named, lambda key: label("secrets", key))
+    for section, key in _ALONE:
+        if isinstance(settings := values.get(section), dict):
+            read[section] = _read_one(settings, key, label(section, key + _FILE))
+    return read
+
+
+def _read_secrets(named: Values, label: Callable[[str], str]) -> Values:
+    """Turn one source's `slug` and `slug_file` entries into the texts of each publisher's secrets."""
     found: dict[str, tuple[str, ...]] = {}
     for key, value in named.items():
         slug = fold_slug(key).removesuffix(_FILE)
@@ -45,16 +58,6 @@ def read_secrets(named: Values, label: Callable[[str], str]) -> Values:
             raise ConfigError(f"{label(key)}: holds characters that no secret has; was it written as UTF-16?")
         found[slug] = found.get(slug, ()) + stripped
     return found
-
-
-def read_token(section: Values, label: str) -> Values:
-    """Return the settings of `ops` with the token that `token_file` holds in its place; raises ConfigError."""
-    return _read_one(section, "token", label)
-
-
-def read_url(section: Values, label: str) -> Values:
-    """Return the settings of `redis` with the URL that `url_file` holds in its place; raises ConfigError."""
-    return _read_one(section, "url", label)
 
 
 def _read_one(section: Values, key: str, label: str) -> Values:

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, IPvAnyNetwork, SecretStr
 from pydantic.functional_validators import AfterValidator
@@ -11,6 +11,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from config.durability import Durability
 from config.publisher_types import HeaderNames
 from config.urls import check_redis_url
+
+T = TypeVar("T")
 
 _TOKEN = re.compile(r"[!-~]{16,512}")  # visible ASCII
 
@@ -53,7 +55,7 @@ def _token(value: object) -> object:
     return text.strip()
 
 
-def _by_slug(values: dict[str, int]) -> dict[str, int]:
+def _by_slug(values: dict[str, T]) -> dict[str, T]:
     return {fold_slug(slug): value for slug, value in values.items()}
 
 
@@ -166,9 +168,8 @@ class Settings(BaseSettings):
     publishers_dir: OptionalPath = None
     publishers: Slugs = ()
     allow_unsigned: Slugs = ()
-    hints: Annotated[dict[str, Hints], AfterValidator(lambda by: {fold_slug(k): v for k, v in by.items()})] = {}
-    secrets: Annotated[dict[str, Secrets], AfterValidator(lambda by: {fold_slug(k): v for k, v in by.items()})] = {}
-
+    hints: Annotated[dict[str, Hints], AfterValidator(_by_slug)] = {}
+    secrets: Annotated[dict[str, Secrets], AfterValidator(_by_slug)] = {}
     dedup_windows: Annotated[dict[str, DedupWindow], AfterValidator(_by_slug)] = {}
 
     @classmethod

@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 
 from config.errors import ConfigError
 from config.files import read_regular
-from config.secret_files import files_of, read_secrets, read_token, read_url
+from config.secret_files import files_of, with_secrets
 from config.settings import Settings
 from config.urls import redact_url
 from config.wanted import wanted
@@ -35,7 +35,8 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = 
     """
     environ = os.environ if environ is None else environ
     file = _choose_file(path, environ)
-    weak, strong = _from_file(file), _from_environment(environ)
+    weak = with_secrets(_parse(file), lambda *keys: f"{file}: {'.'.join(keys)}")
+    strong = with_secrets(_variables(environ), lambda *keys: _variable(keys))
     try:
         return Settings(**_merge(weak, strong))
     except ValidationError as error:
@@ -66,17 +67,6 @@ def _choose_file(path: Path | None, environ: Mapping[str, str]) -> Path:
     return local if local.is_file() else Path(__file__).with_name("router.toml")
 
 
-def _from_file(file: Path) -> _Values:
-    values = _parse(file)
-    if isinstance(secrets := values.get("secrets"), dict):
-        values["secrets"] = read_secrets(secrets, lambda key: f"{file}: secrets.{key}")
-    if isinstance(ops := values.get("ops"), dict):
-        values["ops"] = read_token(ops, f"{file}: ops.token_file")
-    if isinstance(redis := values.get("redis"), dict):
-        values["redis"] = read_url(redis, f"{file}: redis.url_file")
-    return values
-
-
 def _parse(file: Path) -> _Values:
     try:
         return tomllib.loads(read_regular(file).decode())
@@ -84,17 +74,6 @@ def _parse(file: Path) -> _Values:
         raise ConfigError(f"{file}: cannot be read ({error.strerror}); name an existing settings file") from error
     except ValueError as error:
         raise ConfigError(f"{file}: not a TOML file: {error}") from None
-
-
-def _from_environment(environ: Mapping[str, str]) -> _Values:
-    values = _variables(environ)
-    if "secrets" in values:
-        values["secrets"] = read_secrets(values["secrets"], lambda key: _variable(["secrets", key]))
-    if "ops" in values:
-        values["ops"] = read_token(values["ops"], _variable(["ops", "token_file"]))
-    if "redis" in values:
-        values["redis"] = read_url(values["redis"], _variable(["redis", "url_file"]))
-    return values
 
 
 def _variables(environ: Mapping[str, str]) -> _Values:
@@ -139,14 +118,9 @@ def _explain(problem: ErrorDetails, environment: _Values, file: Path) -> str:
     in_environment = keys[1] in section if len(keys) > 1 and isinstance(section, dict) else section is not None
     where = _variable(keys) if in_environment else f"{file}: {'.'.join(keys)}"
     if problem["type"] == "extra_forbidden":
-        return f"{where}: unknown setting; known are {', '.join(_known(keys))}"
+        return f"{where}: unknown setting; known are {', '.join(sorted(_beside(keys)))}"
     value = "" if first == "secrets" or keys[-1] == "token" else f" = {redact_url(str(problem['input']))[:_SHOWN]!r}"
     return f"{where}{value}: {wanted(problem, _beside(keys).get(keys[-1]))}"
-
-
-def _known(keys: Sequence[str]) -> list[str]:
-    """Name the settings that stand beside an unknown one."""
-    return sorted(_beside(keys))
 
 
 def _beside(keys: Sequence[str]) -> Mapping[str, FieldInfo]:

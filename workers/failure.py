@@ -1,14 +1,25 @@
 """What a failed attempt says: the class, text and traceback of its error, also where the user's code for those fails.
 
+What errors that differ only in their details have in common is folded, and has a short name, their fingerprint.
+
 An exception group (`asyncio.TaskGroup` raises them) only wraps: its members count, however deeply nested. Members that
 fail alike count as one, because it depends on timing how many of them fail before the group is cancelled.
 """
 
+import re
 import traceback
+from functools import lru_cache
+from hashlib import sha256
 
-from workers.fingerprint import fold_message
+__all__ = ["FINGERPRINT", "described", "fingerprint_of", "fold_message", "members_of", "text_of", "trace_of"]
 
-__all__ = ["described", "members_of", "text_of", "trace_of"]
+FINGERPRINT = 8
+"""Characters of a fingerprint: four thousand million of them, for the few hundred errors of a system."""
+
+_LENGTH = 200
+_QUOTED = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|`[^`\n]*`")
+_ID = re.compile(r"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b|\b(?=\w*\d)(?:0x)?[0-9a-fA-F]{8,}\b")
+_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 
 
 def text_of(error: BaseException) -> str:
@@ -56,3 +67,20 @@ def described(error: BaseException) -> tuple[str, str]:
     # In order of name: which member fails first depends on timing, and must not change the fingerprint.
     members = sorted((name, text.strip().partition("\n")[0]) for (name, _), text in kinds.items())
     return type(error).__qualname__, "; ".join(f"{name}: {text}" for name, text in members)
+
+
+@lru_cache(maxsize=4096)
+def fold_message(message: str) -> str:
+    """Return the first line with quoted texts as `'…'`, and ids and numbers as `#`."""
+    line = message.strip().partition("\n")[0]
+    return _NUMBER.sub("#", _ID.sub("#", _QUOTED.sub("'…'", line)))[:_LENGTH]
+
+
+def fingerprint_of(error: str, message: str) -> str:
+    """Return the fingerprint of a class of error and its message: the same wherever, whenever and however often."""
+    return _digest(error, fold_message(message))
+
+
+@lru_cache(maxsize=4096)
+def _digest(error: str, folded: str) -> str:
+    return sha256(f"{error}\n{folded}".encode(errors="backslashreplace")).hexdigest()[:FINGERPRINT]

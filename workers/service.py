@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 
 import structlog
-from prometheus_client import CollectorRegistry
 
 from config.settings import Settings
 from router.embedded.access import open_store
@@ -14,7 +13,7 @@ from router.process.ops import OpsServer
 from router.process.signals import watch_parent
 from router.process.started import say_started
 from router.store.client import Store
-from router.store.health.guard import StoreGuard, guarded
+from router.store.health.guard import guarded
 from router.store.health.survey import store_check
 from router.tasks.ending import end
 from router.telemetry.identity import new_registry, process_name
@@ -62,45 +61,31 @@ async def serve_workers(
             )
             for subscription in subscriptions
         ]
-        figures = StoreMetrics(store, catalogue, settings.workers.lease, registry)
-        await _run(settings, consumer, consumers, store, guard, registry, figures, stop)
+        ops = OpsServer(
+            settings.ops,
+            lambda: _readiness(consumers, store),
+            registry,
+            role="worker",
+            name=consumer,
+            warnings=lambda: guard.warnings() | {c.context.group: c.warning for c in consumers if c.warning},
+            refresh=StoreMetrics(store, catalogue, settings.workers.lease, registry).refresh,
+        )
+        await _run(consumer, consumers, ops, stop, settings.workers.lease)
     return [consumer.context.group for consumer in consumers if consumer.stuck]
 
 
-async def _run(
-    settings: Settings,
-    name: str,
-    consumers: Sequence[Consumer],
-    store: Store,
-    guard: StoreGuard,
-    registry: CollectorRegistry,
-    figures: StoreMetrics,
-    stop: asyncio.Event,
-) -> None:
-    async def readiness() -> dict[str, bool | str]:
-        checks: dict[str, bool | str] = {c.context.group: c.ready or "starting" for c in consumers}
-        return {**checks, **await store_check(store)}
+async def _readiness(consumers: Sequence[Consumer], store: Store) -> dict[str, bool | str]:
+    checks: dict[str, bool | str] = {c.context.group: c.ready or "starting" for c in consumers}
+    return {**checks, **await store_check(store)}
 
-    def warnings() -> dict[str, str]:
-        return {**guard.warnings(), **{c.context.group: c.warning for c in consumers if c.warning}}
 
-    ops = OpsServer(
-        settings.ops.host,
-        settings.ops.port,
-        readiness,
-        registry,
-        role="worker",
-        name=name,
-        warnings=warnings,
-        token=settings.ops.token,
-        refresh=figures.refresh,
-    )
+async def _run(name: str, consumers: Sequence[Consumer], ops: OpsServer, stop: asyncio.Event, lease: float) -> None:
     groups = [c.context.group for c in consumers]
     log.info("worker_started", name=name, subscriptions=groups, ops_port=await ops.start())
     say_started()
     running = [asyncio.create_task(_run_one(consumer)) for consumer in consumers]
     stopping = asyncio.create_task(stop.wait())
-    keeping = asyncio.create_task(signals.keep(stop, settings.workers.lease / 3))
+    keeping = asyncio.create_task(signals.keep(stop, lease / 3))
     try:
         done, _ = await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
         for task in done:

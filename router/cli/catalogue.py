@@ -29,13 +29,9 @@ def catalogue(glob: EventGlob = "*", *, as_json: JsonFlag = False) -> None:
 def _print_by_publisher(rows: Sequence[tuple[str, EventType]]) -> None:
     for number, publisher in enumerate(dict.fromkeys(slug for slug, _ in rows)):
         print_line(("\n" if number else "") + f"{publisher}/\n")
-        lines = [(event.type, _described(event)) for slug, event in rows if slug == publisher]
+        found = [(event, _note(event)) for slug, event in rows if slug == publisher]
+        lines = [(event.type, f"{event.description}{f' ({note})' if note else ''}") for event, note in found]
         print_table(("EVENT", rest("DESCRIPTION", "wrap")), lines)
-
-
-def _described(event: EventType) -> str:
-    note = _note(event)
-    return f"{event.description} ({note})" if note else event.description
 
 
 def _note(event: EventType) -> str:

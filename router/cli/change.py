@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Generic, TypeVar
 
 import typer
@@ -82,9 +83,7 @@ async def carry_out(
     if kind.verb == "replay" and (away := await operations.without_worker(seen.subscriptions)):
         complain(f"no worker runs for {', '.join(away)} now: what is replayed waits until one does")
 
-    def show() -> None:
-        show_sample(operations.catalogue, kind, _described(kind, change, seen.number), seen)
-
+    show = partial(show_sample, operations.catalogue, kind, _described(kind, change, seen.number), seen)
     if order.dry_run:
         show()
         return Result(Counter({MATCHED: seen.number}))
@@ -170,7 +169,6 @@ def _ctrl_c() -> Iterator[None]:
 
 
 def _is_asked() -> bool:
-    """Return whether somebody is there to be asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 

@@ -37,13 +37,11 @@ async def serve_console(
         name, registry = process_name(), new_registry("console")
         figures = StoreMetrics(store, catalogue, settings.workers.lease, registry)
         ops = OpsServer(
-            settings.ops.host,
-            settings.ops.port,
+            settings.ops,
             partial(store_check, store),
             registry,
             role="console",
             name=name,
-            token=settings.ops.token,
             refresh=figures.refresh,
             extend=partial(mount, console),
         )

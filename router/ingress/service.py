@@ -119,16 +119,8 @@ def _ops(
     registry: CollectorRegistry, settings: Settings, store: Store, guard: StoreGuard, spool: Spool | None
 ) -> OpsServer:
     registry.register(guard)
-    return OpsServer(
-        settings.ops.host,
-        settings.ops.port,
-        partial(_readiness, store, spool),
-        registry,
-        role="ingress",
-        name=process_name(),
-        warnings=guard.warnings,
-        token=settings.ops.token,
-    )
+    readiness, name = partial(_readiness, store, spool), process_name()
+    return OpsServer(settings.ops, readiness, registry, role="ingress", name=name, warnings=guard.warnings)
 
 
 def _ingress(

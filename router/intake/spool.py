@@ -107,7 +107,7 @@ class Spool:
             self._refuse(f"the spool is full: {self.bytes} of {self.max_bytes} bytes", [waiting])
             return
         # Counted at once: the next request must find that its stream waits here.
-        self._count([entry.stream for entry in waiting.entries], size)
+        self._count(waiting.entries)
         self._waiting.append(waiting)
         if self._task is None:
             self._task = asyncio.create_task(self._write_all())
@@ -117,7 +117,7 @@ class Spool:
         entries = await self._in_thread(lambda: _absorb_all(self._file))
         if entries:
             _log.warning("spool_left_over", entries=len(entries), file=str(self._file.path))
-            self._count([entry.stream for entry in entries], sum(map(size_of, entries)))
+            self._count(entries)
             self._work.set()
 
     async def work(self) -> None:
@@ -129,7 +129,7 @@ class Spool:
         self._read_from = self._file
         rows = await self._in_thread(lambda: self._read_from.oldest(limit, after=self._after, without=without))
         if broken := self._file.take_broken():
-            self._count([entry.stream for entry in broken], -sum(map(size_of, broken)), -1)
+            self._count(broken, -1)
         return rows
 
     async def remove(self, rows: Sequence[Row]) -> None:
@@ -139,8 +139,7 @@ class Spool:
         """
         if self._read_from is not self._file:  # its numbers mean others in the new one, where these are found again
             return
-        size = sum(size_of(row.entry) for row in rows)
-        self._count([row.entry.stream for row in rows], -size, -1)
+        self._count([row.entry for row in rows], -1)
         self._appended += [row.id for row in rows]
         self._after = max([self._after, *self._appended])
         if self._appended:
@@ -195,7 +194,7 @@ class Spool:
         self._streams = streams + Counter(entry.stream for entry in later)
         self.bytes = size + sum(map(size_of, later))
         self._appended, self._after = [], 0
-        self._count([], 0)
+        self._count(())
         self._work.set()
         return self._file.path
 
@@ -232,7 +231,7 @@ class Spool:
         try:
             await self._in_thread(lambda: self._file.add(entries))
         except Exception as error:  # noqa: BLE001 - those who wait get the error, whatever it is
-            self._count([entry.stream for entry in entries], -sum(map(size_of, entries)), -1)
+            self._count(entries, -1)
             self._refuse(f"the spool cannot be written: {error}", batch)
             self.unwritable = True
         else:
@@ -251,12 +250,12 @@ class Spool:
         for waiting in refused:
             waiting.tell(SpoolFull(f"the store does not take it, and {why}"))
 
-    def _count(self, streams: Sequence[str], size: int, sign: int = 1) -> None:
-        for stream in streams:
-            self._streams[stream] += sign
-            if self._streams[stream] <= 0:
-                del self._streams[stream]
-        self.bytes = max(0, self.bytes + size)
+    def _count(self, entries: Sequence[Entry], sign: int = 1) -> None:
+        for entry in entries:
+            self._streams[entry.stream] += sign
+            if self._streams[entry.stream] <= 0:
+                del self._streams[entry.stream]
+        self.bytes = max(0, self.bytes + sign * sum(map(size_of, entries)))
         self._peak = max(self._peak, self.bytes)
         if not self._streams:
             self._since = None

@@ -3,7 +3,6 @@
 As long as the process lives it can read them, so all goes to a new file, which is found again after a restart.
 """
 
-import asyncio
 import contextlib
 import sqlite3
 import time
@@ -12,6 +11,7 @@ from collections.abc import Callable
 from config.errors import ConfigError
 from router.intake.spool import Spool
 from router.intake.spool_file import Misplaced, SpoolFile
+from router.tasks.ending import set_within
 from router.tasks.outage import Reminder
 from router.telemetry import logs
 
@@ -35,9 +35,7 @@ class SpoolKeeper:
         while True:
             await self._spool.needed()
             await self.look()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK):
-                    await self._spool.alarm.wait()
+            await set_within(_LOOK, self._spool.alarm)
 
     async def look(self) -> None:
         """Look once; after a loss nothing is taken for a while, for who removed the files may not have finished."""

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import quote
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from pydantic import SecretStr
 
 from config.errors import RouterError
+from config.settings import OpsSettings
 from router.http.connection import Limits
 from router.http.listener import Listener, sockets
 from router.http.request import Request
@@ -45,8 +45,8 @@ class OpsServer:
 
     Before it answers, `refresh` may look up what the metrics say of the store.
 
-    With a `token` only who brings it sees more than `/healthz` and the bare answer of `/readyz`. `extend` may add
-    routes, such as a console's, before it starts; those see to it themselves who may come in.
+    Where the settings have a token, only who brings it sees more than `/healthz` and the bare answer of `/readyz`.
+    `extend` may add routes, such as a console's, before it starts; those see to it themselves who may come in.
 
     Neither many connections nor slow ones take more than the port's share: as the port for webhooks it ends what is
     idle for others, and it has `limits` for every way of being slow.
@@ -54,8 +54,7 @@ class OpsServer:
 
     def __init__(
         self,
-        host: str,
-        port: int,
+        settings: OpsSettings,
         readiness: Readiness,
         registry: CollectorRegistry,
         *,
@@ -63,18 +62,17 @@ class OpsServer:
         name: str,
         timeout: float = 3.0,
         warnings: Callable[[], Mapping[str, str]] = dict,
-        token: SecretStr | None = None,
         extend: Callable[[Site], None] = lambda _site: None,
         refresh: Callable[[], Awaitable[None]] | None = None,
         limits: Limits = _LIMITS,
     ) -> None:
-        self._host, self._port = host, port
+        self._host, self._port = settings.host, settings.port
         self._readiness = readiness
         self._registry = registry
         self._role, self._name = role, name
         self._timeout = timeout
         self._warnings = warnings
-        self._token = OpsToken(token)
+        self._token = OpsToken(settings.token)
         self._refresh = refresh
         self._site = Site(self._guard, self._sign)
         for path, answering in (("/healthz", self._health), ("/readyz", self._ready), ("/metrics", self._metrics)):

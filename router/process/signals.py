@@ -1,13 +1,12 @@
 """What tells a process to stop or to reload: signals, and the end of the parent that supervises it."""
 
 import asyncio
-import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from router.tasks.ending import AGAIN
+from router.tasks.ending import AGAIN, set_within
 from router.telemetry import logs
 
 PARENT_FD = "ROUTER_PARENT_FD"
@@ -44,11 +43,7 @@ async def keep(stop: asyncio.Event, seconds: float) -> None:
     Code of users runs in this process, and may take a signal for itself: nothing could stop the process any more.
     """
     ours = {number: signal.getsignal(number) for number in HANDLED}
-    while True:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), seconds)
-        if stop.is_set():
-            return
+    while not await set_within(seconds, stop):
         taken = [number for number, handler in ours.items() if signal.getsignal(number) != handler]
         for number in taken:
             signal.signal(number, ours[number])

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from router.process.signals import PARENT_FD
 from router.process.started import STARTED_FD, StartedPipe
 from router.tasks.backoff import RestartDelay
-from router.tasks.ending import first_set
+from router.tasks.ending import first_set, set_within
 from router.telemetry import logs
 
 _log = logs.get(__name__)
@@ -103,8 +103,7 @@ class Supervisor:
                 return
             delay = self._backoff.following(delay, clock() - since)
             _log.warning("child_exited", child=child.name, restart_in=delay, **_cause(code))
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), delay)
+            await set_within(delay, self._ending)
 
     async def _run_once(self, child: ChildSpec) -> tuple[int | None, bool]:
         """Return a child's exit code, negative for a signal, None if it could not be started; and if it had started."""

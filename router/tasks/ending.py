@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Coroutine, Iterable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from config.errors import RouterError
@@ -64,6 +65,14 @@ async def first_set(*events: asyncio.Event) -> None:
     finally:
         for wait in waits:
             wait.cancel()
+
+
+async def set_within(seconds: float | None, event: asyncio.Event) -> bool:
+    """Wait until an event is set, but no longer than so many seconds (None: for good); return whether it is set."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
 
 
 async def _awaited(work: Awaitable[T]) -> T:

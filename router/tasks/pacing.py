@@ -1,9 +1,10 @@
 """Going through many things in batches, no faster than asked for."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
+
+from router.tasks.ending import set_within
 
 T = TypeVar("T")
 
@@ -19,7 +20,7 @@ class Pacer:
 
     def __init__(self, rate: float | None, stop: asyncio.Event | None = None) -> None:
         self._rate = rate
-        self._stop = stop
+        self._stop = stop or asyncio.Event()
         self._started: float | None = None
         self._taken = 0
 
@@ -33,15 +34,7 @@ class Pacer:
         due = self._started + self._taken / self._rate
         self._taken += count
         if due > now:
-            await self._sleep(due - now)
-
-    async def _sleep(self, seconds: float) -> None:
-        if self._stop is None:
-            await asyncio.sleep(seconds)
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()
+            await set_within(due - now, self._stop)
 
 
 async def batches(

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from support.waiting import eventually
 
-from config.settings import Settings
+from config.settings import OpsSettings, Settings
 from router.console.console import Console
 from router.console.routes import mount
 from router.events.catalogue import Catalogue
@@ -95,9 +95,8 @@ async def serving(console: Console) -> AsyncIterator[str]:
         return {}
 
     mounted = partial(mount, console)
-    ops = OpsServer(
-        "127.0.0.1", 0, readiness, CollectorRegistry(), role="console", name="host-1", token=OPS, extend=mounted
-    )
+    settings = OpsSettings(port=0, token=OPS)
+    ops = OpsServer(settings, readiness, CollectorRegistry(), role="console", name="host-1", extend=mounted)
     try:
         yield f"http://127.0.0.1:{await ops.start()}"
     finally:

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from support.stores import fake_store
 
 import config
-from config.settings import Settings
+from config.settings import OpsSettings, Settings
 from router.events.catalogue import Catalogue
 from router.ingress.app import Ingress
 from router.ingress.metrics import IngressMetrics
@@ -82,7 +82,7 @@ async def all_rows() -> dict[str, list[Row]]:
         StoreMetrics(store, catalogue, 1.0, figures)
         guard = StoreGuard(store, settings, asyncio.Event())
         common.register(guard)
-        OpsServer("127.0.0.1", 0, dict, common, role="worker", name="host-1")  # type: ignore[arg-type]
+        OpsServer(OpsSettings(port=0), dict, common, role="worker", name="host-1")  # type: ignore[arg-type]
         found = {"ingress": ingress, "worker": worker, "store": figures}
         process = [*rows_of(new_registry("ingress")), *rows_of(common)]
         return {"process": process, **{name: list(rows_of(registry)) for name, registry in found.items()}}

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import fakeredis
+from fakeredis.aioredis import FakeAsyncRedisConnection
 from support.servers import starting
 
 from router.store.client import Client, Store, connect
+from router.store.connection_kinds import _Failing
 from router.store.keys import Keys
 
 __all__ = ["SERVER_URL", "fake_store", "fresh_keys", "real_store", "running_server"]
@@ -20,11 +22,15 @@ SERVER_URL = "TEST_REDIS_URL"
 """The environment variable that names a server to use instead of one of our own."""
 
 
+class _FakeConnection(_Failing, FakeAsyncRedisConnection):
+    """Loses no cancellation, as no connection of ours does."""
+
+
 class _FakeClient(fakeredis.FakeAsyncRedis):
     """Answers as redis-py does with `legacy_responses=False`: a dictionary for a read of a group, names as bytes."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, connection_class=_FakeConnection, **kwargs)
         for read in ("XREAD", "XREADGROUP"):
             parse = self.response_callbacks[read]
             self.set_response_callback(read, lambda reply, parse=parse, **how: dict(parse(reply, **how) or ()))

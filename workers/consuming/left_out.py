@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from router.store.errors import STORE_ERRORS
 from router.tasks.backoff import Backoff
 from workers.consuming.context import Context
-from workers.state.holdings import Holding, holdings
+from workers.state.overview import SubscriptionOverview, holdings
 
 _AGAIN = 60.0  # seconds
 _NAMED = 5  # streams
@@ -38,12 +38,12 @@ class LeftOut:
             except STORE_ERRORS:
                 await asyncio.sleep(backoff.next())
                 continue
-            self._take([holding for holding in found if _unfinished(holding)])
+            self._take([holding for holding in found if holding.unfinished])
             if not found:  # only another start can leave out more
                 await asyncio.Event().wait()
             await asyncio.sleep(_AGAIN)
 
-    def _take(self, busy: Sequence[Holding]) -> None:
+    def _take(self, busy: Sequence[SubscriptionOverview]) -> None:
         """Keep what was found, and log it where it is new."""
         context = self._context
         self.warning = told_left_out(context.group, busy) if busy else ""
@@ -56,11 +56,11 @@ class LeftOut:
         self._said = streams
 
 
-def told_left_out(name: str, busy: Sequence[Holding]) -> str:
+def told_left_out(name: str, busy: Sequence[SubscriptionOverview]) -> str:
     """Return what is left of a subscription on streams that it does not read, and what to do about it."""
-    named = ", ".join(f"{holding.stream} {_unfinished(holding)}" for holding in busy[:_NAMED])
+    named = ", ".join(f"{holding.stream} {holding.unfinished}" for holding in busy[:_NAMED])
     more = f" and {len(busy) - _NAMED} more" if len(busy) > _NAMED else ""
-    events = sum(map(_unfinished, busy))
+    events = sum(holding.unfinished for holding in busy)
     return f"{events} unfinished on streams that its events leave out ({named}{more}): {_advice(name)}"
 
 
@@ -69,7 +69,3 @@ def _advice(name: str) -> str:
         f"let its events name them again, or stop its workers and give up what is there: "
         f"event-router subscriptions remove {name} --events GLOB"
     )
-
-
-def _unfinished(holding: Holding) -> int:
-    return holding.waiting + holding.inbox + holding.scheduled

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from router.store import scripts
 from router.store.errors import STORE_ERRORS
 from router.tasks.backoff import Backoff
+from router.tasks.ending import set_within
 from workers.consuming.context import Context
 
 _INBOX_ROOM = 1000
@@ -97,10 +98,12 @@ class Schedule:
                 self.scheduled(stream, 0 if len(failed) == len(streams) else _REFUSED_PAUSE)
             elif reply[2:] and await self._reschedule(stream):
                 self.scheduled(stream, 0)
-            else:
-                self._note(stream, reply[1])
+            elif (wait := reply[1]) != _NOTHING:
+                self.scheduled(stream, _FULL_PAUSE if wait == _FULL else wait / 1000)
+        if len(failed) == len(streams):
+            raise failed[0]
         if failed:
-            self._refused(failed, len(streams))
+            context.log.error("promote_refused", error=str(failed[0]), streams=len(failed))
 
     async def _reschedule(self, stream: str) -> bool:
         """Bring nearer what was parked while the store's clock was ahead; return False where that was done just now."""
@@ -114,22 +117,9 @@ class Schedule:
             start = f"({last.decode()}"
         return True
 
-    def _refused(self, errors: Sequence[BaseException], asked: int) -> None:
-        if len(errors) == asked:
-            raise errors[0]
-        self._context.log.error("promote_refused", error=str(errors[0]), streams=len(errors))
-
-    def _note(self, stream: str, wait: int) -> None:
-        if wait != _NOTHING:
-            self.scheduled(stream, _FULL_PAUSE if wait == _FULL else wait / 1000)
-
     async def _sleep(self) -> None:
         self._changed.clear()
         timeout = None
         if self._due and not self._paused:
             timeout = max(0.0, min(self._due.values()) - self._context.monotonic())
-        try:
-            async with asyncio.timeout(timeout):
-                await self._changed.wait()
-        except TimeoutError:
-            pass
+        await set_within(timeout, self._changed)

@@ -3,11 +3,12 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from itertools import chain
 
 from config.errors import described
 from router.store import scripts
 from router.store.errors import STORE_ERRORS, is_no_group
+from router.store.reading import checked
 from workers.consuming.context import Context
 from workers.delivery import error_line
 from workers.outcomes import WorkerLost
@@ -47,13 +48,11 @@ class Sweeper:
         commands = [("XINFO", "CONSUMERS", key, context.group) for _, _, key in context.sources()]
         held: Counter[str] = Counter()
         idle: dict[str, int] = {}
-        for reply in await context.store.commands(commands):
-            if is_no_group(reply):
-                continue
-            for row in _checked(reply):
-                name = name_of(row[b"name"])
-                held[name] += row[b"pending"]
-                idle[name] = min(row[b"idle"], idle.get(name, row[b"idle"]))
+        replies = [reply for reply in await context.store.commands(commands) if not is_no_group(reply)]
+        for row in chain.from_iterable(checked(replies)):
+            name = name_of(row[b"name"])
+            held[name] += row[b"pending"]
+            idle[name] = min(row[b"idle"], idle.get(name, row[b"idle"]))
         alive = await context.store.command("ZRANGE", context.keys.consumers(context.group), 0, -1)
         gone = (name for name in idle if held[name] or idle[name] > lease)
         return [name for name in gone if name != context.consumer and raw_of(name) not in alive]
@@ -79,22 +78,13 @@ class Sweeper:
         while sources:
             calls = [scripts.recover(source, inbox, context.group, name, idle, line) for source, inbox in sources]
             replies = await context.store.run(calls)
-            results = [(0, 0, 0) if is_no_group(reply) else _checked(reply) for reply in replies]
+            results = checked([(0, 0, 0) if is_no_group(reply) else reply for reply in replies])
             total += sum(moved for moved, _, _ in results)
-            self._report_gone(sum(gone for _, gone, _ in results))
+            if gone := sum(gone for _, gone, _ in results):
+                context.metrics.gone.labels(context.group).inc(gone)
+                context.log.error("entries_gone", entries=gone)
             sources = [source for source, (_, _, left) in zip(sources, results, strict=True) if left]
         return total
-
-    def _report_gone(self, number: int) -> None:
-        if number:
-            self._context.metrics.gone.labels(self._context.group).inc(number)
-            self._context.log.error("entries_gone", entries=number)
-
-
-def _checked(reply: Any) -> Any:
-    if isinstance(reply, BaseException):
-        raise reply
-    return reply
 
 
 async def forget(context: Context, consumer: str) -> bool:

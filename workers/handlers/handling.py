@@ -46,7 +46,9 @@ def _argument(handler: Handler, deliveries: Sequence[Delivery]) -> Any:
 
 async def _in_thread(handler: Handler, argument: Any, threads: Executor | None, scope: Scope | None) -> Any:
     context, loop = own_context(scope), asyncio.get_running_loop()
-    result = _unwrapped(await loop.run_in_executor(threads, context.run, _guarded, handler.function, argument))
+    result = await loop.run_in_executor(threads, context.run, _guarded, handler.function, argument)
+    if isinstance(result, _Raised):
+        raise result.error
     return await run_in(context, scope, _itself, result) if inspect.isawaitable(result) else result
 
 
@@ -67,9 +69,3 @@ def _guarded(function: Any, argument: Any) -> Any:
     except BaseException as error:  # noqa: BLE001 - as above
         release(error)
         return _Raised(error)
-
-
-def _unwrapped(result: Any) -> Any:
-    if isinstance(result, _Raised):
-        raise result.error
-    return result

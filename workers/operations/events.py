@@ -1,7 +1,7 @@
 """Looking into what was received: the events in their streams."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from router.store.merging import newest_first, oldest_first
 from router.store.reading import Span, checked, is_entry_id, last_ids, order_of
 from router.store.record import ID, Fields, read_event, text_of
 from router.tasks.iterating import first
+from workers.operations.criteria import Criteria
 from workers.operations.shortened import is_short_for, is_shortened
 
 SEARCHED = 20_000
@@ -37,7 +38,7 @@ def read_marker(value: bytes | None) -> Marker | None:
 
 
 @dataclass(frozen=True, slots=True)
-class EventFilter:
+class EventFilter(Criteria):
     """Which events to show: a glob over the resource, the exact company, and when they were stored."""
 
     resource: str | None = None
@@ -48,10 +49,6 @@ class EventFilter:
     def span(self) -> Span:
         """Return the entries that were stored when it wants them to be."""
         return Span.between(self.since, self.until)
-
-    def describe(self) -> dict[str, str]:
-        """Return what is given, for the audit."""
-        return {name: str(value) for name, value in asdict(self).items() if value is not None}
 
     def matches(self, event: Event | None) -> bool:
         """Return whether an event, or an entry that is none, is to be shown."""

@@ -30,7 +30,7 @@ class Row:
     pause: Pause | None = None
 
     def total(self, figure: str) -> int:
-        """Return the sum of one of FIGURES over the streams."""
+        """Return the sum of a figure over the streams."""
         return sum(getattr(way, figure) for way in self.ways.values())
 
     @property
@@ -41,7 +41,7 @@ class Row:
     @property
     def unfinished(self) -> int:
         """How many events are on their way to it."""
-        return self.total("lag") + self.total("pending") + self.total("scheduled")
+        return self.total("unfinished")
 
 
 @dataclass(frozen=True, slots=True)

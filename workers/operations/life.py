@@ -6,7 +6,7 @@ done; so nothing but that is known of it.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -137,20 +137,19 @@ class _Look:
                 return found, False
         return found, True
 
-    async def _pending(self, name: str, key: str, entry_id: str, held: Held | None = None) -> list[Place]:
+    async def _pending(self, name: str, key: str, entry_id: str, waiting: Place | None = None) -> list[Place]:
+        """Return the event's place where it is in hand; `waiting` is the one that it has there else."""
         try:
             rows: list[Any] = await self._store.command("XPENDING", key, name, entry_id, entry_id, 1, parse_detail=True)
         except Exception as error:
             if is_no_group(error):
                 return []
             raise
-        used, errors = (held.used, held.errors()) if held else (0, ())
         return [
-            Place(
-                name,
-                "pending",
-                used,
-                errors,
+            replace(
+                waiting or Place(name, "pending", 0),
+                state="pending",
+                since=None,
                 consumer=name_of(row["consumer"]).encode(errors="backslashreplace").decode(),
                 renewed_at=datetime.now(UTC) - timedelta(milliseconds=row["time_since_delivered"]),
                 deliveries=row["times_delivered"],
@@ -159,33 +158,20 @@ class _Look:
         ]
 
     async def _waiting(self, name: str, entry: Entry) -> Sequence[Place]:
-        held, key = self._held(entry), self._store.keys.inbox(self._stream, name)
-        since = moment_of(entry[0])
-        waiting = Place(name, "inbox", held.used, held.errors(), since=since)
-        return await self._pending(name, key, entry[0].decode(), held) or [waiting]
+        waiting, key = self._place(name, "inbox", entry), self._store.keys.inbox(self._stream, name)
+        return await self._pending(name, key, entry[0].decode(), waiting) or [waiting]
 
     async def _scheduled(self, name: str, entry: Entry) -> Sequence[Place]:
-        held = self._held(entry)
         key = self._store.keys.due(self._stream, name)
         (due,) = checked(forgiven(await self._store.commands([("ZSCORE", key, entry[0])]), [key], None))
         if due is None:  # a body that was just moved on, or belongs to nothing
             return []
-        due_at = moment_of(f"{max(0, int(float(due)))}-0")
-        return [Place(name, "scheduled", held.used, held.errors(), since=moment_of(entry[0]), due_at=due_at)]
+        return [self._place(name, "scheduled", entry, due_at=moment_of(f"{max(0, int(float(due)))}-0"))]
 
     async def _dead(self, name: str, entry: Entry) -> Sequence[Place]:
-        held, reason = self._held(entry), text_of(entry[1], REASON)
-        return [
-            Place(
-                name,
-                "dead",
-                held.used,
-                held.errors(),
-                since=moment_of(entry[0]),
-                dead_entry_id=entry[0].decode(),
-                reason=reason,
-            )
-        ]
+        reason = text_of(entry[1], REASON)
+        return [self._place(name, "dead", entry, dead_entry_id=entry[0].decode(), reason=reason)]
 
-    def _held(self, entry: Entry) -> Held:
-        return Held(self._stream, entry[0], entry[1], inbox=True, touched=0.0)
+    def _place(self, name: str, state: State, entry: Entry, **more: Any) -> Place:
+        held = Held(self._stream, *entry, inbox=True, touched=0.0)
+        return Place(name, state, held.used, held.errors(), since=moment_of(entry[0]), **more)

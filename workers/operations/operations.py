@@ -28,8 +28,7 @@ from workers.operations.handover import ALL, Handover, Position
 from workers.operations.keys.changes import Release, Skip
 from workers.operations.keys.line_keys import KeySelector, LineEvent, LineKey, LineKeys
 from workers.operations.life import Life, life
-from workers.operations.quarantine import Quarantine
-from workers.operations.quarantine_changes import QuarantineChange
+from workers.operations.quarantine import Quarantine, QuarantineChange
 from workers.operations.quarantined import Quarantined, QuarantineSelector
 from workers.operations.removal import Removal
 from workers.state.companies import keyed_ones, paused_companies

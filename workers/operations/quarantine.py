@@ -5,10 +5,13 @@ item becomes an event on the way that ingress takes, deduplication included, and
 ending in between leaves it in both, and the next try finds a duplicate.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import datetime
 from typing import Literal, NamedTuple
 
 from config.errors import described
+from config.settings import Settings
 from router.events.catalogue import Catalogue
 from router.events.hints import read_hints, share
 from router.events.identify import NOTIFICATION_HEADER, Identified, Unreadable, identify
@@ -19,10 +22,14 @@ from router.store import scripts
 from router.store.client import Store
 from router.store.errors import StoreRefused, forgiven
 from router.store.merging import newest_first
-from router.store.reading import Span, checked, forward
+from router.store.reading import Span, checked, forward, moment_of
 from router.store.windows import Windows
-from workers.operations.change import Tally
+from workers.operations.audit import CHANGED, FAILED
+from workers.operations.change import Change, Tally
 from workers.operations.quarantined import Quarantined, QuarantineSelector, read_quarantined
+
+STORED, DUPLICATE, UNREADABLE, REFUSED = "stored", "duplicate", "unreadable", "refused"
+"""What a retry counts beside what every change does; the first two are CHANGED, the others FAILED."""
 
 _PAGE = 50  # bodies may be large
 
@@ -116,6 +123,52 @@ class Quarantine:
             ids.setdefault(self._store.keys.quarantine(item.publisher), []).append(item.entry_id)
         replies = await self._store.commands([("XDEL", key, *found) for key, found in ids.items()])
         return Tally.of(replies, map(len, ids.values()))
+
+
+class QuarantineChange(Change[Quarantined]):
+    """A change of the selected bodies, of each publisher the oldest first.
+
+    A retry appends what can be read now as the settings say; its notes say why bodies stay.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        settings: Settings,
+        verb: Literal["retry", "purge"],
+        selector: QuarantineSelector,
+        *,
+        most: int | None = None,
+    ) -> None:
+        super().__init__(store, f"quarantine {verb}", selector=selector.describe(), most=most)
+        self._quarantine = Quarantine(store, catalogue)
+        self._appending = Batch.for_settings(store, settings) if verb == "retry" else None
+        self._wanted = selector
+        self._spans: Sequence[QuarantineSpan] = ()
+
+    async def freeze(self) -> datetime | None:
+        """Settle the last body of each publisher: what a retry quarantines again is not met again."""
+        self._spans = await self._quarantine.freeze(self._wanted)
+        return max((moment_of(span.span.last) for span in self._spans), default=None)
+
+    def found(self) -> AsyncIterator[Quarantined]:
+        """Yield the oldest of each publisher first."""
+        return self._quarantine.oldest(self._wanted, self._spans)
+
+    async def apply(self, batch: Sequence[Quarantined], reason: str) -> Counter[str]:
+        """Retry or purge these."""
+        del reason
+        if self._appending is None:
+            done = await self._quarantine.purge(batch)
+            self.result.refusal = done.refusal or self.result.refusal
+            return done.counts()
+        counts: Counter[str] = Counter()
+        for item, outcome, why in await self._quarantine.retry(batch, self._appending):
+            counts.update([outcome, CHANGED if outcome in (STORED, DUPLICATE) else FAILED])
+            if why:
+                self.result.note(f"{item.entry_id} stays: {why}")
+        return counts
 
 
 def _judged(item: Quarantined, outcomes: Sequence[Outcome]) -> Retried:

@@ -22,7 +22,7 @@ from workers.operations.change import Change
 from workers.operations.handover import replayed_keys
 from workers.state.former import former_streams
 from workers.state.groups import live_consumers
-from workers.state.holdings import Holding, holdings
+from workers.state.overview import SubscriptionOverview, holdings
 
 FIGURES: Final = ("waiting", "inbox", "scheduled", "dead")
 """What a subscription has on a stream."""
@@ -48,7 +48,7 @@ class Removed:
     refused: dict[str, str]
 
 
-class Removal(Change[Holding]):
+class Removal(Change[SubscriptionOverview]):
     """Removes a subscription from the streams that it is on, one item each; `removed` says what became of that.
 
     events: only from the streams that these globs mean. former: only from streams that are not configured any more; its
@@ -72,7 +72,7 @@ class Removal(Change[Holding]):
         self._catalogue, self._settings = catalogue, settings
         self._events, self._former, self._dead_letters = tuple(events), former, dead_letters
         self._streams: Sequence[str] = ()
-        self.holdings: list[Holding] = []
+        self.holdings: list[SubscriptionOverview] = []
         self.removed = Removed(0, (), {})
 
     async def freeze(self) -> datetime | None:
@@ -90,12 +90,12 @@ class Removal(Change[Holding]):
             await self.refuse_in_use()
         return None
 
-    async def found(self) -> AsyncIterator[Holding]:
+    async def found(self) -> AsyncIterator[SubscriptionOverview]:
         """Yield what it has on each stream."""
         for holding in self.holdings:
             yield holding
 
-    async def apply(self, batch: Sequence[Holding], reason: str) -> Counter[str]:
+    async def apply(self, batch: Sequence[SubscriptionOverview], reason: str) -> Counter[str]:
         """Remove it from all the streams, also from those on which something is left of it without a group."""
         del reason
         in_part = self._former or bool(self._events)

@@ -6,8 +6,9 @@ the console tell the same figures, and any of them may be the last that runs: ta
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
@@ -72,21 +73,24 @@ class StoreMetrics(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield what was found; nothing but `event_router_store_up` where the store did not answer."""
-        up = GaugeMetricFamily("event_router_store_up", "1 where the store answered all questions, 0 where it did not.")
-        up.add_metric([], self._found is not None)
-        yield up
+        yield _family(
+            "store_up",
+            "1 where the store answered all questions, 0 where it did not.",
+            [],
+            [(self._found is not None,)],
+        )
         found, quarantined = self._found or (Figures(0.0, (), ()), {})
-        lengths = {seen.stream: seen.length for seen in found.streams}
-        yield _family("stream_events", "Events that a stream holds, finished or not.", "stream", lengths)
+        lengths = [(seen.stream, seen.length) for seen in found.streams]
+        yield _family("stream_events", "Events that a stream holds, finished or not.", ["stream"], lengths)
         text = "Bodies in quarantine: signed, but not understood."
-        yield _family("quarantine_entries", text, "publisher", quarantined)
+        yield _family("quarantine_entries", text, ["publisher"], quarantined.items())
         yield from _of_ways(found)
         text = "Workers of a subscription that gave a sign of life within the lease; none for another program's group."
-        workers = {row.name: len(row.workers) for row in found.rows if row.is_of_workers}
-        yield _family("subscription_workers", text, "subscription", workers)
+        workers = [(row.name, len(row.workers)) for row in found.rows if row.is_of_workers]
+        yield _family("subscription_workers", text, ["subscription"], workers)
         text = "Seconds for which a subscription has been paused; 0 where it is not."
-        pauses = {row.name: _lasting(row.pause) for row in found.rows}
-        yield _family("subscription_paused_seconds", text, "subscription", pauses)
+        pauses = [(row.name, _lasting(row.pause)) for row in found.rows]
+        yield _family("subscription_paused_seconds", text, ["subscription"], pauses)
 
     async def _look(self) -> _Found | None:
         try:
@@ -111,23 +115,18 @@ def _lasting(pause: Pause | None) -> float:
 
 
 def _of_ways(found: Figures) -> Iterator[GaugeMetricFamily]:
-    labels = ["stream", "subscription"]
+    labels, ways = ["stream", "subscription"], [way for seen in found.streams for way in seen.subscriptions]
     for name, text in _FIGURES.items():
-        family = GaugeMetricFamily(f"event_router_subscription_{name}_events", text, labels=labels)
-        for seen in found.streams:
-            for way in seen.subscriptions:
-                family.add_metric([seen.stream, way.name], getattr(way, name))
-        yield family
+        rows = [(way.stream, way.name, getattr(way, name)) for way in ways]
+        yield _family(f"subscription_{name}_events", text, labels, rows)
     text = "Seconds since the oldest event that waits or is in hand came to its stream or inbox; 0 for none."
-    oldest = GaugeMetricFamily("event_router_subscription_oldest_seconds", text, labels=labels)
-    for seen in found.streams:
-        for way in seen.subscriptions:
-            oldest.add_metric([seen.stream, way.name], found.oldest.get((seen.stream, way.name), 0.0))
-    yield oldest
+    oldest = [(way.stream, way.name, found.oldest.get((way.stream, way.name), 0.0)) for way in ways]
+    yield _family("subscription_oldest_seconds", text, labels, oldest)
 
 
-def _family(name: str, text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(f"event_router_{name}", text, labels=[label])
-    for value, figure in values.items():
-        family.add_metric([value], figure)
+def _family(name: str, text: str, labels: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> GaugeMetricFamily:
+    """Return a metric; each row has the values of its labels, and its value."""
+    family = GaugeMetricFamily(f"event_router_{name}", text, labels=labels)
+    for *values, figure in rows:
+        family.add_metric(values, figure)
     return family

@@ -15,6 +15,7 @@ from config.settings import RetentionSettings
 from router.events.catalogue import Catalogue
 from router.store.client import Store
 from router.store.errors import STORE_ERRORS, StoreRefused
+from router.tasks.ending import set_within
 from workers.metrics import WorkerMetrics
 from workers.retention.round import Retention
 
@@ -66,11 +67,11 @@ class Janitor:
             log.exception("retention_broken")
 
     async def _run(self) -> None:
-        await self._sleep(self._random.uniform(0, min(_SOON, self._interval)))
+        await set_within(self._random.uniform(0, min(_SOON, self._interval)), self._stopping)
         while not self._stopping.is_set():
             await self.ask()
             # never less than the interval, or the claim for our last round would refuse us the next
-            await self._sleep(self._interval * self._random.uniform(1.0, 1.1))
+            await set_within(self._interval * self._random.uniform(1.0, 1.1), self._stopping)
 
     async def _claim(self) -> bool:
         """Return whether the round of this interval is ours to do."""
@@ -81,10 +82,3 @@ class Janitor:
         except StoreRefused as error:  # such as out of memory, when a round is needed most
             log.warning("claim_refused", error=str(error))
             return True
-
-    async def _sleep(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            pass

@@ -80,26 +80,25 @@ class Retention:
             log.info("events_trimmed", events=removed.total(), streams=len(removed))
 
     async def _discard_dead_letters(self, streams: Sequence[str]) -> None:
-        age, count = _milliseconds(self._settings.dead_letters_age), self._settings.dead_letters_count
-        if not (age or count):
-            return
-        piles = await self._piles(streams)
-        removed = await self._repeat({pile: scripts.discard(self._keys.dead(*pile), age, count) for pile in piles})
-        for (stream, subscription), number in removed.items():
+        age, count = self._settings.dead_letters_age, self._settings.dead_letters_count
+        piles = {pile: self._keys.dead(*pile) for pile in await self._piles(streams)} if age or count else {}
+        for (stream, subscription), number in (await self._discard(piles, age, count)).items():
             self._metrics.dead_letters_discarded.labels(subscription, stream).inc(number)
             log.warning("dead_letters_discarded", subscription=subscription, stream=stream, number=number)
 
     async def _discard_quarantined(self, streams: Sequence[str]) -> None:
-        age, count = _milliseconds(self._settings.quarantine_age), self._settings.quarantine_count
-        if not (age or count):
-            return
         publishers = dict.fromkeys(stream.partition("/")[0] for stream in streams)
-        removed = await self._repeat(
-            {slug: scripts.discard(self._keys.quarantine(slug), age, count) for slug in publishers}
-        )
+        keys = {slug: self._keys.quarantine(slug) for slug in publishers}
+        removed = await self._discard(keys, self._settings.quarantine_age, self._settings.quarantine_count)
         for slug, number in removed.items():
             self._metrics.quarantine_discarded.labels(slug).inc(number)
             log.warning("quarantine_discarded", publisher=slug, number=number)
+
+    async def _discard(self, keys: Mapping[What, str], age: float, count: int) -> Counter[What]:
+        """Remove what is older than so many seconds or beyond so many entries; 0 for no limit."""
+        if not (age or count):
+            return Counter()
+        return await self._repeat({what: scripts.discard(key, _milliseconds(age), count) for what, key in keys.items()})
 
     async def _piles(self, streams: Sequence[str]) -> list[tuple[str, str]]:
         """Return each stream with each of its subscriptions; those of a stream that cannot be read are left alone."""

@@ -29,7 +29,11 @@ _QUESTIONS = 4  # asked of each subscription in the second round trip
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionOverview:
-    """How far a subscription is with one stream; one without an inbox is the group of another program."""
+    """How far a subscription is with one stream; one without an inbox is the group of another program.
+
+    `inbox` is what its inbox holds, part of the lag or in hand; `waiting` is not finished in the stream itself.
+    `last_delivered` is the last entry of the stream that it was given.
+    """
 
     name: str
     lag: int
@@ -37,6 +41,19 @@ class SubscriptionOverview:
     scheduled: int
     dead: int
     has_inbox: bool = field(default=True, compare=False)
+    stream: str = field(default="", compare=False)
+    inbox: int = field(default=0, compare=False)
+    last_delivered: str = field(default="0-0", compare=False)
+
+    @property
+    def waiting(self) -> int:
+        """How many events of the stream itself it has not finished."""
+        return self.lag + self.pending - self.inbox
+
+    @property
+    def unfinished(self) -> int:
+        """How many events are on their way to it."""
+        return self.lag + self.pending + self.scheduled
 
     @property
     def is_idle(self) -> bool:
@@ -82,6 +99,11 @@ async def overview(store: Store, streams: Sequence[str]) -> list[StreamOverview]
     ]
 
 
+async def holdings(store: Store, streams: Sequence[str], name: str) -> list[SubscriptionOverview]:
+    """Return how far one subscription is with each of these streams that it is on; raises StoreUnavailable."""
+    return [way for seen in await overview(store, streams) for way in seen.subscriptions if way.name == name]
+
+
 def _added(groups: Iterable[Group]) -> int | None:
     """Return how many events a stream ever got: any group that knows its place knows that."""
     known = (group.read + group.lag for group in groups if group.read is not None and group.lag is not None)
@@ -102,7 +124,7 @@ async def _subscriptions(
     answers = [[next(replies) for _ in range(_QUESTIONS)] for _ in pairs]
     lags = {(stream, group.name): len(checked([next(replies)])[0] or ()) for stream, group in unknown}
     return {
-        (stream, group.name): _put_together(group, group.lag or lags.get((stream, group.name), 0), answer)
+        (stream, group.name): _put_together(stream, group, group.lag or lags.get((stream, group.name), 0), answer)
         for (stream, group), answer in zip(pairs, answers, strict=True)
     }
 
@@ -117,10 +139,10 @@ def _questions(keys: Keys, stream: str, name: str) -> list[tuple[Any, ...]]:
     ]
 
 
-def _put_together(group: Group, lag: int, answer: Sequence[Any]) -> SubscriptionOverview:
+def _put_together(stream: str, group: Group, lag: int, answer: Sequence[Any]) -> SubscriptionOverview:
     in_hand, *others = answer
     inbox, scheduled, dead = checked(others)
     has_inbox = not is_no_group(in_hand)
     held = checked([in_hand])[0]["pending"] if in_hand and has_inbox else 0
-    lag += max(0, inbox - held)
-    return SubscriptionOverview(group.name, lag, group.pending + held, scheduled, dead, has_inbox)
+    figures = (lag + max(0, inbox - held), group.pending + held, scheduled, dead)
+    return SubscriptionOverview(group.name, *figures, has_inbox, stream, inbox, group.last_delivered)

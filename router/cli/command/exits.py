@@ -69,15 +69,15 @@ class Guarded(TyperGroup):
             code, failed = ExitCode.DONE, error
         except typer.TyperException as error:
             if message := " ".join(error.format_message().split()):  # a group without a command has shown its help
-                complain(message + _hint(error))
+                context = getattr(error, "ctx", None)
+                complain(message + (f" (see {context.command_path} --help)" if context is not None else ""))
             code = error.exit_code
         except typer.Abort:
             complain("aborted")
             code = ExitCode.PARTLY_FAILED
-        except Exception as error:
-            if (code := _code_of(error)) is None:
-                raise
+        except RouterError as error:
             complain(" ".join(str(error).split()))
+            code = code_of(error)
         sys.exit(_ended(code if isinstance(code, int) else ExitCode.DONE, failed))
 
 
@@ -100,30 +100,18 @@ def _ended(code: int, failed: OutputFailed | None) -> int:
 
 def code_of(error: BaseException) -> int:
     """Return the exit code of a command that ends with this error."""
-    if isinstance(error, OutputFailed) and error.reader_is_gone:
-        return ExitCode.DONE
-    if isinstance(error, Exception) and (code := _code_of(error)) is not None:
-        return code
-    return getattr(error, "exit_code", ExitCode.PARTLY_FAILED)
-
-
-def _code_of(error: Exception) -> ExitCode | None:
-    """Return how a command ends with this error; None for one that nobody foresaw."""
     from router.events.catalogue import UnknownStream  # noqa: PLC0415 - slow to import, and most commands end well
     from router.store.errors import StoreUnavailable  # noqa: PLC0415 - likewise
 
-    codes: tuple[tuple[type[Exception], ExitCode], ...] = (
+    if isinstance(error, OutputFailed) and error.reader_is_gone:
+        return ExitCode.DONE
+    codes: tuple[tuple[type[RouterError], ExitCode], ...] = (
         (ConfigError, ExitCode.USAGE),
         (InputFailed, ExitCode.USAGE),
         (UnknownStream, ExitCode.USAGE),
         (NothingMatched, ExitCode.NOTHING_MATCHED),
         (Unanswered, ExitCode.UNREACHABLE),
         (StoreUnavailable, ExitCode.UNREACHABLE),
-        (RouterError, ExitCode.PARTLY_FAILED),
     )
-    return next((code for kind, code in codes if isinstance(error, kind)), None)
-
-
-def _hint(error: typer.TyperException) -> str:
-    context = getattr(error, "ctx", None)
-    return f" (see {context.command_path} --help)" if context is not None else ""
+    own = getattr(error, "exit_code", ExitCode.PARTLY_FAILED)
+    return next((code for kind, code in codes if isinstance(error, kind)), own)

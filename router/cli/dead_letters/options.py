@@ -9,11 +9,11 @@ import typer
 
 from config.publishers import UNLISTED
 from config.sources import load_settings
-from router.cli.options.common import STDIN, Company, Resource, Since, Until, ids_on_stdin, taking
+from router.cli.options.common import Company, Resource, Since, Until, ids_among, taking
 from router.cli.options.completing import event_types, fingerprints, subscriptions
 from router.events.catalogue import Catalogue
 from router.events.globs import is_glob, named, select
-from workers.fingerprint import FINGERPRINT
+from workers.failure import FINGERPRINT
 from workers.operations.dead_letters.selector import Selector
 
 _FINGERPRINT = re.compile(rf"[0-9a-fA-F]{{{FINGERPRINT}}}")
@@ -87,12 +87,9 @@ def selected(
     if not what:
         return selector
     catalogue = Catalogue.for_settings(load_settings())
-    events = [argument for argument in what if _is_event(catalogue, argument)]
-    ids = [argument for argument in what if argument not in (*events, STDIN)]
+    ids, events = ids_among(what, lambda argument: not _is_event(catalogue, argument))
     if events and selector.events is not None:
         raise typer.BadParameter("name events as arguments or with --event, not both")
-    if STDIN in what:
-        ids += ids_on_stdin()
     return replace(selector, events=_events(catalogue, events) if events else selector.events).narrowed(*ids)
 
 

@@ -14,7 +14,6 @@ from router.cli.dead_letters.file import STANDARD, numbered, readable
 from router.cli.output.results import JsonFlag, clean, number_of, print_json, print_line
 from router.cli.output.rows import DEAD_LETTER_COLUMNS, dead_letter_row
 from router.events.catalogue import Catalogue
-from workers.operations.change import Preview
 from workers.operations.dead_letters.entry import DeadLetterEntry
 from workers.operations.dead_letters.lines import ExportedLetter
 from workers.operations.dead_letters.restore import BEFORE, NEW, REFUSED, THERE, Import
@@ -58,20 +57,17 @@ async def _carry_out(operations: Operations, order: Order, change: Import) -> Co
         raise NothingMatched(f"nothing to import: {change.subject} is empty")
     if not seen.number:
         return Counter()
+    show = partial(show_sample, operations.catalogue, _KIND, f"import {number_of(seen.number, _KIND.noun)}", seen)
     if order.dry_run:
-        _show(operations, seen)
+        show()
         outcomes = await change.outlook()
     else:
         if seen.number > 1:
-            confirm(order, _KIND, seen.number, partial(_show, operations, seen))
+            confirm(order, _KIND, seen.number, show)
         outcomes = (await run_change(order, _KIND, change, seen.number)).counts
     if refusal := change.result.refusal:
         complain(f"{outcomes[REFUSED]} could not be imported: {clean(refusal)}")
     return outcomes
-
-
-def _show(operations: Operations, seen: Preview[ExportedLetter]) -> None:
-    show_sample(operations.catalogue, _KIND, f"import {number_of(seen.number, _KIND.noun)}", seen)
 
 
 def _row(catalogue: Catalogue, letter: ExportedLetter) -> Sequence[object]:

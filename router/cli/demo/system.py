@@ -4,20 +4,18 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from config.errors import RouterError
+from config.publishers import PACKAGED
 from config.sources import load_settings
 from router.cli.demo.workers import LEDGER, MENDED
-from router.embedded.access import EMBEDDED
+from router.ingress.signing_secrets import secrets_of
 from workers.operations.dead_letters.selector import Selector
 from workers.operations.operations import Operations
-
-SECRET = b"demo-secret"
-"""The secret of every publisher."""
 
 _LONGEST_LINE = 1 << 24  # bytes
 _ERRORS = ("error", "critical")
@@ -26,22 +24,22 @@ _ERRORS = ("error", "critical")
 class DemoSystem:
     """The router with the subscriptions of the demo, all its files in `folder`."""
 
-    def __init__(self, folder: Path, publishers: Iterable[str]) -> None:
+    def __init__(self, folder: Path) -> None:
         self.url = ""
         self._process: asyncio.subprocess.Process | None = None
         self._ledger, self._mended = folder / "handled.txt", folder / "mended"
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ROUTER_")},
-            "ROUTER_REDIS__URL": EMBEDDED,
+            "ROUTER_CONFIG": str(PACKAGED.with_name("router.toml")),  # one in this folder may name a server in use
             "ROUTER_DATA_DIR": str(folder / "data"),
             "ROUTER_INGRESS__HOST": "127.0.0.1",
             "ROUTER_INGRESS__PORT": "0",
             "ROUTER_OPS__PORT": "0",
             "ROUTER_LOG__FORMAT": "json",
-            **{_variable(slug): SECRET.decode() for slug in publishers},
             LEDGER: str(self._ledger),
             MENDED: str(self._mended),
         }
+        self._settings = load_settings(environ=self._environment)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -79,20 +77,24 @@ class DemoSystem:
             if said.get("level") in _ERRORS:
                 sys.stderr.write(line.decode(errors="backslashreplace"))
 
+    def secret(self, publisher: str) -> bytes:
+        """Return the secret that `up` has made for a publisher."""
+        return secrets_of(self._settings, publisher)[0]
+
     def handled(self) -> set[str]:
         """Return the distinct lines of the ledger: one for each subscription and event."""
         return set(self._ledger.read_text().splitlines()) if self._ledger.exists() else set()
 
     async def dead(self) -> int:
         """Return how many deliveries are dead letters."""
-        async with Operations.open(load_settings(environ=self._environment)) as operations:
+        async with Operations.open(self._settings) as operations:
             return await operations.count_dead_letters()
 
     async def replay(self) -> None:
         """Mend the broken handler and replay its dead letters of one event type."""
         self._mended.touch()
         letters = Selector(events="visma-net-financial/customer_changed")
-        async with Operations.open(load_settings(environ=self._environment)) as operations:
+        async with Operations.open(self._settings) as operations:
             await operations.replay_dead_letters(letters).run(reason="mended")
 
 
@@ -103,7 +105,3 @@ def _fields(line: bytes) -> dict[str, Any]:
     except ValueError:
         said = None
     return said if isinstance(said, dict) else {"level": "error"}
-
-
-def _variable(slug: str) -> str:
-    return f"ROUTER_SECRETS__{slug.replace('-', '_').upper()}"

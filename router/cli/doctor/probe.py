@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import unquote
 
 import aiohttp
@@ -25,9 +25,8 @@ from router.cli.doctor.security_checks import Knowing, TokenRefused
 from router.process.ops import PROCESS_HEADER
 from router.process.ops_ports import TIMEOUT, ops_ports
 from router.process.ops_token import bearer
-from router.store.errors import StoreRefused
 from router.store.health.judgement import Check
-from router.store.health.survey import Ask, is_denied
+from router.store.health.survey import Ask, reply_if_allowed
 
 _PINGS = 5
 
@@ -153,22 +152,12 @@ async def _round_trip(ask: Ask) -> float:
 async def _ahead(ask: Ask) -> float | None:
     """Return how many seconds the server's clock is ahead of ours."""
     before = time.time()
-    if (reply := await _allowed(ask, "TIME")) is None:
+    if (reply := await reply_if_allowed(ask, "TIME")) is None:
         return None
     seconds, microseconds = reply
     return float(seconds) + float(microseconds) / 1e6 - (before + time.time()) / 2
 
 
 async def _user(ask: Ask) -> str | None:
-    reply = await _allowed(ask, "ACL WHOAMI")
+    reply = await reply_if_allowed(ask, "ACL WHOAMI")
     return reply.decode(errors="replace") if isinstance(reply, bytes) else reply and str(reply)
-
-
-async def _allowed(ask: Ask, command: str) -> Any:
-    """Return the reply to a command; None where the user may not run it."""
-    try:
-        return await ask(command)
-    except StoreRefused as error:
-        if is_denied(error):
-            return None
-        raise

@@ -65,11 +65,10 @@ def _life_json(event: Event, found: Life, *, reveal: bool) -> dict[str, Any]:
     }
 
 
-_PLACE = ("state", "attempts", "since", "due_at", "consumer", "renewed_at", "deliveries", "dead_entry_id", "reason")
-
-
 def _place_json(place: Place) -> dict[str, Any]:
-    return {**fields_of(place, "subscription", *_PLACE), "errors": [attempt_json(error) for error in place.errors]}
+    where = fields_of(place, "subscription", "state", "attempts", "since", "due_at", "consumer", "renewed_at")
+    more = fields_of(place, "deliveries", "dead_entry_id", "reason")
+    return {**where, **more, "errors": [attempt_json(error) for error in place.errors]}
 
 
 def _print(event: Mapping[str, Any], found: Life) -> None:
@@ -79,11 +78,10 @@ def _print(event: Mapping[str, Any], found: Life) -> None:
     print_record({**event, **entry})
     if found.subscriptions:
         print_line("")
-        print_table(_COLUMNS, [_row(place) for place in found.subscriptions])
-
-
-def _row(place: Place) -> tuple[object, ...]:
-    return (place.subscription, place.shown_state, place.attempts, place_text(place))
+        rows = [
+            (place.subscription, place.shown_state, place.attempts, place_text(place)) for place in found.subscriptions
+        ]
+        print_table(_COLUMNS, rows)
 
 
 def place_text(place: Place) -> str:

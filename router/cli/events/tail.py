@@ -93,13 +93,11 @@ async def _past(
         return
     if (number := _LINES if lines is None else lines) == 0:
         return
-    newest = (stored async for stored in browser.newest(list(after), wanted) if _is_past(after, stored))
+    past = {stream: order_of(last) for stream, last in after.items()}
+    found = browser.newest(list(after), wanted)
+    newest = (stored async for stored in found if order_of(stored.entry_id) <= past[stored.stream])
     for stored in reversed([stored async for stored in first(newest, number)]):
         yield stored
-
-
-def _is_past(after: dict[str, str], stored: StoredEvent) -> bool:
-    return order_of(stored.entry_id) <= order_of(after[stored.stream])
 
 
 async def _new(operations: Operations, after: dict[str, str], wanted: EventFilter) -> AsyncGenerator[StoredEvent, None]:

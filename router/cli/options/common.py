@@ -3,7 +3,7 @@
 import functools
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -11,8 +11,7 @@ import typer
 
 from router.cli.options.completing import event_types
 
-STDIN = "-"
-"""What stands for ids on stdin."""
+_STDIN = "-"
 
 
 def taking(**makers: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -57,9 +56,15 @@ Resource = Annotated[str | None, typer.Option(metavar="GLOB", help="Such as cust
 Company = Annotated[str | None, typer.Option(metavar="ID", help="The company in the ERP.")]
 
 
-def ids_on_stdin() -> list[str]:
-    """Return the ids on stdin; raises BadParameter where there are none: an empty list must not select all."""
-    ids = sys.stdin.read().split()
-    if not ids:
-        raise typer.BadParameter("no ids on stdin")
-    return ids
+def ids_among(what: Sequence[str], is_id: Callable[[str], bool]) -> tuple[list[str], list[str]]:
+    """Return the ids among arguments, those on stdin too where one is `-`, and the other arguments.
+
+    Raises BadParameter where none is on stdin: an empty list must not select all.
+    """
+    given = [argument for argument in what if argument != _STDIN]
+    ids = [argument for argument in given if is_id(argument)]
+    if _STDIN in what:
+        if not (read := sys.stdin.read().split()):
+            raise typer.BadParameter("no ids on stdin")
+        ids += read
+    return ids, [argument for argument in given if not is_id(argument)]

@@ -86,7 +86,7 @@ def _url(settings: Settings) -> str:
 
 async def _fingerprints(operations: "Operations") -> list[tuple[str, str]]:
     from router.tasks.iterating import first  # noqa: PLC0415 - as above
-    from workers.fingerprint import fold_message  # noqa: PLC0415
+    from workers.failure import fold_message  # noqa: PLC0415
 
     newest = first(operations.dead_letters(), _LOOKED_AT)
     errors = {letter.fingerprint: f"{letter.error} {fold_message(letter.message)}" async for letter in newest}

@@ -76,23 +76,25 @@ def print_table(
     """Print rows under their columns, to stdout unless it says elsewhere, in the width of the terminal."""
     file = file or sys.stdout
     whole = [Column(column) if isinstance(column, str) else column for column in columns]
-    print_as = _print_drawn if file.isatty() else _print_plain
-    print_as(file, whole, list(rows), width)
+    is_drawn = file.isatty()
+    texts = [[_shown(file, cell[is_drawn] if isinstance(cell, TwoForms) else cell) for cell in row] for row in rows]
+    if is_drawn:
+        _print_drawn(file, whole, texts, width or _width_of(file))
+    else:
+        _print_plain(file, whole, texts)
 
 
-def _print_plain(file: TextIO, columns: Sequence[Column], rows: Sequence[Sequence[object]], _width: int) -> None:
-    texts = [[_shown(file, cell.plain if isinstance(cell, TwoForms) else cell) for cell in row] for row in rows]
+def _print_plain(file: TextIO, columns: Sequence[Column], texts: Sequence[Sequence[str]]) -> None:
     names = [column.name for column in columns]
     widths = [max(map(len, column)) for column in zip(names, *texts, strict=True)]
     for row in (names, *texts):
         _write(file, [cell.ljust(width) for cell, width in zip(row, widths, strict=True)])
 
 
-def _print_drawn(file: TextIO, columns: Sequence[Column], rows: Sequence[Sequence[object]], width: int) -> None:
-    texts = [[_shown(file, cell.drawn if isinstance(cell, TwoForms) else cell) for cell in row] for row in rows]
+def _print_drawn(file: TextIO, columns: Sequence[Column], texts: Sequence[Sequence[str]], room: int) -> None:
     headers = [column.header for column in columns]
     natural = [max(map(_length, column)) for column in zip(headers, *texts, strict=True)]
-    widths = fit(columns, natural, width or _width_of(file))
+    widths = fit(columns, natural, room)
     shown = list(widths)
     mark = shown_as(SHORTENED, file.encoding)
     _write(file, [_padded(headers[index], widths[index], right=columns[index].right) for index in shown])
@@ -172,7 +174,6 @@ def _lines(text: str, width: int, cut: Cut, mark: str) -> list[str]:
 
 
 def _head(text: str, room: int) -> str:
-    """Return as much of the beginning as fits."""
     text = text[:room]
     while _length(text) > room:
         text = text[:-1]

@@ -10,7 +10,7 @@ from router.cli.options.common import taking
 from router.cli.output.results import number_of, print_json, print_line
 from router.cli.quarantine.reading import QUARANTINE_COLUMNS, quarantine_row, selected
 from workers.operations.change import Result
-from workers.operations.quarantine_changes import DUPLICATE, REFUSED, STORED, UNREADABLE
+from workers.operations.quarantine import DUPLICATE, REFUSED, STORED, UNREADABLE
 from workers.operations.quarantined import QuarantineSelector
 
 _RETRY = Kind(

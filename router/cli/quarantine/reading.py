@@ -10,7 +10,7 @@ from config.errors import ConfigError
 from config.sources import load_settings
 from router.cli.command.exits import NothingMatched
 from router.cli.command.runtime import operate
-from router.cli.options.common import STDIN, Company, Since, Until, ids_on_stdin, taking
+from router.cli.options.common import Company, Since, Until, ids_among, taking
 from router.cli.options.completing import publishers
 from router.cli.output.listing import Limit, Reveal, print_list
 from router.cli.output.results import JsonFlag, age, print_json, print_record, stamp
@@ -55,12 +55,8 @@ def selected(
     until: Until = None,
 ) -> QuarantineSelector:
     """Declare the options, and make of what is given the selector; raises ConfigError for an unknown publisher."""
-    given = list(what or ())
-    ids = [argument for argument in given if _ID.fullmatch(argument)]
-    slugs = [argument for argument in given if argument != STDIN and argument not in ids]
+    ids, slugs = ids_among(what or (), lambda argument: bool(_ID.fullmatch(argument)))
     slugs += [publisher] if publisher is not None else []
-    if STDIN in given:
-        ids += ids_on_stdin()
     catalogue = Catalogue.for_settings(load_settings())
     for slug in slugs:
         if slug not in catalogue.publishers:

@@ -160,23 +160,11 @@ async def post(session: aiohttp.ClientSession, url: str, parcel: Parcel, headers
             text = await response.read()
     except (aiohttp.ClientError, OSError, TimeoutError):
         return Answer(_NO_ANSWER)
-    figures = _figures(text) if response.status == _ACCEPTED else None
-    return Answer(str(response.status), figures, "" if figures else _detail(text))
-
-
-def _detail(text: bytes) -> str:
-    """Return what a problem document says was wrong."""
+    status = str(response.status)
     try:
-        detail = json.loads(text)["detail"]
+        said = json.loads(text)
+        if response.status == _ACCEPTED:
+            return Answer(status, {name: int(said[name]) for name in ("accepted", "duplicates", "quarantined")})
+        return Answer(status, detail=str(said["detail"]))
     except (ValueError, KeyError, TypeError):
-        return "the answer does not say why; it may be none of an ingress"
-    return str(detail)
-
-
-def _figures(text: bytes) -> dict[str, int] | None:
-    """Return what became of the items of a 202; None where it was not an ingress that answered so."""
-    try:
-        answer = json.loads(text)
-        return {name: int(answer[name]) for name in ("accepted", "duplicates", "quarantined")}
-    except (ValueError, KeyError, TypeError):
-        return None
+        return Answer(status, detail="the answer does not say why; it may be none of an ingress")

@@ -16,9 +16,9 @@ from router.cli.output.table import EVENT, Column, print_table
 from router.events.catalogue import Catalogue
 from workers.operations.operations import Operations
 from workers.operations.removal import FIGURES, Removal
-from workers.state.holdings import Holding
+from workers.state.overview import SubscriptionOverview
 
-_KIND: Kind[Holding] = Kind(verb="remove", done="removed", noun="stream")
+_KIND: Kind[SubscriptionOverview] = Kind(verb="remove", done="removed", noun="stream")
 _COLUMNS = (EVENT, *(Column(name.upper(), right=True) for name in FIGURES))
 
 
@@ -94,7 +94,7 @@ async def _remove(operations: Operations, order: Order, change: Removal, *, wher
     await run_change(order, _KIND, change, seen.number)
 
 
-def _confirm(name: str, found: Sequence[Holding], catalogue: Catalogue) -> None:
+def _confirm(name: str, found: Sequence[SubscriptionOverview], catalogue: Catalogue) -> None:
     """Go on with a yes of somebody at the terminal; else end the command."""
     busy = [holding for holding in found if any(_figures(holding))]
     complain(f"remove {name} from {number_of(len(found), 'stream')}, with {'this:' if busy else 'nothing left to do'}")
@@ -104,5 +104,5 @@ def _confirm(name: str, found: Sequence[Holding], catalogue: Catalogue) -> None:
     ask(f"remove {name}?", "add --yes to remove it")
 
 
-def _figures(holding: Holding) -> tuple[int, ...]:
+def _figures(holding: SubscriptionOverview) -> tuple[int, ...]:
     return tuple(getattr(holding, figure) for figure in FIGURES)

@@ -1,6 +1,7 @@
 """The first page: what flows, what waits, and who works."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from router.console.plot import Plot, plotted
 from router.console.site import Page
@@ -16,17 +17,7 @@ _PLOTS = (
 )
 
 
-async def show(page: Page) -> Response:
-    """Show the page."""
-    return await _answer(page, "overview.html")
-
-
-async def fragment(page: Page) -> Response:
-    """Show the part of the page that changes."""
-    return await _answer(page, "overview_now.html")
-
-
-async def _answer(page: Page, template: str) -> Response:
+async def _answer(template: str, page: Page) -> Response:
     watch, catalogue = page.console.watch, page.console.catalogue
     snapshot = await watch.look()
     history = watch.history()
@@ -45,6 +36,12 @@ async def _answer(page: Page, template: str) -> Response:
         interval=int(INTERVAL),
         minutes=int(SPAN / 60),
     )
+
+
+show = partial(_answer, "overview.html")
+"""Answers with the page."""
+fragment = partial(_answer, "overview_now.html")
+"""Answers with the part of the page that changes."""
 
 
 def _plot(history: Sequence[Flow], name: str, now: float) -> Plot:

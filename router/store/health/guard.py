@@ -26,7 +26,7 @@ from router.store.health.judgement import Check, judge_server
 from router.store.health.rights import Role, judge_rights, try_rights
 from router.store.health.survey import ask_servers
 from router.tasks.backoff import Backoff
-from router.tasks.ending import end, in_time
+from router.tasks.ending import end, in_time, set_within
 from router.telemetry import logs
 
 _INTERVAL = 60.0  # seconds between two looks at a store that answers
@@ -77,7 +77,8 @@ class StoreGuard(Collector):
         self._stop = stop
         self._looked, self._settled = asyncio.Event(), asyncio.Event()
         self._checks: Mapping[str, Check] = {}
-        self._error: BaseException = StoreUnavailable("it has not answered since the start")
+        self.error: BaseException = StoreUnavailable("it has not answered since the start")
+        """Why the store could not be judged when it was last tried."""
         self._away = False
         self._accepted = False
         self._refused: Sequence[Check] = ()
@@ -86,11 +87,6 @@ class StoreGuard(Collector):
     def is_settled(self) -> bool:
         """Whether it is decided that the store is used: nothing should be sent to it before."""
         return self._settled.is_set()
-
-    @property
-    def error(self) -> BaseException:
-        """Why the store could not be judged when it was last tried."""
-        return self._error
 
     async def settled(self) -> None:
         """Return once that is decided; not at all if the store is refused."""
@@ -120,9 +116,7 @@ class StoreGuard(Collector):
 
     async def wait_for_first_look(self, timeout: float) -> None:  # noqa: ASYNC109 - the start goes on without
         """Return after the first look, or `timeout` seconds; raises ConfigError if it found a store to refuse."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await self._looked.wait()
+        await set_within(timeout, self._looked)
         self.raise_refusal()
 
     def raise_refusal(self) -> None:
@@ -139,7 +133,7 @@ class StoreGuard(Collector):
                 self._settled.set()
             if not self._away:
                 _log.warning("store_not_checked", error=described(error))
-            self._away, self._error = True, error
+            self._away, self.error = True, error
             return False
         except Exception:  # noqa: BLE001 - what only guards must not break what it guards
             _log.exception("store_check_failed")

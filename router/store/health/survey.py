@@ -75,7 +75,7 @@ def is_denied(error: BaseException) -> bool:
     return is_refusal(error) and (isinstance(error.__cause__ or error, NoPermissionError) or "unknown command" in text)
 
 
-async def _told(ask: Ask, *command: str) -> Any:
+async def reply_if_allowed(ask: Ask, *command: str) -> Any:
     """Return what a server answers to a command; None where that may not be used."""
     try:
         return await ask(*command)
@@ -87,7 +87,7 @@ async def _told(ask: Ask, *command: str) -> Any:
 
 async def _flushes(ask: Ask) -> str:
     """Return when the server flushes its append-only file; empty where it does not tell."""
-    if (found := await _told(ask, "CONFIG GET", "appendfsync")) is None:
+    if (found := await reply_if_allowed(ask, "CONFIG GET", "appendfsync")) is None:
         return ""
     value = next(iter(found.values())) if isinstance(found, Mapping) else found[1]
     return value.decode() if isinstance(value, bytes) else str(value)
@@ -95,7 +95,7 @@ async def _flushes(ask: Ask) -> str:
 
 async def _has_waitaof(ask: Ask) -> bool | None:
     # One word to redis-py, which would stumble over the empty answer for a command that is not there.
-    found = await _told(ask, "COMMAND INFO", "waitaof")
+    found = await reply_if_allowed(ask, "COMMAND INFO", "waitaof")
     return None if found is None else found[0] is not None
 
 

@@ -7,8 +7,7 @@ from contextlib import suppress
 import pytest
 
 from workers.delivery import error_line, read_history
-from workers.failure import described, members_of, text_of, trace_of
-from workers.fingerprint import fingerprint_of
+from workers.failure import described, fingerprint_of, members_of, text_of, trace_of
 
 KEY, VALUE = KeyError("customer"), ValueError("bad number 17")
 

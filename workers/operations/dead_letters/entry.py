@@ -13,7 +13,7 @@ from router.events.fields import UnreadableEvent
 from router.store.reading import is_entry_id, moment_of
 from router.store.record import HISTORY, ORIGIN, RAW, REASON, text_of
 from workers.delivery import AttemptError, Held, read_history
-from workers.fingerprint import fingerprint_of
+from workers.failure import fingerprint_of
 
 
 class DeadLetterEntry:

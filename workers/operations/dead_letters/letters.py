@@ -11,7 +11,7 @@ from router.store.client import Store
 from router.store.errors import forgiven
 from router.store.merging import newest_first
 from router.store.reading import Span, checked, forward
-from workers.fingerprint import fingerprint_of, fold_message
+from workers.failure import fingerprint_of, fold_message
 from workers.operations.change import Tally
 from workers.operations.dead_letters.entry import DeadLetterEntry
 from workers.operations.dead_letters.selector import Selector

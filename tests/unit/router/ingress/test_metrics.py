@@ -14,7 +14,7 @@ from support.filling import CUSTOMERS, FINANCIAL, put_events
 from support.stores import fake_store
 from support.waiting import eventually
 
-from config.settings import RetentionSettings, Settings, WorkerSettings
+from config.settings import OpsSettings, RetentionSettings, Settings, WorkerSettings
 from router.events.catalogue import Catalogue
 from router.http.server import Server
 from router.ingress.app import Ingress
@@ -173,7 +173,7 @@ async def test_metrics_are_looked_up_before_they_are_told() -> None:
         return {}
 
     registry = CollectorRegistry()
-    ops = OpsServer("127.0.0.1", 0, readiness, registry, role="worker", name="w1", refresh=refresh)
+    ops = OpsServer(OpsSettings(port=0), readiness, registry, role="worker", name="w1", refresh=refresh)
     port = await ops.start()
     async with ClientSession() as session:
         for path, expected in (("/healthz", 0), ("/readyz", 0), ("/metrics", 1), ("/metrics", 2)):

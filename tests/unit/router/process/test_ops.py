@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from support.ports import reserve
 
 from config.errors import RouterError
+from config.settings import OpsSettings
 from router.process.ops import OpsServer, Readiness
 
 Get = Callable[[int, str], Awaitable[tuple[int, str]]]
@@ -36,7 +37,7 @@ async def start() -> AsyncIterator[Start]:
         registry = CollectorRegistry()
         Counter("seen", "Things seen.", registry=registry).inc(3)
         named = {"role": "ingress", "name": "host-1", **options}
-        servers.append(OpsServer("127.0.0.1", port, readiness, registry, **named))
+        servers.append(OpsServer(OpsSettings(port=port), readiness, registry, **named))
         return servers[-1], await servers[-1].start()
 
     yield start
@@ -170,7 +171,8 @@ async def test_wanted_port_is_used(start: Start) -> None:
 
 async def test_impossible_address_is_an_error() -> None:
     """An address that is not this machine's is named, with the settings to change."""
-    server = OpsServer("192.0.2.1", 0, answering({}), CollectorRegistry(), role="ingress", name="host-1")
+    elsewhere = OpsSettings(host="192.0.2.1", port=0)
+    server = OpsServer(elsewhere, answering({}), CollectorRegistry(), role="ingress", name="host-1")
     with pytest.raises(RouterError, match=r"192\.0\.2\.1:0 .* set ops\.host"):
         await server.start()
     await server.stop()

@@ -33,8 +33,8 @@ async def running(token: SecretStr | None = SECRET, *, host: str = "127.0.0.1", 
     async def readiness() -> Mapping[str, bool | str]:
         return {"redis": "redis.internal:6379 refused"}
 
-    named = {"role": "ingress", "name": "host-7", "token": token, **options}
-    server = OpsServer(host, 0, readiness, registry, **named)
+    named = {"role": "ingress", "name": "host-7", **options}
+    server = OpsServer(OpsSettings(host=host, port=0, token=token), readiness, registry, **named)
     try:
         yield await server.start()
     finally:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from router.store.client import Store
-from router.tasks.ending import end, in_time, whole
+from router.tasks.ending import end, first_set, in_time, set_within, whole
 
 
 async def test_a_task_that_loses_its_cancellation_is_cancelled_again() -> None:
@@ -139,19 +139,31 @@ async def test_no_expiry_is_lost_among_reads_of_the_store(store: Store) -> None:
                 await in_time(0.002 + number * 0.0001, reads())
 
 
+async def test_an_event_is_waited_for_no_longer_than_said() -> None:
+    """Whether it is set in time is what comes back; one that is set already is not waited for, without a limit too."""
+    event = asyncio.Event()
+    assert not await set_within(0.001, event)
+    asyncio.get_running_loop().call_soon(event.set)
+    assert await set_within(None, event)
+    assert await set_within(0, event)
+
+
+async def test_the_first_event_ends_the_waiting() -> None:
+    """One of several is enough, and no task is left that waits for the others."""
+    early, late = asyncio.Event(), asyncio.Event()
+    asyncio.get_running_loop().call_soon(early.set)
+    before = asyncio.all_tasks()
+    await first_set(late, early)
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
+
+
 WAITS_FOR_EVENTS_ALONE = {
-    "router/tasks/ending.py": "explains why",
+    "router/tasks/ending.py": "explains why, and waits for events",
     "router/embedded/socket.py": "asks by a socket of its own",
-    "router/process/supervisor.py": "waits for an event",
-    "router/process/signals.py": "waits for an event",
-    "router/tasks/pacing.py": "waits for an event",
-    "router/store/health/guard.py": "waits for an event",
     "router/intake/drain.py": "waits for the spool's event",
-    "router/intake/spool_rescue.py": "waits for the spool's event",
     "router/embedded/process.py": "waits for a process",
     "router/console/turns.py": "waits for a semaphore",
-    "workers/consuming/schedule.py": "waits for an event",
-    "workers/retention/janitor.py": "waits for an event",
     "workers/testing.py": "waits for a handler, whose business it is",
 }
 """The modules that may use what cancels once only, and why: none of them waits for redis-py by it."""

@@ -40,11 +40,12 @@ async def test_a_rate_is_kept_over_long_runs(monkeypatch: pytest.MonkeyPatch) ->
     """However long it takes, as many go as the rate says: what each sleep is too long is made up for."""
     now = [1000.0]
 
-    async def sleep(seconds: float) -> None:
+    async def wait(seconds: float, _stop: asyncio.Event) -> bool:
         now[0] += seconds + 0.001
+        return False
 
     monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now[0], raising=False)
-    monkeypatch.setattr("router.tasks.pacing.asyncio.sleep", sleep)
+    monkeypatch.setattr("router.tasks.pacing.set_within", wait)
     pacer = Pacer(5000.0)
     for _ in range(10_000):
         await pacer.take(100)

@@ -18,7 +18,7 @@ from workers.consuming.consumer import Consumer
 from workers.consuming.left_out import told_left_out
 from workers.metrics import WorkerMetrics
 from workers.operations.removal import remove_subscription
-from workers.state.holdings import Holding
+from workers.state.overview import SubscriptionOverview
 
 CREATED = f"{FINANCIAL}/customer_created"
 
@@ -116,7 +116,9 @@ async def _is_zero(number: Any) -> bool:
 
 def test_many_streams_are_not_all_named() -> None:
     """The text stays short, whatever was left out."""
-    text = told_left_out("sync", [Holding(f"p/{number}", 1, 0, 0, 0) for number in range(60)])
+    text = told_left_out(
+        "sync", [SubscriptionOverview("sync", 1, 0, 0, 0, stream=f"p/{number}") for number in range(60)]
+    )
     assert text.startswith("60 unfinished")
     assert "and 55 more" in text
     assert len(text) < 400

@@ -12,7 +12,7 @@ from support.waiting import eventually
 from config.settings import WorkerSettings
 from router.events.catalogue import Catalogue
 from router.store.client import Store
-from router.store.errors import StoreRefused
+from router.store.errors import StoreRefused, StoreUnavailable
 from router.store.scripts import BATCH
 from workers import Subscription
 from workers.consuming.context import Context
@@ -216,7 +216,7 @@ async def test_a_reader_that_is_forgotten_loses_nothing(real_store: Store, catal
     assert (pending["message_id"], pending["consumer"]) == (entry_id, b"waiting")
 
 
-@pytest.mark.parametrize("error", [RedisConnectionError("away"), StoreRefused("LOADING")])
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), StoreRefused("LOADING")])
 async def test_an_error_of_the_store_is_raised(bench: Bench, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     """What the store could not say is not taken for nothing to do."""
 

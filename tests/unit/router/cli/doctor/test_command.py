@@ -177,7 +177,7 @@ async def test_running_ingresses_are_asked(tmp_path: Path, role: str, names: lis
     spool = Spool.open(tmp_path, max_bytes=MIB)
     IngressMetrics(registry).watch(spool)
     spool.put(Request([_entry("a")], asyncio.get_running_loop().create_future()))
-    ops = OpsServer("127.0.0.1", 0, dict, registry, role=role, name="host 1")  # type: ignore[arg-type]
+    ops = OpsServer(OpsSettings(port=0), dict, registry, role=role, name="host 1")  # type: ignore[arg-type]
     port = await ops.start()
     try:
         found = await ask_ingresses(Settings(ops=OpsSettings(port=port)))
@@ -199,7 +199,7 @@ async def test_running_workers_are_asked(monkeypatch: pytest.MonkeyPatch, role: 
     text = "4 unfinished on streams that its events leave out (p/t 4): let its events name them again"
     warnings = {"sync": text, "memory": "no limit"}
     ops = OpsServer(
-        *("127.0.0.1", 0, readiness, CollectorRegistry()),
+        *(OpsSettings(port=0), readiness, CollectorRegistry()),
         role=role,
         name="host 1",
         warnings=lambda: warnings,  # type: ignore[arg-type]

@@ -82,7 +82,7 @@ async def test_a_running_ingress_tells_what_it_knows(catalogue: Catalogue) -> No
     """What ingress exports is what doctor reads, with the names of all publishers."""
     registry = CollectorRegistry()
     IngressReload(None, settings(secrets={SLUG: "a,b"}), catalogue, registry)  # type: ignore[arg-type]
-    ops = OpsServer("127.0.0.1", 0, dict, registry, role="ingress", name="host 1")  # type: ignore[arg-type]
+    ops = OpsServer(OpsSettings(port=0), dict, registry, role="ingress", name="host 1")  # type: ignore[arg-type]
     port = await ops.start()
     try:
         (found,) = await ask_ingresses(Settings(ops=OpsSettings(port=port)))

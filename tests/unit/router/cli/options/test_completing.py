@@ -16,7 +16,7 @@ from config.settings import Settings
 from router.cli.options import completing
 from router.embedded.access import open_store
 from router.store.client import Store
-from workers.fingerprint import fingerprint_of
+from workers.failure import fingerprint_of
 
 
 @pytest.fixture(autouse=True)

@@ -255,16 +255,17 @@ async def test_pacer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Items go when their time has come, reckoned from the first; being late is made up for."""
     now, slept = [100.0], []
 
-    async def sleep(seconds: float) -> None:
+    async def wait(seconds: float, _stop: asyncio.Event) -> bool:
         slept.append(round(seconds, 3))
         now[0] += seconds + 0.05
+        return False
 
     class Loop:
         def time(self) -> float:
             return now[0]
 
     monkeypatch.setattr("router.tasks.pacing.asyncio.get_running_loop", Loop)
-    monkeypatch.setattr("router.tasks.pacing.asyncio.sleep", sleep)
+    monkeypatch.setattr("router.tasks.pacing.set_within", wait)
     pacer = Pacer(10)
     for count in (5, 1, 1, 1):
         await pacer.take(count)

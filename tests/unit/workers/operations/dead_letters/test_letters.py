@@ -11,7 +11,7 @@ from support.filling import CUSTOMERS, FINANCIAL, history, put_dead, put_group
 from router.events.catalogue import Catalogue
 from router.store.client import Store
 from router.store.errors import StoreUnavailable
-from workers.fingerprint import fold_message
+from workers.failure import fold_message
 from workers.operations.change import Tally
 from workers.operations.dead_letters.entry import DeadLetterEntry
 from workers.operations.dead_letters.letters import DeadLetters, Pile
