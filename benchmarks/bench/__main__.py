@@ -21,7 +21,7 @@ _CHARTS = {
     "ingress": {"closed loop, 64 connections": "performance-ingress.svg"},
     "worker": {"no-op handler": "performance-worker.svg"},
 }
-PARTS = ("ingress", "latency", "worker", "flow", "growth", "idle", "operator", "capacity", "retried")
+PARTS = ("ingress", "latency", "worker", "order", "flow", "growth", "idle", "operator", "capacity", "retried")
 
 
 def main() -> int:

@@ -31,8 +31,8 @@ PATH = f"/webhooks/{PUBLISHER}"
 _SEPARATOR = b"\0"
 
 _NOTIFICATION = (
-    '{{"NotificationId":"{id}","contextId":"5100001","event":"{event}","action":"UPDATED","resourceId":"55555",'
-    '"resourceUri":"https://api.finance.visma.net/v1/customer/55555","relativeResourceUri":"v1/customer/55555",'
+    '{{"NotificationId":"{id}","contextId":"{company}","event":"{event}","action":"UPDATED","resourceId":"{resource}",'
+    '"resourceUri":"https://api.finance.visma.net/v1/customer/{resource}","relativeResourceUri":"v1/customer/{resource}",'
     '"timeStamp":638974335577900000,"ApiClientId":null,"TenantId":"f6cd9000-0000-4000-8000-000000006183",'
     '"IsScheduler":false,"ConnectId":"18eb1000-0000-4000-8000-000000040666"{filler}}}'
 )
@@ -43,12 +43,15 @@ def event_id(number: int, space: int = 0) -> str:
     return f"0b5e0000-{space:04x}-4000-8000-{number:012x}"
 
 
-def notification(id_: str, event: str = EVENT, size: int = 0) -> bytes:
+def notification(
+    id_: str, event: str = EVENT, size: int = 0, *, resource: str = "55555", company: str = "5100001"
+) -> bytes:
     """Return the body that carries one notification, filled up to `size` bytes."""
-    bare = _NOTIFICATION.format(id=id_, event=event, filler="")
+    parts = {"id": id_, "event": event, "resource": resource, "company": company}
+    bare = _NOTIFICATION.format(**parts, filler="")
     missing = size - len(bare) - len(',"note":""')
     filler = f',"note":"{"x" * missing}"' if missing > 0 else ""
-    return _NOTIFICATION.format(id=id_, event=event, filler=filler).encode()
+    return _NOTIFICATION.format(**parts, filler=filler).encode()
 
 
 def request(body: bytes, path: str = PATH) -> bytes:

@@ -1,7 +1,7 @@
 """Puts into a server what ingress and workers would have put there, many at once."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench.bodies import STREAM, event_id, notification
@@ -35,17 +35,27 @@ end
 """Adds entries numbered from ARGV[1] to ARGV[2]; NAME in a value is each one's id, which begins with ARGV[3]."""
 
 
-def events(client: Any, ids: Sequence[str], *, name: str = STREAM, size: int = 0, bare: bool = False) -> None:
+def events(
+    client: Any,
+    ids: Sequence[str],
+    *,
+    name: str = STREAM,
+    size: int = 0,
+    bare: bool = False,
+    resource: Callable[[str], str] = lambda _id: "55555",
+    company: str = "5100001",
+) -> None:
     """Append events to a stream as ingress does, with their markers.
 
-    `bare`: as ingress did before entries had the normalised event.
+    `bare`: as ingress did before entries had the normalised event. `resource` tells whose event an id is.
     """
     event = name.partition("/")[2]
     for start in range(0, len(ids), 1000):
         pipe = client.pipeline(transaction=False)
         for at in range(start, min(start + 1000, len(ids)), scripts.BATCH):
             batch = ids[at : at + scripts.BATCH]
-            fields = [part for id_ in batch for part in _entry(notification(id_, event, size), name, bare=bare)]
+            bodies = [notification(id_, event, size, resource=resource(id_), company=company) for id_ in batch]
+            fields = [part for body in bodies for part in _entry(body, name, bare=bare)]
             call = scripts.append(KEYS.events(name), [KEYS.seen(name, id_) for id_ in batch], fields, _WINDOW)
             pipe.eval(call.script.source, len(call.keys), *call.keys, *call.args)
         pipe.execute()

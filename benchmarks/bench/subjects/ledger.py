@@ -9,6 +9,7 @@ import atexit
 import json
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 __all__ = ["DELAY", "note"]
@@ -25,14 +26,14 @@ _first = 0
 _first_cpu = 0.0
 
 
-def note(id_: str) -> None:
-    """Take note that an event is handled."""
+def note(id_: str, merged: Iterable[str] = ()) -> None:
+    """Take note that an event is handled, for others as well that were merged into it."""
     global _calls, _first, _first_cpu  # noqa: PLW0603
     if not _calls:
         _first, _first_cpu = time.monotonic_ns(), time.process_time()
     _calls += 1
-    _seen[id_] = time.monotonic_ns() if _with_times else 0
-    if len(_seen) == _expected:
+    _seen.update(dict.fromkeys((*merged, id_), time.monotonic_ns() if _with_times else 0))
+    if len(_seen) >= _expected > 0:
         _write()
 
 

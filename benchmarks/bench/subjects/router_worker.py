@@ -1,10 +1,16 @@
-"""The worker module that ours runs: SUBSCRIPTIONS of them, on EVENTS."""
+"""The worker module that ours runs: SUBSCRIPTIONS of them, on EVENTS; with KEY, with COALESCE of `quiet,within`.
+
+What has an id that ends in POISON fails for ever.
+"""
 
 import asyncio
 import os
+from typing import Any
 
 from ledger import DELAY, note
-from workers import Event, Subscription
+from workers import Coalesce, Delivery, Event, Retry, Subscription
+
+POISON = os.environ.get("POISON", "no id ends so")
 
 
 async def handle(event: Event) -> None:
@@ -21,14 +27,34 @@ async def handle_of(event: Event, name: str) -> None:
         await asyncio.sleep(DELAY)
 
 
+async def handle_merged(delivery: Delivery) -> None:
+    """Note an event for all that it stands for, unless it is poison."""
+    if delivery.event.id.endswith(POISON):
+        raise ValueError("poison")
+    note(delivery.event.id, [merged.id for merged in delivery.merged])
+    if DELAY:
+        await asyncio.sleep(DELAY)
+
+
+def _order() -> dict[str, Any]:
+    options: dict[str, Any] = {"key": os.environ["KEY"]} if "KEY" in os.environ else {}
+    if "COALESCE" in os.environ:
+        quiet, within = map(float, os.environ["COALESCE"].split(","))
+        options["coalesce"] = Coalesce(quiet=quiet, within=within)
+    if "POISON" in os.environ:
+        options["retry"] = Retry(max_attempts=4, first_delay=0.2, max_delay=1.0)
+    return options
+
+
 def _subscription(number: int, of: int) -> Subscription:
     name = "bench" if of == 1 else f"bench-{number}"
-    made = Subscription(name, events=os.environ.get("EVENTS", "*/*").split(","), concurrency=100)
+    made = Subscription(name, events=os.environ.get("EVENTS", "*/*").split(","), concurrency=100, **_order())
 
     async def named(event: Event) -> None:
         await handle_of(event, name)
 
-    made.handler(handle if of == 1 else named)
+    alone = handle_merged if "COALESCE" in os.environ or "POISON" in os.environ else handle
+    made.handler(alone if of == 1 else named)
     return made
 
 
