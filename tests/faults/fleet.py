@@ -55,7 +55,7 @@ KEYED: Mapping[str, Rules] = {
     "in-turn": Rules(),
     "latest": Rules(merges=True),
     "grouped": Rules(),
-    "shared": Rules(per_company=2),
+    "shared": Rules(per_company=3),
 }
 """The keyed subscriptions, and what they promise besides order."""
 

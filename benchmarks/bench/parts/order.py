@@ -1,4 +1,4 @@
-"""What order costs: subscriptions with a key beside one without, and what one key, item or company does to the others."""
+"""What order costs: a key beside none, and what one key, item or company does to the others."""
 
 import tempfile
 import time
@@ -98,13 +98,15 @@ def _speed(folder: Path, *, number: int, keys: int, variables: Mapping[str, str]
 
 
 def _idle(folder: Path, *, seconds: float, variables: Mapping[str, str]) -> dict[str, float]:
-    with Server(folder) as server:
-        with Router(server, folder).ready_worker(folder / "ledger.json", EXPECTED="1", **variables) as worker:
-            time.sleep(_SETTLING)
-            commands, used = server.client.info("stats")["total_commands_processed"], worker.cpu
-            time.sleep(seconds)
-            commands = server.client.info("stats")["total_commands_processed"] - commands - 1  # without the look itself
-            return {"commands/s": commands / seconds, "CPU %": (worker.cpu - used) / seconds * 100}
+    with (
+        Server(folder) as server,
+        Router(server, folder).ready_worker(folder / "l", EXPECTED="1", **variables) as worker,
+    ):
+        time.sleep(_SETTLING)
+        commands, used = server.client.info("stats")["total_commands_processed"], worker.cpu
+        time.sleep(seconds)
+        commands = server.client.info("stats")["total_commands_processed"] - commands - 1  # without the look itself
+        return {"commands/s": commands / seconds, "CPU %": (worker.cpu - used) / seconds * 100}
 
 
 def _beside(folder: Path, *, backlog: int, seconds: float) -> dict[str, float]:

@@ -18,15 +18,15 @@ from workers import Coalesce, DeadLetter, Delivery, Event, Retry, Subscription
 
 FOLDER = Path(os.environ["FAULTS_LEDGER"])
 EVENTS = os.environ["FAULTS_STREAMS"].split()
-SECONDS = max(0.01, float(os.environ.get("FAULTS_SECONDS", "0")))
+SECONDS = max(0.005, float(os.environ.get("FAULTS_SECONDS", "0")))
 """How long a handler takes."""
 
 PATIENT = Retry(max_attempts=30, first_delay=0.05, max_delay=0.4)  # a killed worker's share must not end dead
 
 
 def few(event: Event) -> str:
-    """Return one of ten keys, so that there is always one for which something waits."""
-    return f"{(event.resource_id or '')[-1:]}"
+    """Return one of a few keys, so that there is always one for which something waits."""
+    return f"{(event.resource_id or '')[-2:]}"
 
 
 def resource(event: Event) -> str:
@@ -39,7 +39,7 @@ latest = Subscription(
     "latest", events=EVENTS, key="resource", coalesce=Coalesce(quiet=0.3, within=2), retry=PATIENT, concurrency=16
 )
 grouped = Subscription("grouped", events=EVENTS, key=few, retry=PATIENT, concurrency=2, batch_size=8, batch_wait=0.02)
-shared = Subscription("shared", events=EVENTS, key=few, per_company=2, retry=PATIENT, concurrency=8)
+shared = Subscription("shared", events=EVENTS, key=few, per_company=3, retry=PATIENT, concurrency=8)
 
 _ledgers = {
     one.name: (Writer(FOLDER, one.name), TurnWriter(FOLDER, one.name)) for one in (in_turn, latest, grouped, shared)
