@@ -83,6 +83,11 @@ class Held:
         return ()
 
     @property
+    def stands_for(self) -> int:
+        """How many events end with it."""
+        return 1
+
+    @property
     def used(self) -> int:
         """Deliveries before this one: attempts that failed, and those that a worker did not survive."""
         return self.attempts + self.crashes

@@ -36,6 +36,11 @@ class WorkerMetrics:
         self.seconds = FastHistogram("event_router_handler_seconds", text, _HANDLER_SECONDS, registry, "subscription")
         text = "Seconds that events waited from their receipt to the start of their first attempt."
         self.waited = FastHistogram("event_router_queue_seconds", text, _QUEUE_SECONDS, registry, "subscription")
+        self.merged = counter(
+            "event_router_merged_total",
+            "Events that ended together with a later one of their key, into which they were merged.",
+            "subscription",
+        )
         self.lanes_lost = counter(
             "event_router_lanes_lost_total",
             "Handler lanes that ended although nobody had ended them, and were opened again.",
@@ -71,5 +76,5 @@ class WorkerMetrics:
 
     def subscribe(self, subscription: str) -> None:
         """Tell of a subscription from now on: of a counter that appears with its first count no increase is seen."""
-        for counter in (self.delivered, self.recovered, self.gone, self.lanes_lost):
+        for counter in (self.delivered, self.recovered, self.gone, self.merged, self.lanes_lost):
             counter.labels(subscription)

@@ -131,6 +131,10 @@ class Lines:
         """List the events of a key behind a ref; no more after `size` bytes. Reply: see line.lua."""
         return self._call("line", key, after, count, size)
 
+    def tally(self) -> Call:
+        """Count the keys by their state. Reply: see tally.lua."""
+        return self._call("tally")
+
     def _key(self, name: str) -> str:
         return self.keys[LINES.index(name)]
 

@@ -21,6 +21,7 @@ from support.waiting import eventually
 from config.settings import Settings
 from router.embedded.access import open_store
 from router.store.health.guard import guarded
+from router.store.keys import LINES, Keys
 
 FINANCIAL = "visma-net-financial"
 CUSTOMERS, SUPPLIERS = f"er:{{{FINANCIAL}/customer_changed}}", f"er:{{{FINANCIAL}/supplier_changed}}"
@@ -151,7 +152,10 @@ _ADD = "for i = 1, 1001 do redis.call('XADD', KEYS[1], '*', 'id', i, 'at', 1, 'r
 
 
 async def test_subscriptions_that_are_left_alone(system: System, server: Server) -> None:
-    """A subscription nobody works for, whose events wait and become more, is told of; when it is paused, how long."""
+    """A subscription nobody works for, whose events wait and become more, is told of; when it is paused, how long.
+
+    So are keys that wait for a worker, and those that wait for an operator.
+    """
     prometheus = await begin(system, WORKER, "worker", "workers.log_events")
     events, now = f"{SUPPLIERS}:events", int(time.time() * 1000)
     server.ask("XGROUP", "CREATE", f"{CUSTOMERS}:events", "orphan", "$", "MKSTREAM")
@@ -159,7 +163,13 @@ async def test_subscriptions_that_are_left_alone(system: System, server: Server)
     for stream, name in ((CUSTOMERS, "orphan"), (SUPPLIERS, "late")):  # a worker ran for it once
         server.ask("XGROUP", "CREATE", f"{stream}:inbox:{name}", name, "0", "MKSTREAM")
     server.ask("XADD", events, f"{now - 301_000}-0", "id", "old", "at", str(now), "raw", "{}")
+    lines = Keys().lines("late")
+    held, ready, clock = (lines[LINES.index(name)] for name in ("held", "ready", "clock"))
+    server.ask("SET", clock, "1")
+    server.ask("ZADD", ready, 0, f"1\0{now - 301_000}-000000o/{SUPPLIERS}\0key")
+    server.ask("ZADD", held, now, "another")
     await expect(prometheus, "EventRouterSubscriptionWithoutWorker", "EventRouterEventsWaiting")
+    await expect(prometheus, "EventRouterKeyHeld", "EventRouterKeysWaiting")
     await prometheus.begin()
     assert "EventRouterLagGrowing" not in prometheus.firing()
     server.ask("EVAL", _ADD, 1, f"{CUSTOMERS}:events")
@@ -168,7 +178,8 @@ async def test_subscriptions_that_are_left_alone(system: System, server: Server)
         long_ago = f"{now - 90_000_000}-0"
         server.ask("XADD", f"er:{{subscription:{name}}}:pause", long_ago, "verb", "pause", "by", "me", "reason", "")
     await expect(prometheus, "EventRouterPausedForLong")
-    assert "EventRouterEventsWaiting" not in prometheus.firing()  # it is paused, so that is no news
+    for name in ("EventRouterEventsWaiting", "EventRouterKeysWaiting"):
+        assert name not in prometheus.firing()  # it is paused, so that is no news
 
 
 async def test_events_that_somebody_deleted(system: System, server: Server) -> None:

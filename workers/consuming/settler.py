@@ -128,6 +128,11 @@ class Settler:
         self._context.outage.failed("settling", error)
         await asyncio.sleep(delay)
 
+    def _count_merged(self, step: Step, reply: Any) -> None:
+        lost = self._context.moves.lost(step.held, reply) if isinstance(reply, list) else set()
+        merged = sum(held.stands_for - 1 for held in step.held if held.entry_id not in lost)
+        self._context.metrics.merged.labels(self._context.group).inc(merged)
+
     def _note(self, step: Step, reply: Any) -> None:
         """Count what was settled."""
         context = self._context
@@ -140,6 +145,8 @@ class Settler:
             # Also where the reply says that it was not ours: the first try may have done it and its reply been lost.
             self._scheduled(step.held[0].stream, step.delay)
         self._counters[step.outcome].inc(len(step.held) - lost)
+        if context.subscription.coalesce and step.outcome in ("done", "dead"):
+            self._count_merged(step, reply)
         if lost:
             self._counters["lost"].inc(lost)
             context.log.warning("lease_lost", deliveries=lost, outcome=step.outcome)

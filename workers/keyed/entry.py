@@ -96,6 +96,11 @@ class LineHeld(Held):
         """The events that it stands for besides its own, oldest first."""
         return self._merged
 
+    @property
+    def stands_for(self) -> int:
+        """How many events of its line end with it."""
+        return len(self.refs)
+
     def buried(self) -> list[Field]:
         """Return the further fields of a dead letter: its place, and what was merged into it."""
         fields: list[Field] = [ORDER, order_of(self.entry_id)]

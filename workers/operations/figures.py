@@ -11,6 +11,7 @@ from router.events.catalogue import Catalogue
 from router.store.client import Store
 from workers.state.former import all_streams
 from workers.state.groups import live_consumers
+from workers.state.key_counts import KeyCounts, key_counts
 from workers.state.oldest import Way, oldest_waiting
 from workers.state.overview import StreamOverview, SubscriptionOverview, overview
 from workers.state.pauses import Pause, paused
@@ -20,7 +21,8 @@ from workers.state.pauses import Pause, paused
 class Row:
     """One subscription: how far it is with each of its streams, by their names, and the `workers` that live.
 
-    `oldest` is for how long the oldest event has waited or is in hand, seconds; None where there is none.
+    `oldest` is for how long the oldest event has waited or is in hand, seconds; None where there is none. `keys` are
+    those of a keyed subscription.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Row:
     oldest: float | None = None
     workers: tuple[str, ...] = ()
     pause: Pause | None = None
+    keys: KeyCounts | None = None
 
     def total(self, figure: str) -> int:
         """Return the sum of a figure over the streams."""
@@ -75,7 +78,11 @@ async def figures(store: Store, catalogue: Catalogue, lease: float) -> Figures:
     oldest = await oldest_waiting(store, found)
     workers = await live_consumers(store, list(ways), lease)
     pauses = await paused(store, list(ways))
-    rows = (Row(name, ways[name], _longest(oldest, name), tuple(workers[name]), pauses.get(name)) for name in ways)
+    keys = await key_counts(store, list(ways))
+    rows = (
+        Row(name, ways[name], _longest(oldest, name), tuple(workers[name]), pauses.get(name), keys.get(name))
+        for name in ways
+    )
     return Figures(moment, tuple(found), tuple(rows), oldest)
 
 

@@ -23,6 +23,7 @@ from router.tasks.ending import in_time
 from router.tasks.outage import Reminder
 from router.telemetry import logs
 from workers.operations.figures import Figures, figures
+from workers.state.key_counts import STATES, KeyCounts
 from workers.state.pauses import Pause
 
 _KEPT = 5.0
@@ -91,6 +92,7 @@ class StoreMetrics(Collector):
         text = "Seconds for which a subscription has been paused; 0 where it is not."
         pauses = [(row.name, _lasting(row.pause)) for row in found.rows]
         yield _family("subscription_paused_seconds", text, ["subscription"], pauses)
+        yield from _of_keys({row.name: row.keys for row in found.rows if row.keys is not None})
 
     async def _look(self) -> _Found | None:
         try:
@@ -122,6 +124,17 @@ def _of_ways(found: Figures) -> Iterator[GaugeMetricFamily]:
     text = "Seconds since the oldest event that waits or is in hand came to its stream or inbox; 0 for none."
     oldest = [(way.stream, way.name, found.oldest.get((way.stream, way.name), 0.0)) for way in ways]
     yield _family("subscription_oldest_seconds", text, labels, oldest)
+
+
+def _of_keys(found: Mapping[str, KeyCounts]) -> Iterator[GaugeMetricFamily]:
+    text = "Keys of a keyed subscription: ready for a worker, scheduled, quiet, running, or held for an operator."
+    keys = [(name, state, getattr(counts, state)) for name, counts in found.items() for state in STATES]
+    yield _family("subscription_keys", text, ["subscription", "state"], keys)
+    text = (
+        "Seconds since the oldest event came whose key is ready or running; 0 for none. Paused companies do not count."
+    )
+    oldest = [(name, counts.oldest or 0.0) for name, counts in found.items()]
+    yield _family("subscription_keys_oldest_seconds", text, ["subscription"], oldest)
 
 
 def _family(name: str, text: str, labels: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> GaugeMetricFamily:

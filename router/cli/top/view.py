@@ -118,6 +118,10 @@ def _state(row: Row, *, wide: bool) -> Text:
         return Text("other program", style="dim")
     if not row.workers:
         return Text("no worker", style="red" if row.total("lag") else "dim")
+    if row.keys is not None and row.keys.held:
+        return Text(f"{number_of(row.keys.held, 'key')} held" if wide else f"{_short(row.keys.held)} held", style="red")
+    if row.keys is not None and row.keys.waiting and wide:
+        return Text(f"runs, {_short(row.keys.waiting)} keys wait", style="green")
     return Text("runs", style="green")
 
 

@@ -90,6 +90,11 @@ async def test_several_become_one(bench: Bench) -> None:
     assert (b.event.id, b.merged) == ("b1", ())
     assert a.first_at == a.merged[0].at
 
+    def merged() -> bool:
+        return bench.registry.get_sample_value("event_router_merged_total", {"subscription": "sub"}) == 2
+
+    await eventually(merged)
+
 
 async def test_two_workers_share_the_lines(bench: Bench) -> None:
     """Two workers never handle two events of a key at once, and all is handled once."""

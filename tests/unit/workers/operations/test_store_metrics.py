@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from redis.exceptions import ConnectionError as RedisConnectionError
 from structlog.testing import capture_logs
 from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_events, put_group, put_quarantined
+from support.keyed import KeyedBench
 
 from router.events.catalogue import Catalogue
 from router.store import scripts
@@ -89,6 +90,38 @@ async def test_a_group_of_another_program_has_no_figure_of_workers(scraped: Scra
     await scraped.metrics.refresh()
     assert scraped.value("subscription_workers", subscription="crm") is None
     assert scraped.of("crm")["lag"] == 1
+
+
+async def test_keys_are_counted_by_their_state(scraped: Scraped, store: Store) -> None:
+    """A keyed subscription says how many keys are in each state, and how old the oldest event of those at work is."""
+    await put_group(store, "sync")
+    await put_group(store, "plain")
+    bench = KeyedBench(store)
+    await bench.bring("h1", "h2", customer="held")
+    await bench.hold("held")
+    await bench.bring("s1", customer="scheduled")
+    ((claim, ref, body),) = await bench.claim()
+    await bench.store.call(bench.lines.retry(claim, ref, body, 60_000))
+
+    async def oldest() -> float | None:
+        scraped.now += 60
+        await scraped.metrics.refresh()
+        return scraped.value("subscription_keys_oldest_seconds", subscription="sync")
+
+    assert await oldest() == 0
+    await bench.bring("r1", customer="running")
+    ((claim, _, _),) = await bench.claim()
+    await bench.bring("w1", customer="waiting")
+    assert await oldest() == pytest.approx(time.time() - 1_760_000_003, abs=60)
+    await bench.store.call(bench.lines.back(claim))
+    await bench.store.call(bench.lines.stop(b"7", 0))
+    assert await oldest() == 0
+    found = {
+        state: scraped.value("subscription_keys", subscription="sync", state=state)
+        for state in ("ready", "scheduled", "quiet", "running", "held")
+    }
+    assert found == {"ready": 2, "scheduled": 1, "quiet": 0, "running": 0, "held": 1}
+    assert scraped.value("subscription_keys", subscription="plain", state="ready") is None
 
 
 async def test_a_pause_is_timed(scraped: Scraped, store: Store) -> None:

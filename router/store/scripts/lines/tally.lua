@@ -1,0 +1,45 @@
+-- Counts the keys of a subscription, by their state, and finds the oldest event that waits for a worker or is in hand.
+--
+-- KEYS     see lib/lines.lua
+-- Reply    { ready, scheduled, quiet, running, held, oldest }, the last as how many milliseconds ago it came, -1 for
+--          none; nothing where no worker has ever asked for keys. Paused companies do not count for the oldest, and of
+--          very many companies or running keys only the first
+--- lib/lines.lua
+local MANY = 1000
+local oldest
+
+local function take(ref)
+  local at = tonumber(string.match(ref, '^[%d-]+%.(%d+)') or string.match(ref, '^%d+'))
+  if at and (not oldest or at < oldest) then
+    oldest = at
+  end
+end
+
+local function look_at_ready()
+  local from = '-'
+  for _ = 1, MANY do
+    local member = redis.call('ZRANGEBYLEX', READY, from, '+', 'LIMIT', 0, 1)[1]
+    if not member then
+      return
+    end
+    local company, ref = string.match(member, '^([^%z]*)%z([^%z]*)')
+    if not redis.call('ZSCORE', STOPPED, company) then
+      take(ref)
+    end
+    from = '(' .. company .. '\1'
+  end
+end
+
+if not redis.call('GET', CLOCK) then
+  return false
+end
+look_at_ready()
+for _, key in ipairs(redis.call('ZRANGE', RUNNING, 0, MANY - 1)) do
+  take(first_of(LINES, key) or '')
+end
+local counts = {}
+for i, set in ipairs({ READY, DUE, QUIET, RUNNING, HELD }) do
+  counts[i] = redis.call('ZCARD', set)
+end
+counts[#counts + 1] = oldest and math.max(0, now - oldest) or -1
+return counts
