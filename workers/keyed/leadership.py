@@ -12,6 +12,10 @@ _LONGEST = 6.0
 """Seconds a lease lasts at most: for so long nothing is brought after the worker that has it died."""
 
 
+class NoLongerLeader(Exception):
+    """Another worker has the lease, or what is known of the sources does not hold any more."""
+
+
 class Leadership:
     """The lease of one consumer; `token` is what the store knows it by, and refuses all others by."""
 

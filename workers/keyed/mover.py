@@ -18,18 +18,15 @@ from router.tasks.ending import end
 from workers.consuming.context import Context
 from workers.keyed.entry import pack, place_of, ref_of
 from workers.keyed.in_order import Entry, InOrder
+from workers.keyed.in_other_hands import in_other_hands
 from workers.keyed.keying import Keying
-from workers.keyed.leadership import Leadership
+from workers.keyed.leadership import Leadership, NoLongerLeader
 from workers.keyed.positions import begun_again, positions
 
 _COUNT = 200
 """Entries to take from one source in one read."""
 _NOBODY = b"~"
 """What the key of an event begins with that is ordered by nothing, and so is a key of its own."""
-
-
-class NoLongerLeader(Exception):
-    """Another worker has the lease, or what is known of the sources does not hold any more."""
 
 
 class Mover:
@@ -107,9 +104,18 @@ class Mover:
 
     async def _take(self, entries: Sequence[Entry]) -> None:
         for start in range(0, len(entries), scripts.BATCH):
-            share = entries[start : start + scripts.BATCH]
-            await self._add(share)
-            await self._move_on(share)
+            if share := await self._free(entries[start : start + scripts.BATCH]):
+                await self._add(share)
+                await self._move_on(share)
+
+    async def _free(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Leave out what an unkeyed worker has in hand."""
+        free = []
+        for source, ids in _by_source(entries).items():
+            _, inbox = self._sources[source]
+            held = await in_other_hands(self._context, source, ids) if inbox else ()
+            free += [entry for entry in entries if entry.source == source and entry.entry_id not in held]
+        return sorted(free, key=lambda entry: entry.place)
 
     async def _add(self, entries: Sequence[Entry]) -> None:
         """Add entries to the lines; raises NoLongerLeader where they are refused."""
@@ -132,10 +138,7 @@ class Mover:
 
     async def _move_on(self, entries: Sequence[Entry]) -> None:
         """Let the sources go on from what is in the lines now; raises NoLongerLeader where a group is gone."""
-        by_source: dict[str, list[bytes]] = {}
-        for entry in entries:
-            by_source.setdefault(entry.source, []).append(entry.entry_id)
-        calls = [self._forward(source, ids) for source, ids in by_source.items()]
+        calls = [self._forward(source, ids) for source, ids in _by_source(entries).items()]
         for reply in await self._context.store.run(calls):
             if is_no_group(reply):
                 raise NoLongerLeader
@@ -147,3 +150,10 @@ class Mover:
         if inbox:
             return scripts.delete(source, ids)
         return scripts.advance(source, self._context.group, ids[-1], len(ids))
+
+
+def _by_source(entries: Sequence[Entry]) -> dict[str, list[bytes]]:
+    found: dict[str, list[bytes]] = {}
+    for entry in entries:
+        found.setdefault(entry.source, []).append(entry.entry_id)
+    return found
