@@ -21,6 +21,7 @@ from router.telemetry.tracing import open_tracing
 from workers.consuming.consumer import Consumer
 from workers.handlers.memory import end_at_once
 from workers.keyed.consumer import KeyedConsumer
+from workers.keyed.leftover import UnkeyedConsumer
 from workers.metrics import WorkerMetrics
 from workers.operations.store_metrics import StoreMetrics
 from workers.outcomes import WorkerMustEnd
@@ -54,7 +55,7 @@ async def serve_workers(
     ):
         registry.register(guard)
         consumers = [
-            (KeyedConsumer if subscription.keyed else Consumer)(
+            (KeyedConsumer if subscription.keyed else UnkeyedConsumer)(
                 *(subscription, consumer, store, catalogue, settings.workers, metrics),
                 returning=name is not None,
                 tracing=tracing,

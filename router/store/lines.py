@@ -99,6 +99,14 @@ class Lines:
         """Give the lease up. Reply: 1, or 0 where another has it."""
         return self._call("resign", token)
 
+    def figures(self, bound: int) -> Call:
+        """Count what is in the lines by stream, with a look at so many keys at most. Reply: see figures.lua."""
+        return self._call("figures", bound)
+
+    def clear(self, token: str) -> Call:
+        """Delete what is left of lines without events. Reply: 1, or 0 where that may not be."""
+        return self._call("clear", token)
+
     def abandon(self, tokens: str, *, charged: bool = True) -> Call:
         """Take back what is held by tokens that begin so; `charged` as by a worker that died. Reply: how many keys."""
         return self._call("abandon", tokens, "1" if charged else "0")

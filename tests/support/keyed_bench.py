@@ -17,6 +17,7 @@ from router.store.keys import LINES
 from workers import Delivery, Subscription
 from workers.consuming.consumer import Consumer
 from workers.keyed.consumer import KeyedConsumer
+from workers.keyed.leftover import UnkeyedConsumer
 from workers.metrics import WorkerMetrics
 
 __all__ = ["CALM", "SHORT", "SLUG", "STREAM", "Bench"]
@@ -49,7 +50,7 @@ class Bench:
         """Start a consumer."""
         options = {"lease": CALM, "block": 0.1, "sweep_interval": CALM, "shutdown_timeout": 5.0, **options}
         settings = WorkerSettings(**options)
-        kind = KeyedConsumer if subscription.keyed else Consumer
+        kind = KeyedConsumer if subscription.keyed else UnkeyedConsumer
         consumer = kind(subscription, name, self.store, self.catalogue, settings, self.metrics)
         self.alive.append(consumer)
         await consumer.start()
@@ -123,6 +124,10 @@ class Bench:
             elif kind != "none":
                 found[name] = kind
         return found
+
+    async def lines_hold(self, name: str, number: int) -> bool:
+        """Return whether the lines of a subscription hold so many events."""
+        return bool(await self.client.zcard(self.keys.lines(name)[0]) == number)
 
     async def emptied(self, subscription: Subscription) -> None:
         """Wait until no event and no key is in the lines, and nothing in the subscription's streams."""

@@ -56,4 +56,5 @@ def _first(store: Store, way: SubscriptionOverview, answer: Sequence[Any]) -> in
     ids = [entry_id for entries in checked(waiting) for entry_id, _ in entries]
     if in_hand and (lowest := checked([in_hand])[0]["min"]) is not None:
         ids.append(lowest)
-    return min((order_of(entry_id)[0] for entry_id in ids), default=None)
+    came = [order_of(entry_id)[0] for entry_id in ids]
+    return min([*came, way.lines.oldest] if way.lines.oldest is not None else came, default=None)

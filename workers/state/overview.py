@@ -1,8 +1,8 @@
 """How full the streams are, and how far each subscription is with them.
 
 An event is, for a subscription, in one place at a time, and each place is counted in one figure: `lag` waits for a
-worker (in the stream, or in the subscription's inbox), `pending` is held by one, `scheduled` waits for its next
-attempt, and `dead` was given up.
+worker (in the stream, in the subscription's inbox or in its lines), `pending` is held by one, `scheduled` waits for its
+next attempt, and `dead` was given up.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,6 +14,7 @@ from router.store.errors import forgiven, is_no_group
 from router.store.keys import Keys
 from router.store.reading import checked
 from workers.state.groups import Group, parse_groups
+from workers.state.in_lines import InLines, in_lines
 
 FIGURES = ("lag", "pending", "scheduled", "dead")
 """What is counted of a subscription, in the order in which an event passes through it; JSON and metrics name it so."""
@@ -31,7 +32,8 @@ _QUESTIONS = 4  # asked of each subscription in the second round trip
 class SubscriptionOverview:
     """How far a subscription is with one stream; one without an inbox is the group of another program.
 
-    `inbox` is what its inbox holds, part of the lag or in hand; `waiting` is not finished in the stream itself.
+    `inbox` and `lines` are what these hold, part of the other figures; `waiting` is not finished in the stream or the
+    lines.
     `last_delivered` is the last entry of the stream that it was given.
     """
 
@@ -44,10 +46,11 @@ class SubscriptionOverview:
     stream: str = field(default="", compare=False)
     inbox: int = field(default=0, compare=False)
     last_delivered: str = field(default="0-0", compare=False)
+    lines: InLines = field(default=InLines(), compare=False)
 
     @property
     def waiting(self) -> int:
-        """How many events of the stream itself it has not finished."""
+        """How many events of the stream itself, and in the lines, it has not finished."""
         return self.lag + self.pending - self.inbox
 
     @property
@@ -82,7 +85,7 @@ class StreamOverview:
 
 
 async def overview(store: Store, streams: Sequence[str]) -> list[StreamOverview]:
-    """Look at these streams in two round trips; raises StoreUnavailable."""
+    """Look at these streams in three round trips; raises StoreUnavailable."""
     keys = [store.keys.events(stream) for stream in streams]
     replies = await store.commands([(*command, key) for key in keys for command in (("XLEN",), ("XINFO", "GROUPS"))])
     lengths = checked(forgiven(replies[::2], keys, 0))
@@ -123,8 +126,15 @@ async def _subscriptions(
     replies = iter(forgiven(await store.commands(questions), keys, 0))
     answers = [[next(replies) for _ in range(_QUESTIONS)] for _ in pairs]
     lags = {(stream, group.name): len(checked([next(replies)])[0] or ()) for stream, group in unknown}
+    lines = await in_lines(store, (group.name for _, group in pairs))
     return {
-        (stream, group.name): _put_together(stream, group, group.lag or lags.get((stream, group.name), 0), answer)
+        (stream, group.name): _put_together(
+            stream,
+            group,
+            group.lag or lags.get((stream, group.name), 0),
+            answer,
+            lines.get((stream, group.name), InLines()),
+        )
         for (stream, group), answer in zip(pairs, answers, strict=True)
     }
 
@@ -139,10 +149,20 @@ def _questions(keys: Keys, stream: str, name: str) -> list[tuple[Any, ...]]:
     ]
 
 
-def _put_together(stream: str, group: Group, lag: int, answer: Sequence[Any]) -> SubscriptionOverview:
-    in_hand, *others = answer
+def _put_together(stream: str, group: Group, lag: int, answer: Sequence[Any], lines: InLines) -> SubscriptionOverview:
+    pending, *others = answer
     inbox, scheduled, dead = checked(others)
-    has_inbox = not is_no_group(in_hand)
-    held = checked([in_hand])[0]["pending"] if in_hand and has_inbox else 0
-    figures = (lag + max(0, inbox - held), group.pending + held, scheduled, dead)
-    return SubscriptionOverview(group.name, *figures, has_inbox, stream, inbox, group.last_delivered)
+    has_inbox = not is_no_group(pending)
+    held = checked([pending])[0]["pending"] if pending and has_inbox else 0
+    return SubscriptionOverview(
+        name=group.name,
+        lag=lag + max(0, inbox - held) + lines.waiting,
+        pending=group.pending + held + lines.in_hand,
+        scheduled=scheduled + lines.scheduled,
+        dead=dead,
+        has_inbox=has_inbox,
+        stream=stream,
+        inbox=inbox,
+        last_delivered=group.last_delivered,
+        lines=lines,
+    )

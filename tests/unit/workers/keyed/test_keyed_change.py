@@ -3,10 +3,12 @@
 import asyncio
 from typing import Any
 
+import pytest
 from support.keyed_bench import SHORT, STREAM, Bench
 from support.waiting import eventually
 
-from workers import Delivery, Retry, RetryLater, Subscription
+from router.store.lines import Lines
+from workers import Coalesce, DeadLetter, Delivery, Retry, RetryLater, Subscription
 
 PATIENT = Retry(max_attempts=9, first_delay=0.05, max_delay=0.05)
 
@@ -99,3 +101,118 @@ async def test_what_was_scheduled_comes_into_the_lines(bench: Bench) -> None:
     await eventually(lambda: after.ended == ["a2", "a1"])
     assert after.attempts["a1"] == 2
     await bench.emptied(keyed)
+
+
+async def test_what_waits_in_the_lines_is_handled_without_a_key(bench: Bench) -> None:
+    """An unkeyed worker takes along what waits, runs with a dead worker, waits for more or for an operator.
+
+    Afterwards nothing of the lines is left.
+    """
+    before, after = Gate(), Gate()
+    after.open.set()
+    keyed = before.subscription(key="resource", coalesce=Coalesce(quiet=0.5, within=1), concurrency=2)
+    dying = await bench.start(keyed, "old", lease=SHORT)
+    names = [f"{key}{number}" for number in range(5) for key in "abcd"]
+    await bench.publish(*(f"{name}@{name[0]}" for name in names))
+    await eventually(lambda: len(before.begun) == 2)
+    await bench.kill(dying)
+    await bench.client.zadd(bench.keys.lines("sub")[9], {"a": 1, "nobody": 1})
+    await bench.start(after.subscription(), "new", lease=SHORT)
+    await eventually(lambda: set(after.ended) == set(names))
+    await eventually(lambda: gone(bench))
+
+
+async def test_a_key_that_is_held_is_let_go_without_a_key(bench: Bench) -> None:
+    """Events behind one that is dead, with `after_dead="hold"`, are handled once the subscription has no key."""
+    subscription = Subscription("sub", events=[STREAM], key="resource", after_dead="hold")
+
+    @subscription.handler
+    async def sync(delivery: Delivery) -> None:
+        raise DeadLetter("no")
+
+    await bench.publish("a1@a", "a2@a")
+    old = await bench.start(subscription, "old")
+    await eventually(lambda: bench.count(subscription, "dead") == 1)
+    await bench.stop(old)
+    after = Gate()
+    after.open.set()
+    await bench.start(after.subscription(), "new")
+    await eventually(lambda: after.ended == ["a2"])
+    await eventually(lambda: gone(bench))
+    assert set(await bench.dead(subscription)) == {"a1"}
+
+
+async def test_a_retry_waits_in_its_line_until_it_is_due(bench: Bench) -> None:
+    """A retry that was put off while there was a key is handled when it is due, and what stands behind it then."""
+    before, after = Gate(), Gate()
+    after.open.set()
+    before.open.set()
+    before.later = {"a1"}
+    await bench.publish("a1@a", "a2@a", "b1@b")
+    keyed = before.subscription(key="resource")
+    old = await bench.start(keyed, "old")
+    await eventually(lambda: bench.count(keyed, "retried") == 1 and before.ended == ["b1"])
+    await bench.stop(old)
+    await bench.start(after.subscription(), "new", sweep_interval=SHORT)
+    await bench.publish("c1@c")
+    await eventually(lambda: after.ended == ["c1"])
+    due = bench.keys.lines("sub")[4]
+    ((key, _),) = await bench.client.zrange(due, 0, -1, withscores=True)
+    await bench.client.zadd(due, {key: 1})
+    await eventually(lambda: after.ended == ["c1", "a1", "a2"])
+    assert after.attempts["a1"] == 2
+    await eventually(lambda: gone(bench))
+
+
+@pytest.mark.parametrize("step", ["claim", "settle", "clear"])
+async def test_a_worker_that_dies_while_it_empties_the_lines_loses_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Wherever a worker is killed that takes the events along, another takes the rest: all are handled."""
+    before, after = Gate(), Gate()
+    after.open.set()
+    names = [f"{key}{number}" for number in range(3) for key in "abc"]
+    await bench.publish(*(f"{name}@{name[0]}" for name in names))
+    old = await bench.start(before.subscription(key="resource", concurrency=1), "old")
+    await eventually(lambda: bench.lines_hold("sub", len(names)))
+    before.open.set()
+    await bench.kill(old)
+    real = getattr(Lines, step)
+    if step == "claim":  # done, and its reply lost
+        await bench.store.call(Lines(bench.keys, "sub").claim("dying/1", 2, 300))
+    died = asyncio.Event()
+
+    def die(*_: Any, **__: Any) -> None:
+        died.set()
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(Lines, step, die)
+    dying = await bench.start(after.subscription(), "dying", lease=SHORT)
+    await died.wait()
+    monkeypatch.setattr(Lines, step, real)
+    await bench.kill(dying)
+    await bench.start(after.subscription(), "new", lease=SHORT)
+    await eventually(lambda: set(after.ended) | set(before.ended) == set(names))
+    await eventually(lambda: gone(bench))
+
+
+async def test_lines_are_left_to_the_keyed_workers_that_live(bench: Bench) -> None:
+    """While a worker of the keyed subscription lives, an unkeyed one takes nothing out of its lines."""
+    before, after = Gate(), Gate()
+    after.open.set()
+    keyed = before.subscription(key="resource", concurrency=1)
+    await bench.publish("a1@a", "a2@a", "a3@a")
+    old = await bench.start(keyed, "old", lease=SHORT)
+    await eventually(lambda: bench.lines_hold("sub", 3))
+    await bench.start(after.subscription(), "new", lease=SHORT)
+    before.open.set()
+    await eventually(lambda: len(before.ended) == 3)
+    assert not after.begun
+    assert [id_ for id_ in before.ended if id_[0] == "a"] == ["a1", "a2", "a3"]
+    await bench.stop(old)
+    await eventually(lambda: gone(bench))
+
+
+async def gone(bench: Bench) -> bool:
+    """Return whether nothing of the lines is left."""
+    return not await bench.client.exists(*bench.keys.lines("sub"))

@@ -1,0 +1,122 @@
+"""Lines of a subscription that has no key any more: their events go back to where unkeyed workers find them."""
+
+import asyncio
+import secrets
+from collections.abc import Coroutine, Sequence
+from itertools import count
+from typing import Any, Final
+
+from router.store.errors import STORE_ERRORS
+from router.store.keys import LINES
+from router.store.lines import Claim, Lines
+from router.store.reading import checked
+from router.store.record import ORDER, REASON
+from router.store.scripts import BATCH, Field
+from router.tasks.backoff import Backoff
+from workers.consuming.consumer import Consumer
+from workers.consuming.context import Context
+from workers.keyed.entry import LineHeld, order_of
+from workers.keyed.line_moves import burial
+
+_AT_ONCE: Final = 50
+"""Events to move in one go: their bodies may be large."""
+_LEASE: Final = 6000
+"""Milliseconds for which what is being moved is kept from other workers."""
+
+
+class UnkeyedConsumer(Consumer):
+    """Handles what is in the streams; and takes along what was in the lines while the subscription had a key."""
+
+    def _keepers(self) -> list[Coroutine[Any, Any, None]]:
+        return [*super()._keepers(), Leftover(self.context).run()]
+
+
+class Leftover:
+    """Moves what the lines hold into the inboxes, key by key in order, at least once.
+
+    One worker does it at a time, and none while workers of the keyed subscription live: these have the lease of the
+    lines, and handle what is there. A retry stays in its line until it is due.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._lines = Lines(context.keys, context.group)
+        self._token = f"{context.consumer}/{secrets.token_hex(4)}/"
+        self._claims = (f"{self._token}{number}" for number in count())
+
+    async def run(self) -> None:
+        """Look at once, and then as often as there may be something to move, until cancelled."""
+        backoff = Backoff(self._context.random)
+        while True:
+            try:
+                seconds = await self.look()
+                backoff.reset()
+            except STORE_ERRORS as error:
+                self._context.outage.failed("emptying the lines", error)
+                seconds = backoff.next()
+            else:
+                self._context.outage.over("emptying the lines")
+            await asyncio.sleep(seconds)
+
+    async def look(self) -> float:
+        """Move what can be moved now; return in how many seconds to look again. Raises StoreUnavailable."""
+        context, sweep = self._context, self._context.settings.sweep_interval
+        if not await context.store.command("EXISTS", *self._lines.keys):
+            return sweep * context.random.uniform(0.75, 1.25)
+        has_it, left = await self._lead()
+        if not has_it:
+            return max(0.0, left / 1000) + context.random.uniform(0.05, 0.25)
+        await self._let_all_go()
+        wait = await self._empty()
+        if await context.store.call(self._lines.clear(self._token)):
+            context.log.info("lines_emptied")
+            return sweep
+        await context.store.call(self._lines.resign(self._token))
+        return min(sweep, wait) + context.random.uniform(0.05, 0.25)
+
+    async def _lead(self) -> tuple[int, int]:
+        has_it, left, *_ = await self._context.store.call(self._lines.lead(self._token, _LEASE))
+        return has_it, left
+
+    async def _let_all_go(self) -> None:
+        """Release the keys and the companies that wait for an operator: unkeyed events do not wait for one another."""
+        store = self._context.store
+        held, stopped = (self._lines.keys[LINES.index(name)] for name in ("held", "stopped"))
+        while keys := await store.command("ZRANGE", held, 0, BATCH - 1):
+            await store.call(self._lines.release(keys))
+        for company in await store.command("ZRANGE", stopped, 0, -1):
+            await store.call(self._lines.resume(company))
+
+    async def _empty(self) -> float:
+        """Move what is ready, until nothing is; return in how many seconds there may be more."""
+        context = self._context
+        await context.store.call(self._lines.abandon(f"{context.consumer}/", charged=False))
+        while (await self._lead())[0]:
+            token = next(self._claims)
+            rows, wait, *_ = await context.store.call(self._lines.claim(token, _AT_ONCE, _LEASE))
+            if not rows:
+                return context.settings.sweep_interval if wait < 0 else wait / 1000
+            await self._move([self._held(token, row) for row in rows])
+        return 0.0
+
+    def _held(self, token: str, row: Sequence[Any]) -> LineHeld:
+        key, ref, crashes, body, _ = row
+        claim, now = Claim(key, token), self._context.monotonic()
+        return LineHeld(claim, ref, body or b"", crashes, (), now=now, clock=self._context.clock())
+
+    async def _move(self, items: Sequence[LineHeld]) -> None:
+        """Bring events into their inboxes, or to the dead letters where that was their end; then out of the lines."""
+        context = self._context
+        doomed = [held for held in items if REASON in held.fields]
+        burials = [burial(context.keys, context.group, held, held.moved()) for held in doomed]
+        checked(await context.store.run(burials) if burials else [])
+        free = [held for held in items if REASON not in held.fields]
+        commands = [("XADD", context.keys.inbox(held.stream, context.group), "*", *_fields(held)) for held in free]
+        checked(await context.store.commands(commands) if commands else [])
+        await context.store.call(self._lines.settle([(held.claim, held.refs) for held in items]))
+        context.log.info("lines_moved", events=len(free), dead=len(doomed))
+
+
+def _fields(held: LineHeld) -> list[Field]:
+    fields = held.moved()
+    return fields if ORDER in held.fields else [*fields, ORDER, order_of(held.entry_id)]

@@ -1,0 +1,39 @@
+"""What the lines of keyed subscriptions hold of each stream."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+from router.store.client import Store
+from router.store.errors import forgiven
+from router.store.lines import Lines
+from router.store.reading import checked
+
+_LOOKED_AT: Final = 1000
+"""Keys of each subscription that are looked at, at most: of those beyond it is not known what runs or is due later."""
+
+
+class InLines(NamedTuple):
+    """Events of one stream in the lines of a subscription.
+
+    waiting: for a worker, behind another of their key or for an operator; with what is merged into one in hand.
+    scheduled: their next attempt is due later. oldest: when the first of those that are ready or in hand came in, epoch
+    milliseconds; None where there is none.
+    """
+
+    waiting: int = 0
+    in_hand: int = 0
+    scheduled: int = 0
+    oldest: int | None = None
+
+
+async def in_lines(store: Store, names: Iterable[str]) -> Mapping[tuple[str, str], InLines]:
+    """Return by stream and subscription what is in the lines, in one round trip; raises StoreUnavailable."""
+    asked = [*dict.fromkeys(names)]
+    lines = [Lines(store.keys, name) for name in asked]
+    replies = await store.run([line.figures(_LOOKED_AT) for line in lines]) if lines else []
+    found = checked(forgiven(replies, [line.read for line in lines], []))
+    return {
+        (stream.decode(), name): InLines(max(0, events - in_hand - scheduled), in_hand, scheduled, oldest or None)
+        for name, rows in zip(asked, found, strict=True)
+        for stream, events, in_hand, scheduled, oldest in rows
+    }
