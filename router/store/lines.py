@@ -54,6 +54,11 @@ class Lines:
         """The key of the hash that says what was brought from each source."""
         return self._key("read")
 
+    @property
+    def length(self) -> str:
+        """The key of the hash that says how many events of each stream there are."""
+        return self._key("length")
+
     def add(self, token: str, lease: int, items: Sequence[Item]) -> Call:
         """Bring at most BATCH events. Reply: how many were new; -1 where another worker has the lease."""
         quiet, within, _ = self._merging
@@ -102,6 +107,10 @@ class Lines:
     def figures(self, bound: int) -> Call:
         """Count what is in the lines by stream, with a look at so many keys at most. Reply: see figures.lua."""
         return self._call("figures", bound)
+
+    def drop(self, stream: str, after: bytes, count: int) -> Call:
+        """End the events of a stream, looking at so many behind `after`. Reply: see drop.lua."""
+        return self._call("drop", stream, after, count)
 
     def clear(self, token: str) -> Call:
         """Delete what is left of lines without events. Reply: 1, or 0 where that may not be."""

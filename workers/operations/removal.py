@@ -15,7 +15,8 @@ from router.events.catalogue import Catalogue
 from router.events.globs import select
 from router.store import scripts
 from router.store.client import Store
-from router.store.errors import StoreRefused
+from router.store.errors import StoreRefused, forgiven
+from router.store.lines import Lines
 from router.store.reading import checked
 from workers.operations.audit import CHANGED, FAILED
 from workers.operations.change import Change
@@ -28,6 +29,7 @@ FIGURES: Final = ("waiting", "inbox", "scheduled", "dead")
 """What a subscription has on a stream."""
 
 _FORBIDDEN = -1
+_LOOKED_AT = 1000  # events of the lines in one step
 _ROUNDS = 2  # of retention: after so many without it, a stream is in no worker's catalogue
 _NEVER = datetime.fromtimestamp(0, UTC)
 
@@ -145,6 +147,7 @@ async def remove_subscription(
     if not in_part:
         own = (store.keys.consumers(name), store.keys.pause(name), store.keys.halted(name))
         checked(await store.commands([("UNLINK", *own)]))
+    await _remove_lines(store, streams, name, dead_letters=dead_letters, in_part=in_part)
     replies = await store.run([_call(store, stream, name, dead_letters=dead_letters) for stream in streams])
     checked([reply for reply in replies if not isinstance(reply, StoreRefused)])
     outcomes = dict(zip(streams, replies, strict=True))
@@ -152,6 +155,28 @@ async def remove_subscription(
     dead = {stream: reply for stream, reply in outcomes.items() if stream not in refused}
     kept = tuple(stream for stream, number in dead.items() if number == _FORBIDDEN)
     return Removed(sum(dead.values()) - _FORBIDDEN * len(kept), kept, refused)
+
+
+async def _remove_lines(store: Store, streams: Sequence[str], name: str, *, dead_letters: bool, in_part: bool) -> None:
+    """Remove what the lines hold of these streams, except of those that dead letters will keep; all where none is kept.
+
+    Before the groups, by which what is left of an interrupted removal is found.
+    """
+    lines = Lines(store.keys, name)
+    keys = [store.keys.dead(stream, name) for stream in streams]
+    lengths = checked(forgiven(await store.commands([("XLEN", key) for key in keys]), keys, 1))
+    goes = [stream for stream, dead in zip(streams, lengths, strict=True) if dead_letters or not dead]
+    if len(goes) == len(streams) and not in_part:
+        await store.command("UNLINK", *lines.keys)
+        return
+    held = await store.command("HKEYS", lines.length)
+    for stream in goes:
+        after = b"" if stream.encode() in held else None
+        while after is not None:
+            after, _ = await store.call(lines.drop(stream, after, _LOOKED_AT))
+            after = after or None
+        sources = (store.keys.events(stream), store.keys.inbox(stream, name))
+        await store.command("HDEL", lines.read, *sources)
 
 
 def _call(store: Store, stream: str, name: str, *, dead_letters: bool) -> scripts.Call:

@@ -9,6 +9,7 @@ from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_events, put_grou
 from router.store import scripts
 from router.store.client import Store
 from router.store.errors import StoreUnavailable
+from router.store.lines import Item, Lines
 from workers.operations.handover import replayed_keys
 from workers.operations.removal import FIGURES, remove_subscription
 from workers.state.groups import live_consumers
@@ -104,6 +105,54 @@ async def test_dead_letters_forbid_it(filled: Store) -> None:
     removed = await remove_subscription(filled, STREAMS, "sync", dead_letters=True)
     assert (removed.dead_letters, removed.kept) == (2, ())
     assert await existing(filled, "sync") == 0
+
+
+async def fill_lines(store: Store) -> Lines:
+    """Let `sync` have two keys with an event of each stream in its lines; return those."""
+    lines = Lines(store.keys, "sync")
+    await store.call(lines.lead("t/", 60_000))
+    items = []
+    for number, stream in enumerate((*STREAMS, *reversed(STREAMS))):
+        key, place = f"k{number // 2}".encode(), f"{number + 1:013}-000000"
+        ref = f"{place}o/{stream}".encode()
+        items.append(Item(store.keys.events(stream), f"{number + 1:020}-{0:020}", key, ref, b"1\0x\x001\x000\0\x90"))
+    assert await store.call(lines.add("t/", 60_000, [*items])) == len(items)
+    return lines
+
+
+async def test_the_lines_go_too(filled: Store) -> None:
+    """What a keyed subscription has in its lines is counted, and nothing of them is left."""
+    lines = await fill_lines(filled)
+    assert await _held(filled) == {CUSTOMERS: (6, 2, 1, 0), SUPPLIERS: (2, 0, 0, 0)}
+    await remove_subscription(filled, STREAMS, "sync", dead_letters=False)
+    assert not await filled.client.exists(*lines.keys)
+
+
+async def test_the_lines_keep_what_is_of_other_streams(filled: Store) -> None:
+    """A subscription that is removed from one stream has the events of others in its lines, ready as before."""
+    lines = await fill_lines(filled)
+    await remove_subscription(filled, [CUSTOMERS], "sync", dead_letters=False, in_part=True)
+    assert await _held(filled) == {SUPPLIERS: (2, 0, 0, 0)}
+    assert await filled.client.hkeys(lines.length) == [SUPPLIERS.encode()]
+    rows, *_ = await filled.call(lines.claim("t/1", 9, 60_000))
+    assert [(row[0], row[1].partition(b"/")[2].decode()) for row in rows] == [(b"k0", SUPPLIERS), (b"k1", SUPPLIERS)]
+
+
+async def test_what_runs_ends_by_itself(filled: Store) -> None:
+    """An event that a worker has in hand stays in its line until that is done with it."""
+    lines = await fill_lines(filled)
+    rows, *_ = await filled.call(lines.claim("t/1", 1, 60_000))
+    running = rows[0][1].partition(b"/")[2].decode()
+    await remove_subscription(filled, [running], "sync", dead_letters=False, in_part=True)
+    assert await filled.client.hget(lines.length, running) == b"1"
+
+
+async def test_dead_letters_keep_what_the_lines_have_of_their_stream(filled: Store) -> None:
+    """Where dead letters forbid the removal from a stream, its events stay in the lines; those of the others go."""
+    await put_dead(filled, "gone")
+    lines = await fill_lines(filled)
+    await remove_subscription(filled, STREAMS, "sync", dead_letters=False)
+    assert await filled.client.hkeys(lines.length) == [CUSTOMERS.encode()]
 
 
 async def test_one_stream_that_is_refused(filled: Store) -> None:
