@@ -112,8 +112,8 @@ local function queue(key, quiet, within)
   end
 end
 
--- Returns what is known of who runs a key: its token, the company, the ref that it handles, whether that was started as
--- a suspect, whether the hold is in doubt.
+-- Returns what is known of who runs a key: its token, the company, the ref that it handles, whether that was started (as
+-- far as anybody knows: only of a suspect it is written down), whether the hold is in doubt.
 local function owner_of(key)
   local owner = redis.call('HGET', OWNERS, key)
   if owner then
@@ -145,7 +145,7 @@ end
 -- not known where somebody deleted that manually.
 local function recover(key, owner, quiet, within)
   owner = owner or { company = '', ref = '' }
-  if owner.started or not redis.call('HGET', CRASHED, owner.ref) then
+  if owner.started then
     redis.call('HINCRBY', CRASHED, owner.ref, 1)
   end
   let_go(key, owner)

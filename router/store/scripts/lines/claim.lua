@@ -70,16 +70,25 @@ local function promote()
   end
 end
 
+local function crashes_of(ref)
+  return tonumber(redis.call('HGET', CRASHED, ref) or 0)
+end
+
+-- A crash is written down with the newest event of a delivery: the next one may stand for newer ones, and for this.
 local function claim(company, ready)
   local head, key = string.match(ready, '^([^%z]*)%z(.*)$')
   local ref, others = merged(key, head, most)
+  local crashes = crashes_of(ref)
+  for i = 1, #others, 2 do
+    crashes = crashes + crashes_of(others[i])
+  end
   redis.call('ZREM', READY, company .. '\0' .. ready)
   redis.call('ZADD', RUNNING, stamp(now + lease / 2), key)
-  own(key, { token = token, company = company, ref = ref })
+  own(key, { token = token, company = company, ref = ref, started = crashes == 0 })
   if limit > 0 then
     redis.call('ZADD', BUSY, 0, company .. '\0' .. key)
   end
-  return { key, ref, tonumber(redis.call('HGET', CRASHED, ref) or 0), redis.call('HGET', BODIES, ref), others }
+  return { key, ref, crashes, redis.call('HGET', BODIES, ref), others }
 end
 
 local function take_turns()
