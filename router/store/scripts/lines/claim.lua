@@ -20,18 +20,6 @@ local token, room, lease, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]),
 local quiet, within, most = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local MANY = 100
 
--- The server's clock was set back: what lies ahead would be further away than it was.
-local function set_back(by)
-  for _, set in ipairs({ DUE, QUIET, RUNNING, STOPPED }) do
-    local members = redis.call('ZRANGE', set, 0, -1, 'WITHSCORES')
-    for i = 1, #members, 2 do
-      if members[i + 1] ~= 'inf' then
-        redis.call('ZADD', set, stamp(tonumber(members[i + 1]) - by), members[i])
-      end
-    end
-  end
-end
-
 local function past(set)
   return redis.call('ZRANGEBYSCORE', set, '-inf', stamp(now), 'LIMIT', 0, MANY)
 end
@@ -122,11 +110,6 @@ local function until_next()
   return wait
 end
 
-local seen = tonumber(redis.call('GET', CLOCK) or 0)
-if now < seen - 1000 then
-  set_back(seen - now)
-end
-redis.call('SET', CLOCK, stamp(now))
 local taken = take_back()
 promote()
 local claimed = take_turns()
