@@ -150,17 +150,27 @@ class LinesMachine(RuleBasedStateMachine):
         reply: Reply = self.run(self.place.claim(f"{worker}{self.claims}", room))
         assert reply.taken == taken
         self.holds.judge(self.model, before)
+        promoted = False
         for claimed in reply.claimed:
+            if not promoted and not self.model.claimable():
+                promoted = True
+                self._promote()
             self._judge(claimed)
             self.turns.turn(self.model, claimed)
             self.model.take(claimed)
             self.given.append(claimed)
+        if not promoted:
+            self._promote()
         assert len(reply.claimed) == room or not self.model.claimable()
         assert len(reply.claimed) <= room
         self._judge_wait(reply)
         self.quiet.after_claim(self.model)
         self.sleepers.asked(self.model, worker, reply, room)
         return reply
+
+    def _promote(self) -> None:
+        self.model.promote()
+        self.quiet.look(self.model)
 
     def _judge(self, claimed: Claimed) -> None:
         refs = self.model.delivery(claimed.claim.key)

@@ -158,13 +158,15 @@ class Model:
 
     def look(self) -> int:
         """Do what a claim does first; return how many keys were taken back."""
-        taken = self._take_back()
+        return self._take_back()
+
+    def promote(self) -> None:
+        """Make ready what has become due."""
         for waiting in (self.due, self.quiet):
             for key in [key for key, at in waiting.items() if at <= self.now]:
                 del waiting[key]
                 self.ready.add(key)
         self.stopped = {company: until for company, until in self.stopped.items() if until > self.now}
-        return taken
 
     def see_clock(self) -> None:
         """Notice that the clock was set back, as each script does first: what lies ahead is no further away."""

@@ -1,5 +1,6 @@
 -- Gives a worker the first event of keys that are ready, one of each, company by company; with what is merged into it.
--- First it takes back what others have held without renewing it, and makes ready what has become due.
+-- First it takes back what others have held without renewing it; what has just become due comes after what was
+-- ready before.
 --
 -- A hold that was not renewed is doubted first, and taken away only if it is not renewed for as long again: the store
 -- may have been away, or its clock have been set forward, and then nobody could have renewed anything.
@@ -79,8 +80,9 @@ local function claim(company, ready)
   return { key, ref, crashes, redis.call('HGET', BODIES, ref), others }
 end
 
+local claimed = {}
+
 local function take_turns()
-  local claimed = {}
   while #claimed < room do
     local company = redis.call('ZRANGE', TURNS, 0, 0)[1]
     if not company then
@@ -95,7 +97,6 @@ local function take_turns()
       to_the_end(company)
     end
   end
-  return claimed
 end
 
 local function until_next()
@@ -111,8 +112,9 @@ local function until_next()
 end
 
 local taken = take_back()
+take_turns() -- what is ready goes before what has just become due: else an event tried again at once, and again, is all
 promote()
-local claimed = take_turns()
+take_turns()
 if #claimed == room then
   wake() -- there may be more, for others
 end

@@ -55,3 +55,12 @@ async def test_an_event_given_back_is_the_next_again(lines: MakeLines) -> None:
     assert await place.back((await place.claim("w1:1")).one)
     again = (await place.claim("w2:1")).one
     assert (again.ref, again.crashes) == (first.ref, 0)
+
+
+async def test_an_event_that_is_tried_again_at_once_lets_others_of_its_company_go_on(lines: MakeLines) -> None:
+    """However often the oldest event of a company fails, the next key is handled as well."""
+    place = await lines()
+    await place.add(item(b"fails", place.now), item(b"k", place.now, number=1))
+    assert await place.retry((await place.claim("w:1", 1)).one, 0)
+    assert (await place.claim("w:2", 1)).one.claim.key == b"k"
+    assert (await place.claim("w:3", 1)).one.claim.key == b"fails"
