@@ -17,7 +17,7 @@
 --   READ     hash: the last entry that was brought from a stream or an inbox, by its key
 --   MOVER    string: the token of the one worker that brings events, while its lease lasts
 --   WAKE     stream: an entry says that something has become ready
---   CLOCK    string: the latest time that was seen
+--   CLOCK    string: what time it was when one of the scripts ran last
 --
 -- A ref is `milliseconds-number` of the entry in its stream, with leading zeros, for one that was replayed `.` and its
 -- entry in the inbox, then `m` where the event may be merged into a later one, else `o`, and `/STREAM`. So refs sort in
@@ -31,10 +31,34 @@ local LINES, BODIES, READY, TURNS, DUE, QUIET, RUNNING, OWNERS, BUSY, HELD, STOP
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local has_woken = false
+local SLACK = 1000 -- by so much two clocks may differ, milliseconds
 
 local function stamp(millis)
   return string.format('%.0f', millis)
 end
+
+-- The server's clock was set back, or this is another server: what lies ahead would be further away than it was.
+local function set_back(by)
+  for _, set in ipairs({ DUE, QUIET, RUNNING, STOPPED }) do
+    local members = redis.call('ZRANGE', set, 0, -1, 'WITHSCORES')
+    for i = 1, #members, 2 do
+      if members[i + 1] ~= 'inf' then
+        redis.call('ZADD', set, stamp(tonumber(members[i + 1]) - by), members[i])
+      end
+    end
+  end
+end
+
+-- Each script does this first: if one wrote a time by the new clock before, that would be brought nearer, too.
+local function see_clock()
+  local seen = tonumber(redis.call('GET', CLOCK) or 0)
+  if now < seen - SLACK then
+    set_back(seen - now)
+  end
+  redis.call('SET', CLOCK, stamp(now))
+end
+
+see_clock()
 
 -- the two ends of all members that begin with these words
 local function span(words)
@@ -88,22 +112,25 @@ local function make_ready(key, ref)
   join(company)
 end
 
--- When the events of a key may be handled: `quiet` after the last, at most `within` after the first (milliseconds).
-local function quiet_until(key, head, quiet, within)
+-- When the events of a key may be handled: `quiet` after the last, at most `within` after the first (milliseconds). Where
+-- a clock was ahead, nobody knows for how long the first has waited: `before`, until when it waited, is not put off then.
+local function quiet_until(key, head, quiet, within, before)
   if quiet == 0 or not may_be_merged(head) then
     return 0
   end
-  local last = last_of(LINES, key)
-  return math.min(millis_of(last) + quiet, millis_of(head) + within, now + within)
+  local last = millis_of(last_of(LINES, key))
+  local at = math.min(last + quiet, millis_of(head) + within, now + within)
+  return before and last > now + SLACK and math.min(at, before) or at
 end
 
--- Puts a key that is nowhere to where its first event belongs; one without events is done with.
-local function queue(key, quiet, within)
+-- Puts a key that is nowhere to where its first event belongs; one without events is done with. `before`: until when it
+-- has waited.
+local function queue(key, quiet, within, before)
   local head = first_of(LINES, key)
   if not head or redis.call('ZSCORE', HELD, key) then
     return
   end
-  local at = quiet_until(key, head, quiet, within)
+  local at = quiet_until(key, head, quiet, within, before)
   if at > now then
     redis.call('ZADD', QUIET, stamp(at), key)
     has_woken = true
@@ -112,8 +139,8 @@ local function queue(key, quiet, within)
   end
 end
 
--- Returns what is known of who runs a key: its token, the company, the ref that it handles, whether that was started as
--- a suspect, whether the hold is in doubt.
+-- Returns what is known of who runs a key: its token, the company, the ref that it handles, whether that was started (as
+-- far as anybody knows: only of a suspect it is written down), whether the hold is in doubt.
 local function owner_of(key)
   local owner = redis.call('HGET', OWNERS, key)
   if owner then
@@ -145,7 +172,7 @@ end
 -- not known where somebody deleted that manually.
 local function recover(key, owner, quiet, within)
   owner = owner or { company = '', ref = '' }
-  if owner.started or not redis.call('HGET', CRASHED, owner.ref) then
+  if owner.started then
     redis.call('HINCRBY', CRASHED, owner.ref, 1)
   end
   let_go(key, owner)

@@ -8,7 +8,7 @@
 local taken = 0
 for _, key in ipairs(redis.call('ZRANGE', RUNNING, 0, -1)) do
   local owner = owner_of(key)
-  if string.sub(owner.token, 1, #ARGV[1]) == ARGV[1] then
+  if owner and string.sub(owner.token, 1, #ARGV[1]) == ARGV[1] then
     if ARGV[2] == '1' then
       recover(key, owner, 0, 0)
     else

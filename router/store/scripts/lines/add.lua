@@ -13,12 +13,12 @@
 local quiet, within = tonumber(ARGV[3]), tonumber(ARGV[4])
 
 -- An event that comes before the first of its line: what is ready is known by its first event.
-local function step_in_front(key, ref)
+local function step_in_front(key)
   local from, to = span(key)
   local before = redis.call('ZRANGEBYLEX', LINES, from, to, 'LIMIT', 1, 1)[1]
   before = string.sub(before, #key + 2)
   if redis.call('ZREM', READY, company_of(before) .. '\0' .. before .. '\0' .. key) == 1 then
-    make_ready(key, ref)
+    queue(key, quiet, within)
   end
 end
 
@@ -28,12 +28,14 @@ local function insert(key, ref, body)
   end
   redis.call('HSET', BODIES, ref, body)
   redis.call('HINCRBY', LENGTH, string.match(ref, '/(.*)'), 1)
-  if number_of(LINES, key) == 1 then
-    queue(key, quiet, within)
-  elseif redis.call('ZREM', QUIET, key) == 1 then
+  local waits = redis.call('ZSCORE', QUIET, key)
+  if waits then
+    redis.call('ZREM', QUIET, key)
+    queue(key, quiet, within, tonumber(waits))
+  elseif number_of(LINES, key) == 1 then
     queue(key, quiet, within)
   elseif first_of(LINES, key) == ref then
-    step_in_front(key, ref)
+    step_in_front(key)
   end
   return 1
 end

@@ -1,5 +1,6 @@
 -- Gives a worker the first event of keys that are ready, one of each, company by company; with what is merged into it.
--- First it takes back what others have held without renewing it, and makes ready what has become due.
+-- First it takes back what others have held without renewing it; what has just become due comes after what was
+-- ready before.
 --
 -- A hold that was not renewed is doubted first, and taken away only if it is not renewed for as long again: the store
 -- may have been away, or its clock have been set forward, and then nobody could have renewed anything.
@@ -19,18 +20,6 @@
 local token, room, lease, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local quiet, within, most = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local MANY = 100
-
--- The server's clock was set back: what lies ahead would be further away than it was.
-local function set_back(by)
-  for _, set in ipairs({ DUE, QUIET, RUNNING, STOPPED }) do
-    local members = redis.call('ZRANGE', set, 0, -1, 'WITHSCORES')
-    for i = 1, #members, 2 do
-      if members[i + 1] ~= 'inf' then
-        redis.call('ZADD', set, stamp(tonumber(members[i + 1]) - by), members[i])
-      end
-    end
-  end
-end
 
 local function past(set)
   return redis.call('ZRANGEBYSCORE', set, '-inf', stamp(now), 'LIMIT', 0, MANY)
@@ -70,20 +59,30 @@ local function promote()
   end
 end
 
+local function crashes_of(ref)
+  return tonumber(redis.call('HGET', CRASHED, ref) or 0)
+end
+
+-- A crash is written down with the newest event of a delivery: the next one may stand for newer ones, and for this.
 local function claim(company, ready)
   local head, key = string.match(ready, '^([^%z]*)%z(.*)$')
   local ref, others = merged(key, head, most)
+  local crashes = crashes_of(ref)
+  for i = 1, #others, 2 do
+    crashes = crashes + crashes_of(others[i])
+  end
   redis.call('ZREM', READY, company .. '\0' .. ready)
   redis.call('ZADD', RUNNING, stamp(now + lease / 2), key)
-  own(key, { token = token, company = company, ref = ref })
+  own(key, { token = token, company = company, ref = ref, started = crashes == 0 })
   if limit > 0 then
     redis.call('ZADD', BUSY, 0, company .. '\0' .. key)
   end
-  return { key, ref, tonumber(redis.call('HGET', CRASHED, ref) or 0), redis.call('HGET', BODIES, ref), others }
+  return { key, ref, crashes, redis.call('HGET', BODIES, ref), others }
 end
 
+local claimed = {}
+
 local function take_turns()
-  local claimed = {}
   while #claimed < room do
     local company = redis.call('ZRANGE', TURNS, 0, 0)[1]
     if not company then
@@ -98,7 +97,6 @@ local function take_turns()
       to_the_end(company)
     end
   end
-  return claimed
 end
 
 local function until_next()
@@ -113,14 +111,10 @@ local function until_next()
   return wait
 end
 
-local seen = tonumber(redis.call('GET', CLOCK) or 0)
-if now < seen - 1000 then
-  set_back(seen - now)
-end
-redis.call('SET', CLOCK, stamp(now))
 local taken = take_back()
+take_turns() -- what is ready goes before what has just become due: else an event tried again at once, and again, is all
 promote()
-local claimed = take_turns()
+take_turns()
 if #claimed == room then
   wake() -- there may be more, for others
 end
