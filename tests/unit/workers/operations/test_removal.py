@@ -6,11 +6,13 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_events, put_group
 
+from config.settings import Settings
+from router.events.catalogue import Catalogue
 from router.store import scripts
 from router.store.client import Store
 from router.store.errors import StoreUnavailable
 from workers.operations.handover import replayed_keys
-from workers.operations.removal import FIGURES, remove_subscription
+from workers.operations.removal import FIGURES, Removal, Removed
 from workers.state.groups import live_consumers
 from workers.state.overview import holdings, overview
 
@@ -70,11 +72,18 @@ async def test_what_goes_is_counted(filled: Store) -> None:
     assert await holdings(filled, STREAMS, "nobody") == []
 
 
+async def _remove(store: Store, *, dead_letters: bool) -> Removed:
+    """Remove `sync`; return what became of that."""
+    removal = Removal(store, Catalogue.load(), Settings(), "sync", dead_letters=dead_letters)
+    await removal.run()
+    return removal.removed
+
+
 async def test_everything_of_its_own_goes(filled: Store) -> None:
     """No group and no key is left of it; events and other subscriptions are as they were."""
     others = await existing(filled, "audit")
     before = await overview(filled, STREAMS)
-    removed = await remove_subscription(filled, STREAMS, "sync", dead_letters=False)
+    removed = await _remove(filled, dead_letters=False)
     assert (removed.dead_letters, removed.kept, removed.refused) == (0, (), {})
     assert await existing(filled, "sync") == 0
     assert await existing(filled, "audit") == others > 0
@@ -89,7 +98,7 @@ async def test_repeating_is_safe(filled: Store) -> None:
     """The second removal finds nothing, on streams that do not exist either, and makes nothing."""
     missing = f"{FINANCIAL}/unlisted"
     for _ in range(2):
-        removed = await remove_subscription(filled, [*STREAMS, missing], "sync", dead_letters=True)
+        removed = await _remove(filled, dead_letters=True)
         assert (removed.kept, removed.refused) == ((), {})
     assert not await filled.client.exists(filled.keys.events(missing))
 
@@ -98,10 +107,10 @@ async def test_dead_letters_forbid_it(filled: Store) -> None:
     """Where there are dead letters everything stays, unless they are to go too; then their number is told."""
     await put_dead(filled, "gone")
     await put_dead(filled, "too")
-    removed = await remove_subscription(filled, STREAMS, "sync", dead_letters=False)
+    removed = await _remove(filled, dead_letters=False)
     assert (removed.dead_letters, removed.kept) == (0, (CUSTOMERS,))
     assert await _held(filled) == {CUSTOMERS: (4, 2, 1, 2)}
-    removed = await remove_subscription(filled, STREAMS, "sync", dead_letters=True)
+    removed = await _remove(filled, dead_letters=True)
     assert (removed.dead_letters, removed.kept) == (2, ())
     assert await existing(filled, "sync") == 0
 
@@ -109,7 +118,7 @@ async def test_dead_letters_forbid_it(filled: Store) -> None:
 async def test_one_stream_that_is_refused(filled: Store) -> None:
     """A stream of the wrong type does not keep the subscription on the others."""
     await filled.client.set(filled.keys.dead(SUPPLIERS, "sync"), "no stream")
-    removed = await remove_subscription(filled, STREAMS, "sync", dead_letters=True)
+    removed = await _remove(filled, dead_letters=True)
     assert list(removed.refused) == [SUPPLIERS]
     assert "WRONGTYPE" in removed.refused[SUPPLIERS]
     assert [holding.stream for holding in await holdings(filled, [CUSTOMERS], "sync")] == []
@@ -123,7 +132,7 @@ async def test_the_store_is_away(filled: Store, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(filled, "run", away)
     with pytest.raises(StoreUnavailable):
-        await remove_subscription(filled, STREAMS, "sync", dead_letters=False)
+        await _remove(filled, dead_letters=False)
     with pytest.raises(StoreUnavailable):
         await live_consumers(filled, ["sync"], 15)
 
