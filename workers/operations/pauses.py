@@ -2,10 +2,10 @@
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from router.store import scripts
 from router.store.client import Store
-from router.store.keys import Keys
 from router.store.reading import moment_of
 from router.tasks.ending import whole
 from workers.operations.audit import CHANGED, MATCHED, Deed, accounted
@@ -21,8 +21,7 @@ async def pause(store: Store, name: str, seconds: float | None, *, by: str, reas
     by, reason = _sendable(by), _sendable(reason)
     until = None if seconds is None else datetime.now(UTC) + timedelta(seconds=seconds)
     selector = {"until": until.isoformat(timespec="seconds")} if until else {}
-    call = scripts.pause(*_keys(store.keys, name), "pause", milliseconds, by, reason)
-    entry_id = await _done(store, Deed("subscriptions pause", name, selector, reason, by), call)
+    entry_id = await _done(store, Deed("subscriptions pause", name, selector, reason, by), "pause", milliseconds)
     since = moment_of(entry_id)
     until = None if seconds is None else since + timedelta(milliseconds=milliseconds)
     return Pause(entry_id.decode(), since, until, by, reason)
@@ -30,13 +29,13 @@ async def pause(store: Store, name: str, seconds: float | None, *, by: str, reas
 
 async def resume(store: Store, name: str, *, by: str, reason: str = "") -> None:
     """End the pause of a subscription; raises StoreUnavailable."""
-    by, reason = _sendable(by), _sendable(reason)
-    call = scripts.pause(*_keys(store.keys, name), "resume", 0, by, reason)
-    await _done(store, Deed("subscriptions resume", name, reason=reason, actor=by), call)
+    await _done(store, Deed("subscriptions resume", name, {}, _sendable(reason), _sendable(by)), "resume")
 
 
-async def _done(store: Store, deed: Deed, call: scripts.Call) -> bytes:
-    counts = Counter({MATCHED: 1})
+async def _done(store: Store, deed: Deed, verb: Literal["pause", "resume"], milliseconds: int = 0) -> bytes:
+    keys, counts = store.keys, Counter({MATCHED: 1})
+    names = (keys.pause(deed.subject), keys.halted(deed.subject))
+    call = scripts.pause(*names, verb, milliseconds, deed.actor, deed.reason)
     async with accounted(store, deed, counts):
         entry_id: bytes = await whole(store.call(call))
         counts[CHANGED] = 1
@@ -46,7 +45,3 @@ async def _done(store: Store, deed: Deed, call: scripts.Call) -> bytes:
 def _sendable(words: str) -> str:
     """Return words as text that can be sent and printed: an argument of a command may be any bytes."""
     return words.encode(errors="backslashreplace").decode()
-
-
-def _keys(keys: Keys, name: str) -> tuple[str, str]:
-    return keys.pause(name), keys.halted(name)
