@@ -95,12 +95,11 @@ class Removal(Change[SubscriptionOverview]):
         for holding in self.holdings:
             yield holding
 
-    async def apply(self, batch: Sequence[SubscriptionOverview], reason: str) -> Counter[str]:
+    async def apply(self, batch: Sequence[SubscriptionOverview]) -> Counter[str]:
         """Remove it from all the streams, also from those on which something is left of it without a group.
 
         From each at once or not at all. What it leaves behind when it is interrupted can still be found by its groups.
         """
-        del reason
         keys, name = self.store.keys, self.subject
         if not (self._former or self._events):  # else it has other streams, and workers that live
             own = (keys.consumers(name), keys.pause(name), keys.halted(name))
