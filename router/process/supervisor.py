@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from router.process.signals import PARENT_FD
 from router.tasks.backoff import RestartDelay
-from router.tasks.ending import first_set, set_within
+from router.tasks.ending import set_within
 from router.telemetry import logs
 
 _log = logs.get(__name__)
@@ -88,7 +88,7 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as group:
                 keepers = [group.create_task(self._keep(child)) for child in self._children]
-                await first_set(stop, self._ending)
+                await set_within(None, stop, self._ending)
                 self._ending.set()
                 await self._end(keepers)
         finally:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Coroutine, Iterable
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from config.errors import RouterError
@@ -56,22 +55,15 @@ async def in_time(seconds: float, work: Awaitable[T]) -> T:
     return task.result()
 
 
-async def first_set(*events: asyncio.Event) -> None:
-    """Wait until one of the events is set."""
+async def set_within(seconds: float | None, *events: asyncio.Event) -> bool:
+    """Wait until one of the events is set, but at most so many seconds (None: for good); return whether one is."""
     waits = [asyncio.create_task(event.wait()) for event in events]
     try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for wait in waits:
             wait.cancel()
-
-
-async def set_within(seconds: float | None, event: asyncio.Event) -> bool:
-    """Wait until an event is set, but no longer than so many seconds (None: for good); return whether it is set."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    return event.is_set()
+    return any(event.is_set() for event in events)
 
 
 async def whole(work: Coroutine[Any, Any, T]) -> T:
