@@ -14,6 +14,7 @@ from router.embedded.access import open_store
 from router.events.catalogue import Catalogue
 from router.ingress.service import bind
 from router.ingress.signing_secrets import make_secrets
+from router.process.ops_ports import ingress_names, ops_ports
 from router.process.reload import Reload
 from router.process.signals import PARENT_FD, install_reload, install_stop
 from router.process.supervisor import ChildSpec, Supervisor
@@ -22,13 +23,9 @@ from router.store.health.rights import Role
 from router.tasks.ending import end
 from router.telemetry.identity import process_name
 
-INGRESS = "ingress"
-"""What the names of children that receive webhooks begin with."""
-
 log = structlog.get_logger("up")
 
 _MARGIN = 5.0
-_PORTS = 65536
 
 
 def supervised() -> bool:
@@ -43,20 +40,20 @@ async def run_up(settings: Settings, modules: Sequence[str], stop: asyncio.Event
     """
     for file in make_secrets(settings, Catalogue.for_settings(settings).publishers):
         log.info("secret_made", publisher=file.name, file=str(file))
-    processes = settings.ingress.processes
     # The worker keeps its name when it is restarted, so it need not wait for a lease to take its own work back.
-    worker = ChildSpec("worker", _command("worker", "--name", process_name(), *modules), _ops(settings, processes))
-    console = ChildSpec("console", _command("console"), _ops(settings, processes + 1))
-    with _ingress_port(settings, processes) as port:
-        children = [*_ingress_children(settings, processes, port), worker, console]
+    worker = _child(settings, "worker", "worker", "--name", process_name(), *modules)
+    with _ingress_port(settings) as port:
+        children = [*_ingress_children(settings, port), worker, _child(settings, "console", "console")]
         return await _supervise(settings, children, stop, "ingress", "worker")
 
 
 async def run_ingress_processes(settings: Settings, processes: int, stop: asyncio.Event) -> int:
     """Run several ingress processes that share the port; return the exit code."""
     Catalogue.for_settings(settings)  # what is wrong with it is said here, and not by every child
-    with _ingress_port(settings, processes) as port:
-        return await _supervise(settings, _ingress_children(settings, processes, port), stop, "ingress")
+    limits = settings.ingress.model_copy(update={"processes": processes})
+    several = settings.model_copy(update={"ingress": limits})
+    with _ingress_port(several) as port:
+        return await _supervise(settings, _ingress_children(several, port), stop, "ingress")
 
 
 async def _supervise(settings: Settings, children: Sequence[ChildSpec], stop: asyncio.Event, *roles: Role) -> int:
@@ -76,12 +73,12 @@ async def _supervise(settings: Settings, children: Sequence[ChildSpec], stop: as
 
 
 @contextmanager
-def _ingress_port(settings: Settings, processes: int) -> Iterator[int]:
+def _ingress_port(settings: Settings) -> Iterator[int]:
     """Yield the port of all ingress processes; where they share any free one, it is chosen and held here.
 
     Raises ConfigError if somebody has the port: processes that share it would not notice a stranger's.
     """
-    any_port = processes > 1 and settings.ingress.port == 0
+    any_port = settings.ingress.processes > 1 and settings.ingress.port == 0
     with bind(settings.ingress, reuse_port=any_port) as held:
         if any_port:
             yield int(held.getsockname()[1])
@@ -89,30 +86,17 @@ def _ingress_port(settings: Settings, processes: int) -> Iterator[int]:
     yield settings.ingress.port
 
 
-def _ingress_children(settings: Settings, processes: int, port: int) -> list[ChildSpec]:
-    return [
-        ChildSpec(
-            f"{INGRESS}-{number + 1}" if processes > 1 else INGRESS,
-            _command("ingress"),
-            {
-                "ROUTER_INGRESS__PROCESSES": str(processes),
-                "ROUTER_INGRESS__PORT": str(port),
-                **_ops(settings, number),
-            },
-        )
-        for number in range(processes)
-    ]
+def _ingress_children(settings: Settings, port: int) -> list[ChildSpec]:
+    shared = {"ROUTER_INGRESS__PROCESSES": str(settings.ingress.processes), "ROUTER_INGRESS__PORT": str(port)}
+    return [_child(settings, name, "ingress", **shared) for name in ingress_names(settings)]
 
 
-def _ops(settings: Settings, offset: int) -> dict[str, str]:
-    """Return the variable that gives a child an operations port of its own."""
-    port = settings.ops.port
-    return {"ROUTER_OPS__PORT": str(port + offset if port and port + offset < _PORTS else 0)}
-
-
-def _command(*arguments: str) -> tuple[str, ...]:
+def _child(settings: Settings, name: str, *arguments: str, **env: str) -> ChildSpec:
+    """Return a child that runs a command, with an operations port of its own."""
+    port = next((found.port for found in ops_ports(settings) if found.name == name), 0)
     # -P: a folder of the user's named `config` or `workers` must not hide our packages.
-    return (sys.executable, "-P", "-m", "router.cli.main", *arguments)
+    command = (sys.executable, "-P", "-m", "router.cli.main", *arguments)
+    return ChildSpec(name, command, {"ROUTER_OPS__PORT": str(port), **env})
 
 
 class UpReload:
@@ -126,8 +110,8 @@ class UpReload:
         """Hand on; raises ConfigError where the secret of a new publisher cannot be written."""
         for file in make_secrets(settings, set(catalogue.publishers) - set(self._publishers)):
             log.info("secret_made", publisher=file.name, file=str(file))
-        self._supervisor.send(signal.SIGHUP, lambda name: name.startswith(INGRESS))
+        self._supervisor.send(signal.SIGHUP, lambda name: name.startswith("ingress"))
         if self._publishers != (publishers := dict(catalogue.publishers)):
             log.info("restarting_for_publishers", added=sorted(publishers.keys() - self._publishers.keys()))
-            self._supervisor.send(signal.SIGTERM, lambda name: not name.startswith(INGRESS))
+            self._supervisor.send(signal.SIGTERM, lambda name: not name.startswith("ingress"))
             self._publishers = publishers

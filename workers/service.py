@@ -11,7 +11,7 @@ from router.events.catalogue import Catalogue
 from router.process import signals
 from router.process.ops import OpsServer
 from router.process.signals import watch_parent
-from router.process.started import say_started
+from router.process.supervisor import say_started
 from router.store.client import Store
 from router.store.health.guard import guarded
 from router.store.health.survey import store_check

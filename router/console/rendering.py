@@ -10,6 +10,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
+from router.cli.output.results import clean, stamp
+
 _NONE = "\N{EN DASH}"
 _THIN = "\N{NARROW NO-BREAK SPACE}"
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
@@ -62,7 +64,7 @@ def moment(at: datetime | None) -> Markup:
     if at is None:
         return Markup('<span class="none">{}</span>').format(_NONE)
     utc = at.astimezone(UTC)
-    iso = utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    iso = stamp(utc)
     return Markup('<time datetime="{}" title="{}">{}<span class="ago">{}</span></time>').format(
         iso, iso, f"{utc:%Y-%m-%d %H:%M:%S}", ago(utc)
     )
@@ -74,10 +76,7 @@ def shown(value: object) -> Markup:
         return Markup('<span class="none">{}</span>').format(_NONE)
     if isinstance(value, bool):
         return Markup("yes" if value else "no")  # noqa: S704 - nothing of a sender
-    text = str(value)
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return escape(text)
+    return escape("\n".join(line and clean(line) for line in str(value).split("\n")))
 
 
 @cache

@@ -14,7 +14,7 @@ from router.embedded.access import open_store
 from router.events.catalogue import Catalogue
 from router.process.ops import OpsServer
 from router.process.signals import watch_parent
-from router.process.started import say_started
+from router.process.supervisor import say_started
 from router.store.health.survey import store_check
 from router.telemetry.identity import new_registry, process_name
 from workers.operations.store_metrics import StoreMetrics

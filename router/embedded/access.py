@@ -47,7 +47,9 @@ async def open_store(
             directory = settings.data_dir / "redis"
             if not create and not any((directory / name).exists() for name in _DATA):
                 raise NoData(settings.data_dir)
-            server = EmbeddedServer(directory, fsync=_fsync(settings))
+            # Waiting for the next second of a server that flushes each would make every request as slow.
+            fsync = "always" if settings.ingress.durability.level == "fsynced" else "everysec"
+            server = EmbeddedServer(directory, fsync=fsync)
             url = await server.start()
             stack.push_async_callback(server.stop)
         store = connect(
@@ -58,8 +60,3 @@ async def open_store(
         )
         stack.push_async_callback(store.aclose)
         yield store
-
-
-def _fsync(settings: Settings) -> str:
-    """Return when the server flushes its file: waiting for its next second would make every request as slow."""
-    return "always" if settings.ingress.durability.level == "fsynced" else "everysec"

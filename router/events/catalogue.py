@@ -27,8 +27,9 @@ class UnknownStream(RouterError):
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
-    """An item that is an event: its members, their keys by field, the event's name in it, and the event if listed."""
+    """An item that is an event: its members, how they are read, the event's name in it, and the event if listed."""
 
+    layout: Layout
     members: dict[str, Any]
     plan: Plan
     name: str
@@ -92,17 +93,18 @@ class Catalogue:
 
         Its event name is one that the publisher lists, if there is any. Without a name it may be an event by its shape.
         """
-        plan = self.layout(publisher).plan(members, size)
+        layout = self._layouts.get(publisher, _DEFAULT_LAYOUT)  # for one that has left the catalogue
+        plan = layout.plan(members, size)
         first, names = None, self._names.get(publisher, _NONE)
         for key in plan.event:
             if name := event_name(members[key]):
                 if event := names.get(_folded(name)):
-                    return Item(members, plan, name, event)
+                    return Item(layout, members, plan, name, event)
                 first = first or name
         if first is not None:
-            return Item(members, plan, first, None)
+            return Item(layout, members, plan, first, None)
         event = self._by_shape(publisher, members)
-        return Item(members, plan, event.wire_name, event)
+        return Item(layout, members, plan, event.wire_name, event)
 
     def _by_shape(self, publisher: str, item: Mapping[str, Any]) -> EventType:
         if shapes := self._shapes.get(publisher):
@@ -115,10 +117,6 @@ class Catalogue:
     def event_type(self, publisher: str, type: str) -> EventType | None:  # noqa: A002 -- the word of the model
         """Find an event by its type; None for `unlisted` and for what is not in the catalogue."""
         return self._types.get(f"{publisher}/{type}")
-
-    def layout(self, publisher: str) -> Layout:
-        """Return the publisher's names of fields, those of Financial for a publisher that has left the catalogue."""
-        return self._layouts.get(publisher, _DEFAULT_LAYOUT)
 
     def streams(self) -> tuple[str, ...]:
         """Return every stream, `publisher/type`: of each publisher its events in the file's order, then `unlisted`."""

@@ -81,7 +81,7 @@ def _judge(catalogue: Catalogue, publisher: str, raw: bytes, header_id: str | No
     type_ = item.event.type if item.event else UNLISTED
     id_ = _id(item.members, item.plan, raw, header_id)
     try:
-        normalised = derive(catalogue.layout(publisher), item, id_, publisher, type_)
+        normalised = derive(item, id_, publisher, type_)
     except Exception:  # noqa: BLE001 - our fault is no reason to lose the event: the worker that reads it meets it again
         normalised = None
     return Identified(f"{publisher}/{type_}", id_, raw, normalised)

@@ -45,17 +45,17 @@ def normalise(
     publisher, _, type_ = stream.partition("/")
     item = catalogue.item(publisher, read_object(raw), len(raw))
     item = replace(item, event=catalogue.event_type(publisher, type_))
-    said = derive(catalogue.layout(publisher), item, id, publisher, type_)
+    said = derive(item, id, publisher, type_)
     beside = {"received_at": received_at, "hints": {} if hints is None else hints, "raw": raw}
     return Event.trusted({**_NOTHING, "extra": {}, **said, **beside})
 
 
-def derive(layout: Layout, found: Item, id: str, publisher: str, type: str) -> dict[str, Any]:  # noqa: A002
+def derive(found: Item, id: str, publisher: str, type: str) -> dict[str, Any]:  # noqa: A002
     """Return what an item says: the fields of the event that are not None, and `extra` where it is not empty.
 
     Those beside the item are left out: `received_at`, `hints` and `raw`. The item's members are used up.
     """
-    item, plan, name, row = found.members, found.plan, found.name, found.event
+    layout, item, plan, name, row = found.layout, found.members, found.plan, found.name, found.event
     for sent, nothing in plan.absent:
         if _text(item[sent]) in nothing:
             item[sent] = None

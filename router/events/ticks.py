@@ -23,7 +23,7 @@ _EPOCHS: Final = (  # from which number on, and how many of them a second has
 def from_ticks(ticks: int) -> datetime | None:
     """Return the moment in UTC, to the microsecond below; None outside of the years 1 to 9999."""
     try:
-        return _START + timedelta(0, 0, ticks // 10)
+        return _START + _MICROSECOND * (ticks // 10)
     except OverflowError:
         return None
 

@@ -1,6 +1,8 @@
 """Reading the body of a request as it comes, up to a limit."""
 
-from router.http.parser import RawRequestMessage, StreamReader
+from aiohttp import StreamReader
+
+from router.http.parser import RawRequestMessage
 
 
 class BadBody(Exception):

@@ -13,16 +13,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
+from aiohttp import EMPTY_PAYLOAD, HttpVersion10, HttpVersion11, StreamReader
+
 from router.http.body import BadBody, Body, BodyTooSlow
 from router.http.deadline import Deadline
-from router.http.parser import (
-    EMPTY_PAYLOAD,
-    HttpVersion10,
-    HttpVersion11,
-    RawRequestMessage,
-    StreamReader,
-    request_parser,
-)
+from router.http.parser import RawRequestMessage, request_parser
 from router.http.response import CONTINUE, Response
 from router.telemetry import logs
 

@@ -10,22 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
-from aiohttp import EMPTY_PAYLOAD, HttpVersion10, HttpVersion11, StreamReader
+from aiohttp import HttpVersion10, HttpVersion11
 
 from config.errors import ConfigError, described
 
-__all__ = [
-    "EMPTY_PAYLOAD",
-    "OLDEST",
-    "HttpVersion10",
-    "HttpVersion11",
-    "ParserUnusable",
-    "RawRequestMessage",
-    "StreamReader",
-    "Unparsable",
-    "check",
-    "request_parser",
-]
+__all__ = ["OLDEST", "ParserUnusable", "RawRequestMessage", "Unparsable", "check", "request_parser"]
 
 OLDEST = "3.14.4"
 """The oldest aiohttp that will do: earlier ones do not stop behind a request, or break on a bad URL."""

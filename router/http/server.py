@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from router.http.connection import Application, Connection, Limits
+from router.tasks.ending import set_within
 
 
 class Server:
@@ -16,7 +17,7 @@ class Server:
     def __init__(self, application: Application[Any], limits: Limits) -> None:
         self._application = application
         self._limits = limits
-        self._all_closed: asyncio.Future[None] | None = None
+        self._all_closed = asyncio.Event()
         self.connections: set[Connection] = set()
         self.requests_count = 0
         self.closing = False
@@ -43,8 +44,8 @@ class Server:
     async def finish(self, grace: float) -> None:
         """Wait up to `grace` seconds until all are closed: until what is under way was read, answered and taken."""
         if self.connections:
-            self._all_closed = asyncio.get_running_loop().create_future()
-            await asyncio.wait([self._all_closed], timeout=grace)
+            self._all_closed.clear()
+            await set_within(grace, self._all_closed)
 
     def opened(self, connection: Connection) -> None:
         """Take note of a connection; one that was accepted just before the end ends with the others."""
@@ -55,8 +56,8 @@ class Server:
     def closed(self, connection: Connection) -> None:
         """Forget a connection."""
         self.connections.discard(connection)
-        if not self.connections and self._all_closed is not None and not self._all_closed.done():
-            self._all_closed.set_result(None)
+        if not self.connections:
+            self._all_closed.set()
         self.changed()
 
     def abort(self) -> None:

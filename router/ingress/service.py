@@ -25,7 +25,7 @@ from router.process.descriptors import for_webhooks
 from router.process.ops import OpsServer
 from router.process.reload import Reload
 from router.process.signals import watch_parent
-from router.process.started import say_started
+from router.process.supervisor import say_started
 from router.store.client import Store
 from router.store.health.guard import StoreGuard, guarded
 from router.store.health.survey import store_check

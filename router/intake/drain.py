@@ -1,7 +1,6 @@
 """Draining the spool: what waits there goes to the store in the order in which it came, by the same script as ever."""
 
 import asyncio
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -42,9 +41,7 @@ class Drain:
         """Drain whenever there is something to drain, until cancelled."""
         adopt_at = self._monotonic() + _ADOPT
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, adopt_at - self._monotonic())):
-                    await self._spool.work()
+            await self._spool.work(max(0.0, adopt_at - self._monotonic()))
             if self._monotonic() >= adopt_at:
                 await self._spool.adopt()
                 adopt_at = self._monotonic() + _ADOPT

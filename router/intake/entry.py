@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
-from typing import cast
+from typing import Any
 
 import msgspec
 
@@ -37,14 +37,14 @@ def entry_of(
     """
     if isinstance(item, Identified):
         id_ = f"{item.id}#{webhook}" if webhook else item.id
-        return _entry(keys.events(item.stream), keys.seen(item.stream, id_), event_fields(item, at, hints))
-    digest = f"sha256:{sha256(item.raw).hexdigest()}"
-    fields = quarantine_fields(digest, at, item.reason, item.raw, hints)
-    return _entry(keys.quarantine(publisher), keys.seen(publisher, digest), fields)
-
-
-def _entry(stream: str, marker: str, fields: tuple[Field, ...]) -> Entry:
-    return Entry(stream, marker, fields, sum(map(len, cast("Sequence[bytes | str]", fields[_LONG]))))
+        stream, marker = keys.events(item.stream), keys.seen(item.stream, id_)
+        fields = event_fields(item, at, hints)
+    else:
+        digest = f"sha256:{sha256(item.raw).hexdigest()}"
+        stream, marker = keys.quarantine(publisher), keys.seen(publisher, digest)
+        fields = quarantine_fields(digest, at, item.reason, item.raw, hints)
+    long: Any = fields[_LONG]
+    return Entry(stream, marker, fields, sum(map(len, long)))
 
 
 class Waiting(msgspec.Struct, frozen=True, eq=False):

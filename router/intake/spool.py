@@ -21,7 +21,7 @@ from router.intake.entry import Entry, Waiting
 from router.intake.spool_file import Row, SpoolFile, left_over, size_of
 from router.intake.store_state import StoreState
 from router.store.errors import StoreUnavailable
-from router.tasks.ending import first_set
+from router.tasks.ending import set_within
 from router.telemetry import logs
 
 _MOST = 2000
@@ -120,9 +120,9 @@ class Spool:
             self._count(entries)
             self._work.set()
 
-    async def work(self) -> None:
-        """Wait until there is something to drain, or a store to look after."""
-        await first_set(self._work, self.store.failed)
+    async def work(self, seconds: float) -> None:
+        """Wait until there is something to drain, or a store to look after, but no longer than so many seconds."""
+        await set_within(seconds, self._work, self.store.failed)
 
     async def oldest(self, limit: int, *, without: Collection[str] = ()) -> list[Row]:
         """Return entries in the order in which they came, leaving out some streams; raises sqlite3.Error."""
@@ -207,7 +207,7 @@ class Spool:
 
     async def settled(self) -> None:
         """Wait until nothing waits, or the store does not take it."""
-        await first_set(self._empty, self.store.failed)
+        await set_within(None, self._empty, self.store.failed)
 
     async def close(self) -> None:
         """Finish the writing and let go of the file; what waits in it stays there."""

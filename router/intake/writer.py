@@ -6,7 +6,7 @@ out of order whenever the first is refused and the second not: memory that comes
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from typing import Any, Self
 
 from config.settings import Settings
@@ -93,13 +93,11 @@ class Batch:
         return replies
 
     def _call(self, entries: Sequence[Entry], chunk: Sequence[int]) -> scripts.Call:
-        fields = [field for index in chunk for field in entries[index].fields]
-        markers = [entries[index].marker for index in chunk]
-        widths = [len(entries[index].fields) for index in chunk]
+        items = [entries[index] for index in chunk]
+        stream, rows = items[0].stream, [item.fields for item in items]
+        fields, widths = [*chain.from_iterable(rows)], [*map(len, rows)]
         differing = widths if min(widths) < max(widths) else ()
-        return scripts.append(
-            entries[chunk[0]].stream, markers, fields, self.windows.of(entries[chunk[0]].stream), differing
-        )
+        return scripts.append(stream, [item.marker for item in items], fields, self.windows.of(stream), differing)
 
     async def _confirm(self, confirmation: Confirmation, entries: Sequence[Entry], outcomes: list[Outcome]) -> None:
         """Put, in place of the outcomes that stand for nothing durable yet, the reason."""

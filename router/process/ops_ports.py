@@ -21,11 +21,16 @@ class OpsPort(NamedTuple):
     url: str
 
 
+def ingress_names(settings: Settings) -> list[str]:
+    """Return what the ingress processes are called."""
+    number = settings.ingress.processes
+    return ["ingress"] if number == 1 else [f"ingress-{one + 1}" for one in range(number)]
+
+
 def ops_ports(settings: Settings) -> Iterator[OpsPort]:
     """Yield those of each ingress process, of the worker and of the console; none where the system chooses them."""
-    ops, processes = settings.ops, settings.ingress.processes
-    names = [f"ingress-{number + 1}" if processes > 1 else "ingress" for number in range(processes)]
-    for offset, name in enumerate([*names, "worker", "console"]):
+    ops = settings.ops
+    for offset, name in enumerate([*ingress_names(settings), "worker", "console"]):
         if ops.port and ops.port + offset < _PORTS:
             yield OpsPort(name, ops.port + offset, f"http://{addressable(ops.host)}:{ops.port + offset}")
 

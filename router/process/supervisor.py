@@ -3,8 +3,10 @@
 Every child inherits the reading end of a pipe of which the parent alone holds the writing end. When the parent is gone,
 however it went, the pipe closes and the child's `signals.watch_parent` tells it to stop.
 
-A child that ends with 2 before it called `started.say_started` refused its arguments or settings. One that has started
-once is restarted whatever its exit code: a handler may have ended it, and what it needs may only be away for a while.
+A child says by `say_started` that it has started, with one byte through a pipe that its supervisor made for it. Until
+then only our own code and the import of the user's modules have run, so its exit code is ours: one that ends with 2 has
+refused its arguments or settings. One that has started once is restarted whatever its exit code: a handler may have
+ended it, and what it needs may only be away for a while.
 """
 
 import asyncio
@@ -15,14 +17,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from router.process.signals import PARENT_FD
-from router.process.started import STARTED_FD, StartedPipe
 from router.tasks.backoff import RestartDelay
-from router.tasks.ending import first_set, set_within
+from router.tasks.ending import set_within
 from router.telemetry import logs
 
 _log = logs.get(__name__)
 
 _USAGE = 2  # our exit code where arguments or settings are wrong: starting again cannot help
+
+STARTED_FD = "ROUTER_STARTED_FD"
+"""The environment variable that holds the descriptor of the end that the child writes to."""
+
+
+def say_started() -> None:
+    """Tell the supervisor, if there is one, that this process has started."""
+    with contextlib.suppress(ValueError, OSError):
+        # Taken out of the environment: in a process started by this one the number would mean something else.
+        descriptor = int(os.environ.pop(STARTED_FD, ""))
+        os.write(descriptor, b"+")
+        os.close(descriptor)
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,23 @@ class ChildSpec:
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
+
+
+class _StartedPipe:
+    """The pipe of one child, as its supervisor sees it."""
+
+    def __init__(self) -> None:
+        self._reading, self.writing = os.pipe()
+        os.set_blocking(self._reading, False)
+
+    def close(self) -> bool:
+        """Close the reading end; return whether the child said that it had started."""
+        try:
+            return bool(os.read(self._reading, 1))
+        except BlockingIOError:  # a process that the child left behind may still hold the other end
+            return False
+        finally:
+            os.close(self._reading)
 
 
 class Supervisor:
@@ -58,7 +88,7 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as group:
                 keepers = [group.create_task(self._keep(child)) for child in self._children]
-                await first_set(stop, self._ending)
+                await set_within(None, stop, self._ending)
                 self._ending.set()
                 await self._end(keepers)
         finally:
@@ -107,14 +137,14 @@ class Supervisor:
 
     async def _run_once(self, child: ChildSpec) -> tuple[int | None, bool]:
         """Return a child's exit code, negative for a signal, None if it could not be started; and if it had started."""
-        pipe = StartedPipe()
+        pipe = _StartedPipe()
         try:
             code = await self._run_to_end(child, pipe)
         finally:
             had_started = pipe.close()
         return code, had_started
 
-    async def _run_to_end(self, child: ChildSpec, pipe: StartedPipe) -> int | None:
+    async def _run_to_end(self, child: ChildSpec, pipe: _StartedPipe) -> int | None:
         try:
             process = await self._start(child, pipe)
         except OSError as error:
@@ -132,7 +162,7 @@ class Supervisor:
                 await process.wait()
             del self._running[process]
 
-    async def _start(self, child: ChildSpec, pipe: StartedPipe) -> asyncio.subprocess.Process:
+    async def _start(self, child: ChildSpec, pipe: _StartedPipe) -> asyncio.subprocess.Process:
         ours = {PARENT_FD: str(self._parent_fd), STARTED_FD: str(pipe.writing)}
         try:
             return await asyncio.create_subprocess_exec(
@@ -144,7 +174,7 @@ class Supervisor:
                 start_new_session=True,
             )
         finally:
-            pipe.handed_over()
+            os.close(pipe.writing)  # the child has it now
 
 
 def _terminate(process: asyncio.subprocess.Process) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Coroutine, Iterable
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from config.errors import RouterError
@@ -25,8 +24,8 @@ def ended_in(task: asyncio.Future[Any]) -> BaseException | None:
     return task.exception()
 
 
-async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel tasks until they have ended, however: `wait_for` of Python 3.11, inside redis-py, can lose a cancellation.
+async def end(tasks: Iterable[asyncio.Future[Any]]) -> None:
+    """Cancel tasks until they have ended, however: code of others that they run may lose a cancellation.
 
     A task that lost it would go on for ever with what it was about to leave.
     """
@@ -43,11 +42,10 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
 async def in_time(seconds: float, work: Awaitable[T]) -> T:
     """Return what work comes to; raises TimeoutError where it took longer, once it has ended.
 
-    For all that asks the store. `asyncio.timeout` cancels once only, and `wait_for`, with which redis-py 8 sends each
-    command, swallows a cancellation that comes in the moment the command is sent (Python 3.11). That moment is the
-    usual one: the time is up while a long reply is read, and the event loop learns of it when the next command is sent.
+    For all that asks the store. `asyncio.timeout` cancels once only, and `wait_for` of Python 3.11, in which redis-py 8
+    sends, loses a cancellation that comes as it ends, where our connections do not make up for that.
     """
-    task = asyncio.create_task(_awaited(work))
+    task = asyncio.ensure_future(work)
     try:
         await asyncio.wait([task], timeout=max(0.0, seconds))
     finally:
@@ -57,26 +55,15 @@ async def in_time(seconds: float, work: Awaitable[T]) -> T:
     return task.result()
 
 
-async def first_set(*events: asyncio.Event) -> None:
-    """Wait until one of the events is set."""
+async def set_within(seconds: float | None, *events: asyncio.Event) -> bool:
+    """Wait until one of the events is set, but at most so many seconds (None: for good); return whether one is."""
     waits = [asyncio.create_task(event.wait()) for event in events]
     try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for wait in waits:
             wait.cancel()
-
-
-async def set_within(seconds: float | None, event: asyncio.Event) -> bool:
-    """Wait until an event is set, but no longer than so many seconds (None: for good); return whether it is set."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    return event.is_set()
-
-
-async def _awaited(work: Awaitable[T]) -> T:
-    return await work
+    return any(event.is_set() for event in events)
 
 
 async def whole(work: Coroutine[Any, Any, T]) -> T:

@@ -16,7 +16,8 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from functools import partial
+from typing import Final, NamedTuple
 
 MOST: Final = 1024 * 1024
 """Bytes of lines that wait at most."""
@@ -73,7 +74,8 @@ class LogOutlet:
             self._closed = True
             self._changed.notify_all()
             if self._at_once is not None and not self._waiting:
-                self._at_once.close()
+                with contextlib.suppress(OSError):
+                    self._at_once.close()
                 self._at_once = None
 
     def _write_last(self, line: bytes) -> None:
@@ -158,34 +160,14 @@ class LogOutlet:
         self._thread = None
 
 
-class _Writer:
-    """Writes to a descriptor that does not block, or to a file, where nothing has to be waited for."""
+class _Writer(NamedTuple):
+    """Writes to a descriptor that does not block, or to a file, where nothing has to be waited for.
 
-    def __init__(self, descriptor: int, *, own: bool) -> None:
-        self._descriptor = descriptor
-        self._own = own
+    `write` returns the length of what there was room for; it raises OSError, BlockingIOError where there is none.
+    """
 
-    def write(self, line: bytes) -> int:
-        """Write what there is room for; return its length. Raises OSError, BlockingIOError where there is none."""
-        return os.write(self._descriptor, line)
-
-    def close(self) -> None:
-        """Close what is our own."""
-        if self._own:
-            with contextlib.suppress(OSError):
-                os.close(self._descriptor)
-
-
-class _SocketWriter(_Writer):
-    def __init__(self, descriptor: int) -> None:
-        self._socket = socket.socket(fileno=os.dup(descriptor))
-        super().__init__(self._socket.fileno(), own=False)
-
-    def write(self, line: bytes) -> int:
-        return self._socket.send(line, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-
-    def close(self) -> None:
-        self._socket.close()
+    write: Callable[[bytes], int]
+    close: Callable[[], None] = lambda: None
 
 
 def _writer(descriptor: int) -> _Writer | None:
@@ -193,11 +175,13 @@ def _writer(descriptor: int) -> _Writer | None:
     try:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISSOCK(mode):
-            return _SocketWriter(descriptor)
+            own = socket.socket(fileno=os.dup(descriptor))
+            return _Writer(lambda line: own.send(line, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL), own.close)
         if stat.S_ISFIFO(mode) or os.isatty(descriptor):
             flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-            return _Writer(os.open(f"/proc/self/fd/{descriptor}", flags), own=True)
-        return _Writer(descriptor, own=False)
+            again = os.open(f"/proc/self/fd/{descriptor}", flags)
+            return _Writer(partial(os.write, again), partial(os.close, again))
+        return _Writer(partial(os.write, descriptor))
     except OSError:  # no /proc, somebody else's terminal, a pipe without a reader
         return None
 

@@ -207,7 +207,7 @@ async def test_a_child_that_has_started_once_is_restarted_whatever_its_code(tmp_
     been = tmp_path / "been"
     script = f"""
 from pathlib import Path
-from router.process.started import say_started
+from router.process.supervisor import say_started
 been = Path({str(been)!r})
 if not been.exists():
     say_started()
@@ -229,7 +229,7 @@ async def test_started_is_said_to_the_supervisor_alone(pids: Pids, tmp_path: Pat
     seen = tmp_path / "seen"
     script = f"""
 import os, sys
-from router.process.started import STARTED_FD, say_started
+from router.process.supervisor import STARTED_FD, say_started
 if os.fork() == 0:
     import time
     with open({str(pids.file)!r}, "a") as file:

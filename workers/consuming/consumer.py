@@ -208,14 +208,10 @@ class Consumer:
         context.log.info("subscription_stopped", unsettled=len(context.in_hand))
 
     async def _settle_and_sign_off(self) -> None:
-        await self._settler.drain()
-        if not self.context.in_hand and await forget(self.context, self.context.consumer):
-            await self._sign_off()
-
-    async def _sign_off(self) -> None:
         """Take this consumer off the list; or, with retries to watch over, declare it dead for another to take over."""
-        store, key = self.context.store, self.context.keys.consumers(self.context.group)
-        if self._schedule.watching:
-            await store.command("ZADD", key, 0, self.context.consumer)
-        else:
-            await store.command("ZREM", key, self.context.consumer)
+        context = self.context
+        await self._settler.drain()
+        if not context.in_hand and await forget(context, context.consumer):
+            key = context.keys.consumers(context.group)
+            command = ("ZADD", key, 0) if self._schedule.watching else ("ZREM", key)
+            await context.store.command(*command, context.consumer)

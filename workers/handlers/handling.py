@@ -3,7 +3,7 @@
 import asyncio
 import contextvars
 import inspect
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -49,11 +49,7 @@ async def _in_thread(handler: Handler, argument: Any, threads: Executor | None, 
     result = await loop.run_in_executor(threads, context.run, _guarded, handler.function, argument)
     if isinstance(result, _Raised):
         raise result.error
-    return await run_in(context, scope, _itself, result) if inspect.isawaitable(result) else result
-
-
-def _itself(result: Awaitable[Any]) -> Awaitable[Any]:
-    return result
+    return await run_in(context, scope, lambda awaited: awaited, result) if inspect.isawaitable(result) else result
 
 
 class _Raised:

@@ -109,8 +109,8 @@ class Change(ABC, Generic[T]):
     """A change of the items that a selection finds; made by `Operations`, to be run once.
 
     The items are those that were there at the first look, whenever that is: when it is previewed, or else when it is
-    run. `seen` is what the last look has found, `result` how far it is, `actor` who runs it. At most `most` items are
-    changed.
+    run. `seen` is what the last look found, `result` how far it is, `actor` who runs it and `reason` why. At most
+    `most` are changed.
     """
 
     batch = BATCH
@@ -131,6 +131,7 @@ class Change(ABC, Generic[T]):
         self.selector = dict(selector or {})
         self.most = most
         self.actor = ""
+        self.reason = ""
         self.result = Result()
         self.seen: Preview[T] = Preview()
         self._is_frozen = False
@@ -163,14 +164,14 @@ class Change(ABC, Generic[T]):
         if not (self.seen.number and self.seen.complete):
             await self.preview()
         self.result.counts[MATCHED] = self.seen.number
-        self.actor = actor or whoami()
+        self.actor, self.reason = actor or whoami(), reason
         deed = Deed(self.verb, self.subject, self.selector, reason, self.actor)
         found = batches(self.items(), rate, stop, most=self.batch, size_of=self.size_of)
         try:
             async with accounted(self.store, deed, self.result.counts):
                 async for batch in found:
                     _go_on(stop)
-                    await whole(self._apply(batch, reason))
+                    await whole(self._apply(batch))
                     progress(len(batch))
         except _Stopped:
             self.result.error = INTERRUPTED
@@ -202,17 +203,15 @@ class Change(ABC, Generic[T]):
         """Yield what is selected of the frozen entries; raises StoreUnavailable."""
 
     @abstractmethod
-    async def apply(self, batch: Sequence[T], reason: str) -> Counter[str]:
+    async def apply(self, batch: Sequence[T]) -> Counter[str]:
         """Change these; return how many were CHANGED and FAILED, the others being gone."""
 
-    def subscriptions_of(self, item: T) -> Sequence[str]:
+    def subscriptions_of(self, _item: T) -> Sequence[str]:
         """Return the subscriptions that get an item, or had it."""
-        del item
         return ()
 
-    def count(self, seen: Preview[T]) -> bool:
+    def count(self, _seen: Preview[T]) -> bool:
         """Count what is selected without reading it, where that can be done; return whether it was."""
-        del seen
         return False
 
     async def _look(self, sample: int, patience: float | None) -> None:
@@ -227,8 +226,8 @@ class Change(ABC, Generic[T]):
             if len(seen.sample) < sample:
                 seen.sample.append(item)
 
-    async def _apply(self, batch: Sequence[T], reason: str) -> None:
-        self.result.counts.update(await self.apply(batch, reason))
+    async def _apply(self, batch: Sequence[T]) -> None:
+        self.result.counts.update(await self.apply(batch))
         self.result.seen += len(batch)
 
 

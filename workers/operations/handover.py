@@ -137,14 +137,13 @@ class Handover(Change[StoredEvent]):
             if stored.event is not None:
                 yield stored
 
-    def subscriptions_of(self, item: StoredEvent) -> Sequence[str]:
+    def subscriptions_of(self, _item: StoredEvent) -> Sequence[str]:
         """Return the subscription that gets it."""
-        del item
         return (self.subject,)
 
-    async def apply(self, batch: Sequence[StoredEvent], reason: str) -> Counter[str]:
+    async def apply(self, batch: Sequence[StoredEvent]) -> Counter[str]:
         """Give these events; `last` is how far it came."""
-        line = json.dumps({"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "replayed": reason})
+        line = json.dumps({"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "replayed": self.reason})
         ids: dict[str, list[str]] = {}
         for stored in batch:
             ids.setdefault(stored.stream, []).append(stored.entry_id)

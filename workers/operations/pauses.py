@@ -2,10 +2,10 @@
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from router.store import scripts
 from router.store.client import Store
-from router.store.keys import Keys
 from router.store.lines import Lines
 from router.store.reading import moment_of
 from router.tasks.ending import whole
@@ -24,8 +24,8 @@ async def pause(store: Store, name: str, seconds: float | None, *, by: str, reas
     by, reason = _sendable(by), _sendable(reason)
     until = None if seconds is None else datetime.now(UTC) + timedelta(seconds=seconds)
     selector = {"until": until.isoformat(timespec="seconds")} if until else {}
-    call = scripts.pause(*_keys(store.keys, name), "pause", milliseconds, by, reason)
-    entry_id = await _done(store, Deed("subscriptions pause", name, selector, reason, by), call)
+    deed = Deed("subscriptions pause", name, selector, reason, by)
+    entry_id = await _done(store, deed, _call(store, deed, "pause", milliseconds))
     since = moment_of(entry_id)
     until = None if seconds is None else since + timedelta(milliseconds=milliseconds)
     return Pause(entry_id.decode(), since, until, by, reason)
@@ -33,9 +33,8 @@ async def pause(store: Store, name: str, seconds: float | None, *, by: str, reas
 
 async def resume(store: Store, name: str, *, by: str, reason: str = "") -> None:
     """End the pause of a subscription; raises StoreUnavailable."""
-    by, reason = _sendable(by), _sendable(reason)
-    call = scripts.pause(*_keys(store.keys, name), "resume", 0, by, reason)
-    await _done(store, Deed("subscriptions resume", name, reason=reason, actor=by), call)
+    deed = Deed("subscriptions resume", name, {}, _sendable(reason), _sendable(by))
+    await _done(store, deed, _call(store, deed, "resume"))
 
 
 async def pause_company(
@@ -64,6 +63,11 @@ async def resume_company(store: Store, name: str, company: str, *, by: str, reas
     return was is not None
 
 
+def _call(store: Store, deed: Deed, verb: Literal["pause", "resume"], milliseconds: int = 0) -> scripts.Call:
+    names = (store.keys.pause(deed.subject), store.keys.halted(deed.subject))
+    return scripts.pause(*names, verb, milliseconds, deed.actor, deed.reason)
+
+
 async def _done(store: Store, deed: Deed, call: scripts.Call) -> bytes:
     counts = Counter({MATCHED: 1})
     async with accounted(store, deed, counts):
@@ -75,7 +79,3 @@ async def _done(store: Store, deed: Deed, call: scripts.Call) -> bytes:
 def _sendable(words: str) -> str:
     """Return words as text that can be sent and printed: an argument of a command may be any bytes."""
     return words.encode(errors="backslashreplace").decode()
-
-
-def _keys(keys: Keys, name: str) -> tuple[str, str]:
-    return keys.pause(name), keys.halted(name)

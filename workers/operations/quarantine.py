@@ -156,9 +156,8 @@ class QuarantineChange(Change[Quarantined]):
         """Yield the oldest of each publisher first."""
         return self._quarantine.oldest(self._wanted, self._spans)
 
-    async def apply(self, batch: Sequence[Quarantined], reason: str) -> Counter[str]:
+    async def apply(self, batch: Sequence[Quarantined]) -> Counter[str]:
         """Retry or purge these."""
-        del reason
         if self._appending is None:
             done = await self._quarantine.purge(batch)
             self.result.refusal = done.refusal or self.result.refusal

@@ -97,15 +97,58 @@ class Removal(Change[SubscriptionOverview]):
         for holding in self.holdings:
             yield holding
 
-    async def apply(self, batch: Sequence[SubscriptionOverview], reason: str) -> Counter[str]:
-        """Remove it from all the streams, also from those on which something is left of it without a group."""
-        del reason
-        in_part = self._former or bool(self._events)
-        self.removed = await remove_subscription(
-            self.store, self._streams, self.subject, dead_letters=self._dead_letters, in_part=in_part
-        )
-        failed = len(self.removed.kept) + len(self.removed.refused)
+    async def apply(self, batch: Sequence[SubscriptionOverview]) -> Counter[str]:
+        """Remove it from all the streams, also from those on which something is left of it without a group.
+
+        From each at once or not at all. What it leaves behind when it is interrupted can still be found by its groups.
+        """
+        keys, name = self.store.keys, self.subject
+        if not (self._former or self._events):  # else it has other streams, and workers that live
+            own = (keys.consumers(name), keys.pause(name), keys.halted(name))
+            checked(await self.store.commands([("UNLINK", *own)]))
+        await self._remove_lines()
+        replies = await self.store.run([self._call(stream) for stream in self._streams])
+        checked([reply for reply in replies if not isinstance(reply, StoreRefused)])
+        outcomes = dict(zip(self._streams, replies, strict=True))
+        refused = {stream: str(reply) for stream, reply in outcomes.items() if isinstance(reply, StoreRefused)}
+        dead = {stream: reply for stream, reply in outcomes.items() if stream not in refused}
+        kept = tuple(stream for stream, number in dead.items() if number == _FORBIDDEN)
+        self.removed = Removed(sum(dead.values()) - _FORBIDDEN * len(kept), kept, refused)
+        failed = len(kept) + len(refused)
         return Counter({CHANGED: len(batch) - failed, FAILED: failed})
+
+    async def _remove_lines(self) -> None:
+        """Remove what the lines hold of the streams, except of those that dead letters keep; all where none is kept.
+
+        Before the groups, by which what is left of an interrupted removal is found.
+        """
+        store, streams = self.store, self._streams
+        lines = Lines(store.keys, self.subject)
+        keys = [store.keys.dead(stream, self.subject) for stream in streams]
+        lengths = checked(forgiven(await store.commands([("XLEN", key) for key in keys]), keys, 1))
+        goes = [stream for stream, dead in zip(streams, lengths, strict=True) if self._dead_letters or not dead]
+        if len(goes) == len(streams) and not (self._former or self._events):
+            await store.command("UNLINK", *lines.keys)
+            return
+        held = await store.command("HKEYS", lines.length)
+        for stream in goes:
+            if stream.encode() in held:
+                await self._drop(lines, stream)
+            await store.command("HDEL", lines.read, store.keys.events(stream), store.keys.inbox(stream, self.subject))
+
+    async def _drop(self, lines: Lines, stream: str) -> None:
+        """Take the events of a stream out of the lines, a bounded number in each step."""
+        after = b""
+        while True:
+            after, _ = await self.store.call(lines.drop(stream, after, _LOOKED_AT))
+            if not after:
+                return
+
+    def _call(self, stream: str) -> scripts.Call:
+        keys, name = self.store.keys, self.subject
+        own = [key(stream, name) for key in (keys.inbox, keys.due, keys.parked, keys.dead, keys.restored)]
+        own += replayed_keys(keys, stream, name)
+        return scripts.remove(keys.events(stream), own, name, dead_letters=self._dead_letters)
 
     async def refuse_in_use(self) -> None:
         """Raise SubscriptionInUse if a worker could make it again."""
@@ -133,54 +176,3 @@ class Removal(Change[SubscriptionOverview]):
                 f"at {last:%H:%M:%S} UTC a worker still had {stream} in its catalogue: restart the workers that have, "
                 f"and try again after {until:%H:%M:%S} UTC; if it is to stay, run this with their publishers_dir"
             )
-
-
-async def remove_subscription(
-    store: Store, streams: Sequence[str], name: str, *, dead_letters: bool, in_part: bool = False
-) -> Removed:
-    """Remove a subscription from these streams, from each at once or not at all; safe to repeat.
-
-    No worker may read these streams for it: it would make the groups again and be given all events once more.
-    `in_part`: it has other streams, and workers that live. What it leaves behind when it is interrupted can still be
-    found by its groups. Raises StoreUnavailable.
-    """
-    if not in_part:
-        own = (store.keys.consumers(name), store.keys.pause(name), store.keys.halted(name))
-        checked(await store.commands([("UNLINK", *own)]))
-    await _remove_lines(store, streams, name, dead_letters=dead_letters, in_part=in_part)
-    replies = await store.run([_call(store, stream, name, dead_letters=dead_letters) for stream in streams])
-    checked([reply for reply in replies if not isinstance(reply, StoreRefused)])
-    outcomes = dict(zip(streams, replies, strict=True))
-    refused = {stream: str(reply) for stream, reply in outcomes.items() if isinstance(reply, StoreRefused)}
-    dead = {stream: reply for stream, reply in outcomes.items() if stream not in refused}
-    kept = tuple(stream for stream, number in dead.items() if number == _FORBIDDEN)
-    return Removed(sum(dead.values()) - _FORBIDDEN * len(kept), kept, refused)
-
-
-async def _remove_lines(store: Store, streams: Sequence[str], name: str, *, dead_letters: bool, in_part: bool) -> None:
-    """Remove what the lines hold of these streams, except of those that dead letters will keep; all where none is kept.
-
-    Before the groups, by which what is left of an interrupted removal is found.
-    """
-    lines = Lines(store.keys, name)
-    keys = [store.keys.dead(stream, name) for stream in streams]
-    lengths = checked(forgiven(await store.commands([("XLEN", key) for key in keys]), keys, 1))
-    goes = [stream for stream, dead in zip(streams, lengths, strict=True) if dead_letters or not dead]
-    if len(goes) == len(streams) and not in_part:
-        await store.command("UNLINK", *lines.keys)
-        return
-    held = await store.command("HKEYS", lines.length)
-    for stream in goes:
-        after = b"" if stream.encode() in held else None
-        while after is not None:
-            after, _ = await store.call(lines.drop(stream, after, _LOOKED_AT))
-            after = after or None
-        sources = (store.keys.events(stream), store.keys.inbox(stream, name))
-        await store.command("HDEL", lines.read, *sources)
-
-
-def _call(store: Store, stream: str, name: str, *, dead_letters: bool) -> scripts.Call:
-    keys = store.keys
-    own = [key(stream, name) for key in (keys.inbox, keys.due, keys.parked, keys.dead, keys.restored)]
-    own += replayed_keys(keys, stream, name)
-    return scripts.remove(keys.events(stream), own, name, dead_letters=dead_letters)

@@ -40,7 +40,7 @@ class Leaving:
         self._log = logs.get(name)
         self._timeout = timeout
         self._run = run
-        self._asked: float | None = None
+        self._stop = _StopEvent()
         self._error: BaseException | None = None
         self._left = threading.Event()
 
@@ -49,12 +49,11 @@ class Leaving:
 
         reload: what SIGHUP is for; without it the log says what to do instead.
         """
-        stop = _StopEvent(self._note)
 
         async def serving() -> None:
-            install_stop(stop, supervised=supervised())
-            install_reload(reload or self._nothing_to_reload, stop)
-            await work(stop)
+            install_stop(self._stop, supervised=supervised())
+            install_reload(reload or self._nothing_to_reload, self._stop)
+            await work(self._stop)
 
         self.run(serving())
 
@@ -83,9 +82,6 @@ class Leaving:
         advice = f"start the {self._name} again: it reads publishers at start alone"
         self._log.warning("reload_ignored", advice=advice)
 
-    def _note(self) -> None:
-        self._asked = self._asked or time.monotonic()
-
     async def _watched(self, work: Coroutine[Any, Any, T]) -> T:
         try:
             result = await work
@@ -98,7 +94,7 @@ class Leaving:
 
     def _watch(self, code: int) -> None:
         now = time.monotonic()
-        left = max(_LEAST, (self._asked or now) + self._timeout - now)
+        left = max(_LEAST, (self._stop.asked or now) + self._timeout - now)
         threading.Thread(target=self._end, args=(code, left), name="leaving", daemon=True).start()
 
     def _end(self, code: int, seconds: float) -> None:
@@ -124,12 +120,11 @@ class Leaving:
 
 
 class _StopEvent(asyncio.Event):
-    def __init__(self, note: Callable[[], None]) -> None:
-        super().__init__()
-        self._note = note
+    asked: float | None = None
+    """When it was set first, in monotonic seconds."""
 
     def set(self) -> None:
-        self._note()
+        self.asked = self.asked or time.monotonic()
         super().set()
 
 

@@ -1,7 +1,7 @@
 """What else can be wrong with an installation, and what to do about it: pure judgements of what `doctor` found out."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -30,13 +30,22 @@ class SpooledFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Spooling:
-    """What a running ingress says of its spool: how many events and bytes wait, and for how many seconds."""
+class Ingress:
+    """What a running ingress says of itself, by its name, and where it answers.
 
-    process: str
-    events: int
-    size: int
-    age: float
+    takes_token: whether it takes the token of these settings; else it says nothing more. events, size, age: how many
+    events and bytes its spool has, and for how many seconds; events is None where it has no spool. read_at: when it
+    read its settings (epoch seconds). secrets: how many it has of each publisher.
+    """
+
+    name: str
+    url: str = ""
+    takes_token: bool = True
+    events: int | None = None
+    size: int = 0
+    age: float = 0.0
+    read_at: float | None = None
+    secrets: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +84,12 @@ def judge_spool(spool: SpoolFolder, most: int) -> Iterator[Check]:
         yield _left_over(left)
 
 
-def judge_spooling(held: Sequence[SpooledFile], found: Sequence[Spooling]) -> Iterator[Check]:
+def judge_spooling(held: Sequence[SpooledFile], running: Sequence[Ingress]) -> Iterator[Check]:
     """Say what running ingresses spool: those that were asked, and the files of those that could not be."""
-    for spooling in found:
-        yield _spooling(spooling)
-    where = "" if len(found) >= len(held) else "; event_router_spool_entries on its operations port tells what waits"
+    spooling = [ingress for ingress in running if ingress.events is not None]
+    for ingress in spooling:
+        yield _spooling(ingress, ingress.events or 0)
+    where = "" if len(spooling) >= len(held) else "; event_router_spool_entries on its operations port tells what waits"
     for file in held:
         detail = f"in use by a running ingress, {_kib(file.size)} on disk{where}"
         yield Check(f"spool file {file.file.name}", "ok", detail)
@@ -108,12 +118,12 @@ def _not_allowed(name: str, command: str) -> Check:
     return Check(name, "warning", "not allowed to look", f"allow the user of redis.url the command {command}")
 
 
-def _spooling(found: Spooling) -> Check:
-    name = f"spool of {found.process}"
-    if not found.events:
+def _spooling(found: Ingress, events: int) -> Check:
+    name = f"spool of {found.name}"
+    if not events:
         return Check(name, "ok", "nothing waits")
     since = datetime.now(UTC) - timedelta(seconds=found.age)
-    detail = f"{number_of(found.events, 'event')}, {_kib(found.size)}, for {age(since)} (since {stamp(since)})"
+    detail = f"{number_of(events, 'event')}, {_kib(found.size)}, for {age(since)} (since {stamp(since)})"
     return Check(name, "warning", detail, "mend the store, which does not take them: they follow by themselves")
 
 

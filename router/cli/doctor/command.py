@@ -14,15 +14,12 @@ from router.cli.command.exits import ExitCode, complain
 from router.cli.command.loop import run
 from router.cli.command.runtime import opened
 from router.cli.doctor.checks import (
-    Spooling,
     judge_publishers,
     judge_spool,
     judge_spooling,
 )
 from router.cli.doctor.probe import ask_ingresses, ask_workers, look_at_spool, talk_to
 from router.cli.doctor.security_checks import (
-    Knowing,
-    TokenRefused,
     judge_knowing,
     judge_ops,
     judge_secret_files,
@@ -81,23 +78,17 @@ def _examine() -> Iterator[Check]:
     events = sum(len(publisher.events) for publisher in catalogue.publishers.values())
     yield Check("catalogue", "ok", f"{len(catalogue.publishers)} publishers, {events} events")
     yield from judge_publishers(settings, catalogue)
-    answers = run(ask_ingresses(settings))
-    yield from judge_ops(settings.ops, [answer for answer in answers if isinstance(answer, TokenRefused)])
-    yield from _examine_secrets(settings, catalogue, [answer for answer in answers if isinstance(answer, Knowing)])
+    ingresses = run(ask_ingresses(settings))
+    yield from judge_ops(settings.ops, ingresses)
+    yield from judge_secrets(settings, catalogue)
+    yield from judge_secret_files(files := secret_files())
+    publishers = settings.publishers_dir.glob("*.toml") if settings.publishers_dir else ()
+    yield from judge_knowing(settings, catalogue, ingresses, [*files, *publishers])
     spool = look_at_spool(settings.data_dir / "spool")
     yield from judge_spool(spool, settings.ingress.spool_max_bytes)
-    yield from judge_spooling(spool.held, [answer for answer in answers if isinstance(answer, Spooling)])
+    yield from judge_spooling(spool.held, ingresses)
     yield from run(ask_workers(settings))
     yield from _examine_store(settings)
-
-
-def _examine_secrets(settings: Settings, catalogue: Catalogue, running: Sequence[Knowing]) -> Iterator[Check]:
-    """Judge the secrets, the files they are in, and whether running ingresses have the same."""
-    files = secret_files()
-    yield from judge_secrets(settings, catalogue)
-    yield from judge_secret_files(files)
-    publishers = settings.publishers_dir.glob("*.toml") if settings.publishers_dir else ()
-    yield from judge_knowing(settings, catalogue, running, [*files, *publishers])
 
 
 def _examine_store(settings: Settings) -> Iterator[Check]:

@@ -20,8 +20,7 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from config.settings import Settings
-from router.cli.doctor.checks import SpooledFile, SpoolFolder, Spooling, judge_conversation, judge_warning
-from router.cli.doctor.security_checks import Knowing, TokenRefused
+from router.cli.doctor.checks import Ingress, SpooledFile, SpoolFolder, judge_conversation, judge_warning
 from router.process.ops import PROCESS_HEADER
 from router.process.ops_ports import TIMEOUT, ops_ports
 from router.process.ops_token import bearer
@@ -50,7 +49,7 @@ def look_at_spool(folder: Path) -> SpoolFolder:
     return SpoolFolder(folder, writable, shutil.disk_usage(there).free, sum(map(_size, files)), waiting, held)
 
 
-async def ask_ingresses(settings: Settings) -> list[Spooling | Knowing | TokenRefused]:
+async def ask_ingresses(settings: Settings) -> list[Ingress]:
     """Return what the ingresses that answer on the operations ports of the settings say of their spools and secrets."""
     return await _ask_all(settings, "ingress", "metrics", _of_ingress)
 
@@ -94,23 +93,22 @@ async def _of_worker(response: aiohttp.ClientResponse) -> list[Check]:
     return [judge_warning(name, key, str(text)) for key, text in warnings.items() if key in checks]
 
 
-async def _of_ingress(response: aiohttp.ClientResponse) -> list[Spooling | Knowing | TokenRefused]:
+async def _of_ingress(response: aiohttp.ClientResponse) -> list[Ingress]:
     """Read what an ingress says of itself; one without a spool says nothing of that."""
-    role, name = _process(response)
+    _, name = _process(response)
+    url = str(response.url.origin())
     if response.status == HTTPStatus.UNAUTHORIZED:
-        return [TokenRefused(role, str(response.url.origin()))]
+        return [Ingress(name, url, takes_token=False)]
     found: dict[str, dict[str, float]] = {}
     for family in text_string_to_metric_families(await response.text()):
         for sample in family.samples:
             found.setdefault(sample.name, {})[sample.labels.get("publisher", "")] = sample.value
-    entries, size, age = (found.get(f"event_router_spool_{figure}") for figure in ("entries", "bytes", "age_seconds"))
-    answers: list[Spooling | Knowing | TokenRefused] = []
-    if entries and size and age:
-        answers.append(Spooling(name, int(entries[""]), int(size[""]), age[""]))
-    if read_at := found.get("event_router_settings_read_timestamp_seconds"):
-        secrets = {slug: int(number) for slug, number in found.get("event_router_secrets", {}).items()}
-        answers.append(Knowing(name, read_at[""], secrets))
-    return answers
+    figures = [found.get(f"event_router_spool_{figure}") for figure in ("entries", "bytes", "age_seconds")]
+    entries, size, age = (figure[""] if figure else None for figure in figures)
+    read_at = found.get("event_router_settings_read_timestamp_seconds", {}).get("")
+    secrets = {slug: int(number) for slug, number in found.get("event_router_secrets", {}).items()}
+    events = None if entries is None else int(entries)
+    return [Ingress(name, url, True, events, int(size or 0), age or 0.0, read_at, secrets)]
 
 
 def _process(response: aiohttp.ClientResponse) -> tuple[str, str]:

@@ -1,10 +1,10 @@
 """What `doctor` says of who may come near: the operations port, its token, and the files that hold secrets."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from config.settings import OpsSettings, Settings
+from router.cli.doctor.checks import Ingress
 from router.events.catalogue import Catalogue
 from router.ingress.signing_secrets import secrets_of
 from router.process.ops_token import is_loopback
@@ -14,22 +14,7 @@ _SHORT = 16  # bytes of a secret that could be guessed
 _OTHERS = 0o007  # the bits of a file's mode for those who are neither its owner nor of its group
 
 
-class TokenRefused(NamedTuple):
-    """A running process of ours that does not take the token of these settings, and where it answers."""
-
-    process: str
-    url: str
-
-
-class Knowing(NamedTuple):
-    """When a running ingress read its settings (epoch seconds), and how many secrets it has of each publisher."""
-
-    process: str
-    read_at: float
-    secrets: Mapping[str, int]
-
-
-def judge_ops(ops: OpsSettings, refused: Sequence[TokenRefused] = ()) -> Iterator[Check]:
+def judge_ops(ops: OpsSettings, running: Sequence[Ingress] = ()) -> Iterator[Check]:
     """Judge who can ask the operations ports, and whether the running processes have the token of these settings."""
     name, where = "operations port", f"{ops.host}:{ops.port}"
     if ops.token is not None:
@@ -40,9 +25,10 @@ def judge_ops(ops: OpsSettings, refused: Sequence[TokenRefused] = ()) -> Iterato
         detail = f"{where} IS OPEN TO EVERYONE WHO REACHES IT: no token is asked for"
         advice = "set ROUTER_OPS__TOKEN or ROUTER_OPS__TOKEN_FILE, or ops.host = 127.0.0.1 (docs/security.md)"
         yield Check(name, "warning", detail, advice)
-    for process in refused:
-        detail = f"{process.url} does not take the token of these settings"
-        yield Check(f"operations token of {process.process}", "warning", detail, "start that process again")
+    for ingress in running:
+        if not ingress.takes_token:
+            detail = f"{ingress.url} does not take the token of these settings"
+            yield Check("operations token of ingress", "warning", detail, "start that process again")
 
 
 def judge_secret_files(files: Sequence[Path]) -> Iterator[Check]:
@@ -66,15 +52,17 @@ def judge_secrets(settings: Settings, catalogue: Catalogue) -> Iterator[Check]:
 
 
 def judge_knowing(
-    settings: Settings, catalogue: Catalogue, running: Sequence[Knowing], files: Iterable[Path]
+    settings: Settings, catalogue: Catalogue, running: Sequence[Ingress], files: Iterable[Path]
 ) -> Iterator[Check]:
     """Say of running ingresses whether they know the secrets and publishers that would be read now."""
     changed = {file: file.stat().st_mtime for file in files if file.exists()}
     counts = {slug: len(secrets_of(settings, slug)) for slug in catalogue.publishers}
-    for process in running:
-        late = [str(file) for file, at in changed.items() if at > process.read_at]
-        differing = [slug for slug, number in counts.items() if process.secrets.get(slug) != number]
-        name, advice = f"secrets of {process.process}", "send SIGHUP to it, or to `up`; its log says what it took over"
+    for ingress in running:
+        if ingress.read_at is None:
+            continue
+        late = [str(file) for file, at in changed.items() if at > ingress.read_at]
+        differing = [slug for slug, number in counts.items() if ingress.secrets.get(slug) != number]
+        name, advice = f"secrets of {ingress.name}", "send SIGHUP to it, or to `up`; its log says what it took over"
         if late:
             yield Check(name, "warning", f"it has not read {', '.join(late)} since that was changed", advice)
         elif differing:

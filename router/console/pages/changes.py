@@ -117,10 +117,8 @@ def _of_letters(page: Page, verb: str) -> Order:
         raise Unclear("Purging takes a filter: it never removes everything.")
     replay = partial(operations.replay_dead_letters, renormalise=_renormalises(page))
     make = operations.purge_dead_letters if verb == "purge" else replay
-    if not picked:
-        return Order(verb, make(selector), typed, selector.since)
     narrowed = selector.narrowed(*(entry_id for entry_id, _, _ in picked))
-    change = make(narrowed, where=lambda letter: dead_letters.key_of(letter) in picked)
+    change = make(narrowed, where=(lambda letter: dead_letters.key_of(letter) in picked) if picked else None)
     return Order(verb, change, typed, selector.since, picked)
 
 

@@ -4,7 +4,8 @@ What is tried names keys of the form that the role uses, of a stream that does n
 A server looks at the rights, and at the slots of a Cluster, before it looks whether there is anything to do.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, Literal
 
 from router.store import scripts
@@ -32,7 +33,8 @@ async def try_rights(store: Store, roles: Sequence[Role]) -> list[Trial]:
     """Try what the roles need; return what ended in an error. Raises StoreUnavailable when the store is away."""
     if not roles:
         return []
-    names, commands = zip(*(pair for role in roles for pair in _COMMANDS[role](store.keys, store.cluster)), strict=True)
+    needed = (_needed_by(role, store.keys, cluster=store.cluster) for role in roles)
+    names, commands = zip(*chain.from_iterable(needed), strict=True)
     stream = store.keys.events(scratch_stream(1))
     script = (await store.run([scripts.append(stream, [], [], 0)]))[0]
     replies: list[Any] = [script, *await store.commands(commands)]
@@ -46,34 +48,24 @@ async def try_rights(store: Store, roles: Sequence[Role]) -> list[Trial]:
     ]
 
 
-def _of_ingress(keys: Keys, cluster: bool) -> list[tuple[str, Command]]:  # noqa: FBT001
-    tag = scratch_stream(1)
-    events, seen = keys.events(tag), keys.seen(tag, "x")
-    more = () if cluster else (keys.seen(scratch_stream(2), "x"),)
-    return [
-        ("EXISTS", ("EXISTS", seen, *more)),
-        ("XADD", ("XADD", events, "NOMKSTREAM", "*", "id", "x")),
-        ("SET", ("SET", seen, "x", "XX", "PX", 1)),
-    ]
-
-
-def _of_worker(keys: Keys, cluster: bool) -> list[tuple[str, Command]]:  # noqa: FBT001
-    tag, group = scratch_stream(1), "x"
-    sources = [keys.events(tag), keys.inbox(tag, group)]
-    if not cluster:
-        sources.append(keys.events(scratch_stream(2)))
+def _needed_by(role: Role, keys: Keys, *, cluster: bool) -> list[tuple[str, Command]]:
+    """Return what a role runs, by the names of the commands; several streams at once only where that is no Cluster."""
+    stream, others, group = scratch_stream(1), [] if cluster else [scratch_stream(2)], "x"
+    events = keys.events(stream)
+    if role == "ingress":
+        seen = [keys.seen(name, "x") for name in (stream, *others)]
+        return [
+            ("EXISTS", ("EXISTS", *seen)),
+            ("XADD", ("XADD", events, "NOMKSTREAM", "*", "id", "x")),
+            ("SET", ("SET", seen[0], "x", "XX", "PX", 1)),
+        ]
+    sources = [events, keys.inbox(stream, group), *map(keys.events, others)]
     above = [">"] * len(sources)
     return [
-        ("XGROUP CREATE", ("XGROUP", "CREATE", sources[0], group, "0")),
+        ("XGROUP CREATE", ("XGROUP", "CREATE", events, group, "0")),
         ("XREADGROUP", ("XREADGROUP", "GROUP", group, "x", "COUNT", 1, "STREAMS", *sources, *above)),
-        ("XACK", ("XACK", sources[0], group, "0-1")),
+        ("XACK", ("XACK", events, group, "0-1")),
     ]
-
-
-_COMMANDS: Mapping[Role, Callable[[Keys, bool], list[tuple[str, Command]]]] = {
-    "ingress": _of_ingress,
-    "worker": _of_worker,
-}
 
 
 def judge_rights(trials: Sequence[Trial], url: str) -> Iterator[Check]:

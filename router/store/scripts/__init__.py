@@ -62,14 +62,14 @@ def append(
 
 def ack(stream: str, group: str, ids: Sequence[Field], *, inbox: bool) -> Call:
     """Acknowledge finished deliveries. Reply: the ids that had been lost to another consumer."""
-    return Call(_script("ack"), (stream,), (group, _flag(inbox), *ids))
+    return Call(_script("ack"), (stream,), (group, int(inbox), *ids))
 
 
 def move(
     source: str, target: str, group: str, consumer: str, entry_id: Field, fields: Sequence[Field], *, inbox: bool
 ) -> Call:
     """Move a pending delivery to its dead letters, or back to the inbox. Reply: the new id, empty if not ours."""
-    return Call(_script("move"), (source, target), (group, consumer, entry_id, _flag(inbox), 0, *fields))
+    return Call(_script("move"), (source, target), (group, consumer, entry_id, int(inbox), 0, *fields))
 
 
 def bury(dead: str, marker: str, ttl: int, fields: Sequence[Field]) -> Call:
@@ -100,7 +100,7 @@ def schedule(
     inbox: bool,
 ) -> Call:
     """Move a pending delivery to the scheduled retries, due in `delay` milliseconds. Reply as in `move`."""
-    return Call(_script("move"), (source, parked, due), (group, consumer, entry_id, _flag(inbox), delay, *fields))
+    return Call(_script("move"), (source, parked, due), (group, consumer, entry_id, int(inbox), delay, *fields))
 
 
 def promote(due: str, parked: str, inbox: str, room: int) -> Call:
@@ -115,7 +115,7 @@ def reschedule(due: str, parked: str, start: Field = "") -> Call:
 
 def recover(source: str, inbox: str, group: str, dead: Field, idle: int, line: str) -> Call:
     """Move what consumer `dead` held for `idle` milliseconds into the inbox. Reply: moved, gone, more left."""
-    return Call(_script("recover"), (source, inbox), (group, dead, idle, BATCH, _flag(source == inbox), line))
+    return Call(_script("recover"), (source, inbox), (group, dead, idle, BATCH, int(source == inbox), line))
 
 
 def mark(inbox: str, group: str, consumer: str, entry_id: Field) -> Call:
@@ -130,7 +130,7 @@ def extend(stream: str, group: str, consumer: str, ids: Sequence[Field]) -> Call
 
 def beat(consumers: str, consumer: str, lease: int, *, judge: bool = True) -> Call:
     """Say that a consumer lives. Reply: with `judge`, those that were silent for longer than `lease` milliseconds."""
-    return Call(_script("beat"), (consumers,), (consumer, lease, _flag(judge)))
+    return Call(_script("beat"), (consumers,), (consumer, lease, int(judge)))
 
 
 def alive(consumers: str, lease: int) -> Call:
@@ -155,7 +155,7 @@ def hand_over(
     `replayed` remembers them: the hash of this week, kept for `ttl` milliseconds, and those of other weeks. Reply: how
     many were copied, and how many had been before. `renormalise` as in `replay`.
     """
-    return Call(_script("hand_over"), (events, inbox, *replayed), (group, line, name, ttl, _flag(renormalise), *ids))
+    return Call(_script("hand_over"), (events, inbox, *replayed), (group, line, name, ttl, int(renormalise), *ids))
 
 
 def pause(pauses: str, halted: str, verb: str, milliseconds: int, by: str, reason: str) -> Call:
@@ -168,7 +168,7 @@ def replay(dead: str, inbox: str, ids: Sequence[Field], line: str, *, renormalis
 
     `renormalise`: without the normalised event, which the worker then makes again.
     """
-    return Call(_script("replay"), (dead, inbox), (line, _flag(renormalise), *ids))
+    return Call(_script("replay"), (dead, inbox), (line, int(renormalise), *ids))
 
 
 def extent(stream: str, first: str, last: str) -> Call:
@@ -187,7 +187,7 @@ def restore(dead: str, restored: str, letters: Sequence[Sequence[Field]], ttl: i
     Reply: for each `new`, `there` or `before`.
     """
     rows = [part for letter in letters for part in letter]
-    return Call(_script("restore"), (dead, restored), (ttl, _flag(again), _flag(dry), *rows))
+    return Call(_script("restore"), (dead, restored), (ttl, int(again), int(dry), *rows))
 
 
 def pending(source: str, group: str, consumer: str, start: str) -> Call:
@@ -218,8 +218,4 @@ def discard(stream: str, age: int, count: int) -> Call:
 
 def remove(events: str, own: Sequence[str], group: str, *, dead_letters: bool) -> Call:
     """Remove a group and its `own` keys, as remove.lua says. Reply: dead letters removed; -1: they forbid it."""
-    return Call(_script("remove"), (events, *own), (group, _flag(dead_letters)))
-
-
-def _flag(value: bool) -> str:  # noqa: FBT001 - a conversion has one operand
-    return "1" if value else "0"
+    return Call(_script("remove"), (events, *own), (group, int(dead_letters)))

@@ -65,8 +65,8 @@ class DeadLetterChange(Change[DeadLetterEntry]):
         """Return the subscription that failed."""
         return (item.subscription,)
 
-    async def apply(self, batch: Sequence[DeadLetterEntry], reason: str) -> Counter[str]:
+    async def apply(self, batch: Sequence[DeadLetterEntry]) -> Counter[str]:
         """Replay or purge these."""
-        done = await (self._letters.replay(batch, reason) if self._replays else self._letters.purge(batch))
+        done = await (self._letters.replay(batch, self.reason) if self._replays else self._letters.purge(batch))
         self.result.refusal = done.refusal or self.result.refusal
         return done.counts()

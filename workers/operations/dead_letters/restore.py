@@ -80,9 +80,8 @@ class Import(Change[ExportedLetter]):
         """Return about how many bytes it takes to send."""
         return item.size
 
-    async def apply(self, batch: Sequence[ExportedLetter], reason: str) -> Counter[str]:
+    async def apply(self, batch: Sequence[ExportedLetter]) -> Counter[str]:
         """Put these back."""
-        del reason
         done = await self.restore(batch)
         return done + Counter({CHANGED: done[NEW], FAILED: done[REFUSED]})
 

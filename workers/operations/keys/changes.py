@@ -87,9 +87,8 @@ class Release(KeyChange):
         """Return since when."""
         return key.since
 
-    async def apply(self, batch: Sequence[LineKey], reason: str) -> Counter[str]:
+    async def apply(self, batch: Sequence[LineKey]) -> Counter[str]:
         """Release these."""
-        del reason
         (reply,) = await self.store.run([self._keys.lines.release([key.name for key in batch])])
         self.result.refusal = refusal_of([reply]) or self.result.refusal
         if isinstance(reply, StoreRefused):
@@ -117,13 +116,13 @@ class Skip(KeyChange):
         """Return the first event."""
         return key.ref
 
-    async def apply(self, batch: Sequence[LineKey], reason: str) -> Counter[str]:
+    async def apply(self, batch: Sequence[LineKey]) -> Counter[str]:
         """Skip the first event of each, and release what is held."""
         counts: Counter[str] = Counter()
         held = [key for key in batch if not key.events]
         waiting = [key for key in batch if key.events]
         seized = await self._seize(waiting, counts)
-        buried = await self._bury(seized, _reason(self.actor, reason), counts)
+        buried = await self._bury(seized, _reason(self.actor, self.reason), counts)
         settled = await self._settle(buried, counts)
         names = {delivery.claim.key for delivery in settled}
         await self._release([key.name for key in waiting if key.name in names and key.state == "held"])

@@ -37,29 +37,6 @@ local function stamp(millis)
   return string.format('%.0f', millis)
 end
 
--- The server's clock was set back, or this is another server: what lies ahead would be further away than it was.
-local function set_back(by)
-  for _, set in ipairs({ DUE, QUIET, RUNNING, STOPPED }) do
-    local members = redis.call('ZRANGE', set, 0, -1, 'WITHSCORES')
-    for i = 1, #members, 2 do
-      if members[i + 1] ~= 'inf' then
-        redis.call('ZADD', set, stamp(tonumber(members[i + 1]) - by), members[i])
-      end
-    end
-  end
-end
-
--- Each script does this first: if one wrote a time by the new clock before, that would be brought nearer, too.
-local function see_clock()
-  local seen = tonumber(redis.call('GET', CLOCK) or 0)
-  if now < seen - SLACK then
-    set_back(seen - now)
-  end
-  redis.call('SET', CLOCK, stamp(now))
-end
-
-see_clock()
-
 -- the two ends of all members that begin with these words
 local function span(words)
   return '[' .. words .. '\0', '(' .. words .. '\1'

@@ -10,6 +10,7 @@
 --           leading zeros; its key; its ref; its body
 -- Reply     how many were new; -1 where another worker has the lease
 --- lib/lines.lua
+--- lib/line_clock.lua
 local quiet, within = tonumber(ARGV[3]), tonumber(ARGV[4])
 
 -- An event that comes before the first of its line: what is ready is known by its first event.

@@ -17,6 +17,7 @@
 --          of each claimed { key, ref, crashes, body, what is merged into it }, and of that, oldest first,
 --          { ref, `company NUL id NUL at`, … }
 --- lib/lines.lua
+--- lib/line_clock.lua
 local token, room, lease, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local quiet, within, most = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local MANY = 100
@@ -111,6 +112,7 @@ local function until_next()
   return wait
 end
 
+redis.call('SET', CLOCK, stamp(now), 'NX')
 local taken = take_back()
 take_turns() -- what is ready goes before what has just become due: else an event tried again at once, and again, is all
 promote()

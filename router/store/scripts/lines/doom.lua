@@ -8,6 +8,7 @@
 -- ARGV[4]  its body, with the reason
 -- Reply    1, or 0 where it was not with this claim any more
 --- lib/lines.lua
+--- lib/line_clock.lua
 if not owned(ARGV[1], ARGV[2]) then
   return 0
 end

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from config.publishers import Paths
 from router.events.catalogue import Catalogue
 from router.events.event import Event
+from router.events.fields import Layout
 from router.events.identify import Identified, identify
 from router.events.normalise import normalise
 from router.events.resource import MAX_PATH, Records, Resource, is_safe
@@ -37,7 +38,7 @@ COLLECTIONS = st.sampled_from(["inventory", "Customer", "salesInvoice"])
 @pytest.fixture(scope="module")
 def records(catalogue: Catalogue) -> Records:
     """Return what reads the links of Financial."""
-    return catalogue.layout(FINANCIAL).records
+    return Layout.of(catalogue.publishers[FINANCIAL]).records
 
 
 def b64(number: str) -> str:

@@ -24,6 +24,7 @@ from support.waiting import eventually
 
 from config.settings import Settings
 from router.events.catalogue import Catalogue
+from router.events.identify import identify
 from router.http.connection import Connection
 from router.http.server import Server
 from router.ingress.app import Ingress
@@ -929,6 +930,28 @@ async def test_503_for_a_fault_of_ours(opened: Any, logged: Logged) -> None:
     assert line["event"] == "request_failed"
     assert "out of cheese" in line["exception"]
     refused(await door.post(item("a")), 503)
+
+
+async def test_a_request_that_breaks_takes_no_other_with_it(
+    opened: Any, logged: Logged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of requests that come at the same moment each gets its own answer, also behind one that our code fails at."""
+    door = await opened()
+    bodies = [encode(item(name)) for name in ("first", "broken", "last")]
+
+    def reads(catalogue: Catalogue, publisher: str, body: bytes, header_id: str | None) -> Any:
+        if body == bodies[1]:
+            raise LookupError("a bug")
+        return identify(catalogue, publisher, body, header_id)
+
+    monkeypatch.setattr("router.ingress.app.identify", reads)
+    async with door.raw() as first, door.raw() as broken, door.raw() as last:
+        lines = (first, broken, last)
+        for line, body in zip(lines, bodies, strict=True):
+            line.write(request(body))
+        answers = [await line.answer() for line in lines]
+    assert [answer and answer.status for answer in answers] == [202, 503, 202]
+    assert logged.events() == ["request_failed"]
 
 
 class Stuck:

@@ -12,8 +12,9 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from config.settings import OpsSettings, Settings
+from router.cli.doctor.checks import Ingress
 from router.cli.doctor.probe import ask_ingresses
-from router.cli.doctor.security_checks import TokenRefused, judge_ops
+from router.cli.doctor.security_checks import judge_ops
 from router.http.request import Request
 from router.http.response import Response
 from router.http.site import Site
@@ -170,7 +171,7 @@ def test_doctor_judges_the_port() -> None:
         for token in (None, SECRET)
     }
     assert [key for key, state in states.items() if state == "warning"] == [("0.0.0.0", False)]
-    _, refused = judge_ops(OpsSettings(token=SECRET), [TokenRefused("ingress", "http://127.0.0.1:9090")])
+    _, refused = judge_ops(OpsSettings(token=SECRET), [Ingress("one", "http://127.0.0.1:9090", takes_token=False)])
     assert (refused.name, refused.state) == ("operations token of ingress", "warning")
     assert TOKEN not in str(list(judge_ops(OpsSettings(token=SECRET))))
 
@@ -178,10 +179,11 @@ def test_doctor_judges_the_port() -> None:
 async def test_doctor_brings_the_token() -> None:
     """An ingress is asked for its spool with the token of the settings; that it has another is told."""
     async with running() as port:
-        assert await ask_ingresses(Settings(ops=OpsSettings(port=port, token=SECRET))) == []  # it has no spool
+        (answer,) = await ask_ingresses(Settings(ops=OpsSettings(port=port, token=SECRET)))
+        assert (answer.takes_token, answer.events) == (True, None)  # it has no spool
         for token in (None, SecretStr("another-token-of-24-chars")):
             (answer,) = await ask_ingresses(Settings(ops=OpsSettings(port=port, token=token)))
-            assert answer == TokenRefused("ingress", f"http://127.0.0.1:{port}")
+            assert (answer.url, answer.takes_token) == (f"http://127.0.0.1:{port}", False)
 
 
 async def test_doctor_gives_strangers_no_token() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from router.store.client import Store
-from router.tasks.ending import end, first_set, in_time, set_within, whole
+from router.tasks.ending import end, in_time, set_within, whole
 
 
 async def test_a_task_that_loses_its_cancellation_is_cancelled_again() -> None:
@@ -153,7 +153,7 @@ async def test_the_first_event_ends_the_waiting() -> None:
     early, late = asyncio.Event(), asyncio.Event()
     asyncio.get_running_loop().call_soon(early.set)
     before = asyncio.all_tasks()
-    await first_set(late, early)
+    assert await set_within(None, late, early)
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == before
 
@@ -161,7 +161,6 @@ async def test_the_first_event_ends_the_waiting() -> None:
 WAITS_FOR_EVENTS_ALONE = {
     "router/tasks/ending.py": "explains why, and waits for events",
     "router/embedded/socket.py": "asks by a socket of its own",
-    "router/intake/drain.py": "waits for the spool's event",
     "router/embedded/process.py": "waits for a process",
     "router/console/turns.py": "waits for a semaphore",
     "workers/testing.py": "waits for a handler, whose business it is",

@@ -215,7 +215,7 @@ async def test_what_was_trimmed_meanwhile(filled: Store, catalogue: Catalogue) -
     replay = _replay(filled, catalogue)
     meant = await _meant(filled, catalogue)
     await filled.client.xdel(filled.keys.events(CUSTOMERS), "1000-0")
-    assert await replay.apply(meant, "") == Counter({CHANGED: 4})
+    assert await replay.apply(meant) == Counter({CHANGED: 4})
 
 
 async def test_store_away(filled: Store, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,14 +227,14 @@ async def test_store_away(filled: Store, catalogue: Catalogue, monkeypatch: pyte
         return [StoreRefused("OOM"), [1, 0]][: len(calls)]
 
     monkeypatch.setattr(filled, "run", refusing)
-    assert await replay.apply(meant, "") == Counter({CHANGED: 1, FAILED: 3})
+    assert await replay.apply(meant) == Counter({CHANGED: 1, FAILED: 3})
 
     async def away(calls: Any) -> list[Any]:
         return [ConnectionError("refused")] * len(calls)
 
     monkeypatch.setattr(filled, "run", away)
     with pytest.raises(StoreUnavailable):
-        await replay.apply(meant, "")
+        await replay.apply(meant)
 
 
 async def test_a_worker_handles_them_once_more(store: Store, catalogue: Catalogue) -> None:

@@ -9,12 +9,14 @@ from support.filling import CUSTOMERS, put_events, put_group
 from support.keyed import KeyedBench
 from support.waiting import eventually
 
+from config.settings import Settings
+from router.events.catalogue import Catalogue
 from router.store import scripts
 from router.store.client import Store
 from router.store.errors import StoreUnavailable
 from workers.operations import audit
 from workers.operations.pauses import pause, pause_company, resume, resume_company
-from workers.operations.removal import remove_subscription
+from workers.operations.removal import Removal
 from workers.state.companies import keyed_ones, paused_companies
 from workers.state.pauses import confirm, confirmed, paused
 
@@ -83,11 +85,11 @@ async def test_words_of_any_bytes(store: Store) -> None:
     await resume(store, "sync", by="ann", reason="caf\udce9")
 
 
-async def test_a_removed_subscription_is_not_paused(store: Store) -> None:
+async def test_a_removed_subscription_is_not_paused(store: Store, catalogue: Catalogue) -> None:
     """One that is made again under the name of one that was removed begins without its pause."""
     await put_group(store, "sync")
     await pause(store, "sync", None, by="ann")
-    await remove_subscription(store, [CUSTOMERS], "sync", dead_letters=False)
+    await Removal(store, catalogue, Settings(), "sync").run()
     assert await paused(store, ["sync"]) == {}
 
 

@@ -6,12 +6,14 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_events, put_group
 
+from config.settings import Settings
+from router.events.catalogue import Catalogue
 from router.store import scripts
 from router.store.client import Store
 from router.store.errors import StoreUnavailable
 from router.store.lines import Item, Lines
 from workers.operations.handover import replayed_keys
-from workers.operations.removal import FIGURES, remove_subscription
+from workers.operations.removal import FIGURES, Removal, Removed
 from workers.state.groups import live_consumers
 from workers.state.overview import holdings, overview
 
@@ -71,11 +73,18 @@ async def test_what_goes_is_counted(filled: Store) -> None:
     assert await holdings(filled, STREAMS, "nobody") == []
 
 
+async def _remove(store: Store, *events: str, dead_letters: bool) -> Removed:
+    """Remove `sync`, from some streams or from all; return what became of that."""
+    removal = Removal(store, Catalogue.load(), Settings(), "sync", events=events, dead_letters=dead_letters)
+    await removal.run()
+    return removal.removed
+
+
 async def test_everything_of_its_own_goes(filled: Store) -> None:
     """No group and no key is left of it; events and other subscriptions are as they were."""
     others = await existing(filled, "audit")
     before = await overview(filled, STREAMS)
-    removed = await remove_subscription(filled, STREAMS, "sync", dead_letters=False)
+    removed = await _remove(filled, dead_letters=False)
     assert (removed.dead_letters, removed.kept, removed.refused) == (0, (), {})
     assert await existing(filled, "sync") == 0
     assert await existing(filled, "audit") == others > 0
@@ -90,7 +99,7 @@ async def test_repeating_is_safe(filled: Store) -> None:
     """The second removal finds nothing, on streams that do not exist either, and makes nothing."""
     missing = f"{FINANCIAL}/unlisted"
     for _ in range(2):
-        removed = await remove_subscription(filled, [*STREAMS, missing], "sync", dead_letters=True)
+        removed = await _remove(filled, dead_letters=True)
         assert (removed.kept, removed.refused) == ((), {})
     assert not await filled.client.exists(filled.keys.events(missing))
 
@@ -99,10 +108,10 @@ async def test_dead_letters_forbid_it(filled: Store) -> None:
     """Where there are dead letters everything stays, unless they are to go too; then their number is told."""
     await put_dead(filled, "gone")
     await put_dead(filled, "too")
-    removed = await remove_subscription(filled, STREAMS, "sync", dead_letters=False)
+    removed = await _remove(filled, dead_letters=False)
     assert (removed.dead_letters, removed.kept) == (0, (CUSTOMERS,))
     assert await _held(filled) == {CUSTOMERS: (4, 2, 1, 2)}
-    removed = await remove_subscription(filled, STREAMS, "sync", dead_letters=True)
+    removed = await _remove(filled, dead_letters=True)
     assert (removed.dead_letters, removed.kept) == (2, ())
     assert await existing(filled, "sync") == 0
 
@@ -124,14 +133,14 @@ async def test_the_lines_go_too(filled: Store) -> None:
     """What a keyed subscription has in its lines is counted, and nothing of them is left."""
     lines = await fill_lines(filled)
     assert await _held(filled) == {CUSTOMERS: (6, 2, 1, 0), SUPPLIERS: (2, 0, 0, 0)}
-    await remove_subscription(filled, STREAMS, "sync", dead_letters=False)
+    await _remove(filled, dead_letters=False)
     assert not await filled.client.exists(*lines.keys)
 
 
 async def test_the_lines_keep_what_is_of_other_streams(filled: Store) -> None:
     """A subscription that is removed from one stream has the events of others in its lines, ready as before."""
     lines = await fill_lines(filled)
-    await remove_subscription(filled, [CUSTOMERS], "sync", dead_letters=False, in_part=True)
+    await _remove(filled, CUSTOMERS, dead_letters=False)
     assert await _held(filled) == {SUPPLIERS: (2, 0, 0, 0)}
     assert await filled.client.hkeys(lines.length) == [SUPPLIERS.encode()]
     rows, *_ = await filled.call(lines.claim("t/1", 9, 60_000))
@@ -143,7 +152,7 @@ async def test_what_runs_ends_by_itself(filled: Store) -> None:
     lines = await fill_lines(filled)
     rows, *_ = await filled.call(lines.claim("t/1", 1, 60_000))
     running = rows[0][1].partition(b"/")[2].decode()
-    await remove_subscription(filled, [running], "sync", dead_letters=False, in_part=True)
+    await _remove(filled, running, dead_letters=False)
     assert await filled.client.hget(lines.length, running) == b"1"
 
 
@@ -151,14 +160,14 @@ async def test_dead_letters_keep_what_the_lines_have_of_their_stream(filled: Sto
     """Where dead letters forbid the removal from a stream, its events stay in the lines; those of the others go."""
     await put_dead(filled, "gone")
     lines = await fill_lines(filled)
-    await remove_subscription(filled, STREAMS, "sync", dead_letters=False)
+    await _remove(filled, dead_letters=False)
     assert await filled.client.hkeys(lines.length) == [CUSTOMERS.encode()]
 
 
 async def test_one_stream_that_is_refused(filled: Store) -> None:
     """A stream of the wrong type does not keep the subscription on the others."""
     await filled.client.set(filled.keys.dead(SUPPLIERS, "sync"), "no stream")
-    removed = await remove_subscription(filled, STREAMS, "sync", dead_letters=True)
+    removed = await _remove(filled, dead_letters=True)
     assert list(removed.refused) == [SUPPLIERS]
     assert "WRONGTYPE" in removed.refused[SUPPLIERS]
     assert [holding.stream for holding in await holdings(filled, [CUSTOMERS], "sync")] == []
@@ -172,7 +181,7 @@ async def test_the_store_is_away(filled: Store, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(filled, "run", away)
     with pytest.raises(StoreUnavailable):
-        await remove_subscription(filled, STREAMS, "sync", dead_letters=False)
+        await _remove(filled, dead_letters=False)
     with pytest.raises(StoreUnavailable):
         await live_consumers(filled, ["sync"], 15)
 

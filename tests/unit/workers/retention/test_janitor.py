@@ -15,7 +15,7 @@ from support.servers import Server, starting
 from support.stores import real_store as on_real_server
 from support.waiting import eventually
 
-from config.settings import RetentionSettings, WorkerSettings
+from config.settings import RetentionSettings, Settings, WorkerSettings
 from router.events.catalogue import Catalogue
 from router.store.client import Store
 from router.store.errors import STORE_ERRORS, StoreRefused
@@ -23,7 +23,7 @@ from router.store.scripts import BATCH, Call, append
 from workers import Event, Subscription
 from workers.consuming.consumer import Consumer
 from workers.metrics import WorkerMetrics
-from workers.operations.removal import remove_subscription
+from workers.operations.removal import Removal
 from workers.retention.janitor import Janitor
 from workers.retention.round import Retention
 
@@ -228,7 +228,7 @@ def _append(store: Store, ids: Sequence[str]) -> Call:
 
 
 async def test_a_subscription_that_lags_keeps_its_events(
-    make: Make, store: Store, monkeypatch: pytest.MonkeyPatch
+    make: Make, store: Store, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What one subscription has still to do outlives any number of rounds; once it is removed it holds back nothing."""
     key = store.keys.events(CUSTOMERS)
@@ -247,5 +247,5 @@ async def test_a_subscription_that_lags_keeps_its_events(
     async with make(interval=0.01, events=0.001):
         await eventually(lambda: len(rounds) >= 3)
         assert set(rounds) == {50}
-        await remove_subscription(store, [CUSTOMERS], "slow", dead_letters=False)
+        await Removal(store, catalogue, Settings(), "slow").run()
         await eventually(lambda: rounds[-1] == 0)

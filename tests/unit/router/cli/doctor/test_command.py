@@ -15,9 +15,9 @@ from support.topologies import running_cluster, running_sentinels
 
 from config.settings import OpsSettings, RedisSettings, Settings
 from router.cli.doctor.checks import (
+    Ingress,
     SpooledFile,
     SpoolFolder,
-    Spooling,
     judge_conversation,
     judge_publishers,
     judge_spool,
@@ -154,7 +154,7 @@ def test_what_was_left_over() -> None:
 def test_what_running_ingresses_spool() -> None:
     """An ingress that spools is warned of with how much, and since when; one that does not is fine."""
     held = [SpooledFile(Path("data/spool/0.db"), 8192), SpooledFile(Path("data/spool/1.db"), 4096)]
-    found = [Spooling("host-1", 3, 2048, 130.0), Spooling("host-2", 0, 0, 0.0)]
+    found = [Ingress("host-1", events=3, size=2048, age=130.0), Ingress("host-2", events=0), Ingress("host-3")]
     first, second, *files = judge_spooling(held, found)
     assert (first.name, first.state) == ("spool of host-1", "warning")
     assert first.detail.startswith("3 events, 2 KiB, for 2m (since 2")
@@ -181,7 +181,7 @@ async def test_running_ingresses_are_asked(tmp_path: Path, role: str, names: lis
     port = await ops.start()
     try:
         found = await ask_ingresses(Settings(ops=OpsSettings(port=port)))
-        assert [(spooling.process, spooling.events, spooling.size > 0) for spooling in found] == [
+        assert [(ingress.name, ingress.events, ingress.size > 0) for ingress in found] == [
             (name, 1, True) for name in names
         ]
     finally:
