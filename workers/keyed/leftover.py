@@ -6,7 +6,7 @@ from collections.abc import Coroutine, Sequence
 from itertools import count
 from typing import Any, Final
 
-from router.store.errors import STORE_ERRORS
+from router.store.errors import STORE_ERRORS, StoreRefused
 from router.store.keys import LINES
 from router.store.lines import Claim, Lines
 from router.store.reading import checked
@@ -53,7 +53,8 @@ class Leftover:
                 backoff.reset()
             except STORE_ERRORS as error:
                 self._context.outage.failed("emptying the lines", error)
-                seconds = backoff.next()
+                refused = isinstance(error, StoreRefused)  # as the ACL of an older version does
+                seconds = self._context.settings.sweep_interval if refused else backoff.next()
             else:
                 self._context.outage.over("emptying the lines")
             await asyncio.sleep(seconds)
