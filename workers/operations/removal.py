@@ -130,7 +130,7 @@ class Removal(Change[SubscriptionOverview]):
         if len(goes) == len(streams) and not (self._former or self._events):
             await store.command("UNLINK", *lines.keys)
             return
-        held = await store.command("HKEYS", lines.length)
+        held = await store.command("HGETALL", lines.length)
         for stream in goes:
             if stream.encode() in held:
                 await self._drop(lines, stream)

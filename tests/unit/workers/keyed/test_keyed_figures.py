@@ -7,6 +7,7 @@ from support.keyed_bench import SLUG, STREAM, Bench
 from support.waiting import eventually
 
 from workers import Delivery, RetryLater, Subscription
+from workers.state.key_counts import key_counts
 from workers.state.oldest import oldest_waiting
 from workers.state.overview import SubscriptionOverview, holdings, overview
 
@@ -56,3 +57,15 @@ async def test_what_is_finished_is_in_no_figure(bench: Bench) -> None:
     await bench.all_handled(30)
     (seen,) = await overview(bench.store, [STREAM])
     assert seen.subscriptions == (SubscriptionOverview("sub", 0, 0, 0, 0),)
+
+
+async def test_looking_makes_no_lines(bench: Bench) -> None:
+    """A look at the figures of a subscription without a key leaves none of the keys of lines behind."""
+    subscription = Subscription("plain", events=[STREAM])
+    subscription.handler(bench.handle)
+    await bench.publish("a1")
+    await bench.start(subscription)
+    await bench.all_handled(1)
+    await overview(bench.store, [STREAM])
+    await key_counts(bench.store, ["plain"])
+    assert not await bench.client.exists(*bench.keys.lines("plain"))
