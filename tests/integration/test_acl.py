@@ -23,7 +23,9 @@ from router.cli.app import app, load
 from router.console.access.token import make_code
 from router.store.client import Store, connect
 from router.store.keys import LINES, Keys
+from router.store.lines import Item, Lines
 from router.store.scripts import append
+from workers.keyed.entry import pack
 from workers.operations.pauses import pause, resume
 
 pytestmark = pytest.mark.real
@@ -139,6 +141,18 @@ async def handle_keyed(delivery: Delivery) -> None:
 """
 
 
+async def put_in_line(store: Store, name: str, id_: str) -> None:
+    """Put an event into the lines of a subscription, as if it had a key."""
+    lines = Lines(store.keys, name)
+    ref = f"{1:013}-{0:06}o/{CUSTOMERS}".encode()
+    item = Item(
+        store.keys.events(CUSTOMERS), f"{1:020}-{0:020}", b"k", ref, pack(b"7", ["id", id_, "raw", raw_of(id_)])
+    )
+    await store.call(lines.lead("t", 60_000))
+    assert await store.call(lines.add("t", 60_000, [item])) == 1
+    await store.call(lines.resign("t"))
+
+
 TIDY = {
     "ROUTER_RETENTION__INTERVAL": "0.5",
     "ROUTER_RETENTION__EVENTS": "0.1",
@@ -152,9 +166,12 @@ TIDY = {
 async def test_worker(server: GuardedServer, system: System, store: Store) -> None:
     """A worker reads, retries, gives up, takes over, gives back and tidies up with its own user, and nothing more.
 
-    So does one of a keyed subscription, in whose lines it also merges, holds and takes turns.
+    So does one of a keyed subscription, in whose lines it also merges, holds and takes turns, with its replays; and one of
+    a subscription that has lost its key takes along what its lines hold.
     """
     await put_events(store, "one", "again", "dead", "kills")
+    await put_in_line(store, "everything", "left")
+    await store.client.xadd(KEYS.inbox(CUSTOMERS, "keyed"), {"id": "replayed", "at": "1", "raw": raw_of("replayed")})
     for body in (b"{", b"["):
         await put_quarantined(store, body)
     server.forget()
@@ -169,6 +186,8 @@ async def test_worker(server: GuardedServer, system: System, store: Store) -> No
     await until(server, lambda: {"one", "again", "kills"} <= set(system.handled("keyed")))
     await until(server, lambda: server.ask("ZCARD", KEYS.lines("keyed")[LINES.index("held")]))
     assert server.ask("XLEN", KEYS.dead(CUSTOMERS, "keyed")) == 1
+    await until(server, lambda: "replayed" in system.handled("keyed") and "left" in system.handled())
+    await until(server, lambda: not server.ask("EXISTS", *KEYS.lines("everything")))
     await until(server, lambda: not server.ask("XLEN", EVENTS))
     await until(server, lambda: server.ask("XLEN", KEYS.quarantine(FINANCIAL)) == 1)
     await until(server, lambda: server.ask("XLEN", EVENTS) == 0)
