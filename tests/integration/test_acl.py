@@ -166,8 +166,8 @@ TIDY = {
 async def test_worker(server: GuardedServer, system: System, store: Store) -> None:
     """A worker reads, retries, gives up, takes over, gives back and tidies up with its own user, and nothing more.
 
-    So does one of a keyed subscription, in whose lines it also merges, holds and takes turns, with its replays; and one of
-    a subscription that has lost its key takes along what its lines hold.
+    So does one of a keyed subscription, in whose lines it also merges, holds and takes turns, with its replays; and one
+    of a subscription that has lost its key takes along what its lines hold.
     """
     await put_events(store, "one", "again", "dead", "kills")
     await put_in_line(store, "everything", "left")

@@ -46,12 +46,15 @@ class Bench:
         self.running: dict[str, int] = defaultdict(int)
         self.overlaps: list[str] = []
 
-    async def start(self, subscription: Subscription, name: str = "c1", **options: Any) -> Consumer:
-        """Start a consumer."""
+    async def start(
+        self, subscription: Subscription, name: str = "c1", *, returning: bool = False, **options: Any
+    ) -> Consumer:
+        """Start a consumer; `returning` as of Consumer."""
         options = {"lease": CALM, "block": 0.1, "sweep_interval": CALM, "shutdown_timeout": 5.0, **options}
         settings = WorkerSettings(**options)
         kind = KeyedConsumer if subscription.keyed else UnkeyedConsumer
-        consumer = kind(subscription, name, self.store, self.catalogue, settings, self.metrics)
+        given = (subscription, name, self.store, self.catalogue, settings, self.metrics)
+        consumer = kind(*given, returning=returning)
         self.alive.append(consumer)
         await consumer.start()
         return consumer

@@ -53,6 +53,28 @@ async def test_the_keys_of_a_killed_worker_come_back(bench: Bench) -> None:
     await bench.emptied(subscription)
 
 
+async def test_a_worker_that_comes_back_has_its_keys_at_once(bench: Bench) -> None:
+    """A worker that was killed and is started again under its name goes on with its keys, and waits for no lease."""
+    gate = asyncio.Event()
+    subscription = Subscription("sub", events=[STREAM], key="resource", retry=QUICK)
+
+    @subscription.handler
+    async def sync(delivery: Delivery) -> None:
+        if not gate.is_set():
+            await asyncio.Event().wait()
+        await bench.handle(delivery)
+
+    await bench.publish("a1@a", "a2@a", "b1@b")
+    first = await bench.start(subscription)
+    await eventually(lambda: len(first.context.in_hand) == 2)
+    await bench.kill(first)
+    gate.set()
+    await bench.start(subscription, returning=True)
+    await eventually(lambda: len(bench.handled) == 3, timeout=CALM / 3)
+    assert [id_ for id_ in bench.handled if id_[0] == "a"] == ["a1", "a2"]
+    await bench.emptied(subscription)
+
+
 async def test_an_event_that_kills_its_workers_ends_dead(bench: Bench) -> None:
     """An event that kills its worker every time is delivered max_attempts times, then dead; nothing near it is blamed.
 
