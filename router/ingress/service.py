@@ -90,7 +90,7 @@ class IngressProcess:
         reloading = asyncio.create_task(self._reload.run(reload or asyncio.Event()))
         try:
             host, port = bound.getsockname()[:2]
-            log.info("ingress_started", name=process_name(), host=host, port=port, ops_port=await ops.start())
+            log.info("ingress_started", name=ops.name, host=host, port=port, ops_port=await ops.start())
             say_started()
             await stop.wait()
             log.info("ingress_stopping")

@@ -69,7 +69,7 @@ class OpsServer:
         self._host, self._port = settings.host, settings.port
         self._readiness = readiness
         self._registry = registry
-        self._role, self._name = role, name
+        self._role, self.name = role, name
         self._timeout = timeout
         self._warnings = warnings
         self._token = OpsToken(settings.token)
@@ -144,7 +144,7 @@ class OpsServer:
         return self._token.admits(request.header("Authorization"))
 
     def _sign(self, request: Request, response: Response) -> Response:
-        name = f" {quote(self._name, errors='replace')}" if self._admits(request) else ""
+        name = f" {quote(self.name, errors='replace')}" if self._admits(request) else ""
         return response.having({PROCESS_HEADER: self._role + name})
 
     async def _health(self, _request: Request) -> Response:
@@ -155,7 +155,7 @@ class OpsServer:
         ready = all(state is True or str(state).startswith("ok") for state in checks.values())
         report: dict[str, object] = {"ready": ready}
         if self._admits(request):
-            report |= {"role": self._role, "name": self._name, "checks": dict(checks)}
+            report |= {"role": self._role, "name": self.name, "checks": dict(checks)}
             if warnings := self._warnings():
                 report["warnings"] = dict(warnings)
         return Response(200 if ready else 503, json.dumps(report).encode(), "application/json; charset=utf-8")

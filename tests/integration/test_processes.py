@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 from support.processes import SECRET, System, ledger, running_system
 from support.waiting import eventually
@@ -317,3 +318,11 @@ def hang(event: Event) -> None:
     streams = await system.json("streams")
     [stream] = [row for row in streams if row["length"]]
     assert {group["lag"] + group["pending"] for group in stream["subscriptions"]} == {1}  # given back
+
+
+async def test_an_ingress_has_one_name(system: System) -> None:
+    """The name in the log of its start is that by which its operations port says whose answer it is."""
+    await system.start("ingress")
+    await system.ready()
+    async with aiohttp.ClientSession() as session, session.get(system.ops_url("/readyz")) as response:
+        assert [said["name"] for said in system.said("ingress_started")] == [(await response.json())["name"]]
