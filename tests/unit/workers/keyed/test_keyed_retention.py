@@ -7,9 +7,9 @@ import time
 from support.keyed_bench import STREAM, Bench
 from support.waiting import eventually
 
-from config.settings import RetentionSettings
+from config.settings import RetentionSettings, Settings
 from workers import Delivery, Subscription
-from workers.operations.removal import remove_subscription
+from workers.operations.removal import Removal
 from workers.retention.round import Retention
 
 DAY = 86_400
@@ -78,7 +78,7 @@ async def test_a_subscription_that_is_made_again_is_given_all_again(bench: Bench
     await bench.all_handled(2)
     await bench.emptied(subscription)
     await bench.stop(worker)
-    await remove_subscription(bench.store, [STREAM], "sub", dead_letters=False)
+    await Removal(bench.store, bench.catalogue, Settings(), "sub").run()
     assert await bench.lines(subscription) == {}
     await bench.start(subscription)
     await bench.all_handled(4)
