@@ -68,7 +68,9 @@ class Leftover:
         if not has_it:
             return max(0.0, left / 1000) + context.random.uniform(0.05, 0.25)
         await self._let_all_go()
-        wait = await self._empty()
+        moved, wait = await self._empty()
+        if moved:
+            context.log.info("lines_moved", events=moved)
         if await context.store.call(self._lines.clear(self._token)):
             context.log.info("lines_emptied")
             return sweep
@@ -88,17 +90,19 @@ class Leftover:
         for company in await store.command("ZRANGE", stopped, 0, -1):
             await store.call(self._lines.resume(company))
 
-    async def _empty(self) -> float:
-        """Move what is ready, until nothing is; return in how many seconds there may be more."""
+    async def _empty(self) -> tuple[int, float]:
+        """Move what is ready, until nothing is; return how many events that were, and in how many seconds to go on."""
         context = self._context
         await context.store.call(self._lines.abandon(f"{context.consumer}/", charged=False))
+        moved = 0
         while (await self._lead())[0]:
             token = next(self._claims)
             rows, wait, *_ = await context.store.call(self._lines.claim(token, _AT_ONCE, _LEASE))
             if not rows:
-                return context.settings.sweep_interval if wait < 0 else wait / 1000
+                return moved, context.settings.sweep_interval if wait < 0 else wait / 1000
             await self._move([self._held(token, row) for row in rows])
-        return 0.0
+            moved += len(rows)
+        return moved, 0.0
 
     def _held(self, token: str, row: Sequence[Any]) -> LineHeld:
         key, ref, crashes, body, _ = row
@@ -115,7 +119,6 @@ class Leftover:
         commands = [("XADD", context.keys.inbox(held.stream, context.group), "*", *_fields(held)) for held in free]
         checked(await context.store.commands(commands) if commands else [])
         await context.store.call(self._lines.settle([(held.claim, held.refs) for held in items]))
-        context.log.info("lines_moved", events=len(free), dead=len(doomed))
 
 
 def _fields(held: LineHeld) -> list[Field]:

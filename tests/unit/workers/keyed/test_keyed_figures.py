@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+import pytest
 from support.keyed_bench import SLUG, STREAM, Bench
 from support.waiting import eventually
 
@@ -69,3 +70,23 @@ async def test_looking_makes_no_lines(bench: Bench) -> None:
     await overview(bench.store, [STREAM])
     await key_counts(bench.store, ["plain"])
     assert not await bench.client.exists(*bench.keys.lines("plain"))
+
+
+async def test_so_many_retries_are_looked_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With several streams, retries beyond those that are looked up count as lag; with one stream all are known."""
+    monkeypatch.setattr("workers.state.in_lines._LOOKED_AT", 2)
+    subscription = Subscription("sub", events=[STREAM, OTHER], key="resource")
+
+    @subscription.handler
+    async def sync(delivery: Delivery) -> None:
+        raise RetryLater(3600)
+
+    await bench.publish("a", "b", "c")
+    await bench.start(subscription)
+    await eventually(lambda: bench.count(subscription, "retried") == 3)
+    (seen,) = await overview(bench.store, [STREAM])
+    assert seen.subscriptions == (SubscriptionOverview("sub", 0, 0, 3, 0),)
+    await bench.publish("d", stream=OTHER)
+    await eventually(lambda: bench.count(subscription, "retried") == 4)
+    ways = [seen.subscriptions[0] for seen in await overview(bench.store, [STREAM, OTHER])]
+    assert (sum(way.scheduled for way in ways), sum(way.lag for way in ways)) == (2, 2)
