@@ -36,6 +36,23 @@ class KeyedBench:
         assert await self.store.call(self.lines.add("mover", _LEASE, items)) == len(ids)
         return [item.ref for item in items]
 
+    async def bring_stored(
+        self, *entry_ids: str, key: str = "/7/customer/1", merged: bool = False, again: str = ""
+    ) -> list[bytes]:
+        """Bring entries of the stream of customers as they are there; `again`: the entry of the inbox that each has."""
+        await self.store.call(self.lines.lead("mover", _LEASE))
+        items = []
+        for entry_id in entry_ids:
+            ((_, fields),) = await self.store.client.xrange(self.store.keys.events(CUSTOMERS), entry_id, entry_id)
+            order = {b"order": entry_id.encode()} if again else {}
+            at = (again or entry_id).encode()
+            ref = ref_of(CUSTOMERS, at, {**fields, **order}, inbox=bool(again), may_be_merged=merged)
+            parts = [part for pair in fields.items() for part in pair]
+            source = "inbox" if again else "source"
+            items.append(Item(source, place_of(at), key.encode(), ref, pack(b"7", parts)))
+        assert await self.store.call(self.lines.add("mover", _LEASE, items)) == len(items)
+        return [item.ref for item in items]
+
     async def claim(self, room: int = 100, worker: str = "w1") -> list[tuple[Claim, bytes, bytes]]:
         """Claim as a worker does; return claims, refs and bodies."""
         token = f"{worker}/run/{next(self._claims)}"

@@ -34,7 +34,8 @@ def ref_of(stream: str, entry_id: bytes, fields: Fields, *, inbox: bool, may_be_
     found = _ID.fullmatch(fields.get(ORDER, b"")) if inbox else _ID.fullmatch(entry_id)
     millis, number = (int(found[1]), int(found[2])) if found else (millis_of(fields), 0)
     again = f".{entry_id.decode()}" if inbox else ""
-    return f"{millis:013}-{number:06}{again}{'m' if may_be_merged else 'o'}/{stream}".encode()
+    kind = "m" if may_be_merged else "o"
+    return place_in_line(f"{millis}-{number}") + f"{again}{kind}/{stream}".encode()
 
 
 def stream_of(ref: bytes) -> str:
@@ -46,6 +47,12 @@ def order_of(ref: bytes) -> str:
     """Return the id of the event's entry in its stream."""
     millis, number = re.split(rb"[-.mo]", ref, maxsplit=2)[:2]
     return f"{int(millis)}-{int(number)}"
+
+
+def place_in_line(entry_id: str) -> bytes:
+    """Return what the ref of an event begins with that has this entry in its stream."""
+    millis, number = entry_id.split("-")
+    return f"{int(millis):013}-{int(number):06}".encode()
 
 
 def is_mergeable(ref: bytes) -> bool:
@@ -88,7 +95,7 @@ class LineHeld(Held):
         self.claim = claim
         self.company, fields = unpack(body)
         self.refs = [*others[::2], ref]
-        self._merged = (*_merged_before(fields), *map(_merged, others[::2], others[1::2]))
+        self._merged = (*merged_before(fields), *map(_merged, others[::2], others[1::2]))
         super().__init__(stream_of(ref), ref, _with_crashes(fields, crashes, clock), inbox=False, touched=now)
 
     @property
@@ -116,7 +123,7 @@ def _merged(ref: bytes, head: bytes) -> Merged:
     return Merged(id_.decode(errors="replace"), stream_of(ref).partition("/")[2], moment)
 
 
-def _merged_before(fields: Mapping[bytes, bytes]) -> list[Merged]:
+def merged_before(fields: Mapping[bytes, bytes]) -> list[Merged]:
     """Return what a dead letter that was replayed stood for."""
     try:
         rows: list[Any] = json.loads(fields.get(MERGED, b"[]"))

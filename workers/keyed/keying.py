@@ -1,6 +1,6 @@
 """By what an event is ordered: its key, its company, and whether a later event of its key may stand for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import NamedTuple
 from urllib.parse import quote
@@ -76,11 +76,34 @@ class Keying:
         return read_event(self._catalogue, stream, fields)
 
     def _known(self, event: Event | _Identity) -> str | None:
-        if self._name == "resource" and event.resource is not None:
-            return "/".join([*map(_quoted, (event.tenant_id, event.company_id)), event.resource])
-        if self._name == "company" and event.company_id is not None:
-            return "/".join(map(_quoted, (event.tenant_id, event.company_id)))
+        return _NAMED[self._name](event) if self._name in _NAMED else None
+
+
+def _of_resource(event: Event | _Identity) -> str | None:
+    if event.resource is None:
         return None
+    return "/".join([*map(_quoted, (event.tenant_id, event.company_id)), event.resource])
+
+
+def _of_company(event: Event | _Identity) -> str | None:
+    if event.company_id is None:
+        return None
+    return "/".join(map(_quoted, (event.tenant_id, event.company_id)))
+
+
+_NAMED: Mapping[str | None, Callable[[Event | _Identity], str | None]] = {
+    "resource": _of_resource,
+    "company": _of_company,
+}
+
+
+def usual_keys(event: Event | bytes) -> list[bytes]:
+    """Return the keys that an event, or one as JSON, has where its subscription needs no function for that."""
+    try:
+        known = event if isinstance(event, Event) else _decode(event)
+    except (ValueError, RecursionError):
+        return []
+    return [bounded(key) for make in _NAMED.values() if (key := make(known)) is not None]
 
 
 def bounded(key: str) -> bytes:

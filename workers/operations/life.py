@@ -5,21 +5,28 @@ done; so nothing but that is known of it.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Literal
 
 from router.store.client import Store
 from router.store.errors import forgiven, is_no_group
 from router.store.reading import Entry, Span, checked, forward, moment_of, order_of
-from router.store.record import ID, REASON, text_of
+from router.store.record import ID, MERGED, REASON, text_of
 from workers.delivery import AttemptError, Held
+from workers.keyed.entry import came_at, merged_before
 from workers.operations.events import SEARCHED, StoredEvent, read_marker
+from workers.operations.keys.line_search import InLine, LineSearch
+from workers.state.companies import keyed_ones
 from workers.state.groups import Group, existing_groups, name_of
 
-State = Literal["undelivered", "pending", "scheduled", "inbox", "dead", "done", "unknown"]
-"""Where an event is for a subscription; `unknown` where its places hold too much to look through all of it."""
+State = Literal["undelivered", "pending", "scheduled", "inbox", "line", "held", "dead", "done", "unknown"]
+"""Where an event is for a subscription; `unknown` where its places hold too much to look through all of it.
+
+`line`: in the line of its key, where the subscription is keyed; `held`: there, and its key waits for an operator.
+"""
 
 _MARGIN = timedelta(hours=1)
 """How much earlier than the event its copies are looked for: a server that takes over may have a slower clock."""
@@ -32,7 +39,9 @@ class Place:
     attempts: how many were used up before (0 for none), crashes of workers among them. errors: how they failed, oldest
     first. since: when it came to this place. due_at: when a scheduled one is tried again. consumer: the worker that has
     a pending one in hand, renewed_at: when that worker last said so, deliveries: how often it was handed out from where
-    it is. dead_entry_id, reason: of a dead letter.
+    it is. dead_entry_id, reason: of a dead letter. key: by which a keyed subscription orders it, while it is in line.
+    behind: the id of the first event of that line, where it is another one. merged_into: the id of the later event that
+    stands for it.
 
     `done` is also said of what was in the stream before a subscription that starts at `latest`.
     """
@@ -48,6 +57,9 @@ class Place:
     deliveries: int | None = None
     dead_entry_id: str | None = None
     reason: str | None = None
+    key: str | None = None
+    behind: str | None = None
+    merged_into: str | None = None
 
     @property
     def shown_state(self) -> str:
@@ -55,7 +67,7 @@ class Place:
         return _SHOWN.get(self.state, self.state)
 
 
-_SHOWN = {"undelivered": "waiting", "inbox": "waiting again", "pending": "in hand"}
+_SHOWN = {"undelivered": "waiting", "inbox": "waiting again", "pending": "in hand", "line": "in line"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +90,8 @@ async def life(store: Store, stored: StoredEvent) -> Life:
     """Return what became of an event; raises StoreUnavailable."""
     groups = (await existing_groups(store, [stored.stream]))[stored.stream]
     look = _Look(store, stored)
-    places = await asyncio.gather(*(look.places(group) for group in groups))
+    keyed = await keyed_ones(store, [group.name for group in groups])
+    places = await asyncio.gather(*(look.places(group, is_keyed=group.name in keyed) for group in groups))
     return Life(
         entry_id=stored.entry_id,
         stored_at=moment_of(stored.entry_id),
@@ -102,18 +115,27 @@ class _Look:
     def __init__(self, store: Store, stored: StoredEvent) -> None:
         self._store = store
         self._stream, self._entry_id = stored.stream, stored.entry_id
+        self._event = stored.event
         self._id = stored.event.id.encode() if stored.event else None
         self._span = Span.between(moment_of(stored.entry_id) - _MARGIN, None)
 
-    async def places(self, group: Group) -> list[Place]:
+    async def places(self, group: Group, *, is_keyed: bool) -> list[Place]:
         """Return where the event is for a subscription, one place at the least."""
         ahead = order_of(self._entry_id) > order_of(group.last_delivered)
-        first = [Place(group.name, "undelivered", 0)] if ahead else []
-        found, complete = await self._copies(group.name)
-        if not (first or found):  # it may have gone from a place not looked at yet to one that was
-            found, complete = await self._copies(group.name)
-        places = [*first, *found]
-        return places or [Place(group.name, "done" if complete else "unknown")]
+        found, complete = await self._everywhere(group.name, is_keyed=is_keyed)
+        if not (ahead or found):  # it may have gone from a place not looked at yet to one that was
+            found, complete = await self._everywhere(group.name, is_keyed=is_keyed)
+        if ahead and not any(place.key for place in found):  # what comes into a line is let go by the stream afterwards
+            found.insert(0, Place(group.name, "undelivered", 0))
+        return found or [Place(group.name, "done" if complete else "unknown")]
+
+    async def _everywhere(self, name: str, *, is_keyed: bool) -> tuple[list[Place], bool]:
+        found, complete = await self._copies(name)
+        if not is_keyed:
+            return found, complete
+        search = LineSearch(self._store, name, self._stream, self._entry_id, self._event)
+        in_line, all_of_it = await search.find(SEARCHED)
+        return [*map(partial(_in_line, name), in_line), *found], complete and all_of_it
 
     async def _copies(self, name: str) -> tuple[list[Place], bool]:
         """Return the places but that of what is not delivered, in the order in which an event passes through them."""
@@ -130,7 +152,7 @@ class _Look:
         found: list[Entry] = []
         searched = 0
         async for entry in forward(self._store, key, self._span):
-            if self._id is not None and entry[1].get(ID) == self._id:
+            if self._id is not None and (entry[1].get(ID) == self._id or self._id in _merged_ids(entry[1])):
                 found.append(entry)
             searched += 1
             if searched == SEARCHED:
@@ -174,4 +196,33 @@ class _Look:
 
     def _place(self, name: str, state: State, entry: Entry, **more: Any) -> Place:
         held = Held(self._stream, *entry, inbox=True, touched=0.0)
+        if held.event_id.encode() != self._id:
+            more["merged_into"] = held.event_id
         return Place(name, state, held.used, held.errors(), since=moment_of(entry[0]), **more)
+
+
+def _merged_ids(fields: Mapping[bytes, bytes]) -> list[bytes]:
+    """Return the ids of the events that a dead letter stands for besides its own."""
+    return [merged.id.encode() for merged in merged_before(fields)] if MERGED in fields else []
+
+
+def _in_line(name: str, found: InLine) -> Place:
+    """Return the place of an event that is in the line of its key."""
+    place = Place(
+        name,
+        "line",
+        found.held.used,
+        found.held.errors(),
+        since=came_at(found.ref),
+        key=found.key,
+        merged_into=found.merged_into,
+    )
+    if found.is_handled:
+        return replace(place, state="pending", consumer=found.worker)
+    if not found.is_first and found.merged_into is None:
+        place = replace(place, behind=found.first)
+    if found.state == "held":
+        return replace(place, state="held")
+    if found.state == "scheduled" and place.behind is None:
+        return replace(place, state="scheduled", due_at=moment_of(f"{max(0, int(float(found.at)))}-0"))
+    return place

@@ -68,7 +68,9 @@ def _life_json(event: Event, found: Life, *, reveal: bool) -> dict[str, Any]:
 def _place_json(place: Place) -> dict[str, Any]:
     where = fields_of(place, "subscription", "state", "attempts", "since", "due_at", "consumer", "renewed_at")
     more = fields_of(place, "deliveries", "dead_entry_id", "reason")
-    return {**where, **more, "errors": [attempt_json(error) for error in place.errors]}
+    in_line = fields_of(place, "key", "behind", "merged_into")
+    of_keyed = in_line if any(in_line.values()) else {}
+    return {**where, **more, **of_keyed, "errors": [attempt_json(error) for error in place.errors]}
 
 
 def _print(event: Mapping[str, Any], found: Life) -> None:
@@ -86,6 +88,8 @@ def _print(event: Mapping[str, Any], found: Life) -> None:
 
 def place_text(place: Place) -> str:
     """Return in a few words what is known of an event where it is."""
+    if place.key is not None or place.merged_into is not None:
+        return _in_line_text(place)
     if place.state == "pending":
         times = f", handed out {number_of(place.deliveries, 'time')}" if place.deliveries else ""
         held = f", its hold renewed {age(place.renewed_at)} ago" if place.renewed_at else ""
@@ -95,6 +99,25 @@ def place_text(place: Place) -> str:
     if place.state == "dead":
         return f"{place.reason or 'given up'}{_last_error(place)}; dead letter {place.dead_entry_id}"
     return _WORDS[place.state] + _last_error(place)
+
+
+def _in_line_text(place: Place) -> str:
+    """Return what is known of an event that is in the line of its key, or ended with a later one of that."""
+    parts = []
+    if place.merged_into:
+        parts.append(f"merged into {place.merged_into}")
+    if place.behind:
+        parts.append(f"waits behind {place.behind}")
+    if place.state == "dead":
+        parts.append(f"{place.reason or 'given up'}; dead letter {place.dead_entry_id}")
+    elif place.state == "held":
+        parts.append("its key waits for an operator")
+    elif place.state == "pending":
+        parts.append(f"held by {place.consumer}")
+    elif place.state == "scheduled":
+        parts.append(f"the next attempt is due {stamp(place.due_at)}")
+    key = f"; key {place.key}" if place.key else ""
+    return ("; ".join(parts) or _WORDS["undelivered"]) + _last_error(place) + key
 
 
 _WORDS = {

@@ -45,12 +45,12 @@ LAYERS = (
     {"workers.operations.events"},
     {
         "workers.operations.change",
-        "workers.operations.life",
         "workers.operations.pauses",
         "workers.operations.store_metrics",
     },
     {"workers.operations.dead_letters", "workers.operations.handover", "workers.operations.quarantined"},
     {"workers.operations.keys", "workers.operations.quarantine", "workers.operations.removal"},
+    {"workers.operations.life"},
     {"workers.operations.operations"},
     {"workers.operations"},
     {"workers.example", "workers.log_events", "workers.service", "workers.testing"},

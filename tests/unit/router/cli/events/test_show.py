@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from support.cli import Cli
 from support.filling import CUSTOMERS, history, put_dead, put_events, put_group, raw_of
+from support.keyed import KeyedBench
 
 from router.cli.events.show import place_text
 from router.events.event import Event
@@ -165,3 +166,24 @@ def test_hints_are_marked_as_unsigned(cli: Cli) -> None:
         assert cli.json("events", "show", "h1", *options)["hints"] == {"x-vwd-tenant-id": "t1", "orderref": reference}
         assert cli.json("dlq", "show", "h1", *options)["event"]["hints"]["orderref"] == reference
         assert cli.json("quarantine", "show", "5-5", *options)["hints"]["orderref"] == reference
+
+
+def test_an_event_in_the_line_of_its_key(cli: Cli) -> None:
+    """Of a keyed subscription it is said behind which event one waits, and into which it will be merged."""
+
+    async def fill(store: Store) -> None:
+        first, *merged = await put_events(store, "e1", "e2", "e3")
+        await put_group(store, "sync")
+        await store.client.xreadgroup("sync", "w0", {store.keys.events(CUSTOMERS): ">"})
+        await store.client.xack(store.keys.events(CUSTOMERS), "sync", first, *merged)
+        bench = KeyedBench(store)
+        await bench.claim()
+        await bench.bring_stored(first, key="k")
+        await bench.bring_stored(*merged, key="k", merged=True)
+
+    cli.fill(fill)
+    assert "in line  0         waits for a worker; key k" in cli.ok("events", "show", "e1")
+    assert "merged into e3; key k" in cli.ok("events", "show", "e2")
+    assert "waits behind e1; key k" in cli.ok("events", "show", "e3")
+    (place,) = cli.json("events", "show", "e3")["subscriptions"]
+    assert (place["state"], place["behind"], place["merged_into"], place["key"]) == ("line", "e1", None, "k")
