@@ -10,6 +10,7 @@ from router.console.pages import (
     changes,
     dead_letters,
     events,
+    keys,
     login,
     overview,
     quarantine,
@@ -33,6 +34,7 @@ _GET: Mapping[str, PageAnswering] = {
     "/events": events.list_,
     "/event": events.show,
     "/subscriptions": subscriptions.list_,
+    "/keys": keys.list_,
     "/audit": audit.list_,
 }
 _POST: Mapping[str, PageAnswering] = {
@@ -44,6 +46,8 @@ _POST: Mapping[str, PageAnswering] = {
     "/quarantine/preview": changes.preview_quarantined,
     "/quarantine/change": changes.change_quarantined,
     "/event": events.show,
+    "/keys/preview": changes.preview_keys,
+    "/keys/change": changes.change_keys,
     "/subscriptions/pause": subscriptions.pause,
     "/subscriptions/resume": subscriptions.resume,
     "/sign-out": login.sign_out,
@@ -55,10 +59,12 @@ _SEARCHES = (
     changes.preview_quarantined,
     events.list_,
     events.show,
+    keys.list_,
+    changes.preview_keys,
     audit.list_,
 )
 """What may go through much of the store."""
-_LOOKS = (changes.preview_letters, changes.preview_quarantined)
+_LOOKS = (changes.preview_letters, changes.preview_quarantined, changes.preview_keys)
 """What is posted and yet only looked at."""
 
 

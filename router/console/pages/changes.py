@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from router.console.forms import Unclear, line_in, typed_in
 from router.console.jobs import Job
-from router.console.pages import dead_letters, quarantine
+from router.console.pages import dead_letters, keys, quarantine
 from router.console.site import Page, go
 from router.events.globs import short
 from router.http.response import Response
@@ -131,6 +131,15 @@ def _of_quarantined(page: Page, verb: str) -> Order:
     return Order(verb, make(selector), typed, selector.since)
 
 
+def _of_keys(page: Page, verb: str) -> Order:
+    typed, operations = typed_in(page.request.form, keys.FIELDS), page.console.operations
+    name, selector = keys.subscription_in(typed), keys.selector_of(typed)
+    if verb == "skip" and selector.is_empty:
+        raise Unclear("Skipping takes a filter: it never skips an event of every key.")
+    make = operations.skip_keys if verb == "skip" else operations.release_keys
+    return Order(verb, make(name, selector), typed, None)
+
+
 def _renormalises(page: Page) -> bool:
     return page.request.form.get("renormalise", "") == "true"
 
@@ -161,6 +170,8 @@ _REPLAYS = {"replay": "replayed", "purge": "purged"}
 _RETRIES = {"retry": "stored", "purge": "purged"}
 _LETTERS: Final = Kind("/dead-letters", "dead letters", "dead_letters_preview.html", _REPLAYS, _of_letters)
 _BODIES: Final = Kind("/quarantine", "what is quarantined", "quarantine_preview.html", _RETRIES, _of_quarantined)
+_KEYS: Final = Kind("/keys", "keys", "keys_preview.html", {"release": "released", "skip": "skipped"}, _of_keys)
 
 preview_letters, change_letters = partial(_preview, _LETTERS), partial(_carry, _LETTERS)
 preview_quarantined, change_quarantined = partial(_preview, _BODIES), partial(_carry, _BODIES)
+preview_keys, change_keys = partial(_preview, _KEYS), partial(_carry, _KEYS)

@@ -248,7 +248,7 @@ async def test_headers(visitor: Visitor, stranger: Visitor) -> None:
 async def test_nothing_is_inline(visitor: Visitor, store: Store) -> None:
     """No page has a script, a style or a handler in it: the policy would forbid them; and none comes from elsewhere."""
     await put_group(store, "sync")
-    for path in ("/", "/subscriptions", "/dead-letters", "/quarantine", "/events", "/audit", "/nothing"):
+    for path in ("/", "/subscriptions", "/keys", "/dead-letters", "/quarantine", "/events", "/audit", "/nothing"):
         page = await (await visitor.client.get(path)).text()
         assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:", page)
         assert re.findall(r"<script[^>]*>(.*?)</script>", page, re.DOTALL) == [""]

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from support.console import TOKEN, Visitor, visiting
 from support.filling import put_dead, put_events, put_group, put_quarantined
+from support.keyed import KeyedBench
 from support.stores import fake_store
 
 from router.console.routes import mount
@@ -21,7 +22,7 @@ HOSTILE = (
 NAMES = (
     *("id", "stream", "subscription", "event", "error", "text", "resource", "since", "until", "fingerprint", "older"),
     *("skip", "publisher", "company", "verb", "actor", "then", "here", "code", "token", "theme", "name", "lasting"),
-    *("reason", "which", "pick", "rate", "csrf"),
+    *("reason", "which", "pick", "rate", "csrf", "key", "held"),
 )
 PLAIN = b"verb=replay&which=all&publisher=visma-net-financial&name=sync&token=x&theme=dark"
 """Fields that make sense, behind one that does not."""
@@ -36,6 +37,9 @@ async def visitor(catalogue: Catalogue) -> AsyncIterator[Visitor]:
         await put_events(store, "one")
         await put_dead(store, "one")
         await put_quarantined(store, b"{")
+        keyed = KeyedBench(store)
+        await keyed.claim()
+        await keyed.bring("two", "three")
         yield found
 
 
