@@ -223,3 +223,11 @@ async def test_what_is_told_is_bounded_by_its_size(bench: Bench) -> None:
     assert (running, line[::2]) == (b"", refs[:1])
     running, *line = await bench.store.call(bench.lines.line(b"a", refs[0], 100, 1000))
     assert (running, line[::2]) == (b"", refs[1:])
+
+
+async def test_who_only_looks_leaves_nothing_behind(bench: Bench) -> None:
+    """A look at a subscription that has no lines, as each command takes, does not make it one that has."""
+    lines = bench.lines
+    looks = [lines.names(None, 1), lines.look([b"a"], 1), lines.line(b"a", b"", 1, 1), lines.tally(), lines.figures(1)]
+    assert not any(isinstance(reply, Exception) for reply in await bench.store.run(looks))
+    assert await bench.store.client.exists(*lines.keys) == 0
