@@ -13,6 +13,7 @@ from router.cli.command.stdio import shown_as
 from router.cli.top.view import Frame, render
 from router.store.client import Store
 from workers.operations.figures import Figures, Rates, Row
+from workers.state.key_counts import KeyCounts
 from workers.state.overview import StreamOverview, SubscriptionOverview
 from workers.state.pauses import Pause
 
@@ -91,6 +92,16 @@ def test_states() -> None:
     rows = [replace(ROW, name="a", pause=pause), replace(ROW, name="b", workers=())]
     assert [line.split()[-1] for line in drawn(frame(*rows))[4:6]] == ["paused", "worker"]
     assert drawn(frame(*rows), width=130)[4].endswith("paused until 04:04 UTC by ann: closed")
+
+
+def test_keys() -> None:
+    """Of a keyed subscription it is told how many keys wait, where there is room, and always that some are held."""
+    waiting = replace(ROW, name="a", keys=KeyCounts(1100, 2, 3, 4, 0))
+    held = replace(ROW, name="b", keys=KeyCounts(0, 0, 0, 0, 2))
+    assert [line.split()[-1] for line in drawn(frame(waiting, held))[4:6]] == ["runs", "held"]
+    wide = drawn(frame(waiting, held), width=130)
+    assert wide[4].endswith("runs, 1.1k keys wait")
+    assert wide[5].endswith("2 keys held")
 
 
 def test_a_store_that_is_away() -> None:
