@@ -12,8 +12,9 @@ _FOR_EVER = b"inf"
 
 
 async def keyed_ones(store: Store, names: Sequence[str]) -> list[str]:
-    """Return those of the subscriptions whose workers have asked their lines for keys; raises StoreUnavailable."""
-    commands = [("EXISTS", store.keys.lines(name)[LINES.index("clock")]) for name in names]
+    """Return those of the subscriptions that have lines, in one round trip; raises StoreUnavailable."""
+    places = [LINES.index(place) for place in ("clock", "length")]
+    commands = [("EXISTS", *(store.keys.lines(name)[place] for place in places)) for name in names]
     replies = checked(await store.commands(commands)) if commands else []
     return [name for name, there in zip(names, replies, strict=True) if there]
 

@@ -148,9 +148,10 @@ async def test_a_pause_that_ends_while_it_is_asked_for(store: Store, monkeypatch
 async def test_a_company_is_paused(store: Store) -> None:
     """A pause of a company is that of one keyed subscription, with an end or without; the audit has a line of it."""
     bench = KeyedBench(store)
+    assert await keyed_ones(store, ["sync", "audit"]) == []
     await bench.bring("e1")
     (other,) = await bench.bring("e2", customer="2", company="8")
-    assert await keyed_ones(store, ["sync", "audit"]) == []
+    assert await keyed_ones(store, ["sync", "audit"]) == ["sync"]
     assert await pause_company(store, "sync", "7", None, by="ann", reason="import") is None
     assert await paused_companies(store, ["audit", "sync"]) == {"sync": {"7": None}}
     assert await bench.handled() == [other]
