@@ -12,14 +12,17 @@ LASTING = {"": "until resumed", "900": "15 minutes", "3600": "1 hour", "14400": 
 """For how long a subscription can be paused: seconds, and the words for them."""
 
 _REASON = 200  # characters
+_COMPANY = 200  # likewise
 
 
 async def list_(page: Page) -> Response:
     """List the subscriptions with each of their streams."""
     catalogue, found = page.console.catalogue, (await page.console.watch.look()).figures
+    keyed = [row.name for row in found.rows if row.keys is not None]
     return page.answer(
         "subscriptions.html",
         subscriptions=found.rows,
+        companies=await page.console.operations.paused_companies(keyed),
         waiting=found.oldest,
         lasting=LASTING,
         type_of=partial(short, catalogue),
@@ -27,21 +30,34 @@ async def list_(page: Page) -> Response:
 
 
 async def pause(page: Page) -> Response:
-    """Keep the workers of a subscription from taking events."""
+    """Keep the workers of a subscription from taking events, or only those of one company."""
     sent = {name: str(value) for name, value in page.request.form.items()}
     name, lasting = sent.get("name", ""), sent.get("lasting", "")
     if lasting not in LASTING or not await _is_known(page, name):
         raise Unclear("There is no such subscription, or no such time.")
     reason = line_in(sent, "reason", _REASON)
     seconds = float(lasting) if lasting else None
-    await page.console.operations.pause(name, seconds, actor=page.session.actor, reason=reason)
+    operations, who = page.console.operations, page.session.actor
+    if company := line_in(sent, "company", _COMPANY):
+        if not await operations.is_keyed(name):
+            raise Unclear("This subscription has no key: it does not tell companies apart.")
+        await operations.pause_company(name, company, seconds, actor=who, reason=reason)
+    else:
+        await operations.pause(name, seconds, actor=who, reason=reason)
     page.console.watch.forget()
     return go(f"/subscriptions#{quote(name)}")
 
 
 async def resume(page: Page) -> Response:
-    """Let the workers of a subscription go on."""
-    name = str(page.request.form.get("name", ""))
+    """Let the workers of a subscription go on, or only with one company."""
+    sent = {name: str(value) for name, value in page.request.form.items()}
+    name = sent.get("name", "")
+    if company := line_in(sent, "company", _COMPANY):
+        if company not in (await page.console.operations.paused_companies([name])).get(name, {}):
+            return page.problem("Not paused", "The company is not paused any more.", status=400)
+        await page.console.operations.resume_company(name, company, actor=page.session.actor)
+        page.console.watch.forget()
+        return go(f"/subscriptions#{quote(name)}")
     if await page.console.operations.paused(name) is None:
         return page.problem("Not paused", "The subscription is not paused any more.", status=400)
     await page.console.operations.resume(name, actor=page.session.actor)

@@ -105,3 +105,19 @@ async def test_a_form_of_a_stranger_changes_nothing(visitor: Visitor, store: Sto
         response = await visitor.post("/keys/change", {"verb": verb, "subscription": "sync", "key": HELD}, csrf="x")
         assert response.status == 403
     assert [line async for line in audit.lines(store)] == []
+
+
+async def test_a_company_is_paused_and_resumed(visitor: Visitor, bench: KeyedBench, store: Store) -> None:
+    """One company of a keyed subscription is paused, shown so and resumed; what the others get is handled."""
+    fields = {"name": "sync", "company": "8", "lasting": "3600", "reason": "import"}
+    assert (await visitor.post("/subscriptions/pause", fields)).status == 303
+    page = await visitor.get("/subscriptions")
+    assert "Company 8 is paused until" in page
+    assert await bench.handled() == []
+    assert (await visitor.post("/subscriptions/resume", {"name": "sync", "company": "8"})).status == 303
+    assert "is paused" not in await visitor.get("/subscriptions")
+    assert len(await bench.handled()) == 2
+    assert (await visitor.post("/subscriptions/resume", {"name": "sync", "company": "8"})).status == 400
+    assert (await visitor.post("/subscriptions/pause", {**fields, "name": "plain"})).status == 400
+    lines = [(line.verb, line.actor, line.selector["company"]) async for line in audit.lines(store)]
+    assert ("subscriptions pause", "kari@127.0.0.1", "8") in lines
