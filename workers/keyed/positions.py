@@ -18,9 +18,10 @@ async def positions(
 ) -> dict[str, str]:
     """Return for each source the id to read on from; `read` is what the lines have of each. Raises StoreUnavailable.
 
-    Of a stream that is what the lines have, or where its group stands if that is further: the subscription may have had
-    no key for a while. A source that ends before what the lines have of it was deleted and begun again: that is
-    forgotten, since all that comes now would be taken for known.
+    Of a stream that is where its group stands, and of an inbox its beginning. What the lines have already is brought
+    once more, which they ignore, and then its source goes on, which the worker before had no time for. A source that
+    ends before what the lines have of it was deleted and begun again: what they have is forgotten, since all that comes
+    now would be taken for known.
     """
     ends = await _ends(context, sources)
     groups = await _groups(context, sources)
@@ -30,8 +31,7 @@ async def positions(
         if known and known > place_of(ends[source].encode()):
             await context.store.command("HDEL", lines.read, source)
             context.log.warning("stream_begun_again", key=source)
-            known = ""
-        start[source] = max((_id_of(known), groups.get(source, _BEGINNING)), key=lambda id_: place_of(id_.encode()))
+        start[source] = groups.get(source, _BEGINNING)
     return start
 
 
@@ -71,10 +71,3 @@ def _end(info: Any) -> str:
 
 def _before(entry_id: str, other: str) -> bool:
     return place_of(entry_id.encode()) < place_of(other.encode())
-
-
-def _id_of(place: str) -> str:
-    if not place:
-        return _BEGINNING
-    millis, number = place.split("-")
-    return f"{int(millis)}-{int(number)}"

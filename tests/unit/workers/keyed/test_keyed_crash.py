@@ -11,6 +11,7 @@ from support.waiting import eventually
 from workers import Delivery, Retry, Subscription
 from workers.consuming.consumer import Consumer
 from workers.keyed.consumer import KeyedConsumer
+from workers.state.overview import SubscriptionOverview, overview
 
 QUICK = Retry(max_attempts=3, first_delay=0.05, max_delay=0.05)
 
@@ -170,6 +171,46 @@ async def test_a_leader_that_was_frozen_does_no_harm(bench: Bench, monkeypatch: 
     await bench.all_handled(21)
     await bench.emptied(subscription)
     assert [int(id_) for id_ in bench.handled] == list(range(21))
+
+
+async def test_a_leader_that_dies_between_the_hops_leaves_nothing_behind(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in the lines already, and not gone from its stream or inbox yet, is not brought twice and goes then."""
+    subscription = keyed(bench)
+    first = await bench.start(subscription, "first", lease=SHORT)
+    assert isinstance(first, KeyedConsumer)
+    added = asyncio.Event()
+
+    async def never(_: Any) -> None:
+        added.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(first._mover, "_move_on", never)
+    raw = json.dumps({"event": "customer_changed", "notificationId": "again", "resourceUri": "v1/customer/b"})
+    inbox = bench.keys.inbox(STREAM, "sub")
+    await bench.client.xadd(inbox, {"id": "again", "at": "1", "raw": raw})
+    await added.wait()
+    await bench.kill(first)
+    added.clear()
+    second = await bench.start(subscription, "second", lease=SHORT)
+    assert isinstance(second, KeyedConsumer)
+    await bench.all_handled(1)
+    monkeypatch.setattr(second._mover, "_move_on", never)
+    await bench.publish("a1@a", "a2@a")
+    await added.wait()
+    await bench.kill(second)
+    await bench.start(subscription, "third", lease=SHORT)
+    await bench.all_handled(3)
+
+    async def nothing_left() -> bool:
+        (seen,) = await overview(bench.store, [STREAM])
+        return seen.subscriptions == (SubscriptionOverview("sub", 0, 0, 0, 0),)
+
+    await eventually(nothing_left)
+    assert await bench.client.xlen(inbox) == 0
+    assert bench.handled == ["again", "a1", "a2"]
+    await bench.emptied(subscription)
 
 
 async def test_a_worker_that_froze_with_a_key_is_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
