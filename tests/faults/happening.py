@@ -98,8 +98,10 @@ def _cause_in_hand(happening: Happening, double: Double, lag: float) -> str | No
     forgotten = after and began - lag <= first.at <= ended
     if forgotten and first.pid in happening.killed and again.pid != first.pid:
         return "worker killed"
-    lost = after and first.at <= ended + _LAG and again.at - first.at <= ended - began + 2 * _LAG
-    if lost and happening.cut_off & {first.pid, again.pid}:
+    lost = after and first.at <= ended + _LAG
+    soon = again.at - first.at <= ended - began + 2 * _LAG
+    # Who takes over handles what it got as suspects, one after the other, which may take long.
+    if lost and (first.pid in happening.cut_off or (soon and again.pid in happening.cut_off)):
         return "lease lost" if happening.fault != STARVED else f"lease lost, {STARVED}"
     return "server rolled back" if forgotten and happening.rolled_back else None
 

@@ -102,6 +102,8 @@ def double(first: float, again: float, *pids: int) -> Double:
         (Happening("", "", 10.0, 10.1, killed={1}), double(9.5, 9.9, 1, 2), None),  # again before the fault
         (Happening("", "", 10.0, 13.0, cut_off={1}), double(13.2, 12.5, 1, 2), "lease lost"),
         (Happening("", "", 10.0, 13.0, cut_off={1}), double(12.5, 13.2, 2, 1), "lease lost"),
+        (Happening("", "", 10.0, 13.0, cut_off={1}), double(13.2, 45.0, 1, 2), "lease lost"),  # one after the other
+        (Happening("", "", 10.0, 13.0, cut_off={1}), double(12.5, 45.0, 2, 1), None),
         (Happening("", "", 10.0, 13.0, cut_off={3}), double(12.5, 13.2, 2, 1), None),
         (Happening("", "", 10.0, 10.5, rolled_back=True), double(9.9, 12.0, 1, 2), "server rolled back"),
         (Happening("", "", 10.0, 10.5, destroyed={("sub", STREAM)}), double(1.0, 11.0, 1, 2), "group destroyed"),
