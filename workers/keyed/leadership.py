@@ -44,6 +44,8 @@ class Leadership:
             self._asked.clear()
             try:
                 has_it, left, *read = await self._lead()
+                if has_it and not read:
+                    read = [await self._read()]
             except STORE_ERRORS as error:
                 self._context.outage.failed("asking for the lease of the lines", error)
                 await asyncio.sleep(backoff.next())
@@ -51,7 +53,7 @@ class Leadership:
             self._context.outage.over("asking for the lease of the lines")
             if has_it:
                 self.lost.clear()
-                return _places(read[0] if read else await self._read())
+                return _places(read[0])
             await self._wait(max(left, 0) / 1000 + self._context.random.uniform(0.0, 0.2))
 
     async def keep(self) -> None:

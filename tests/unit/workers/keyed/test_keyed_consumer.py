@@ -205,6 +205,34 @@ async def test_a_claim_is_as_old_as_its_request(bench: Bench, monkeypatch: pytes
     assert bench.handled == ["a1"]
 
 
+async def test_the_store_may_be_away_again_when_a_term_goes_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that has the lease still, and cannot read what it brought before, tries that again."""
+    failures = ["bringing", "reading what was brought"]
+    move_on, command = Mover._move_on, Store.command
+
+    async def fail_to_move_on(mover: Mover, entries: Sequence[Entry]) -> None:
+        if len(failures) == 2:
+            raise StoreUnavailable(failures.pop(0))
+        await move_on(mover, entries)
+
+    async def fail_to_read(store: Store, *parts: Any) -> Any:
+        if parts[0] == "HGETALL" and len(failures) == 1:
+            raise StoreUnavailable(failures.pop())
+        return await command(store, *parts)
+
+    monkeypatch.setattr(Mover, "_move_on", fail_to_move_on)
+    monkeypatch.setattr(Store, "command", fail_to_read)
+    subscription = Subscription("sub", events=[STREAM], key="resource")
+    subscription.handler(bench.handle)
+    await bench.publish("a1@a", "a2@a")
+    consumer = await bench.start(subscription)
+    await goes_on(consumer, bench.all_handled(2))
+    await goes_on(consumer, eventually(lambda: not failures))
+    await bench.publish("a3@a")
+    await goes_on(consumer, bench.all_handled(3))
+    assert bench.handled == ["a1", "a2", "a3"]
+
+
 async def goes_on(consumer: KeyedConsumer, work: Coroutine[Any, Any, None]) -> None:
     """Wait for something; raises what the consumer ends in meanwhile."""
     failed, waiting = asyncio.create_task(consumer.failed()), asyncio.create_task(work)
