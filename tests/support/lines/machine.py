@@ -123,7 +123,7 @@ class LinesMachine(RuleBasedStateMachine):
         if change == "lead":
             self._lead(token)
         elif change == "resign":
-            assert self.call(self.place.resign(token)) == (self.leader == token)
+            assert self.run(self.place.resign(token)) == (self.leader == token)
             self.leader = None if self.leader == token else self.leader
         else:
             self.run(self.place.end_lease())
