@@ -62,6 +62,15 @@ local function company_of(ref)
   return string.match(redis.call('HGET', BODIES, ref) or '', '^[^%z]*')
 end
 
+-- Most of the time these have nothing: it is asked once for each script.
+local some = {}
+local function has_some(key)
+  if some[key] == nil then
+    some[key] = redis.call('EXISTS', key) == 1
+  end
+  return some[key]
+end
+
 local function may_be_merged(ref)
   return string.match(ref, '^[%d.-]+(.)') == 'm'
 end
@@ -71,20 +80,29 @@ local function millis_of(ref)
 end
 
 -- Companies take turns: one that has just become ready, and one that just had its turn, comes behind all others.
+local last_turn
 local function to_the_end(company)
-  local last = redis.call('ZRANGE', TURNS, -1, -1, 'WITHSCORES')
-  redis.call('ZADD', TURNS, stamp((last[2] and tonumber(last[2]) or 0) + 1), company)
+  last_turn = last_turn or tonumber(redis.call('ZRANGE', TURNS, -1, -1, 'WITHSCORES')[2] or 0)
+  last_turn = last_turn + 1
+  redis.call('ZADD', TURNS, stamp(last_turn), company)
 end
 
+local joined = {}
 local function join(company)
-  if not redis.call('ZSCORE', TURNS, company) then
+  if not joined[company] and not redis.call('ZSCORE', TURNS, company) then
     to_the_end(company)
   end
+  joined[company] = true
   has_woken = true
 end
 
-local function make_ready(key, ref)
-  local company = company_of(ref)
+local function leave(company)
+  redis.call('ZREM', TURNS, company)
+  joined[company] = nil
+end
+
+local function make_ready(key, ref, company)
+  company = company or company_of(ref)
   redis.call('ZADD', READY, 0, company .. '\0' .. ref .. '\0' .. key)
   join(company)
 end
@@ -101,18 +119,26 @@ local function quiet_until(key, head, quiet, within, before)
 end
 
 -- Puts a key that is nowhere to where its first event belongs; one without events is done with. `before`: until when it
--- has waited.
-local function queue(key, quiet, within, before)
-  local head = first_of(LINES, key)
-  if not head or redis.call('ZSCORE', HELD, key) then
+-- has waited. `head` and `company`: its first event and whose that is, where that is known already.
+local function queue(key, quiet, within, before, head, company)
+  head = head or first_of(LINES, key)
+  if not head or has_some(HELD) and redis.call('ZSCORE', HELD, key) then
     return
   end
   local at = quiet_until(key, head, quiet, within, before)
   if at > now then
     redis.call('ZADD', QUIET, stamp(at), key)
+    some[QUIET] = true
     has_woken = true
   else
-    make_ready(key, head)
+    make_ready(key, head, company)
+  end
+end
+
+-- Deletes members of a hash or of a sorted set, with as many in a command as it can have.
+local function delete(command, set, members)
+  for first = 1, #members, 1000 do
+    redis.call(command, set, unpack(members, first, math.min(#members, first + 999)))
   end
 end
 
@@ -126,9 +152,13 @@ local function owner_of(key)
   end
 end
 
-local function own(key, owner)
+local function owner_text(owner)
   local flags = (owner.started and '1' or '0') .. (owner.doubted and '1' or '0')
-  redis.call('HSET', OWNERS, key, flags .. owner.token .. '\0' .. owner.company .. '\0' .. owner.ref)
+  return flags .. owner.token .. '\0' .. owner.company .. '\0' .. owner.ref
+end
+
+local function own(key, owner)
+  redis.call('HSET', OWNERS, key, owner_text(owner))
 end
 
 -- Returns the owner of a key if it is this one.
@@ -137,12 +167,17 @@ local function owned(key, token)
   return owner and owner.token == token and owner
 end
 
+-- Makes room for another key of the company that a key is of which runs no more.
+local function make_room(key, owner)
+  if has_some(BUSY) and redis.call('ZREM', BUSY, owner.company .. '\0' .. key) == 1 and first_of(READY, owner.company) then
+    join(owner.company)
+  end
+end
+
 local function let_go(key, owner)
   redis.call('ZREM', RUNNING, key)
   redis.call('HDEL', OWNERS, key)
-  if redis.call('ZREM', BUSY, owner.company .. '\0' .. key) == 1 and first_of(READY, owner.company) then
-    join(owner.company)
-  end
+  make_room(key, owner)
 end
 
 -- Takes a key away from a worker that is gone. A suspect counts only if it was started: see recover.lua. Who had it is
@@ -151,19 +186,36 @@ local function recover(key, owner, quiet, within)
   owner = owner or { company = '', ref = '' }
   if owner.started then
     redis.call('HINCRBY', CRASHED, owner.ref, 1)
+    some[CRASHED] = true
   end
   let_go(key, owner)
   queue(key, quiet, within)
 end
 
-local function remove(key, ref)
+-- Takes an event out of its line; returns the stream that it is from, where it was there.
+local function take_out(key, ref)
   if redis.call('ZREM', LINES, key .. '\0' .. ref) == 1 then
-    redis.call('HDEL', BODIES, ref)
-    redis.call('HDEL', CRASHED, ref)
-    local stream = string.match(ref, '/(.*)')
-    if redis.call('HINCRBY', LENGTH, stream, -1) <= 0 then
+    return string.match(ref, '/(.*)')
+  end
+end
+
+-- Forgets events that were taken out of their lines; `lengths`: how many those were of each stream.
+local function forget(refs, lengths)
+  delete('HDEL', BODIES, refs)
+  if has_some(CRASHED) then
+    delete('HDEL', CRASHED, refs)
+  end
+  for stream, number in pairs(lengths) do
+    if redis.call('HINCRBY', LENGTH, stream, -number) <= 0 then
       redis.call('HDEL', LENGTH, stream)
     end
+  end
+end
+
+local function remove(key, ref)
+  local stream = take_out(key, ref)
+  if stream then
+    forget({ ref }, { [stream] = 1 })
   end
 end
 

@@ -13,47 +13,56 @@
 --- lib/line_clock.lua
 local quiet, within = tonumber(ARGV[3]), tonumber(ARGV[4])
 
--- An event that comes before the first of its line: what is ready is known by its first event.
-local function step_in_front(key)
-  local from, to = span(key)
-  local before = redis.call('ZRANGEBYLEX', LINES, from, to, 'LIMIT', 1, 1)[1]
-  before = string.sub(before, #key + 2)
+-- What is ready is known by its first event, and another one is that now.
+local function step_in_front(key, ref, before, company)
   if redis.call('ZREM', READY, company_of(before) .. '\0' .. before .. '\0' .. key) == 1 then
-    queue(key, quiet, within)
+    queue(key, quiet, within, nil, ref, company)
   end
 end
 
-local function insert(key, ref, body)
-  if redis.call('ZADD', LINES, 'NX', 0, key .. '\0' .. ref) == 0 then
-    return 0
-  end
-  redis.call('HSET', BODIES, ref, body)
-  redis.call('HINCRBY', LENGTH, string.match(ref, '/(.*)'), 1)
-  local waits = redis.call('ZSCORE', QUIET, key)
+-- Puts the key of an event that has just come into its line where it belongs.
+local function place(key, ref, body)
+  local waits = has_some(QUIET) and redis.call('ZSCORE', QUIET, key)
   if waits then
     redis.call('ZREM', QUIET, key)
-    queue(key, quiet, within, tonumber(waits))
-  elseif number_of(LINES, key) == 1 then
-    queue(key, quiet, within)
-  elseif first_of(LINES, key) == ref then
-    step_in_front(key)
+    return queue(key, quiet, within, tonumber(waits))
   end
-  return 1
+  local from, to = span(key)
+  local first = redis.call('ZRANGEBYLEX', LINES, from, to, 'LIMIT', 0, 2)
+  if first[1] == key .. '\0' .. ref then
+    local company = string.match(body, '^[^%z]*')
+    if first[2] then
+      step_in_front(key, ref, string.sub(first[2], #key + 2), company)
+    else
+      queue(key, quiet, within, nil, ref, company)
+    end
+  end
 end
 
 if redis.call('GET', MOVER) ~= ARGV[1] then
   return -1
 end
 redis.call('PEXPIRE', MOVER, ARGV[2])
-local read, new = {}, 0
+local read, came, new = {}, {}, 0
 for i = 5, #ARGV, 5 do
-  local source, place = ARGV[i], ARGV[i + 1]
+  local source, position, key, ref, body = unpack(ARGV, i, i + 4)
   read[source] = read[source] or redis.call('HGET', READ, source) or ''
-  if place > read[source] then
-    new = new + insert(ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
-    read[source] = place
-    redis.call('HSET', READ, source, place)
+  if position > read[source] then
+    read[source] = position
+    if redis.call('ZADD', LINES, 'NX', 0, key .. '\0' .. ref) == 1 then
+      redis.call('HSET', BODIES, ref, body)
+      local stream = string.match(ref, '/(.*)')
+      came[stream] = (came[stream] or 0) + 1
+      place(key, ref, body)
+      new = new + 1
+    end
   end
+end
+for source, position in pairs(read) do
+  redis.call('HSET', READ, source, position)
+end
+for stream, number in pairs(came) do
+  redis.call('HINCRBY', LENGTH, stream, number)
 end
 wake()
 return new

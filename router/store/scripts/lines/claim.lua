@@ -61,42 +61,112 @@ local function promote()
 end
 
 local function crashes_of(ref)
-  return tonumber(redis.call('HGET', CRASHED, ref) or 0)
+  return has_some(CRASHED) and tonumber(redis.call('HGET', CRASHED, ref) or 0) or 0
+end
+
+local gone, running, owners, busy = {}, {}, {}, {}
+
+local function note(list, ...)
+  for _, part in ipairs({ ... }) do
+    list[#list + 1] = part
+  end
 end
 
 -- A crash is written down with the newest event of a delivery: the next one may stand for newer ones, and for this.
 local function claim(company, ready)
-  local head, key = string.match(ready, '^([^%z]*)%z(.*)$')
+  local head, key = string.match(ready, '^([^%z]*)%z(.*)$', #company + 2)
   local ref, others = merged(key, head, most)
   local crashes = crashes_of(ref)
   for i = 1, #others, 2 do
     crashes = crashes + crashes_of(others[i])
   end
-  redis.call('ZREM', READY, company .. '\0' .. ready)
-  redis.call('ZADD', RUNNING, stamp(now + lease / 2), key)
-  own(key, { token = token, company = company, ref = ref, started = crashes == 0 })
-  if limit > 0 then
-    redis.call('ZADD', BUSY, 0, company .. '\0' .. key)
+  note(gone, ready)
+  note(running, stamp(now + lease / 2), key)
+  note(owners, key, owner_text({ token = token, company = company, ref = ref, started = crashes == 0 }))
+  note(busy, 0, company .. '\0' .. key)
+  return { key, ref, crashes, '', others }
+end
+
+-- Writes down what was claimed since the last time, and gets the bodies of that.
+local function write_down(claimed)
+  local refs = {}
+  for i = #claimed - #gone + 1, #claimed do
+    refs[#refs + 1] = claimed[i][2]
   end
-  return { key, ref, crashes, redis.call('HGET', BODIES, ref), others }
+  if #refs > 0 then
+    redis.call('ZREM', READY, unpack(gone))
+    redis.call('ZADD', RUNNING, unpack(running))
+    redis.call('HSET', OWNERS, unpack(owners))
+    if limit > 0 then
+      redis.call('ZADD', BUSY, unpack(busy))
+    end
+    for i, body in ipairs(redis.call('HMGET', BODIES, unpack(refs))) do
+      claimed[#claimed - #refs + i][4] = body
+    end
+  end
+  gone, running, owners, busy = {}, {}, {}, {}
+end
+
+-- Returns how many keys of a company may be claimed.
+local function allowed(company)
+  if has_some(STOPPED) and redis.call('ZSCORE', STOPPED, company) then
+    return 0
+  end
+  return limit > 0 and math.max(0, limit - number_of(BUSY, company)) or room
+end
+
+-- Returns the companies whose turn it is next, no more than there is room for, each with its share of what is ready.
+local function next_companies(free)
+  local names = redis.call('ZRANGE', TURNS, 0, free - 1)
+  local companies, share = {}, math.ceil(free / #names)
+  for i, name in ipairs(names) do
+    local number = math.min(share, allowed(name))
+    local from, to = span(name)
+    local ready = number > 0 and redis.call('ZRANGEBYLEX', READY, from, to, 'LIMIT', 0, number) or {}
+    companies[i] = { name = name, ready = ready, claimed = 0, had = 0 }
+  end
+  return companies
+end
+
+-- Claims one key of each company that has one; returns whether there was any.
+local function go_round(companies, claimed)
+  local before = #claimed
+  for _, company in ipairs(companies) do
+    local ready = company.ready[company.claimed + 1]
+    if ready and #claimed < room then
+      claimed[#claimed + 1] = claim(company.name, ready)
+      company.claimed, company.had = company.claimed + 1, #claimed
+    end
+  end
+  return #claimed > before
+end
+
+-- Those who had their turn come behind all others; those leave that have nothing which may be claimed.
+local function pass_on(companies)
+  table.sort(companies, function(one, other)
+    return one.had < other.had
+  end)
+  for _, company in ipairs(companies) do
+    if company.had > 0 then
+      to_the_end(company.name)
+    elseif #company.ready == 0 then
+      leave(company.name)
+    end
+  end
 end
 
 local claimed = {}
 
 local function take_turns()
   while #claimed < room do
-    local company = redis.call('ZRANGE', TURNS, 0, 0)[1]
-    if not company then
+    local companies = next_companies(room - #claimed)
+    if #companies == 0 then
       break
     end
-    local ready = first_of(READY, company)
-    local full = limit > 0 and number_of(BUSY, company) >= limit
-    if not ready or full or redis.call('ZSCORE', STOPPED, company) then
-      redis.call('ZREM', TURNS, company)
-    else
-      claimed[#claimed + 1] = claim(company, ready)
-      to_the_end(company)
+    while go_round(companies, claimed) do
     end
+    write_down(claimed)
+    pass_on(companies)
   end
 end
 

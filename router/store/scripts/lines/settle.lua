@@ -9,24 +9,40 @@
 --- lib/lines.lua
 --- lib/line_clock.lua
 local quiet, within = tonumber(ARGV[1]), tonumber(ARGV[2])
+local gone, ended, lengths = {}, {}, {}
+
+local function take_out_all(key, first, last)
+  for i = first, last do
+    local stream = take_out(key, ARGV[i])
+    if stream then
+      gone[#gone + 1] = ARGV[i]
+      lengths[stream] = (lengths[stream] or 0) + 1
+    end
+  end
+end
+
 local lost, at, number = {}, 3, 0
 while at <= #ARGV do
   local key, token, hold, count = ARGV[at], ARGV[at + 1], ARGV[at + 2] == '1', tonumber(ARGV[at + 3])
   local owner = owned(key, token)
   number = number + 1
-  if owner then
-    for i = at + 4, at + 3 + count do
-      remove(key, ARGV[i])
-    end
+  if owner and not ended[key] then
+    take_out_all(key, at + 4, at + 3 + count)
     if hold then
       redis.call('ZADD', HELD, stamp(now), key)
+      some[HELD] = true
     end
-    let_go(key, owner)
+    ended[key] = true
+    ended[#ended + 1] = key
+    make_room(key, owner)
     queue(key, quiet, within)
   else
     lost[#lost + 1] = number
   end
   at = at + 4 + count
 end
+forget(gone, lengths)
+delete('ZREM', RUNNING, ended)
+delete('HDEL', OWNERS, ended)
 wake()
 return lost
