@@ -6,9 +6,10 @@ from typing import Any
 from router.store.errors import STORE_ERRORS
 from router.store.lines import Lines
 from router.tasks.backoff import Backoff
+from router.tasks.ending import set_within
 from workers.consuming.context import Context
 
-_LONGEST = 6.0
+_LONGEST = 9.0
 """Seconds a lease lasts at most: for so long nothing is brought after the worker that has it died."""
 
 
@@ -54,7 +55,7 @@ class Leadership:
             if has_it:
                 self.lost.clear()
                 return _places(read[0])
-            await self._wait(max(left, 0) / 1000 + self._context.random.uniform(0.0, 0.2))
+            await set_within(max(left, 0) / 1000 + self._context.random.uniform(0.0, 0.2), self._asked)
 
     async def keep(self) -> None:
         """Renew the lease until it is lost or this is cancelled."""
@@ -80,13 +81,6 @@ class Leadership:
 
     async def _lead(self) -> Any:
         return await self._context.store.call(self._lines.lead(self.token, self.lease))
-
-    async def _wait(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._asked.wait()
-        except TimeoutError:
-            pass
 
 
 def _places(read: list[bytes]) -> dict[str, str]:

@@ -23,7 +23,7 @@ _LONGEST = 15.0
 class LineReader:
     """Claims from the lines of a subscription, at the pace of its consumer, and hands that to `put`.
 
-    What was claimed to be a dead letter goes to `finish`. `led` is called when the lease of the lines has become free.
+    What was claimed to be a dead letter goes to `finish`. `ask_to_lead` is called when nobody brings events.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class LineReader:
         pace: Pace,
         put: Callable[[list[Held]], None],
         finish: Callable[[LineHeld], None],
-        led: Callable[[], None],
+        ask_to_lead: Callable[[], None],
     ) -> None:
         self._context = context
         self._lines = lines
@@ -42,7 +42,7 @@ class LineReader:
         self._pace = pace
         self._put = put
         self._finish = finish
-        self._led = led
+        self._ask_to_lead = ask_to_lead
         self._connection = ReadConnection(context.store, lines.wake, _LONGEST)
         self._seen = "0-0"
         self._wait_until = 0.0
@@ -90,7 +90,7 @@ class LineReader:
         token = self._unsure = next(self._tokens)
         call = self._lines.claim(token, room, lease, per_company=context.subscription.per_company or 0)
         asked_at = context.monotonic()
-        rows, wait, seen, taken_back = await context.store.call(call)
+        rows, wait, seen, taken_back, led = await context.store.call(call)
         self._unsure = None
         self._wait_until = context.monotonic() + (_LONGEST if wait < 0 else min(_LONGEST, wait / 1000))
         self._seen = seen.decode()
@@ -98,6 +98,8 @@ class LineReader:
         if taken_back:
             context.metrics.recovered.labels(context.group).inc(taken_back)
             context.log.warning("keys_taken_back", keys=taken_back)
+        if not led:
+            self._ask_to_lead()
         self.has_read.set()
         return len(rows) == room
 
@@ -129,7 +131,4 @@ class LineReader:
         if seconds <= 0:
             return
         block = max(1, int(seconds * 1000))
-        reply = await self._connection.run("XREAD", "BLOCK", block, "STREAMS", self._lines.wake, self._seen)
-        for entries in (reply or {}).values():
-            if any(b"led" in fields for _, fields in entries):
-                self._led()
+        await self._connection.run("XREAD", "BLOCK", block, "STREAMS", self._lines.wake, self._seen)

@@ -144,7 +144,7 @@ class LinesMachine(RuleBasedStateMachine):
     def _claim(self, worker: str, room: int) -> Reply:
         self.claims += 1
         before = {key: (run.renewed, run.jumps) for key, run in self.model.runs.items()}
-        self.model.see_clock()
+        self.model.see_clock(begins=True)
         taken = self.model.look()
         self.quiet.look(self.model)
         reply: Reply = self.run(self.place.claim(f"{worker}{self.claims}", room))

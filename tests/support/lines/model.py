@@ -168,8 +168,10 @@ class Model:
                 self.ready.add(key)
         self.stopped = {company: until for company, until in self.stopped.items() if until > self.now}
 
-    def see_clock(self) -> None:
-        """Notice that the clock was set back, as each script does first: what lies ahead is no further away."""
+    def see_clock(self, *, begins: bool = False) -> None:
+        """Notice that the clock was set back, as each script does that changes something, from the first claim on."""
+        if not (begins or self.seen):
+            return
         by = self.seen - self.now
         if by > SLACK:
             self.unseen += self.elapsed - self.seen_at

@@ -135,7 +135,7 @@ class Place:
     async def claim(self, token: str, room: int = 10) -> Reply:
         """Claim keys."""
         call = self.lines.claim(token, room, LEASE, per_company=self.per_company)
-        rows, wait, last, taken = await self.call(call)
+        rows, wait, last, taken, _ = await self.call(call)
         claimed = [
             Claimed(Claim(key, token), ref, crashes, body, tuple(zip(merged[::2], merged[1::2], strict=True)))
             for key, ref, crashes, body, merged in rows

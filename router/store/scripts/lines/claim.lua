@@ -13,7 +13,8 @@
 -- ARGV[5]  quiet, milliseconds; 0 where nothing is merged
 -- ARGV[6]  within, milliseconds
 -- ARGV[7]  how many one delivery may stand for at most
--- Reply    { claimed, milliseconds until to ask again or -1, the last entry of WAKE, keys taken back };
+-- Reply    { claimed, milliseconds until to ask again or -1, the last entry of WAKE, keys taken back, 1 if a worker
+--          brings events, else 0 };
 --          of each claimed { key, ref, crashes, body, what is merged into it }, and of that, oldest first,
 --          { ref, `company NUL id NUL at`, … }
 --- lib/lines.lua
@@ -191,4 +192,4 @@ if #claimed == room then
   wake() -- there may be more, for others
 end
 local last = redis.call('XREVRANGE', WAKE, '+', '-', 'COUNT', 1)[1]
-return { claimed, until_next(), last and last[1] or '0-0', taken }
+return { claimed, until_next(), last and last[1] or '0-0', taken, redis.call('EXISTS', MOVER) }
