@@ -16,9 +16,10 @@ from functools import lru_cache
 from typing import Annotated, Any, Final
 
 import msgspec
+from pydantic import AwareDatetime
 
 from router.events.catalogue import Catalogue
-from router.events.event import Event
+from router.events.event import Event, Moment
 from router.events.fields import MAX_DEPTH, UnreadableEvent, is_too_deep
 from router.events.hints import read_hints
 from router.events.identify import Identified
@@ -72,36 +73,22 @@ Fields = Mapping[bytes, bytes]
 
 _MOST_DIGITS: Final = 15
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+_MOMENTS: Final[Mapping[Any, Any]] = {AwareDatetime: _Moment, Moment | None: _Moment | None}
+_BESIDE: Final = ("hints", "raw")  # fields of the entry
 
 
-class _Form(msgspec.Struct, kw_only=True):
-    """The event as JSON: what may be in it, in the order of the model, and what has to be."""
-
-    id: str
-    publisher: str
-    type: str
-    wire_event: str
-    entity: str | None = None
-    action: str | None = None
-    resource: str | None = None
-    resource_path: str | None = None
-    resource_id: str | None = None
-    company_id: str | None = None
-    tenant_id: str | None = None
-    occurred_at: _Moment | None = None
-    ticks: int | None = None
-    received_at: _Moment
-    document_status: str | None = None
-    erp_event: str | None = None
-    user_id: str | None = None
-    api_client_id: str | None = None
-    connect_id: str | None = None
-    scheduled: bool | None = None
-    extra: dict[str, Any] = {}
+def _form() -> type[msgspec.Struct]:
+    """Return the event as JSON: what may be in it, in the order of the model, and what has to be."""
+    members: list[Any] = []
+    for name, known in Event.model_fields.items():
+        if name not in _BESIDE:
+            default = () if known.is_required() else (known.get_default(call_default_factory=True),)
+            members.append((name, _MOMENTS.get(known.annotation, known.annotation), *default))
+    return msgspec.defstruct("Form", members, kw_only=True)
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(_Form).decode
+_decode = msgspec.json.Decoder(_form()).decode
 _values = msgspec.structs.asdict
 
 
