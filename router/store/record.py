@@ -13,13 +13,12 @@ and without `raw` and `hints`, which stand beside it. Entries of earlier version
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
-from pydantic import AwareDatetime
 
 from router.events.catalogue import Catalogue
-from router.events.event import Event, Moment
+from router.events.event import Event, struct_fields
 from router.events.fields import MAX_DEPTH, UnreadableEvent, is_too_deep
 from router.events.hints import read_hints
 from router.events.identify import Identified
@@ -72,23 +71,10 @@ FIELDS: Final = frozenset(
 Fields = Mapping[bytes, bytes]
 
 _MOST_DIGITS: Final = 15
-_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-_MOMENTS: Final[Mapping[Any, Any]] = {AwareDatetime: _Moment, Moment | None: _Moment | None}
-_BESIDE: Final = ("hints", "raw")  # fields of the entry
-
-
-def _form() -> type[msgspec.Struct]:
-    """Return the event as JSON: what may be in it, in the order of the model, and what has to be."""
-    members: list[Any] = []
-    for name, known in Event.model_fields.items():
-        if name not in _BESIDE:
-            default = () if known.is_required() else (known.get_default(call_default_factory=True),)
-            members.append((name, _MOMENTS.get(known.annotation, known.annotation), *default))
-    return msgspec.defstruct("Form", members, kw_only=True)
-
+_FORM: Final = [name for name in Event.model_fields if name not in ("hints", "raw")]  # those two stand beside it
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(_form()).decode
+_decode = msgspec.json.Decoder(msgspec.defstruct("Form", struct_fields(_FORM), kw_only=True)).decode
 _values = msgspec.structs.asdict
 
 
