@@ -6,7 +6,6 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, IPvAnyNetwork, SecretStr
 from pydantic.functional_validators import AfterValidator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.durability import Durability
 from config.publisher_types import HeaderNames
@@ -152,10 +151,8 @@ class TracingSettings(_Section):
     sample_ratio: float = Field(default=1.0, ge=0, le=1)
 
 
-class Settings(BaseSettings):
-    """All settings. Made by `load_settings`; made directly, it reads neither file nor environment."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="forbid")
+class Settings(_Section):
+    """All settings. `load_settings` makes it of the file and the environment."""
 
     redis: RedisSettings = RedisSettings()
     ingress: IngressSettings = IngressSettings()
@@ -171,19 +168,6 @@ class Settings(BaseSettings):
     hints: Annotated[dict[str, Hints], AfterValidator(_by_slug)] = {}
     secrets: Annotated[dict[str, Secrets], AfterValidator(_by_slug)] = {}
     dedup_windows: Annotated[dict[str, DedupWindow], AfterValidator(_by_slug)] = {}
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take only what is passed in: `load_settings` has already put the sources in order."""
-        del settings_cls, env_settings, dotenv_settings, file_secret_settings
-        return (init_settings,)
 
     def secrets_for(self, slug: str) -> tuple[bytes, ...]:
         """Return the publisher's accepted secrets as UTF-8 bytes; none when it has none."""

@@ -7,19 +7,17 @@ The attributes and limits are those of https://github.com/cloudevents/spec/blob/
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
 from config.errors import RouterError
-from router.events.event import Event
+from router.events.event import Aware, Event, struct_fields
 
 __all__ = ["InvalidCloudEvent", "from_cloudevent", "to_cloudevent", "to_cloudevent_json"]
 
 _TYPE: Final = "net.visma."
 _SOURCE: Final = "urn:event-router:"
-
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class InvalidCloudEvent(RouterError):
@@ -32,43 +30,28 @@ def _extension(field: str) -> str:
 
 
 class _Envelope(msgspec.Struct, kw_only=True, rename=_extension):
-    """What `from_cloudevent` reads; attributes that are not ours are passed over."""
+    """What `from_cloudevent` reads beside the fields in _SAME; attributes that are not ours are passed over."""
 
     specversion: str
     type: str
     id: str
     source: str
-    wire_event: str
-    received_at: Moment
+    received_at: Aware
     data: msgspec.Raw
     subject: str | None = None
-    time: Moment | None = None
-    entity: str | None = None
-    action: str | None = None
-    resource_path: str | None = None
-    resource_id: str | None = None
-    company_id: str | None = None
-    tenant_id: str | None = None
+    time: Aware | None = None
     ticks: str | None = None
-    document_status: str | None = None
-    erp_event: str | None = None
-    user_id: str | None = None
-    api_client_id: str | None = None
-    connect_id: str | None = None
-    scheduled: bool | None = None
     hints: str | None = None
     extra_fields: str | None = None
     extra: str | None = None
 
 
-_SAME: Final = tuple(
-    name
-    for name in _Envelope.__struct_fields__
-    if name in Event.model_fields.keys() - {"type", "id", "received_at", "ticks", "hints", "extra"}
-)
+_OTHERS: Final = {*_Envelope.__struct_fields__, "publisher", "resource", "occurred_at", "raw"}
+_SAME: Final = tuple(name for name in Event.model_fields if name not in _OTHERS)
 """The fields of which an attribute has the same value."""
 
-_decode = msgspec.json.Decoder(_Envelope).decode
+_whole = msgspec.defstruct("Envelope", struct_fields(_SAME), bases=(_Envelope,), kw_only=True, rename=_extension)
+_decode = msgspec.json.Decoder(cast("type[_Envelope]", _whole)).decode
 
 
 def to_cloudevent(event: Event) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import gc
 import importlib
-import importlib.metadata
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,8 +13,6 @@ from typer.core import TyperCommand
 from router.cli.command.exits import Guarded, is_own_process
 from router.cli.command.interrupt import as_usual
 from router.cli.output.results import print_line
-
-_DISTRIBUTION = "visma-event-router"
 
 _COMMANDS: Mapping[str, tuple[str | Mapping[str, str], str]] = {
     "up": ("cli.running.serve:up", "Run everything: the embedded server if that is the store, ingress, and workers."),
@@ -148,11 +145,9 @@ app = typer.Typer(
 
 def _print_version(value: bool) -> None:  # noqa: FBT001 - what a callback of an option gets
     if value:
-        try:
-            version = importlib.metadata.version(_DISTRIBUTION)
-        except importlib.metadata.PackageNotFoundError:  # run from a checkout that is not installed
-            version = "unknown"
-        print_line(f"event-router {version}")
+        from router.telemetry.identity import own_version  # noqa: PLC0415 - slow to import, and only this needs it
+
+        print_line(f"event-router {own_version()}")
         raise typer.Exit
 
 

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
-from router.cli.options.common import Since, Until
-from router.cli.output.listing import Limit, print_list
-from router.cli.output.results import JsonFlag, age, fields_of, stamp
+from router.cli.options.common import Since, Until, taking
+from router.cli.output.listing import Listing, print_list
+from router.cli.output.results import age, fields_of, stamp
 from router.cli.output.table import Column, TwoForms, rest
 from router.events.catalogue import Catalogue
 from workers.operations.audit import AuditLine
@@ -22,14 +22,14 @@ _COLUMNS = (
 _UNFINISHED = "not finished: under way, or killed"
 
 
+@taking(listing=Listing)
 def audit(
     *,
     verb: Annotated[str | None, typer.Option(metavar="GLOB", help="Such as 'dlq *' or reveal.")] = None,
     actor: Annotated[str | None, typer.Option(metavar="TEXT", help="Part of who it was.")] = None,
     since: Since = None,
     until: Until = None,
-    limit: Limit = None,
-    as_json: JsonFlag = False,
+    listing: Listing,
 ) -> None:
     """List who changed what in the store, or looked at what is hidden otherwise; newest first.
 
@@ -40,8 +40,7 @@ def audit(
         _COLUMNS,
         _row,
         _json,
-        limit=limit,
-        as_json=as_json,
+        listing,
     )
 
 

@@ -1,8 +1,10 @@
 """The event: one notification in the one form that every handler gets, whatever dialect the sender speaks."""
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
+import msgspec
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 # Past the guard that makes the model frozen.
@@ -16,7 +18,11 @@ def _utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
+Aware = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time as msgspec checks it."""
+
 Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
+_AWARE: Final[Mapping[Any, Any]] = {AwareDatetime: Aware, Moment | None: Aware | None}
 
 
 class Event(BaseModel):
@@ -114,3 +120,13 @@ class Event(BaseModel):
 
 
 _FIELDS = set(Event.model_fields)
+
+
+def struct_fields(names: Iterable[str]) -> list[Any]:
+    """Return fields of the event as `msgspec.defstruct` takes them, which reads JSON faster than the model does."""
+    fields: list[Any] = []
+    for name in names:
+        known = Event.model_fields[name]
+        default = () if known.is_required() else (known.get_default(call_default_factory=True),)
+        fields.append((name, _AWARE.get(known.annotation, known.annotation), *default))
+    return fields

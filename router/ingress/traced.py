@@ -57,19 +57,6 @@ class TracedIngress(Ingress):
         entry = super()._entry(publisher, item, now, hints, webhook)
         return replace(entry, fields=(*entry.fields, TRACE, self._carried))
 
-    def _answer(
-        self,
-        door: Door,
-        reasons: Mapping[int, str],
-        started: float,
-        connection: Connection,
-        outcome: Sequence[bool] | Exception,
-    ) -> None:
-        if isinstance(outcome, Exception):
-            finish(trace.get_current_span(), {"http.response.status_code": _UNAVAILABLE}, outcome)
-            logs.bind({})
-        super()._answer(door, reasons, started, connection, outcome)
-
     def _accepted(self, door: Door, reasons: Mapping[int, str], appended: Sequence[bool], started: float) -> Response:
         response = super()._accepted(door, reasons, appended, started)
         counts = {"messaging.batch.message_count": len(appended), "event_router.new": sum(appended)}
@@ -88,4 +75,12 @@ class _Apart:
     def append(self, entries: Sequence[Entry], answer: Answer) -> None:
         """Do what the appender does."""
         of_request = contextvars.copy_context()
-        self._own.run(self._append, entries, lambda outcome: of_request.run(answer, outcome))
+        self._own.run(self._append, entries, lambda outcome: of_request.run(_answered, answer, outcome))
+
+
+def _answered(answer: Answer, outcome: Sequence[bool] | Exception) -> None:
+    """Answer, and finish the span of a request whose items are not stored."""
+    if isinstance(outcome, Exception):
+        finish(trace.get_current_span(), {"http.response.status_code": _UNAVAILABLE}, outcome)
+        logs.bind({})
+    answer(outcome)

@@ -100,18 +100,16 @@ class Supervisor:
         """Send a signal to the running children whose names are wanted; one that ends by it is started again."""
         for process, name in self._running.items():
             if wanted(name):
-                with contextlib.suppress(ProcessLookupError):
-                    process.send_signal(number)
+                _signal(process, number)
 
     def kill(self) -> None:
         """End every child at once."""
         for process in self._running:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+            _signal(process, signal.SIGKILL)
 
     async def _end(self, keepers: Sequence[asyncio.Task[None]]) -> None:
         for process in self._running:
-            _terminate(process)
+            _signal(process, signal.SIGTERM)
         await asyncio.wait(keepers, timeout=self._stop_timeout)
         for name in self._running.values():
             _log.warning("child_killed", child=name, after=self._stop_timeout)
@@ -154,7 +152,7 @@ class Supervisor:
         self._running[process] = child.name
         try:
             if self._ending.is_set():  # asked to stop while it was starting
-                _terminate(process)
+                _signal(process, signal.SIGTERM)
             return await process.wait()
         finally:
             if process.returncode is None:
@@ -177,9 +175,9 @@ class Supervisor:
             os.close(pipe.writing)  # the child has it now
 
 
-def _terminate(process: asyncio.subprocess.Process) -> None:
+def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
-        process.terminate()
+        process.send_signal(number)
 
 
 def _cause(code: int | None) -> dict[str, int | str]:

@@ -14,12 +14,12 @@ and without `raw` and `hints`, which stand beside it. Entries of earlier version
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
 
 from router.events.catalogue import Catalogue
-from router.events.event import Event
+from router.events.event import Event, struct_fields
 from router.events.fields import MAX_DEPTH, UnreadableEvent, is_too_deep
 from router.events.hints import read_hints
 from router.events.identify import Identified
@@ -78,37 +78,10 @@ FIELDS: Final = frozenset(
 Fields = Mapping[bytes, bytes]
 
 _MOST_DIGITS: Final = 15
-_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-
-
-class _Form(msgspec.Struct, kw_only=True):
-    """The event as JSON: what may be in it, in the order of the model, and what has to be."""
-
-    id: str
-    publisher: str
-    type: str
-    wire_event: str
-    entity: str | None = None
-    action: str | None = None
-    resource: str | None = None
-    resource_path: str | None = None
-    resource_id: str | None = None
-    company_id: str | None = None
-    tenant_id: str | None = None
-    occurred_at: _Moment | None = None
-    ticks: int | None = None
-    received_at: _Moment
-    document_status: str | None = None
-    erp_event: str | None = None
-    user_id: str | None = None
-    api_client_id: str | None = None
-    connect_id: str | None = None
-    scheduled: bool | None = None
-    extra: dict[str, Any] = {}
-
+_FORM: Final = [name for name in Event.model_fields if name not in ("hints", "raw")]  # those two stand beside it
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(_Form).decode
+_decode = msgspec.json.Decoder(msgspec.defstruct("Form", struct_fields(_FORM), kw_only=True)).decode
 _values = msgspec.structs.asdict
 
 

@@ -25,11 +25,12 @@ def new_registry(role: str) -> CollectorRegistry:
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
     build = Info("event_router_build", "The version of the router and of Python; always 1.", registry=registry)
-    build.info({"version": _version(), "python": python_version(), "role": role})
+    build.info({"version": own_version(), "python": python_version(), "role": role})
     return registry
 
 
-def _version() -> str:
+def own_version() -> str:
+    """Return the version of the router that is installed."""
     try:
         return version(_DISTRIBUTION)
     except PackageNotFoundError:  # run from a checkout that is not installed

@@ -24,6 +24,7 @@ from router.store.client import Store
 from router.store.errors import STORE_ERRORS, StoreRefused, StoreUnavailable
 from router.store.merging import newest_first
 from router.store.reading import Span, moment_of
+from router.store.record import number_of, text_of
 from router.tasks.ending import whole
 from router.telemetry import logs
 
@@ -37,7 +38,6 @@ INTERRUPTED: Final = "interrupted"
 """The error of a change that somebody stopped."""
 
 _COUNTS = (MATCHED, CHANGED, FAILED)
-_MOST_DIGITS = 15
 _BEGUN = b"begun"
 
 _log = logs.get("audit")
@@ -61,24 +61,19 @@ class Deed:
     actor: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AuditLine:
-    """One line: `matched` was selected, `changed` was done, `failed` was refused; `error` says why it ended early.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditLine(Deed):
+    """One line: a deed of which `matched` was selected, `changed` was done, `failed` was refused.
 
-    A line that is not `finished` was begun and has no end: it is under way, or its process was killed. Then only
-    `matched` is known.
+    `error` says why it ended early. A line that is not `finished` was begun and has no end: it is under way, or its
+    process was killed. Then only `matched` is known.
     """
 
     id: str
     at: datetime
-    verb: str
-    actor: str
-    subject: str = ""
-    selector: Mapping[str, Any] = field(default_factory=dict)
     matched: int = 0
     changed: int = 0
     failed: int = 0
-    reason: str = ""
     error: str = ""
     finished: bool = True
 
@@ -213,9 +208,9 @@ def _line(entry_id: bytes, fields: Mapping[bytes, bytes]) -> AuditLine:
     """Read an entry; never raises, whatever somebody may have written there."""
     values: dict[str, Any] = {"selector": _decoded(fields.get(b"selector", b""))}
     for name in ("verb", "actor", "subject", "reason", "error"):
-        values[name] = fields.get(name.encode(), b"").decode(errors="replace")
+        values[name] = text_of(fields, name.encode())
     for name in _COUNTS:
-        values[name] = _number(fields.get(name.encode(), b""))
+        values[name] = number_of(fields.get(name.encode()))
     finished = fields.get(b"state") != _BEGUN
     return AuditLine(id=entry_id.decode(), at=moment_of(entry_id), finished=finished, **values)
 
@@ -225,7 +220,3 @@ def _decoded(text: bytes) -> dict[str, Any]:
         return msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return {}
-
-
-def _number(text: bytes) -> int:
-    return int(text) if text.isdigit() and len(text) < _MOST_DIGITS else 0

@@ -19,7 +19,7 @@ from workers.operations.change import Change
 from workers.operations.criteria import Ids
 from workers.operations.dead_letters.changes import DeadLetterChange
 from workers.operations.dead_letters.entry import DeadLetterEntry
-from workers.operations.dead_letters.letters import DeadLetters, ErrorGroup
+from workers.operations.dead_letters.letters import DeadLetters, ErrorGroup, grouped
 from workers.operations.dead_letters.restore import Import, Lines
 from workers.operations.dead_letters.selector import Selector
 from workers.operations.events import Browser, EventFilter, StoredEvent
@@ -88,7 +88,7 @@ class Operations:
 
     async def group_dead_letters(self, selector: Selector = _ALL_LETTERS) -> list[ErrorGroup]:
         """Count dead letters by what went wrong, the most frequent first."""
-        return await self.letters.stats(selector)
+        return await grouped(self.letters.oldest(selector, await self.letters.freeze(selector)))
 
     def replay_dead_letters(
         self,

@@ -11,10 +11,10 @@ from typing import Any
 from router.store.client import Store
 from router.store.errors import forgiven
 from router.store.reading import checked, moment_of
+from router.store.record import number_of, text_of
 
 _KEPT = 86_400  # seconds that a worker's confirmation is kept
 _GONE = -2  # what PTTL says of a key that is not there
-_DIGITS = 15  # of a number that may be one of milliseconds
 _LONGEST = (
     100 * 365 * 86_400_000
 )  # milliseconds of an end that are shown: somebody may have set one beyond all calendars
@@ -82,9 +82,8 @@ async def _shortened(store: Store, names: Sequence[str], replies: Sequence[Any])
 
 
 def _least(entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]], remaining: int) -> int:
-    wanted = entries[0][1].get(b"for", b"") if entries else b""
-    is_known = len(wanted) <= _DIGITS and wanted.isdigit() and int(wanted) > 0
-    return min(remaining, int(wanted)) if is_known and _is_pause(entries) else remaining
+    wanted = number_of(entries[0][1].get(b"for")) if entries else 0
+    return min(remaining, wanted) if wanted and _is_pause(entries) else remaining
 
 
 def _is_pause(entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]]) -> bool:
@@ -101,5 +100,5 @@ def _read(entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]], remaining: int
         return None
     entry_id, fields = entries[0]
     until = datetime.now(UTC) + timedelta(milliseconds=min(remaining, _LONGEST)) if remaining >= 0 else None
-    by, reason = (fields.get(name, b"").decode(errors="replace") for name in (b"by", b"reason"))
+    by, reason = (text_of(fields, name) for name in (b"by", b"reason"))
     return Pause(entry_id.decode(), moment_of(entry_id), until, by, reason)

@@ -9,7 +9,7 @@ from router.cli.command.reader import follow, while_read
 from router.cli.command.runtime import none_named, operate, say_away
 from router.cli.dead_letters.options import selected, selecting
 from router.cli.options.common import taking
-from router.cli.output.listing import Limit, Reveal, print_list
+from router.cli.output.listing import Listing, Reveal, print_list
 from router.cli.output.results import (
     JsonFlag,
     age,
@@ -56,16 +56,15 @@ _STATS_COLUMNS = (
 )
 
 
-@taking(selector=selected)
-def list_(*, selector: Selector, limit: Limit = None, as_json: JsonFlag = False) -> None:
+@taking(selector=selected, listing=Listing)
+def list_(*, selector: Selector, listing: Listing) -> None:
     """List dead letters, newest first."""
     print_list(
         lambda operations: operations.dead_letters(selector),
         DEAD_LETTER_COLUMNS,
         dead_letter_row,
         dead_letter_json,
-        limit=limit,
-        as_json=as_json,
+        listing,
         subscription=selector.subscription,
     )
 

@@ -14,6 +14,7 @@ from router.store.health.judgement import Check
 from router.store.health.rights import Role, judge_rights, scratch_stream, try_rights
 from router.store.health.survey import is_denied
 from router.store.read_connection import ReadConnection
+from router.store.reading import checked
 
 _GROUP = "doctor"
 _LEFT = 60_000  # milliseconds until what is tried is gone by itself, should it not be removed
@@ -71,9 +72,7 @@ class _Trial:
         """Make the group on both streams."""
         create = [("XGROUP", "CREATE", key, _GROUP, "0", "MKSTREAM") for key in self._sources]
         expire = [("PEXPIRE", key, _LEFT) for key in self._sources]
-        for reply in (await self._store.commands([*create, *expire]))[: len(create)]:
-            if isinstance(reply, BaseException):
-                raise reply
+        checked((await self._store.commands([*create, *expire]))[: len(create)])
         return "is made"
 
     async def read(self) -> str:
@@ -91,9 +90,7 @@ class _Trial:
 
     async def remove(self) -> None:
         """Remove every key that a trial may have made; raises StoreUnavailable."""
-        for reply in await self._store.commands([("UNLINK", key) for key in (*self._sources, self._marker)]):
-            if isinstance(reply, BaseException):
-                raise reply
+        checked(await self._store.commands([("UNLINK", key) for key in (*self._sources, self._marker)]))
 
     async def _read(self, reader: ReadConnection, block: float) -> Any:
         command = ("XREADGROUP", "GROUP", _GROUP, _GROUP, "COUNT", 1, "BLOCK", int(block * 1000))

@@ -5,8 +5,8 @@ from functools import partial
 
 from router.cli.command.exits import complain
 from router.cli.options.common import Company, EventGlob, Resource, Since, Until, taking
-from router.cli.output.listing import Limit, Reveal, print_list
-from router.cli.output.results import JsonFlag, age, stamp
+from router.cli.output.listing import Listing, Reveal, print_list
+from router.cli.output.results import age, stamp
 from router.cli.output.rows import event_cell, event_json
 from router.cli.output.table import EVENT, Column, TwoForms, ident
 from router.events.catalogue import Catalogue
@@ -30,23 +30,15 @@ def wanted_events(
     return EventFilter(resource, company, since, until)
 
 
-@taking(wanted=wanted_events)
-def list_(
-    glob: EventGlob = "*",
-    *,
-    wanted: EventFilter,
-    limit: Limit = None,
-    reveal: Reveal = False,
-    as_json: JsonFlag = False,
-) -> None:
+@taking(wanted=wanted_events, listing=Listing)
+def list_(glob: EventGlob = "*", *, wanted: EventFilter, reveal: Reveal = False, listing: Listing) -> None:
     """List events, newest first. In JSON the values of bodies are masked without --reveal."""
     print_list(
         lambda operations: readable(operations.events(glob, wanted)),
         EVENT_COLUMNS,
         event_row,
         partial(event_json, reveal=reveal),
-        limit=limit,
-        as_json=as_json,
+        listing,
         revealed=("events list", {"glob": glob, **wanted.describe()}) if reveal else None,
     )
 

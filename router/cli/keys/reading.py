@@ -6,9 +6,9 @@ import typer
 
 from router.cli.command.exits import NothingMatched, complain
 from router.cli.command.runtime import none_named, operate
-from router.cli.options.common import Company, Resource
+from router.cli.options.common import Company, Resource, taking
 from router.cli.options.completing import subscriptions
-from router.cli.output.listing import Limit, print_list
+from router.cli.output.listing import Listing, print_list
 from router.cli.output.results import JsonFlag, age, fields_of, number_of, print_json, print_line, print_record, stamp
 from router.cli.output.rows import event_cell
 from router.cli.output.table import EVENT, Column, TwoForms, ident, print_table, rest
@@ -53,14 +53,14 @@ def selected(
     return KeySelector(key, held, company, resource)
 
 
+@taking(listing=Listing)
 def list_(
     subscription: Subscribed,
     *,
     held: Annotated[bool, typer.Option("--held", help="Only keys that wait for an operator.")] = False,
     company: Company = None,
     resource: Resource = None,
-    limit: Limit = None,
-    as_json: JsonFlag = False,
+    listing: Listing,
 ) -> None:
     """List the keys of a subscription that have events or are held, in order of their names.
 
@@ -73,8 +73,7 @@ def list_(
         KEY_COLUMNS,
         key_row,
         key_json,
-        limit=limit,
-        as_json=as_json,
+        listing,
         nothing=lambda operations: no_keys(operations, subscription),
     )
 

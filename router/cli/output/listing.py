@@ -5,13 +5,15 @@ Bodies are masked unless --reveal asks for them, which the audit keeps.
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import typer
 
 from router.cli.command.exits import complain, usage
 from router.cli.command.runtime import none_named, operate
-from router.cli.output.results import print_json_array
+from router.cli.output.results import JsonFlag, print_json_array
 from router.cli.output.table import Column, print_table
 from router.events.catalogue import Catalogue
 from router.tasks.iterating import first
@@ -23,12 +25,19 @@ T = TypeVar("T")
 
 _IN_TABLE = 50
 
-Limit = Annotated[
-    int | None, typer.Option("--limit", min=1, help=f"At most so many; {_IN_TABLE} in a table, all in JSON.")
-]
 Reveal = Annotated[
     bool, typer.Option("--reveal", help="Show the values of bodies too, in JSON as well; the audit says that you did.")
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """How a list is printed: the options are the same for every command that lists."""
+
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help=f"At most so many; {_IN_TABLE} in a table, all in JSON.")
+    ] = None
+    as_json: JsonFlag = False
 
 
 def print_list(
@@ -36,9 +45,8 @@ def print_list(
     columns: Sequence[Column],
     row_of: Callable[[Catalogue, T], Sequence[object]],
     json_of: Callable[[T], Any],
+    listing: Listing,
     *,
-    limit: int | None,
-    as_json: bool,
     subscription: str | None = None,
     revealed: tuple[str, Mapping[str, Any]] | None = None,
     nothing: Callable[[Operations], Awaitable[str | None]] | None = None,
@@ -50,7 +58,7 @@ def print_list(
     revealed: what the audit says is seen, and by which selection; None where nothing hidden is shown.
     """
     if revealed:
-        check_reveal(reveal=True, as_json=as_json)
+        check_reveal(reveal=True, as_json=listing.as_json)
 
     async def why(operations: Operations) -> str | None:
         return await (nothing(operations) if nothing else none_named(operations, subscription))
@@ -58,10 +66,12 @@ def print_list(
     async def work(operations: Operations) -> None:
         items = items_of(operations)
         async with revealing(operations.store, *(revealed or ("", {})), reveal=bool(revealed)) as counts:
-            if as_json:
-                found = await print_json_array(counted(counts, json_of)(item) async for item in first(items, limit))
+            if listing.as_json:
+                shown = first(items, listing.limit)
+                found = await print_json_array(counted(counts, json_of)(item) async for item in shown)
             else:
-                found = await _print_table(items, columns, lambda item: row_of(operations.catalogue, item), limit)
+                row = partial(row_of, operations.catalogue)
+                found = await _print_table(items, columns, row, listing.limit)
             if not found and (words := await why(operations)):
                 complain(words)
 

@@ -12,7 +12,7 @@ from router.cli.command.exits import NothingMatched
 from router.cli.command.runtime import operate
 from router.cli.options.common import Company, Since, Until, ids_among, taking
 from router.cli.options.completing import publishers
-from router.cli.output.listing import Limit, Reveal, print_list
+from router.cli.output.listing import Listing, Reveal, print_list
 from router.cli.output.results import JsonFlag, age, print_json, print_record, stamp
 from router.cli.output.rows import quarantined_json, unsigned
 from router.cli.output.table import Column, TwoForms, rest
@@ -64,18 +64,15 @@ def selected(
     return QuarantineSelector(frozenset(slugs), text, Ids.of(ids), since, until, company)
 
 
-@taking(selector=selected)
-def list_(
-    *, selector: QuarantineSelector, limit: Limit = None, reveal: Reveal = False, as_json: JsonFlag = False
-) -> None:
+@taking(selector=selected, listing=Listing)
+def list_(*, selector: QuarantineSelector, reveal: Reveal = False, listing: Listing) -> None:
     """List what was quarantined, newest first. In JSON the values of bodies are masked without --reveal."""
     print_list(
         lambda operations: operations.quarantined(selector),
         QUARANTINE_COLUMNS,
         quarantine_row,
         partial(quarantined_json, reveal=reveal),
-        limit=limit,
-        as_json=as_json,
+        listing,
         revealed=("quarantine list", selector.describe()) if reveal else None,
     )
 

@@ -109,10 +109,6 @@ class DeadLetters:
                 if selector.matches(letter):
                     yield letter
 
-    async def stats(self, selector: Selector) -> list[ErrorGroup]:
-        """Return what is selected, grouped by what went wrong."""
-        return await grouped(self.oldest(selector, await self.freeze(selector)))
-
     async def replay(self, letters: Iterable[DeadLetterEntry], reason: str = "") -> Tally:
         """Move dead letters into the inboxes of the subscriptions that failed; safe to repeat.
 

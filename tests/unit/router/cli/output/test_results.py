@@ -141,7 +141,7 @@ def test_main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         "router.cli.command.exits._own_process", False
     )  # restored: this process goes on after its command
     for distribution in ("pytest", "not-installed-at-all"):
-        monkeypatch.setattr("router.cli.app._DISTRIBUTION", distribution)
+        monkeypatch.setattr("router.telemetry.identity._DISTRIBUTION", distribution)
         with pytest.raises(SystemExit, match="0"):
             main()
     assert capsys.readouterr().out.splitlines() == [f"event-router {pytest.__version__}", "event-router unknown"]

@@ -14,7 +14,7 @@ from router.store.errors import StoreUnavailable
 from workers.failure import fold_message
 from workers.operations.change import Tally
 from workers.operations.dead_letters.entry import DeadLetterEntry
-from workers.operations.dead_letters.letters import DeadLetters, Pile
+from workers.operations.dead_letters.letters import DeadLetters, Pile, grouped
 from workers.operations.dead_letters.selector import Selector
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
@@ -172,13 +172,13 @@ async def test_stats(store: Store, dead: DeadLetters) -> None:
         await put_dead(store, f"e{number}", entry_id=f"{number}000-0", fields={"history": history(message)})
     await put_dead(store, "other", entry_id="9000-0", fields={"history": history("boom", error="KeyError")})
     await put_dead(store, "audited", subscription="audit", fields={"history": history("customer 5 is 'x'")})
-    groups = await dead.stats(Selector(subscription="sync"))
+    groups = await grouped(dead.newest(Selector(subscription="sync")))
     assert [(group.error, group.message, group.count, group.sample) for group in groups] == [
         ("ValueError", "customer # is '…'", 3, "e3"),
         ("KeyError", "boom", 1, "other"),
     ]
     assert (groups[0].first_seen.timestamp(), groups[0].last_seen.timestamp()) == (1, 3)
-    assert len(await dead.stats(Selector())) == 3
+    assert len(await grouped(dead.newest(Selector()))) == 3
 
 
 @pytest.mark.parametrize(
