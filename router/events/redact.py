@@ -41,6 +41,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 _CUT: Final = "…"
 
 _decode = msgspec.json.Decoder().decode
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def redacted(raw: bytes) -> str:
@@ -104,5 +105,5 @@ def _nested(brackets: str, parts: Iterable[Iterator[str]], depth: int) -> Iterat
 def _quoted(text: str) -> str:
     r"""Write a text as JSON, cut, and all that does not print escaped, as a terminal must not be commanded."""
     cut = text if len(text) <= _TEXT else text[:_TEXT] + _CUT
-    written = json.dumps(cut, ensure_ascii=False).replace("\x7f", r"\u007f")  # the one that json takes for printable
+    written = _encode(cut).replace("\x7f", r"\u007f")  # the one that json takes for printable
     return written if written.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in written)
