@@ -5,6 +5,7 @@ and all else is masked, the unknown included. Values are shown only in an item i
 something else.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any, Final
@@ -40,6 +41,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 _CUT: Final = "…"
 
 _decode = msgspec.json.Decoder().decode
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def redacted(raw: bytes) -> str:
@@ -101,16 +103,7 @@ def _nested(brackets: str, parts: Iterable[Iterator[str]], depth: int) -> Iterat
 
 
 def _quoted(text: str) -> str:
-    r"""Write a text as JSON, cut, and all that does not print as `\u…`, as a terminal must not be commanded."""
+    r"""Write a text as JSON, cut, and all that does not print escaped, as a terminal must not be commanded."""
     cut = text if len(text) <= _TEXT else text[:_TEXT] + _CUT
-    escaped = cut.replace("\\", r"\\").replace('"', r"\"")
-    if not escaped.isprintable():
-        escaped = "".join(letter if letter.isprintable() else _escape(letter) for letter in escaped)
-    return f'"{escaped}"'
-
-
-def _escape(letter: str) -> str:
-    code = ord(letter)
-    if code < 0x10000:  # noqa: PLR2004 - beyond are two of JSON's escapes
-        return f"\\u{code:04x}"
-    return f"\\u{0xD800 + ((code - 0x10000) >> 10):04x}\\u{0xDC00 + ((code - 0x10000) & 0x3FF):04x}"
+    written = _encode(cut).replace("\x7f", r"\u007f")  # the one that json takes for printable
+    return written if written.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in written)
