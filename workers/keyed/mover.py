@@ -25,6 +25,8 @@ from workers.keyed.positions import begun_again, positions
 
 _COUNT = 200
 """Entries to take from one source in one read."""
+_AGAIN = 30.0
+"""Seconds until sources that could not be read, since they are of another type, are tried again."""
 _NOBODY = b"~"
 """What the key of an event begins with that is ordered by nothing, and so is a key of its own."""
 
@@ -60,7 +62,7 @@ class Mover:
         """Bring events until the lease is lost; raises NoLongerLeader, StoreUnavailable and StoreRefused."""
         context = self._context
         await context.ensure_groups()
-        sources = [key for key in self._sources if key not in context.spoilt]
+        sources = [key for key in self._sources if key not in context.spoilt] or [*self._sources]
         start = await positions(context, self._lines, {key: self._sources[key] for key in sources}, read)
         parts = [[key] for key in sources] if context.store.cluster else [sources]
         bringing = [asyncio.create_task(self._bring({key: start[key] for key in part})) for part in parts]
@@ -76,7 +78,7 @@ class Mover:
         context = self._context
         connection = ReadConnection(context.store, next(iter(start)), context.settings.block, unblockable=False)
         in_order = InOrder()
-        look_at = context.monotonic() + context.settings.sweep_interval
+        look_at = context.monotonic() + self._look_after()
         try:
             while True:
                 keys = [key for key in start if key not in in_order.waiting]
@@ -93,13 +95,21 @@ class Mover:
                     raise NoLongerLeader
                 if context.monotonic() >= look_at:
                     await self._look(start)
-                    look_at = context.monotonic() + context.settings.sweep_interval
+                    look_at = context.monotonic() + self._look_after()
         finally:
             await connection.aclose()
 
+    def _look_after(self) -> float:
+        """Return in how many seconds to look at the sources."""
+        sweep = self._context.settings.sweep_interval
+        return min(_AGAIN, sweep) if self._context.spoilt else sweep
+
     async def _look(self, start: Mapping[str, str]) -> None:
-        """Raise NoLongerLeader where a source was begun again: reading on from where it was brings nothing."""
-        if await begun_again(self._context, start):
+        """Raise NoLongerLeader where there may be more to read from elsewhere.
+
+        A source was begun again, and reading on from where it was brings nothing; or one could not be read so far.
+        """
+        if self._context.spoilt or await begun_again(self._context, start):
             raise NoLongerLeader
 
     async def _take(self, entries: Sequence[Entry]) -> None:

@@ -5,7 +5,8 @@ import json
 from typing import Any
 
 import pytest
-from support.keyed_bench import CALM, SHORT, STREAM, Bench
+from structlog.testing import capture_logs
+from support.keyed_bench import CALM, SHORT, SLUG, STREAM, Bench
 from support.waiting import eventually
 
 from workers import Delivery, Retry, Subscription
@@ -297,6 +298,34 @@ async def test_a_stream_that_is_begun_again_with_lower_ids_loses_nothing(bench: 
     await bench.publish("a1@a", "a2@a")
     await bench.all_handled(3)
     assert bench.handled == ["old", "a1", "a2"]
+
+
+async def test_a_key_of_another_type_holds_up_no_other_stream(bench: Bench) -> None:
+    """A stream whose key holds something else is left out, and read once it is one, without a restart."""
+    wrong = f"{SLUG}/supplier_changed"
+    subscription = Subscription("sub", events=[STREAM, wrong], key="resource")
+    subscription.handler(bench.handle)
+    await bench.client.set(bench.keys.events(wrong), "no stream")
+    await bench.publish("a1@a")
+    await bench.start(subscription, sweep_interval=SHORT)
+    await bench.all_handled(1)
+    await bench.client.delete(bench.keys.events(wrong))
+    await bench.publish("s1@s", stream=wrong)
+    await bench.all_handled(2)
+    assert bench.handled == ["a1", "s1"]
+
+
+async def test_only_keys_of_another_type_end_no_worker(bench: Bench) -> None:
+    """A worker that can read nothing waits until it can."""
+    subscription = keyed(bench)
+    await bench.client.set(bench.keys.events(STREAM), "no stream")
+    await bench.client.set(bench.keys.inbox(STREAM, subscription.name), "no stream")
+    with capture_logs() as said:
+        await bench.start(subscription, sweep_interval=SHORT)
+        await eventually(lambda: any(line["event"] == "store_failed" for line in said))
+    await bench.client.delete(bench.keys.events(STREAM), bench.keys.inbox(STREAM, subscription.name))
+    await bench.publish("a1@a")
+    await bench.all_handled(1)
 
 
 async def flush(bench: Bench) -> None:
