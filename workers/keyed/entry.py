@@ -68,7 +68,7 @@ def came_at(ref: bytes) -> datetime:
 
 def pack(company: bytes, fields: Sequence[Field], *, doomed: bool = False) -> bytes:
     """Return the body of an event in its line, from names and values in a row: see BODIES in lib/lines.lua."""
-    parts = [part if isinstance(part, bytes) else str(part).encode() for part in fields]
+    parts = [part if isinstance(part, bytes) else str(part).encode(errors="backslashreplace") for part in fields]
     known = dict(zip(parts[::2], parts[1::2], strict=True))
     head = (company, known.get(ID, b""), known.get(AT, b""), b"1" if doomed else b"0")
     return b"\0".join([*(part.replace(b"\0", b" ") for part in head), _pack(parts)])

@@ -16,6 +16,8 @@ from workers.subscription import Subscription
 
 _LONGEST = 200
 """Characters of a key that are kept as they are."""
+_LONGEST_ERROR = 2_000
+"""Bytes of an error's text that are kept."""
 
 
 class Keyed(NamedTuple):
@@ -69,7 +71,7 @@ class Keying:
         except MemoryError:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a user's function raises, the other events go on
-            return Keyed(None, _encoded(company), error=f"its key could not be made: {text_of(error)}")
+            return Keyed(None, _encoded(company), error=_explained(error))
         return Keyed(encoded, _encoded(company), may_be_merged and encoded is not None)
 
     def _event(self, stream: str, fields: Fields) -> Event:
@@ -117,6 +119,11 @@ def bounded(key: str) -> bytes:
     if len(encoded) <= _LONGEST:
         return encoded
     return encoded[:_LONGEST] + b"~" + sha256(encoded).hexdigest().encode()
+
+
+def _explained(error: BaseException) -> str:
+    text = text_of(error)[:_LONGEST_ERROR].encode(errors="backslashreplace")[:_LONGEST_ERROR]
+    return f"its key could not be made: {text.decode(errors='ignore')}"
 
 
 def _quoted(part: str | None) -> str:
