@@ -88,7 +88,7 @@ class Mover:
                 )
                 found = {key.decode(): entries for key, entries in (reply or {}).items()}
                 start |= {key: entries[-1][0].decode() for key, entries in found.items() if entries}
-                await self._take(in_order.put(found, _COUNT))
+                await self._take(in_order.put(found, keys, _COUNT))
                 self._backoff.reset()
                 context.outage.over("bringing events into the lines")
                 if self._leadership.lost.is_set():
