@@ -1,9 +1,9 @@
 """The record: the names of an entry's fields and their forms, in every stream that holds events.
 
     events, inbox     id, at, event, raw; hints and trace where there are any
-    inbox, retries    also attempts, crashes, history and tried, once there was an attempt; a retry's delay
+    inbox, retries    also order; attempts, crashes, history and tried, once there was an attempt; a retry's delay
     dead letters      also reason; origin of an imported one
-    replays           also order, where the subscription is keyed or the event is replayed from its stream; and merged
+    replays           also merged, where the subscription is keyed
     quarantine        id, at, reason, raw; hints and trace where there are any
 
 `event` is the normalised event as one JSON object: the model's field names, without the fields that are None or empty,

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 from router.store import scripts
 from router.store.keys import Keys
-from router.store.record import REASON
+from router.store.record import ORDER, REASON
 from workers.delivery import Held
 
 
@@ -65,7 +65,7 @@ class StreamMoves:
         target = (keys.parked(held.stream, group), keys.due(held.stream, group))
         call = scripts.schedule(
             *(self._source(held), *target, group, self._consumer, held.entry_id),
-            *(round(seconds * 1000), held.moved(line)),
+            *(round(seconds * 1000), _moved(held, line)),
             inbox=held.inbox,
         )
         return Step(call, "retried", [held], seconds)
@@ -73,11 +73,11 @@ class StreamMoves:
     def dead(self, held: Held, reason: bytes, line: str | None) -> Step:
         """Move it to the dead letters."""
         dead = self._keys.dead(held.stream, self._group)
-        return Step(self._move(held, dead, [*held.moved(line), REASON, reason]), "dead", [held])
+        return Step(self._move(held, dead, [*_moved(held, line), REASON, reason]), "dead", [held])
 
     def back(self, held: Held) -> Step:
         """Move it to the inbox, where any consumer finds it."""
-        return Step(self._move(held, self._keys.inbox(held.stream, self._group), held.moved()), "returned", [held])
+        return Step(self._move(held, self._keys.inbox(held.stream, self._group), _moved(held)), "returned", [held])
 
     def extend(self, items: Iterable[Held]) -> list[tuple[scripts.Call, list[Held]]]:
         """Renew the hold on them, those of each stream together."""
@@ -111,3 +111,9 @@ class StreamMoves:
             for (stream, inbox), held in sources.items()
             for start in range(0, len(held), scripts.BATCH)
         ]
+
+
+def _moved(held: Held, line: str | None = None) -> list[scripts.Field]:
+    """Return the fields to move a delivery with, and its place in its stream: the subscription may be given a key."""
+    fields = held.moved(line)
+    return fields if held.inbox or ORDER in held.fields else [*fields, ORDER, held.entry_id]

@@ -33,9 +33,9 @@ def ref_of(stream: str, entry_id: bytes, fields: Fields, *, inbox: bool, may_be_
     """
     found = _ID.fullmatch(fields.get(ORDER, b"")) if inbox else _ID.fullmatch(entry_id)
     millis, number = (int(found[1]), int(found[2])) if found else (millis_of(fields), 0)
-    again = f".{entry_id.decode()}" if inbox else ""
+    again = b"." + place_in_line(entry_id.decode()) if inbox else b""
     kind = "m" if may_be_merged else "o"
-    return place_in_line(f"{millis}-{number}") + f"{again}{kind}/{stream}".encode()
+    return place_in_line(f"{millis}-{number}") + again + f"{kind}/{stream}".encode()
 
 
 def stream_of(ref: bytes) -> str:

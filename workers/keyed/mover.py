@@ -12,11 +12,11 @@ from router.store import scripts
 from router.store.errors import STORE_ERRORS, is_no_group
 from router.store.lines import Item, Lines
 from router.store.read_connection import ReadConnection
-from router.store.record import REASON
+from router.store.record import ORDER, REASON
 from router.tasks.backoff import Backoff
 from router.tasks.ending import end
 from workers.consuming.context import Context
-from workers.keyed.entry import pack, place_of, ref_of
+from workers.keyed.entry import order_of, pack, place_of, ref_of
 from workers.keyed.in_order import Entry, InOrder
 from workers.keyed.in_other_hands import in_other_hands
 from workers.keyed.keying import Keying
@@ -140,7 +140,7 @@ class Mover:
         ref = ref_of(stream, entry.entry_id, entry.fields, inbox=inbox, may_be_merged=keyed.may_be_merged)
         fields: list[scripts.Field] = [part for pair in entry.fields.items() for part in pair]
         if keyed.error:
-            fields += [REASON, keyed.error]
+            fields += [REASON, keyed.error, ORDER, order_of(ref)]
         key = _NOBODY + ref if keyed.key is None else keyed.key
         return Item(
             entry.source, place_of(entry.entry_id), key, ref, pack(keyed.company, fields, doomed=bool(keyed.error))

@@ -57,6 +57,10 @@ for _, entry in ipairs(pending) do
       local history = fields[at[HISTORY]]
       fields[at[HISTORY]] = (history == '' and '' or history .. '\n') .. ARGV[6]
     end
+    if not own and not at[ORDER] then
+      fields[#fields + 1] = ORDER
+      fields[#fields + 1] = id
+    end
     redis.call('XADD', KEYS[2], '*', unpack(fields))
     moved = moved + 1
   else

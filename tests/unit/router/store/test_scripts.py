@@ -367,9 +367,14 @@ async def crashed(place: Place, key: str, *, started: bool = False, **fields: st
 
 
 async def test_recover_counts_a_crash_of_what_was_in_hand(place: Place) -> None:
-    """A delivery handed out for the first time and never finished counts as a crash, and its history says so."""
+    """A delivery handed out for the first time and never finished counts as a crash, and its history says so.
+
+    It keeps its place in the stream.
+    """
     recovered = await crashed(place, place.events, raw="{}")
-    assert recovered == {b"id": b"a", b"raw": b"{}", b"crashes": b"1", b"history": LINE.encode()}
+    ((entry_id, _),) = await place.client.xrange(place.events)
+    crash = {b"crashes": b"1", b"history": LINE.encode()}
+    assert recovered == {b"id": b"a", b"raw": b"{}", **crash, b"order": entry_id}
 
 
 async def test_recover_adds_to_the_history(place: Place) -> None:
