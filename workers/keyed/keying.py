@@ -68,8 +68,6 @@ class Keying:
         try:
             key = self._function(event) if self._function and isinstance(event, Event) else self._known(event)
             encoded = None if key is None else bounded(key)
-        except MemoryError:
-            raise
         except BaseException as error:  # noqa: BLE001 - whatever a user's function raises, the other events go on
             return Keyed(None, _encoded(company), error=_explained(error))
         return Keyed(encoded, _encoded(company), may_be_merged and encoded is not None)
@@ -122,7 +120,9 @@ def bounded(key: str) -> bytes:
 
 
 def _explained(error: BaseException) -> str:
-    text = text_of(error)[:_LONGEST_ERROR].encode(errors="backslashreplace")[:_LONGEST_ERROR]
+    text = (text_of(error) or type(error).__qualname__)[:_LONGEST_ERROR].encode(errors="backslashreplace")[
+        :_LONGEST_ERROR
+    ]
     return f"its key could not be made: {text.decode(errors='ignore')}"
 
 
