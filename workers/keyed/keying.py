@@ -10,7 +10,7 @@ import msgspec
 from router.events.catalogue import Catalogue
 from router.events.event import Event
 from router.events.fields import UnreadableEvent
-from router.store.record import EVENT, Fields, read_event
+from router.store.record import Fields, read_event
 from workers.failure import text_of
 from workers.subscription import Subscription
 
@@ -58,24 +58,19 @@ class Keying:
     def of(self, stream: str, fields: Fields) -> Keyed:
         """Return what orders the event of an entry, whatever the entry holds and a user's function does."""
         try:
-            event: Event | _Identity = (
-                self._event(stream, fields) if self._function or EVENT not in fields else _decode(fields[EVENT])
-            )
+            event = read_event(self._catalogue, stream, fields)
         except (UnreadableEvent, ValueError, RecursionError):
             return Keyed(None)  # it ends dead, for the same reason
         company = (event.company_id or "") if self._by_company else ""
         may_be_merged = self._keep is not None and event.action not in self._keep
         try:
-            key = self._function(event) if self._function and isinstance(event, Event) else self._known(event)
+            key = self._function(event) if self._function else self._known(event)
             encoded = None if key is None else bounded(key)
         except BaseException as error:  # noqa: BLE001 - whatever a user's function raises, the other events go on
             return Keyed(None, _encoded(company), error=_explained(error))
         return Keyed(encoded, _encoded(company), may_be_merged and encoded is not None)
 
-    def _event(self, stream: str, fields: Fields) -> Event:
-        return read_event(self._catalogue, stream, fields)
-
-    def _known(self, event: Event | _Identity) -> str | None:
+    def _known(self, event: Event) -> str | None:
         return _NAMED[self._name](event) if self._name in _NAMED else None
 
 
