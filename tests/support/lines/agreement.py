@@ -19,7 +19,8 @@ def agree(kept: Kept, model: Model) -> None:
     assert kept.stopped == model.stopped
     assert kept.crashed == model.crashed
     assert kept.read == model.read
-    assert sorted(kept.ready) == sorted((model.company(key), model.lines[key][0], key) for key in model.ready)
+    ready = [(model.company(key), model.since(key), model.lines[key][0], key) for key in model.ready]
+    assert sorted(kept.ready) == sorted(ready)
     _is_whole(kept, model)
     _in_one_place(kept)
     _turns(kept, model)

@@ -15,12 +15,13 @@ class Turns:
         self._waited: dict[bytes, Counter[bytes]] = {}
 
     def turn(self, model: Model, claimed: Claimed) -> None:
-        """Judge a turn before it is taken: it is of a company that may have one, and its oldest event goes first."""
+        """Judge a turn before it is taken: it is of a company that may have one, and what waits longest goes first."""
         key, company = claimed.claim.key, model.company(claimed.claim.key)
         assert key in model.ready
         assert company in model.claimable()
-        heads = [model.lines[other][0] for other in model.ready if model.company(other) == company]
-        assert model.lines[key][0] == min(heads), "an event of the company overtook an older one"
+        waiting = [other for other in model.ready if model.company(other) == company]
+        first = min((model.since(other), model.lines[other][0]) for other in waiting)
+        assert (model.since(key), model.lines[key][0]) == first, "an event of the company overtook one before it"
         self.look(model)
         self._waited[company].clear()
         for other, turns in self._waited.items():

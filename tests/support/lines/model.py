@@ -37,7 +37,18 @@ def company_of(body: bytes) -> bytes:
 
 def is_doomed(body: bytes) -> bool:
     """Whether the event is to be a dead letter."""
-    return body.split(b"\0")[3] == b"1"
+    return body.split(b"\0")[3][:1] == b"1"
+
+
+def waits_since(body: bytes) -> int:
+    """Return from when on an event that has failed waits for its turn again, epoch milliseconds; 0 for others."""
+    return int(body.split(b"\0")[3][1:] or 0)
+
+
+def waiting_since(body: bytes, moment: int) -> bytes:
+    """Return the body of an event that has failed, and waits for its turn again from then on."""
+    company, id_, at, doomed, packed = body.split(b"\0", 4)
+    return b"\0".join((company, id_, at, doomed[:1] + b"%d" % moment, packed))
 
 
 @dataclass
@@ -87,6 +98,11 @@ class Model:
     def company(self, key: bytes) -> bytes:
         """Return the company that a key's first event is of."""
         return company_of(self.bodies[self.lines[key][0]])
+
+    def since(self, key: bytes) -> int:
+        """Return since when a key waits for its turn, or has to wait again: epoch milliseconds."""
+        head = self.lines[key][0]
+        return max(millis_of(head), waits_since(self.bodies[head]))
 
     def busy(self, company: bytes) -> int:
         """Return how many of a company run."""
@@ -228,10 +244,15 @@ class Model:
         """Have a delivery tried again."""
         if not self.has(claimed.claim):
             return False
+        key, due = claimed.claim.key, self.now + delay
         self.bodies[claimed.ref] = body
-        del self.runs[claimed.claim.key]
-        self.due[claimed.claim.key] = self.now + delay
-        self.early.add(claimed.claim.key)
+        before = [self.since(other) for other in self.ready if self.company(other) == self.company(key)]
+        since = max(due, 1 + max(before, default=0))
+        for ref in {self.lines[key][0], claimed.ref}:
+            self.bodies[ref] = waiting_since(self.bodies[ref], since)
+        del self.runs[key]
+        self.due[key] = due
+        self.early.add(key)
         return True
 
     def back(self, claim: Claim) -> bool:

@@ -56,7 +56,7 @@ class Kept(NamedTuple):
 
     lines: dict[bytes, list[bytes]]
     bodies: dict[bytes, bytes]
-    ready: list[tuple[bytes, bytes, bytes]]
+    ready: list[tuple[bytes, int, bytes, bytes]]
     turns: list[bytes]
     due: dict[bytes, int]
     quiet: dict[bytes, int]
@@ -217,12 +217,12 @@ class Place:
         for member in scores["lines"]:
             key, _, ref = member.rpartition(b"\0")
             lines.setdefault(key, []).append(ref)
-        ready = [member.split(b"\0", 2) for member in scores["ready"]]
+        ready = [member.replace(b" ", b"\0", 1).split(b"\0", 3) for member in scores["ready"]]
         busy = [member.split(b"\0", 1) for member in scores["busy"]]
         return Kept(
             lines=lines,
             bodies=found["bodies"],
-            ready=[(company, ref, key) for company, ref, key in ready],
+            ready=[(company, int(since), ref, key) for company, since, ref, key in ready],
             turns=list(scores["turns"]),
             due=scores["due"],
             quiet=scores["quiet"],

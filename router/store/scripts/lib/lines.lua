@@ -2,8 +2,10 @@
 --
 -- KEYS of each of them:
 --   LINES    sorted set, all of score 0: `key NUL ref`. So the events of a key stand together, in order of their refs
---   BODIES   hash: `company NUL id NUL at NUL doomed NUL packed fields` by ref; doomed is 1 where it is to be dead
---   READY    sorted set, all of score 0: `company NUL ref NUL key`, for each key whose first event may be handled now
+--   BODIES   hash: `company NUL id NUL at NUL doomed NUL packed fields` by ref; doomed is 1 where it is to be dead, else
+--            0; behind that, where it has failed, from when on it waits for its turn again (epoch milliseconds)
+--   READY    sorted set, all of score 0: `company NUL since SPACE ref NUL key`, for each key whose first event may be
+--            handled now; since: when that was accepted, or from when on it waits for its turn again
 --   TURNS    sorted set: companies that have ready keys, by when it is their turn
 --   DUE      sorted set: keys whose first event is tried again, by when (epoch milliseconds)
 --   QUIET    sorted set: keys that wait for more to merge, by until when
@@ -101,9 +103,21 @@ local function leave(company)
   joined[company] = nil
 end
 
+-- Returns the member of READY that a key has, and whose its first event is; `company`: that, where the event is new.
+local function ready_member(key, ref, company)
+  local since = millis_of(ref)
+  if not company then
+    local again
+    company, again = string.match(redis.call('HGET', BODIES, ref) or '', '^([^%z]*)%z?[^%z]*%z?[^%z]*%z?[^%z]?(%d*)')
+    since = math.max(since, tonumber(again) or 0)
+  end
+  return company .. '\0' .. string.format('%015.0f ', since) .. ref .. '\0' .. key, company
+end
+
 local function make_ready(key, ref, company)
-  company = company or company_of(ref)
-  redis.call('ZADD', READY, 0, company .. '\0' .. ref .. '\0' .. key)
+  local member
+  member, company = ready_member(key, ref, company)
+  redis.call('ZADD', READY, 0, member)
   join(company)
 end
 
@@ -119,7 +133,7 @@ local function quiet_until(key, head, quiet, within, before)
 end
 
 -- Puts a key that is nowhere to where its first event belongs; one without events is done with. `before`: until when it
--- has waited. `head` and `company`: its first event and whose that is, where that is known already.
+-- has waited. `head` and `company`: its first event and whose that is, where it is new.
 local function queue(key, quiet, within, before, head, company)
   head = head or first_of(LINES, key)
   if not head or has_some(HELD) and redis.call('ZSCORE', HELD, key) then

@@ -15,7 +15,7 @@ local quiet, within = tonumber(ARGV[3]), tonumber(ARGV[4])
 
 -- What is ready is known by its first event, and another one is that now.
 local function step_in_front(key, ref, before, company)
-  if redis.call('ZREM', READY, company_of(before) .. '\0' .. before .. '\0' .. key) == 1 then
+  if redis.call('ZREM', READY, (ready_member(key, before))) == 1 then
     queue(key, quiet, within, nil, ref, company)
   end
 end

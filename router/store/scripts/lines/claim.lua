@@ -75,7 +75,7 @@ end
 
 -- A crash is written down with the newest event of a delivery: the next one may stand for newer ones, and for this.
 local function claim(company, ready)
-  local head, key = string.match(ready, '^([^%z]*)%z(.*)$', #company + 2)
+  local head, key = string.match(ready, '^%d+ ([^%z]*)%z(.*)$', #company + 2)
   local ref, others = merged(key, head, most)
   local crashes = crashes_of(ref)
   for i = 1, #others, 2 do

@@ -12,10 +12,10 @@ local function end_it(key, ref)
   if owner and ref <= owner.ref then
     return 0
   end
-  local is_first, company = first_of(LINES, key) == ref, company_of(ref)
+  local is_first, member = first_of(LINES, key) == ref, ready_member(key, ref)
   remove(key, ref)
   if is_first and not owner then
-    redis.call('ZREM', READY, company .. '\0' .. ref .. '\0' .. key)
+    redis.call('ZREM', READY, member)
     redis.call('ZREM', DUE, key)
     redis.call('ZREM', QUIET, key)
     queue(key, 0, 0)

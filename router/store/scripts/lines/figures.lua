@@ -45,6 +45,6 @@ else
 end
 for _, company in ipairs(redis.call('ZRANGE', TURNS, 0, bound - 1)) do
   local ready = first_of(READY, company)
-  note_age(ready and string.match(ready, '^[^%z]*'))
+  note_age(ready and string.match(ready, '^%d+ ([^%z]*)'))
 end
 return rows

@@ -1,4 +1,5 @@
--- Has an event tried again later; its key waits for it. What was merged into it stays where it is.
+-- Has an event tried again later; its key waits for it. What was merged into it stays where it is. Then the key comes
+-- behind all that were ready before of its company: what fails again and again does not keep newer events waiting.
 --
 -- KEYS     see lib/lines.lua
 -- ARGV[1]  its key
@@ -14,9 +15,23 @@ local owner = owned(key, ARGV[2])
 if not owner then
   return 0
 end
-redis.call('HSET', BODIES, ARGV[3], ARGV[4])
+local due = now + tonumber(ARGV[5])
+
+local function write(ref, body, since)
+  local said, packed = string.match(body, '^([^%z]*%z[^%z]*%z[^%z]*%z[^%z])%d*(%z.*)$')
+  redis.call('HSET', BODIES, ref, said and said .. stamp(since) .. packed or body)
+end
+
+local head = first_of(LINES, key) or ARGV[3]
+local body = head == ARGV[3] and ARGV[4] or redis.call('HGET', BODIES, head) or ''
+local last = last_of(READY, string.match(body, '^[^%z]*')) or ''
+local since = math.max(due, tonumber(string.match(last, '^%d+') or 0) + 1)
+write(ARGV[3], ARGV[4], since)
+if head ~= ARGV[3] then
+  write(head, body, since)
+end
 let_go(key, owner)
-redis.call('ZADD', DUE, stamp(now + tonumber(ARGV[5])), key)
+redis.call('ZADD', DUE, stamp(due), key)
 has_woken = true -- for those who wait to know how long
 wake()
 return 1

@@ -18,8 +18,8 @@ end
 if redis.call('ZSCORE', RUNNING, key) then
   return -1
 end
-local company = company_of(seen)
-redis.call('ZREM', READY, company .. '\0' .. seen .. '\0' .. key)
+local member, company = ready_member(key, seen)
+redis.call('ZREM', READY, member)
 redis.call('ZREM', DUE, key)
 redis.call('ZREM', QUIET, key)
 redis.call('ZADD', RUNNING, stamp(now + lease / 2), key)

@@ -22,7 +22,7 @@ local function look_at_ready()
     if not member then
       return
     end
-    local company, ref = string.match(member, '^([^%z]*)%z([^%z]*)')
+    local company, ref = string.match(member, '^([^%z]*)%z%d+ ([^%z]*)')
     if not redis.call('ZSCORE', STOPPED, company) then
       take(ref)
     end

@@ -1,6 +1,9 @@
 """Companies take turns, and have a limit."""
 
+import pytest
 from support.lines.place import MakeLines, item
+
+from router.store.lines import Merging
 
 
 async def test_companies_take_turns(lines: MakeLines) -> None:
@@ -46,3 +49,34 @@ async def test_a_stopped_company_waits_until_then(lines: MakeLines) -> None:
     assert (claimed.one.claim.key, claimed.wait) == (b"b", 700)
     await place.passes(700)
     assert (await place.claim("w:2")).one.claim.key == b"a"
+
+
+@pytest.mark.parametrize("most", [0, 100])
+async def test_keys_that_fail_again_and_again_let_newer_ones_of_their_company_go_first(
+    lines: MakeLines, most: int
+) -> None:
+    """A key that is tried again comes behind all that were ready before, also where it stands for older events."""
+    place = await lines(Merging(most=most))
+    failing = [b"p%d" % number for number in range(3)]
+    await place.add(*(item(key, place.now, number=number) for number, key in enumerate(failing)))
+    await place.add(*(item(key, place.now, number=9 + number) for number, key in enumerate(failing)))
+    for claimed in (await place.claim("w:0")).claimed:
+        await place.retry(claimed, 100)
+    await place.add(item(b"healthy", place.now, number=99))
+    await place.passes(100)
+    assert (await place.claim("w:1", 0)).claimed == []
+    assert (await place.claim("w:2", 1)).one.claim.key == b"healthy"
+
+
+async def test_a_key_that_fails_comes_behind_what_a_clock_has_dated_ahead(lines: MakeLines) -> None:
+    """Also where the clock was set back: what was ready goes before the next attempt of what has failed."""
+    place = await lines()
+    ahead = place.now
+    await place.add(item(b"fails", ahead))
+    await place.set_clock(place.now - 60_000)
+    await place.add(item(b"k", ahead, number=1))
+    assert await place.retry((await place.claim("w:1", 1)).one, 100)
+    await place.passes(100)
+    await place.claim("w:2", 0)
+    assert (await place.claim("w:3", 1)).one.claim.key == b"k"
+    assert (await place.claim("w:4", 1)).one.claim.key == b"fails"
