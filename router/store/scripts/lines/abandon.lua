@@ -5,6 +5,7 @@
 -- ARGV[2]  '1' to count it as a crash of what it held
 -- Reply    how many keys
 --- lib/lines.lua
+--- lib/frees.lua
 --- lib/line_clock.lua
 local taken = 0
 for _, key in ipairs(redis.call('ZRANGE', RUNNING, 0, -1)) do

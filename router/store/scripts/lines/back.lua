@@ -5,6 +5,7 @@
 -- ARGV[2]  the token of the claim
 -- Reply    1, or 0 where it was not with this claim any more
 --- lib/lines.lua
+--- lib/frees.lua
 --- lib/line_clock.lua
 local owner = owned(ARGV[1], ARGV[2])
 if not owner then

@@ -18,6 +18,7 @@
 --          of each claimed { key, ref, crashes, body, what is merged into it }, and of that, oldest first,
 --          { ref, `company NUL id NUL at`, … }
 --- lib/lines.lua
+--- lib/frees.lua
 --- lib/line_clock.lua
 local token, room, lease, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local quiet, within, most = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])

@@ -4,6 +4,7 @@
 -- ARGV[1]  the token of the lease: while a worker has it, no other can bring events
 -- Reply    1, or 0 where there are events, or another worker has the lease
 --- lib/lines.lua
+--- lib/frees.lua
 --- lib/line_clock.lua
 if redis.call('GET', MOVER) ~= ARGV[1] or redis.call('EXISTS', LINES) == 1 then
   return 0

@@ -6,6 +6,7 @@
 -- ARGV[3]  how many members to look at
 -- Reply    { the member to go on behind, or ''; how many events were ended }
 --- lib/lines.lua
+--- lib/frees.lua
 --- lib/line_clock.lua
 local function end_it(key, ref)
   local owner = owner_of(key)

@@ -5,6 +5,7 @@
 -- ARGV[2..] for each, at most 100: the key; the token of the claim
 -- Reply     the numbers, from 1, of those that were not with their claim any more
 --- lib/lines.lua
+--- lib/frees.lua
 --- lib/line_clock.lua
 local lost = {}
 for i = 2, #ARGV, 2 do

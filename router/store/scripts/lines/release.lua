@@ -4,6 +4,7 @@
 -- ARGV[1..] keys, at most 100
 -- Reply     how many were held
 --- lib/lines.lua
+--- lib/frees.lua
 --- lib/line_clock.lua
 local released = 0
 for _, key in ipairs(ARGV) do

@@ -4,6 +4,7 @@
 -- ARGV[1]  the company
 -- Reply    until when it was paused, as stop.lua; nothing where it was not
 --- lib/lines.lua
+--- lib/frees.lua
 --- lib/line_clock.lua
 local until_when = redis.call('ZSCORE', STOPPED, ARGV[1])
 if not until_when then

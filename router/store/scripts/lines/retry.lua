@@ -9,6 +9,7 @@
 -- ARGV[5]  in how many milliseconds
 -- Reply    1, or 0 where it was not with this claim any more
 --- lib/lines.lua
+--- lib/frees.lua
 --- lib/line_clock.lua
 local key = ARGV[1]
 local owner = owned(key, ARGV[2])

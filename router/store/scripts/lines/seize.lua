@@ -10,6 +10,7 @@
 -- Reply    { ref, body, { ref, body, … of those that are merged into it, oldest first } };
 --          0 where the first event is another one by now, -1 where the key is in the hands of a worker
 --- lib/lines.lua
+--- lib/frees.lua
 --- lib/line_clock.lua
 local key, token, seen, lease, most = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 if first_of(LINES, key) ~= seen then

@@ -7,6 +7,7 @@
 --           follow; those
 -- Reply     the numbers, from 1, of those that were not with this claim any more
 --- lib/lines.lua
+--- lib/frees.lua
 --- lib/line_clock.lua
 local quiet, within = tonumber(ARGV[1]), tonumber(ARGV[2])
 local gone, ended, lengths = {}, {}, {}

@@ -5,6 +5,7 @@
 -- ARGV[2]  for how many milliseconds; 0 until it is resumed
 -- Reply    until when, epoch milliseconds; 'inf' until it is resumed
 --- lib/lines.lua
+--- lib/frees.lua
 --- lib/line_clock.lua
 local until_when = ARGV[2] == '0' and 'inf' or stamp(now + tonumber(ARGV[2]))
 redis.call('ZADD', STOPPED, until_when, ARGV[1])
