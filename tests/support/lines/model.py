@@ -77,7 +77,8 @@ class Model:
     seen: int = 0
     seen_at: int = 0
     unseen: int = 0
-    """How long, in all, nobody saw the time pass: between a script and the next, if the clock was set back."""
+    """How long, in all, nobody saw the time pass: between a script and the next, if the clock was set back; and by how
+    much it was set back before the first claim."""
     lines: dict[bytes, list[bytes]] = field(default_factory=dict)
     bodies: dict[bytes, bytes] = field(default_factory=dict)
     ready: set[bytes] = field(default_factory=set)
@@ -150,6 +151,8 @@ class Model:
         """Set the clock forward or back."""
         self.now += milliseconds
         self.jumps += 1
+        if not self.seen:  # what waits before the first claim is not brought nearer
+            self.unseen += max(0, -milliseconds)
 
     def add(self, items: list[Item]) -> int:
         """Bring events; return how many were new."""
