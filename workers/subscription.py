@@ -122,6 +122,11 @@ class Subscription:
             raise ConfigError(
                 f"subscription {self.name!r}: key is 'resource', 'company' or a function of the event, not {self.key!r}"
             )
+        if callable(self.key) and _is_deferred(self.key):
+            raise ConfigError(
+                f"subscription {self.name!r}: the key function {_named(self.key)} is async or a generator:"
+                " use a plain function, which returns a str or None at once"
+            )
         if self.after_dead not in ("continue", "hold"):
             raise ConfigError(
                 f"subscription {self.name!r}: after_dead is 'continue' or 'hold', not {self.after_dead!r}"
@@ -177,6 +182,13 @@ def _named(function: Callable[..., Any]) -> str:
     stem = Path(code.co_filename).stem  # a module that was loaded as a file has another name than its author knows
     module = target.__module__ if target.__module__.rpartition(".")[2] == stem else stem
     return f"{module}.{target.__qualname__} ({code.co_filename}:{code.co_firstlineno})"
+
+
+def _is_deferred(function: Callable[..., Any]) -> bool:
+    """Return whether what a function returns is a coroutine or a generator."""
+    target = _target(function)
+    kinds = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    return any(is_kind(target) for is_kind in kinds)
 
 
 def _target(function: Callable[..., Any]) -> Any:

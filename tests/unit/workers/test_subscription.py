@@ -263,6 +263,31 @@ def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
     assert key in str(caught.value) or repr(value) in str(caught.value)
 
 
+class AsyncKey:
+    """An object whose call has to be awaited."""
+
+    async def __call__(self, event: Event) -> str:
+        """Return a key."""
+        return event.id
+
+
+async def async_key(event: Event) -> str:
+    """Return a key."""
+    return event.id
+
+
+def generated_key(event: Event) -> Iterator[str]:
+    """Yield a key."""
+    yield event.id
+
+
+@pytest.mark.parametrize("key", [async_key, functools.partial(async_key), AsyncKey(), generated_key])
+def test_a_key_function_that_returns_no_text_at_once_is_refused(key: Any) -> None:
+    """A coroutine function or a generator as key is found when the subscription is made, not by each event."""
+    with pytest.raises(ConfigError, match="returns a str or None at once"):
+        subscription(key=key)
+
+
 def test_the_defaults() -> None:
     """A subscription needs a name and events; one glob may be a plain text."""
     sub = Subscription("sub", events="a/*")
