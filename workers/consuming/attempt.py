@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from router.store import scripts
@@ -13,6 +14,7 @@ from router.telemetry import logs
 from router.telemetry.fast_metrics import HistogramChild
 from workers.consuming.context import Context
 from workers.consuming.lane import Lane, Watchdog
+from workers.consuming.lingering import Lingering
 from workers.consuming.settler import Settler
 from workers.consuming.traced import TracedAttempts
 from workers.delivery import Delivery, Held
@@ -30,6 +32,8 @@ class Attempts:
         self._context = context
         self._settler = settler
         self._watchdog = watchdog
+        self.lingering = Lingering(context)
+        """What runs on after its attempt."""
         self._handler = context.subscription.handled_by
         self._seconds = context.metrics.seconds.labels(context.group)
         self._waited = Waited(context.metrics.waited.labels(context.group), context.clock)
@@ -53,10 +57,27 @@ class Attempts:
             results = await (call if self._traced is None else self._traced.attempt(ready, call))
             if isinstance(results[0], WorkerMustEnd):
                 raise results[0]  # the lane keeps what it holds, to be given back
-            for held, result in zip(ready, results, strict=True):
-                self._settle(held, result)
-                lane.holding.pop(0)  # one by one: if settling breaks, those before it are settled
+            if thread := self._still_running(lane):
+                self._settle_after(thread, ready, results)
+            else:
+                for held, result in zip(ready, results, strict=True):
+                    self._settle(held, result)
+                    lane.holding.pop(0)  # one by one: if settling breaks, those before it are settled
         lane.holding = []
+
+    def _still_running(self, lane: Lane) -> "Future[None] | None":
+        """Return the thread that the attempt has left behind, where no other attempt may run beside it."""
+        thread, lane.left_behind = lane.left_behind, None
+        return thread if self._context.subscription.keyed else None
+
+    def _settle_after(
+        self, thread: "Future[None]", items: Sequence[Held], results: Sequence[BaseException | None]
+    ) -> None:
+        def settle() -> None:
+            for held, result in zip(items, results, strict=True):
+                self._settle(held, result)
+
+        self.lingering.settle_after(thread, items, settle)
 
     async def _call(self, lane: Lane, deliveries: list[Delivery]) -> list[BaseException | None]:
         handler = self._handler
@@ -67,7 +88,11 @@ class Attempts:
             results = await call(handler, deliveries, None if handler.is_async else lane.thread(), scope)
             return results if scope.error is None else [scope.error] * len(deliveries)
         except asyncio.CancelledError as cancelled:
-            return [self._cancelled(lane, scope, cancelled)] * len(deliveries)
+            error = self._cancelled(lane, scope, cancelled)
+            lane.left_behind = lane.abandon_thread()
+            if lane.left_behind:
+                self._context.log.warning("thread_abandoned", reason="a thread cannot be stopped")
+            return [error] * len(deliveries)
         finally:
             lane.scope = scope.owner = None
             self._watchdog.finished(lane)
@@ -78,8 +103,6 @@ class Attempts:
         if scope.error is not None:
             return scope.error
         if lane.timed_out:
-            if lane.abandon_thread():
-                self._context.log.warning("thread_abandoned", reason="a thread that is over its time cannot be stopped")
             return HandlerTimeout(f"the handler took longer than {self._context.subscription.timeout:g} seconds")
         if lane.asked_to_end:
             raise cancelled

@@ -11,7 +11,7 @@ import asyncio
 import time
 
 from config.errors import RouterError
-from router.tasks.ending import ended_in
+from router.tasks.ending import end, ended_in
 from workers.consuming.attempt import Attempts
 from workers.consuming.buffer import Buffer
 from workers.consuming.context import Context
@@ -99,24 +99,39 @@ class Executor:
         for lane in self._lanes:
             if not lane.holding:
                 lane.close()
-        if busy:
-            await asyncio.wait(busy, timeout=grace)
+        if going_on := [*busy, *self._attempts.lingering.tasks]:
+            await asyncio.wait(going_on, timeout=grace)
         await self._cut_off()
         self._watchdog.stop()
         for lane in self._lanes:
             lane.abandon_thread()
 
     async def _cut_off(self) -> None:
+        threads = self._close()
+        if ending := [*self.tasks, *threads.values()]:
+            # Bounded: a handler may swallow its cancellation, and must not keep the process alive.
+            await asyncio.wait(ending, timeout=_LAST_WORDS)
+        for lane in self._lanes:
+            thread = threads.get(lane)
+            running = (lane.task is not None and not lane.task.done()) or (thread is not None and not thread.done())
+            self._give_up(lane, running=running)
+        await end(self._attempts.lingering.tasks)
+
+    def _close(self) -> dict[Lane, asyncio.Future[None]]:
+        """Close the lanes; of a keyed subscription return the threads that may run on."""
+        keyed = self._context.subscription.keyed
+        threads = {lane: lane.abandon_thread() for lane in self._lanes if keyed and lane.holding}
         for lane in self._lanes:
             lane.close()
-        if self.tasks:
-            # Bounded: a handler may swallow its cancellation, and must not keep the process alive.
-            await asyncio.wait(self.tasks, timeout=_LAST_WORDS)
-        for lane in self._lanes:
-            for held in lane.holding:
-                self._context.log.warning("handler_interrupted", event_id=held.event_id, stream=held.stream)
+        return {lane: asyncio.wrap_future(thread) for lane, thread in threads.items() if thread}
+
+    def _give_up(self, lane: Lane, *, running: bool) -> None:
+        """Give back what a lane did not finish; what still runs, and has a key, waits for the lease to end."""
+        for held in lane.holding:
+            self._context.log.warning("handler_interrupted", event_id=held.event_id, stream=held.stream)
+            if not (running and self._context.subscription.keyed):
                 self._settler.give_back(held)
-            lane.holding = []
+        lane.holding = []
 
     def _open(self, lane: Lane, *, suspects: bool) -> None:
         lane.task = LaneTask(self._run(lane, suspects=suspects), lane)

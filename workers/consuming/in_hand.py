@@ -14,6 +14,7 @@ class InHand:
 
     def __init__(self) -> None:
         self._held: dict[Held, None] = {}
+        self._lingering: set[Held] = set()
         self._left: asyncio.Future[None] | None = None
         self.made_room: Callable[[], None] = lambda: None
         """Is called whenever deliveries have left, once for all that leave together."""
@@ -24,12 +25,22 @@ class InHand:
     def __iter__(self) -> Iterator[Held]:
         return iter(self._held)
 
+    @property
+    def working(self) -> int:
+        """How many wait for a handler or keep a lane busy."""
+        return len(self._held) - len(self._lingering)
+
     def __contains__(self, held: object) -> bool:
         return held in self._held
 
     def add(self, items: Iterable[Held]) -> None:
         """Take deliveries that were read."""
         self._held.update(dict.fromkeys(items))
+
+    def linger(self, items: Iterable[Held]) -> None:
+        """Note that deliveries keep no lane busy any more, though they stay in hand."""
+        self._lingering.update(self._held.keys() & set(items))
+        self.made_room()
 
     def touch(self, items: Iterable[Held], now: float, lost: Container[bytes]) -> None:
         """Note that the hold on deliveries was renewed `now` (monotonic seconds), except on those with an id in `lost`.
@@ -45,6 +56,7 @@ class InHand:
         before = len(self._held)
         for held in items:
             self._held.pop(held, None)
+            self._lingering.discard(held)
         if len(self._held) < before:
             self._leave()
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Coroutine, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from workers.delivery import Held
@@ -42,15 +42,17 @@ class Lane:
     """What one lane has in hand; `deadline` (monotonic seconds) is set while a handler runs, `scope` during an attempt.
 
     A plain function runs in the lane's own thread. One that is over its time cannot be stopped, so its thread is
-    abandoned and the lane gets another: a handler that hangs takes no place from the events behind it.
+    abandoned and the lane gets another: a handler that hangs takes no place from the events behind it. `left_behind` is
+    what ends when the thread of the last attempt does.
     """
 
-    __slots__ = ("_thread", "deadline", "holding", "name", "scope", "task", "timed_out")
+    __slots__ = ("_thread", "deadline", "holding", "left_behind", "name", "scope", "task", "timed_out")
 
     def __init__(self, name: str = "handler") -> None:
         self.name = name
         self.task: asyncio.Task[None] | None = None
         self.holding: list[Held] = []
+        self.left_behind: Future[None] | None = None
         self.deadline: float | None = None
         self.timed_out = False
         self.scope: Scope | None = None
@@ -83,12 +85,18 @@ class Lane:
             self._thread = ThreadPoolExecutor(1, self.name)
         return self._thread
 
-    def abandon_thread(self) -> bool:
-        """Leave the thread to itself; return whether there was one."""
+    def abandon_thread(self) -> "Future[None] | None":
+        """Leave the thread to itself; return what ends when it does, None where there was no thread."""
         thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.shutdown(wait=False, cancel_futures=True)
-        return thread is not None
+        if thread is None:
+            return None
+        ended = thread.submit(_nothing)
+        thread.shutdown(wait=False)
+        return ended
+
+
+def _nothing() -> None:
+    """Run behind what a thread does: then that has ended."""
 
 
 class Watchdog:

@@ -64,7 +64,7 @@ class Pace:
         own, _ = self._brought.get(reader, (sources, 0.0))
         since = self._context.monotonic() - _LATELY
         others = sum(had for other, (had, at) in self._brought.items() if at > since and other is not reader)
-        return max(1, min(_MOST, (self.target() - len(self._context.in_hand)) // (own + others)))
+        return max(1, min(_MOST, (self.target() - self._context.in_hand.working) // (own + others)))
 
     def was_read(self, reader: object, sources: int, deliveries: int) -> None:
         """Take note of what a read brought, and of how many of its sources had something."""
@@ -83,7 +83,7 @@ class Pace:
     def _is_worth_a_read(self) -> bool:
         if self._paused:
             return False
-        held, target = len(self._context.in_hand), self.target()
+        held, target = self._context.in_hand.working, self.target()
         # A free lane is worth a read at once; reading further ahead is when half of that is used up.
         return held < self._capacity or (target - held) * 2 >= target
 
