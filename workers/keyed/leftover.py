@@ -114,11 +114,20 @@ class Leftover:
         context = self._context
         doomed = [held for held in items if REASON in held.fields]
         burials = [burial(context.keys, context.group, held, held.moved()) for held in doomed]
-        checked(await context.store.run(burials) if burials else [])
         free = [held for held in items if REASON not in held.fields]
         commands = [("XADD", context.keys.inbox(held.stream, context.group), "*", *_fields(held)) for held in free]
-        checked(await context.store.commands(commands) if commands else [])
-        await context.store.call(self._lines.settle([(held.claim, held.refs) for held in items]))
+        replies = [*(await context.store.run(burials) if burials else [])]
+        replies += await context.store.commands(commands) if commands else []
+        await self._let_go([*doomed, *free], replies)
+        checked(replies)
+
+    async def _let_go(self, items: Sequence[LineHeld], replies: Sequence[Any]) -> None:
+        """End those that are elsewhere now, and give the others back: what is moved must not be moved once more."""
+        pairs = [*zip(items, replies, strict=True)]
+        moved = [held for held, reply in pairs if not isinstance(reply, BaseException)]
+        kept = [held for held, reply in pairs if isinstance(reply, BaseException)]
+        calls = [self._lines.settle([(held.claim, held.refs) for held in moved])] if moved else []
+        checked(await self._context.store.run([*calls, *(self._lines.back(held.claim) for held in kept)]))
 
 
 def _fields(held: LineHeld) -> list[Field]:

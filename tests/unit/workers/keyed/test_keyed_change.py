@@ -4,11 +4,13 @@ import asyncio
 from typing import Any
 
 import pytest
-from support.keyed_bench import SHORT, STREAM, Bench
+from support.keyed_bench import SHORT, SLUG, STREAM, Bench
 from support.waiting import eventually
 
+from router.store import scripts
 from router.store.lines import Lines
 from workers import Coalesce, DeadLetter, Delivery, Retry, RetryLater, Subscription
+from workers.keyed.leftover import Leftover
 
 PATIENT = Retry(max_attempts=9, first_delay=0.05, max_delay=0.05)
 
@@ -216,3 +218,38 @@ async def test_lines_are_left_to_the_keyed_workers_that_live(bench: Bench) -> No
 async def gone(bench: Bench) -> bool:
     """Return whether nothing of the lines is left."""
     return not await bench.client.exists(*bench.keys.lines("sub"))
+
+
+async def test_what_one_inbox_refuses_is_moved_out_of_the_lines_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one inbox is no stream, what goes to the others is moved once, and the rest stays in the lines."""
+    other = f"{SLUG}/customer_updated"
+    before = Subscription("sub", events=[STREAM, other], key="resource")
+    before.handler(bench.handle)
+    await bench.store.call(scripts.pause(bench.keys.pause("sub"), bench.keys.halted("sub"), "pause", 0, "x", ""))
+    consumer = await bench.start(before)
+    await bench.publish("a1@a")
+    await bench.publish("b1@b", stream=other)
+    await eventually(lambda: bench.lines_hold("sub", 2))
+    await bench.stop(consumer)
+    spoilt, inbox = bench.keys.inbox(other, "sub"), bench.keys.inbox(STREAM, "sub")
+    await bench.client.delete(spoilt)
+    await bench.client.set(spoilt, "no stream")
+    after = Subscription("sub", events=[STREAM, other])
+    after.handler(bench.handle)
+    looks = 0
+    look = Leftover.look
+
+    async def counted(leftover: Leftover) -> float:
+        nonlocal looks
+        try:
+            return await look(leftover)
+        finally:
+            looks += 1
+
+    monkeypatch.setattr(Leftover, "look", counted)
+    await bench.start(after, "new", sweep_interval=0.1)
+    await eventually(lambda: looks >= 3)
+    assert await bench.client.xlen(inbox) == 1
+    assert await bench.lines_hold("sub", 1)
