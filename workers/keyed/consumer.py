@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
+from router.store.errors import STORE_ERRORS
 from router.store.lines import Lines, Merging
 from workers.coalesce import Coalesce
 from workers.consuming.consumer import Consumer, Reading
@@ -46,7 +47,10 @@ class KeyedConsumer(Consumer):
         await self.context.store.call(self._lines.abandon(self._worker))
 
     async def _settle_and_sign_off(self) -> None:
-        await self._leadership.give_up()
+        try:
+            await self._leadership.give_up()
+        except STORE_ERRORS as error:
+            self.context.outage.failed("giving the lease of the lines up", error)
         await super()._settle_and_sign_off()
 
     def _finish(self, held: LineHeld) -> None:

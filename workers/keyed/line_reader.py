@@ -65,7 +65,15 @@ class LineReader:
             except STORE_ERRORS as error:
                 context.outage.failed("claiming", error)
                 await asyncio.sleep(backoff.next())
+        await self._leave()
         await self._connection.aclose()
+
+    async def _leave(self) -> None:
+        """Give back what a claim may have got without our knowing, at the first try; else the lease does it."""
+        try:
+            await self._be_sure()
+        except STORE_ERRORS as error:
+            self._context.outage.failed("giving keys back", error)
 
     async def stop(self) -> None:
         """Make `run` return soon; to be called again until it has."""

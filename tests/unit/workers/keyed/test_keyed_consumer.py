@@ -240,3 +240,49 @@ async def goes_on(consumer: KeyedConsumer, work: Coroutine[Any, Any, None]) -> N
     await end([failed, waiting])
     for task in done:
         task.result()
+
+
+async def test_what_a_claim_got_whose_reply_was_lost_is_given_back_at_a_stop(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that stops before it knows what a claim got keeps no key to itself until the lease ends."""
+    subscription = Subscription("sub", events=[STREAM], key="resource")
+    subscription.handler(bench.handle)
+    lost = asyncio.Event()
+    call = Store.call
+
+    async def lose(store: Store, one: scripts.Call) -> Any:
+        reply = await call(store, one)
+        if one.script.name == "lines/claim" and reply[0]:
+            consumer._reader._stopping = True  # before it tries again
+            lost.set()
+            raise StoreUnavailable("the reply was lost")
+        return reply
+
+    consumer = await bench.start(subscription)
+    monkeypatch.setattr(Store, "call", lose)
+    await bench.publish("a1@a")
+    await asyncio.wait_for(lost.wait(), 30)
+    await bench.stop(consumer)
+    assert "running" not in await bench.lines(subscription)
+
+
+async def test_what_is_settled_reaches_the_store_though_the_lease_cannot_be_given_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that stops settles what it handled, whatever becomes of the lease of the lines."""
+    subscription = Subscription("sub", events=[STREAM], key="resource")
+    subscription.handler(bench.handle)
+    consumer = await bench.start(subscription)
+    drained: list[bool] = []
+
+    async def refuse(*_: Any) -> None:
+        raise StoreUnavailable("the reply was lost")
+
+    async def drain() -> None:
+        drained.append(True)
+
+    monkeypatch.setattr(consumer._leadership, "give_up", refuse)
+    monkeypatch.setattr(consumer._settler, "drain", drain)
+    await bench.stop(consumer)
+    assert drained
