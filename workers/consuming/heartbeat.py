@@ -72,6 +72,5 @@ class Heartbeat:
         for (_, share), reply in zip(shares, replies, strict=True):
             if isinstance(reply, BaseException) and not is_no_group(reply):
                 raise reply
-            everything = {held.entry_id for held in share}
-            lost = everything if isinstance(reply, BaseException) else context.moves.lost(share, reply)
+            lost = set(share) if isinstance(reply, BaseException) else context.moves.lost(share, reply)
             context.in_hand.touch(share, now, lost)

@@ -42,14 +42,14 @@ class InHand:
         self._lingering.update(self._held.keys() & set(items))
         self.made_room()
 
-    def touch(self, items: Iterable[Held], now: float, lost: Container[bytes]) -> None:
-        """Note that the hold on deliveries was renewed `now` (monotonic seconds), except on those with an id in `lost`.
+    def touch(self, items: Iterable[Held], now: float, lost: Container[Held]) -> None:
+        """Note that the hold on deliveries was renewed `now` (monotonic seconds), except on those in `lost`.
 
         These stay in hand until somebody lets go of them: their handler may be running.
         """
         for held in items:
             held.touched = now
-            held.lost = held.entry_id in lost
+            held.lost = held in lost
 
     def settle(self, items: Iterable[Held]) -> None:
         """Let go of deliveries whose outcome the store has; those that have left before are ignored."""

@@ -37,8 +37,8 @@ class Moves(Protocol):
     def extend(self, items: Iterable[Held]) -> list[tuple[scripts.Call, list[Held]]]:
         """Return what renews the hold on deliveries, each call with its share of them."""
 
-    def lost(self, share: Sequence[Held], reply: Any) -> set[bytes]:
-        """Return the entries of a share that were lost, as the reply of `extend` says."""
+    def lost(self, share: Sequence[Held], reply: Any) -> set[Held]:
+        """Return the deliveries of a share that were lost, as the reply of `extend` says."""
 
     def mark(self, held: Held) -> scripts.Call:
         """Return what records that a suspect is being started; its reply is 1 where it is still ours."""
@@ -86,9 +86,10 @@ class StreamMoves:
             for source, _, share in self._shares(items)
         ]
 
-    def lost(self, share: Sequence[Held], reply: Any) -> set[bytes]:  # noqa: ARG002 - the reply names them
-        """Return those that the reply names."""
-        return set(reply)
+    def lost(self, share: Sequence[Held], reply: Any) -> set[Held]:
+        """Return those whose entries the reply names."""
+        entries = set(reply)
+        return {held for held in share if held.entry_id in entries}
 
     def mark(self, held: Held) -> scripts.Call:
         """Set the delivery counter of its entry."""

@@ -130,7 +130,7 @@ class Settler:
 
     def _count_merged(self, step: Step, reply: Any) -> None:
         lost = self._context.moves.lost(step.held, reply) if isinstance(reply, list) else set()
-        merged = sum(held.stands_for - 1 for held in step.held if held.entry_id not in lost)
+        merged = sum(held.stands_for - 1 for held in step.held if held not in lost)
         self._context.metrics.merged.labels(self._context.group).inc(merged)
 
     def _note(self, step: Step, reply: Any) -> None:

@@ -63,9 +63,9 @@ class LineMoves:
         """Renew the hold on their keys."""
         return [(self._lines.extend([held.claim for held in share], self._lease), [*share]) for share in _shares(items)]
 
-    def lost(self, share: Sequence[Held], reply: Any) -> set[bytes]:
+    def lost(self, share: Sequence[Held], reply: Any) -> set[Held]:
         """Return those whose numbers the reply has."""
-        return {share[number - 1].entry_id for number in reply}
+        return {share[number - 1] for number in reply}
 
     def mark(self, held: Held) -> scripts.Call:
         """Note it with the claim."""

@@ -286,3 +286,24 @@ async def test_what_is_settled_reaches_the_store_though_the_lease_cannot_be_give
     monkeypatch.setattr(consumer._settler, "drain", drain)
     await bench.stop(consumer)
     assert drained
+
+
+async def test_a_hold_is_lost_by_itself(bench: Bench) -> None:
+    """A worker that has an event twice, as its first claim was taken back, keeps the second when the first is lost."""
+    subscription = Subscription("sub", events=[STREAM], key="resource", concurrency=2, timeout=None)
+    gate = asyncio.Event()
+    begun: list[str] = []
+
+    @subscription.handler
+    async def sync(event: Event) -> None:
+        begun.append(event.id)
+        await gate.wait()
+
+    await bench.publish("a1@a")
+    consumer = await bench.start(subscription)
+    await eventually(lambda: len(begun) == 1)
+    await bench.store.call(Lines(bench.keys, "sub").abandon("c1/", charged=False))  # as where its loop was blocked
+    await eventually(lambda: len(begun) == 2)
+    await consumer._heartbeat.extend()
+    assert [held.lost for held in consumer.context.in_hand] == [True, False]
+    gate.set()
