@@ -4,6 +4,7 @@ A skip ends an event by the steps of a worker: the line notes that it is to be a
 once, the line lets it go. Where the process dies in between, the worker or operator that has the key next goes on.
 """
 
+import asyncio
 import secrets
 import time
 from collections import Counter
@@ -30,6 +31,10 @@ _MERGED: Final = 500
 """How many events a skipped one may stand for, as by default one that is handled."""
 
 
+_LOOK_AGAIN: Final = 0.05
+"""Seconds until the inboxes are looked at again."""
+
+
 class KeyChange(Change[LineKey]):
     """A change of the selected keys: of those that were selected at the first look, and are as they were then."""
 
@@ -44,6 +49,7 @@ class KeyChange(Change[LineKey]):
         most: int | None = None,
     ) -> None:
         super().__init__(store, verb, subject=name, selector=selector.describe(), most=most)
+        self._catalogue = catalogue
         self._keys = LineKeys(store, catalogue, name)
         self._wanted = selector
         self._frozen: list[tuple[bytes, Any]] = []
@@ -79,6 +85,9 @@ class KeyChange(Change[LineKey]):
 class Release(KeyChange):
     """Lets keys go on that are held."""
 
+    patience: float = 5.0
+    """Seconds to wait for what is replayed and on its way into the lines."""
+
     def concerns(self, key: LineKey) -> bool:
         """Return whether it is held."""
         return key.state == "held"
@@ -88,12 +97,26 @@ class Release(KeyChange):
         return key.since
 
     async def apply(self, batch: Sequence[LineKey]) -> Counter[str]:
-        """Release these."""
+        """Release these, once what was replayed has its place before what waits."""
+        if not await self._replays_are_in():
+            self.result.note("replays are on their way into the lines, which a worker has to bring: release again then")
+            return Counter({FAILED: len(batch)})
         (reply,) = await self.store.run([self._keys.lines.release([key.name for key in batch])])
         self.result.refusal = refusal_of([reply]) or self.result.refusal
         if isinstance(reply, StoreRefused):
             return Counter({FAILED: len(batch)})
         return Counter({CHANGED: checked([reply])[0]})
+
+    async def _replays_are_in(self) -> bool:
+        """Wait until the inboxes have nothing, for `patience` at most; return whether they have nothing."""
+        inboxes = [self.store.keys.inbox(stream, self.subject) for stream in self._catalogue.streams()]
+        commands = [("XLEN", inbox) for inbox in inboxes]
+        until = time.monotonic() + self.patience
+        while any(isinstance(reply, int) and reply for reply in await self.store.commands(commands)):
+            if time.monotonic() >= until:
+                return False
+            await asyncio.sleep(_LOOK_AGAIN)
+        return True
 
 
 class Skip(KeyChange):

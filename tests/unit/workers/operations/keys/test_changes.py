@@ -1,5 +1,7 @@
 """Releasing keys and skipping their first events."""
 
+import asyncio
+
 import pytest
 from support.filling import CUSTOMERS, put_group
 from support.keyed import KeyedBench
@@ -192,3 +194,20 @@ async def test_a_skip_that_died_is_finished_once(bench: KeyedBench, operations: 
     assert (await operations.skip_keys("sync", KeySelector(key=A)).run(actor="bob")).changed == 1
     assert await _dead(operations) == [("a1", "skipped by ann")]
     assert await bench.handled() == []
+
+
+async def test_a_release_waits_for_what_is_replayed(bench: KeyedBench, operations: Operations) -> None:
+    """A key does not go on while its replayed event is on its way into the lines: what waits would overtake it."""
+    await bench.bring("a1", "a2", customer="a")
+    await bench.hold("a")
+    inbox = bench.store.keys.inbox(CUSTOMERS, "sync")
+    entry = await bench.store.client.xadd(inbox, {"id": "a1", "raw": "{}"})
+    change = operations.release_keys("sync")
+    change.patience = 0.0  # type: ignore[attr-defined]
+    result = await change.run()
+    assert (result.changed, result.failed) == (0, 1)
+    assert result.notes == ["replays are on their way into the lines, which a worker has to bring: release again then"]
+    assert [key.state async for key in operations.keys("sync")] == ["held"]
+    releasing = asyncio.create_task(operations.release_keys("sync").run())
+    await bench.store.client.xdel(inbox, entry)
+    assert (await releasing).changed == 1
