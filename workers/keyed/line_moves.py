@@ -73,7 +73,7 @@ class LineMoves:
 
     def _bury(self, held: LineHeld, fields: Sequence[scripts.Field]) -> Step:
         call = burial(self._context.keys, self._context.group, held, fields)
-        return Step(call, "dead", [held], then=self._settle([held], "dead", hold=self._holds))
+        return Step(call, "dead", [held], then=self._settle([held], "dead", hold=self._holds and not _is_alone(held)))
 
     def _settle(self, share: Sequence[LineHeld], outcome: str, *, hold: bool = False) -> Step:
         return Step(self._lines.settle([(held.claim, held.refs) for held in share], hold=hold), outcome, [*share])
@@ -83,6 +83,11 @@ def burial(keys: Keys, group: str, held: LineHeld, fields: Sequence[scripts.Fiel
     """Return what adds a dead letter with these fields, once for each event of a line."""
     marker = keys.buried(held.stream, group, held.entry_id.decode(errors="backslashreplace"))
     return scripts.bury(keys.dead(held.stream, group), marker, _BURIED, fields)
+
+
+def _is_alone(held: LineHeld) -> bool:
+    """Return whether its key is its own, as that of an event which is ordered by nothing: see Mover."""
+    return held.claim.key == b"~" + held.entry_id
 
 
 def _shares(items: Iterable[Held]) -> list[list[LineHeld]]:

@@ -105,3 +105,18 @@ async def test_a_key_is_held_though_its_worker_dies_before_the_line_knows(bench:
     assert await bench.client.xlen(bench.keys.dead(STREAM, "sub")) == 1
     assert await bench.lines_hold("sub", 1)
     assert not bench.handled
+
+
+async def test_an_event_without_a_key_holds_nothing(bench: Bench) -> None:
+    """A dead letter of an event that has no order leaves no key held: nothing can come behind it."""
+    subscription = Subscription("sub", events=[STREAM], key=lambda _: None, after_dead="hold")
+
+    @subscription.handler
+    async def sync(_: Delivery) -> None:
+        raise DeadLetter("no such customer")
+
+    await bench.publish("a1@a", "a2@a")
+    await bench.start(subscription)
+    await eventually(lambda: bench.count(subscription, "dead") == 2)
+    await bench.emptied(subscription)
+    assert "held" not in await bench.lines(subscription)
