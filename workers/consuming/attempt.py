@@ -62,7 +62,7 @@ class Attempts:
             else:
                 for held, result in zip(ready, results, strict=True):
                     self._settle(held, result)
-                    lane.holding.pop(0)  # one by one: if settling breaks, those before it are settled
+                    del lane.holding[:1]  # one by one, if there: where settling breaks, those before it are settled
         lane.holding = []
 
     def _still_running(self, lane: Lane) -> "Future[None] | None":
