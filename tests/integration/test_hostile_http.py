@@ -104,14 +104,16 @@ class Target:
         self.store = store
         self.pid = pid
 
-    async def open(self) -> Line:
-        """Connect."""
-        return Line(*await asyncio.open_connection("127.0.0.1", self.system.port))
+    async def open(self, data: bytes = b"") -> Line:
+        """Connect, and send this at once: on a busy machine it may be long until the event loop comes back here."""
+        connection = socket.create_connection(("127.0.0.1", self.system.port))
+        connection.sendall(data)
+        connection.setblocking(False)
+        return Line(*await asyncio.open_connection(sock=connection))
 
     async def exchange(self, data: bytes) -> list[Response]:
         """Send bytes, wait for the end of the connection; return all answers."""
-        line = await self.open()
-        line.write(data)
+        line = await self.open(data)
         rest, answers = await line.ended(), []
         line.close()
         while found := first_of(rest):
@@ -123,9 +125,8 @@ class Target:
     async def good(self) -> float:
         """Send an event on a connection of its own, which is taken; return how many seconds its answer took."""
         started = time.perf_counter()
-        line = await self.open()
+        line = await self.open(signed(event(f"good-{next(numbers)}")))
         try:
-            line.write(signed(event(f"good-{next(numbers)}")))
             assert (await line.answer()).status == 202
         finally:
             line.close()
@@ -180,8 +181,7 @@ async def target(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> A
 
 async def drip(target: Target, start: bytes, byte: bytes) -> bytes:
     """Send byte after byte until the server has had enough; return what it says."""
-    line = await target.open()
-    line.write(start)
+    line = await target.open(start)
     ended = asyncio.ensure_future(line.ended())
     while not ended.done():
         line.write(byte)

@@ -265,6 +265,7 @@ async def test_a_restarted_server_keeps_the_pause(catalogue: Catalogue) -> None:
             house = House(store, catalogue, stack)
             await house.work()
             await house.pause("w1")
+            assert (await store.command("WAITAOF", 1, 0, 60_000))[0] == 1  # a busy disk may have put the write off
             server.kill()
             server.start()
             await eventually(lambda: _is_up(store))

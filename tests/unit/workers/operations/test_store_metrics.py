@@ -43,8 +43,9 @@ class Scraped:
 
 
 @pytest.fixture
-def scraped(store: Store, catalogue: Catalogue) -> Scraped:
-    """Return the metrics of each store."""
+def scraped(store: Store, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> Scraped:
+    """Return the metrics of each store, which has all the time that a busy machine may take."""
+    monkeypatch.setattr(store_metrics, "_PATIENCE", 60.0)
     return Scraped(store, catalogue)
 
 
