@@ -138,6 +138,8 @@ class Bench:
 
         async def done() -> bool:
             left = [await self.client.xlen(inbox), await self.client.zcard(due)]
+            groups = await self.client.xinfo_groups(self.keys.events(stream))
+            left += [row["lag"] or 0 for row in groups if row["name"] == subscription.name.encode()]
             return not any(left) and not await self.pending(subscription, stream)
 
         await eventually(done)
