@@ -3,7 +3,7 @@
 from router.events.event import Event
 from workers.coalesce import Coalesce
 from workers.delivery import AttemptError, Delivery, Merged
-from workers.outcomes import DeadLetter, HandlerTimeout, RetryLater, WorkerLost
+from workers.outcomes import DeadLetter, Defer, HandlerTimeout, RetryLater, WorkerLost
 from workers.retry import Retry
 from workers.subscription import Subscription
 
@@ -11,6 +11,7 @@ __all__ = [
     "AttemptError",
     "Coalesce",
     "DeadLetter",
+    "Defer",
     "Delivery",
     "Event",
     "HandlerTimeout",

@@ -10,8 +10,21 @@ import msgspec
 
 from router.events.catalogue import Catalogue
 from router.events.event import Event
-from router.store.record import AT, ATTEMPTS, CRASHES, FIELDS, HISTORY, ID, RAW, number_of, read_event, text_of
+from router.store.record import (
+    AT,
+    ATTEMPTS,
+    CRASHES,
+    DEFERRED,
+    FIELDS,
+    HISTORY,
+    ID,
+    RAW,
+    number_of,
+    read_event,
+    text_of,
+)
 from router.store.scripts import Field
+from workers.deferrals import Deferrals, read_deferrals
 from workers.failure import described, trace_of
 
 __all__ = ["AttemptError", "Delivery", "Held", "Merged", "error_line", "extended", "read_history"]
@@ -44,7 +57,8 @@ class Merged(NamedTuple):
 class Delivery(msgspec.Struct, frozen=True):
     """An event with the story of its delivery to this subscription; `attempt` is 1 for the first.
 
-    `merged` are the events that it stands for besides its own, oldest first: see `Coalesce`.
+    `merged` are the events that it stands for besides its own, oldest first: see `Coalesce`. `deferred` is how often it
+    was deferred before.
     """
 
     event: Event
@@ -52,6 +66,7 @@ class Delivery(msgspec.Struct, frozen=True):
     attempt: int = 1
     errors: tuple[AttemptError, ...] = ()
     merged: tuple[Merged, ...] = ()
+    deferred: int = 0
 
     @property
     def first_at(self) -> datetime:
@@ -97,6 +112,11 @@ class Held:
         """Attempts surely used up; after one crash, each delivery that the worker held is only suspected."""
         return self.attempts + self.crashes - 1 if self.crashes else self.attempts
 
+    @property
+    def deferrals(self) -> Deferrals | None:
+        """How it was deferred before; None where it was not."""
+        return read_deferrals(self.fields[DEFERRED]) if DEFERRED in self.fields else None
+
     def poisonous(self, limit: int) -> bool:
         """Return whether it has surely killed workers until its attempts were used up."""
         return self.crashes > 1 and self.used >= limit
@@ -119,9 +139,14 @@ class Held:
         """Return the earlier failures, oldest first."""
         return read_history(self.fields.get(HISTORY, b""))
 
-    def moved(self, line: str | None = None) -> list[Field]:
-        """Return the fields to move this delivery with; with `line`, one more failed attempt and its history line."""
+    def moved(self, line: str | None = None, deferred: bytes | None = None) -> list[Field]:
+        """Return the fields to move this delivery with.
+
+        With `line`, one more failed attempt and its history line; with `deferred`, that field so.
+        """
         fields: dict[bytes, Field] = {**self.fields}
+        if deferred is not None:
+            fields[DEFERRED] = deferred
         if line is not None:
             fields[ATTEMPTS] = self.attempts + 1
             fields[HISTORY] = extended(self.fields.get(HISTORY, b""), line)

@@ -20,7 +20,7 @@ class WorkerMetrics:
         self.delivered = counter("event_router_deliveries_total", "Deliveries read from the streams.", "subscription")
         self.outcomes = counter(
             "event_router_outcomes_total",
-            "Finished attempts by outcome: done, retried, dead, lost (another consumer took over) or returned.",
+            "Finished attempts by outcome: done, retried, deferred, dead, lost (another consumer has it) or returned.",
             "subscription",
             "outcome",
         )

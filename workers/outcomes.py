@@ -1,4 +1,4 @@
-"""What may become of an attempt. Raising `RetryLater` or `DeadLetter` in a handler is the same as returning one."""
+"""What may become of an attempt. Raising `Defer`, `RetryLater` or `DeadLetter` is the same as returning one."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,6 +8,8 @@ from config.errors import RouterError
 __all__ = [
     "Dead",
     "DeadLetter",
+    "Defer",
+    "DeferFor",
     "Done",
     "HandlerTimeout",
     "Outcome",
@@ -23,9 +25,26 @@ class RetryLater(Exception):
 
     def __init__(self, delay: float | timedelta, reason: str = "the handler asked for a later retry") -> None:
         super().__init__(reason)
-        self.delay = delay.total_seconds() if isinstance(delay, timedelta) else float(delay)
-        if not 0 <= self.delay < float("inf"):
-            raise ValueError(f"RetryLater takes a delay of 0 seconds or more, not {delay!r}")
+        self.delay = _seconds(delay, "RetryLater")
+
+
+class Defer(Exception):
+    """Hand this event over again in `delay` (seconds, or a timedelta; 0.1 seconds at least). It counts as no attempt.
+
+    For what is no failure of the event: a quota that is used up, a target that is closed. An event is deferred for
+    `defer_max` of its subscription at most, counted from the first time.
+    """
+
+    def __init__(self, delay: float | timedelta, reason: str = "the handler deferred it") -> None:
+        super().__init__(reason)
+        self.delay = _seconds(delay, "Defer")
+
+
+def _seconds(delay: float | timedelta, name: str) -> float:
+    seconds = delay.total_seconds() if isinstance(delay, timedelta) else float(delay)
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(f"{name} takes a delay of 0 seconds or more, not {delay!r}")
+    return seconds
 
 
 class DeadLetter(Exception):
@@ -67,10 +86,18 @@ class RetryIn:
 
 
 @dataclass(frozen=True, slots=True)
+class DeferFor:
+    """The event is to be handed over again in `seconds`, and no attempt is used up, for this reason."""
+
+    seconds: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Dead:
     """The event is given up, for this reason."""
 
     reason: str
 
 
-Outcome = Done | RetryIn | Dead
+Outcome = Done | RetryIn | DeferFor | Dead

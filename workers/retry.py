@@ -7,12 +7,14 @@ from random import Random
 
 from config.errors import ConfigError
 from workers.failure import members_of, text_of
-from workers.outcomes import Dead, DeadLetter, Done, Outcome, RetryIn, RetryLater
+from workers.outcomes import Dead, DeadLetter, Defer, DeferFor, Done, Outcome, RetryIn, RetryLater
 
-__all__ = ["Retry", "decide"]
+__all__ = ["Retry", "decide", "deferral_of"]
 
 _DONE = Done()
 _MAX_DOUBLINGS = 64
+_SHORTEST = 0.1
+"""Seconds for which an event is deferred at least: `Defer(0)` again and again must not keep a worker busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +55,19 @@ class Retry:
         return random.uniform(0, self.ceiling(attempt))
 
 
-def decide(retry: Retry, attempt: int, error: BaseException | None, random: Random) -> Outcome:
+def decide(
+    retry: Retry, attempt: int, error: BaseException | None, random: Random, *, deferrable: float = float("inf")
+) -> Outcome:
     """Return what becomes of an event whose attempt number `attempt` ended in `error`, or well where that is None.
 
-    Of an exception group the members count, and of several the strongest: dead, then later, then retry. The cause of an
-    error (`raise … from`) does not count: who raises another error has decided otherwise.
+    Of an exception group the members count, and of several the strongest: dead, then later, then retry, then deferred:
+    what really failed is an attempt. The cause of an error (`raise … from`) does not count: who raises another error
+    has decided otherwise. `deferrable`: for how many seconds the event may still be deferred.
     """
     if error is None:
         return _DONE
+    if deferral := deferral_of(error):
+        return _bounded(deferral, deferrable)
     members = members_of(error)
     for member in members:
         if isinstance(member, DeadLetter):
@@ -74,8 +81,25 @@ def decide(retry: Retry, attempt: int, error: BaseException | None, random: Rand
     return RetryIn(max(delays) if delays else retry.delay(attempt, random))
 
 
+def _bounded(deferral: DeferFor, deferrable: float) -> Outcome:
+    if deferrable <= 0:
+        return Dead(f"deferred for longer than defer_max allows: {deferral.reason}")
+    return DeferFor(min(deferral.seconds, deferrable), deferral.reason)
+
+
+def deferral_of(error: BaseException) -> DeferFor | None:
+    """Return what a handler asked for that only deferred its event; None where anything failed."""
+    members = members_of(error)
+    delays = [_asked(member) for member in members if isinstance(member, Defer)]
+    known = [delay for delay in delays if delay is not None]
+    if not known or len(known) < len(members):
+        return None
+    longest = max(known)
+    return DeferFor(max(longest, _SHORTEST), text_of(members[known.index(longest)]))
+
+
 def _asked(error: BaseException) -> float | None:
     """Return the delay that a handler asked for, in seconds."""
     # A subclass may have forgotten its super().__init__(): then it is a failure like others.
-    delay = getattr(error, "delay", None) if isinstance(error, RetryLater) else None
+    delay = getattr(error, "delay", None) if isinstance(error, RetryLater | Defer) else None
     return delay if isinstance(delay, int | float) and 0 <= delay < float("inf") else None

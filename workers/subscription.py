@@ -54,6 +54,7 @@ class Subscription:
     after_dead: what a key does whose event ended dead: `continue`, or `hold` until an operator releases it.
     per_company: how many handlers may run at once for one company, over all workers; None for any number.
     fair_by: whether companies take turns, where there is a key or a limit: `company`, or None.
+    defer_max: seconds for which an event may be deferred (`Defer`), counted from the first time; then it is dead.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Subscription:
         after_dead: Literal["continue", "hold"] = "continue",
         per_company: int | None = None,
         fair_by: Literal["company"] | None = "company",
+        defer_max: float = 259_200.0,
     ) -> None:
         self.name = name
         self.events = (events,) if isinstance(events, str) else tuple(events)
@@ -86,6 +88,7 @@ class Subscription:
         self.after_dead = after_dead
         self.per_company = per_company
         self.fair_by = fair_by
+        self.defer_max = defer_max
         self._handler: Handler | None = None
         self._validate()
         self._validate_order()
@@ -155,6 +158,8 @@ class Subscription:
                 raise ConfigError(f"subscription {self.name!r}: {field} is a number from 1, not {number!r}")
         if self.timeout is not None and not self.timeout > 0:
             raise ConfigError(f"subscription {self.name!r}: timeout is in seconds, or None, not {self.timeout!r}")
+        if not 0 < self.defer_max < float("inf"):
+            raise ConfigError(f"subscription {self.name!r}: defer_max is in seconds, not {self.defer_max!r}")
         if not self.batch_wait >= 0:
             raise ConfigError(f"subscription {self.name!r}: batch_wait is in seconds, not {self.batch_wait!r}")
 

@@ -28,11 +28,11 @@ from workers.delivery import AttemptError, Delivery
 from workers.handlers import loop
 from workers.handlers.handling import call
 from workers.handlers.scope import Scope
-from workers.outcomes import Dead, Done, HandlerTimeout, Outcome, RetryIn
+from workers.outcomes import Dead, DeferFor, Done, HandlerTimeout, Outcome, RetryIn
 from workers.retry import decide
 from workers.subscription import Subscription
 
-__all__ = ["Dead", "Done", "NotSubscribed", "Outcome", "RetryIn", "deliver", "run", "sample_event"]
+__all__ = ["Dead", "DeferFor", "Done", "NotSubscribed", "Outcome", "RetryIn", "deliver", "run", "sample_event"]
 
 _catalogue = cache(partial(Catalogue.load, on_demand=True))
 
@@ -62,25 +62,30 @@ async def deliver(
     *events: Event,
     attempt: int = 1,
     errors: Sequence[AttemptError] = (),
+    deferred_for: float | None = None,
     any_event: bool = False,
 ) -> list[Outcome]:
-    """Hand events to a subscription's handler; return what would become of each: `Done`, `RetryIn` or `Dead`.
+    """Hand events to a handler; return what would become of each: `Done`, `RetryIn`, `DeferFor` or `Dead`.
 
-    `attempt` and `errors` are what the handler and the retry policy get. A batch handler gets batches, and events
+    `attempt` and `errors` are what the handler and the retry policy get; `deferred_for`: how many seconds ago they were
+    deferred for the first time, None for never. A batch handler gets batches, and events
     that failed before one by one, as it would from a worker. Raises NotSubscribed for an event that the subscription's
     globs leave out, unless `any_event`.
     """
     if not any_event:
         _check(subscription, events)
     size = subscription.batch_size if subscription.handled_by.batch and attempt == 1 else 1
-    deliveries = [Delivery(event, subscription.name, attempt, tuple(errors)) for event in events]
+    deferred = int(deferred_for is not None)
+    left = subscription.defer_max - (deferred_for or 0.0)
+    story = (subscription.name, attempt, tuple(errors), (), deferred)
+    deliveries = [Delivery(event, *story) for event in events]
     threads = ThreadPoolExecutor(max(1, len(events)))
     random = Random(0)  # noqa: S311 - jitter is no secret
     try:
         outcomes: list[Outcome] = []
         for start in range(0, len(deliveries), size):
             results = await _attempt(subscription, deliveries[start : start + size], threads)
-            outcomes += [decide(subscription.retry, attempt, result, random) for result in results]
+            outcomes += [decide(subscription.retry, attempt, result, random, deferrable=left) for result in results]
         return outcomes
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
@@ -91,10 +96,12 @@ def run(
     *events: Event,
     attempt: int = 1,
     errors: Sequence[AttemptError] = (),
+    deferred_for: float | None = None,
     any_event: bool = False,
 ) -> list[Outcome]:
     """Do what `deliver` does, in tests that are not async."""
-    return loop.run(deliver(subscription, *events, attempt=attempt, errors=errors, any_event=any_event))
+    options: dict[str, Any] = {"deferred_for": deferred_for, "any_event": any_event}
+    return loop.run(deliver(subscription, *events, attempt=attempt, errors=errors, **options))
 
 
 def _check(subscription: Subscription, events: Sequence[Event]) -> None:

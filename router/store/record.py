@@ -1,7 +1,8 @@
 """The record: the names of an entry's fields and their forms, in every stream that holds events.
 
     events, inbox     id, at, event, raw; hints and trace where there are any
-    inbox, retries    also order; attempts, crashes, history and tried, once there was an attempt; a retry's delay
+    inbox, retries    also order; attempts, crashes, history and tried, once there was an attempt; a retry's delay;
+                      deferred, once it was
     dead letters      also reason; origin of an imported one
     replays           also merged, where the subscription is keyed
     quarantine        id, at, reason, raw; hints and trace where there are any
@@ -64,6 +65,9 @@ ORIGIN: Final = b"origin"
 DELAY: Final = b"delay"
 """Milliseconds for which a retry was put off; the first field of its entry."""
 
+DEFERRED: Final = b"deferred"
+"""How often it was deferred since the last replay, since when (epoch milliseconds) and why: a JSON array."""
+
 ORDER: Final = b"order"
 """The id of the event's entry in its stream, by which the events of a key are ordered."""
 
@@ -71,7 +75,8 @@ MERGED: Final = b"merged"
 """The events that a dead letter stands for besides its own: a JSON array of id, type and `at`, oldest first."""
 
 FIELDS: Final = frozenset(
-    {ID, AT, EVENT, RAW, HINTS, TRACE, TRIED, ATTEMPTS, CRASHES, HISTORY, REASON, ORIGIN, DELAY, ORDER, MERGED},
+    {ID, AT, EVENT, RAW, HINTS, TRACE, TRIED, ATTEMPTS, CRASHES, HISTORY, REASON, ORIGIN, DELAY, ORDER, MERGED}
+    | {DEFERRED},
 )
 """All of them; `scripts/lib/fields.lua` has the same for the scripts."""
 

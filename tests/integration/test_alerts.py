@@ -135,6 +135,25 @@ async def test_handlers_that_fail(system: System, server: Server) -> None:
     await expect(prometheus, "EventRouterLeaseLost")
 
 
+DEFERRING = """
+from workers import Defer
+
+@Subscription("waits", events=["*/customer_changed"]).handler
+async def wait(event: Event) -> None:
+    raise Defer(0.1, "closed")
+"""
+
+
+async def test_handlers_that_only_defer(system: System) -> None:
+    """A subscription that defers what it gets, and finishes nothing, is told of."""
+    prometheus = await begin(system, WORKER, "worker", system.module(DEFERRING))
+    await system.start("ingress", ROUTER_OPS__PORT=str(reserve()))
+    await eventually(lambda: "ingress_started" in system.logs())
+    await system.post_many(["one"])
+    await expect(prometheus, "EventRouterOnlyDeferring")
+    assert not {"EventRouterRetryStorm", "EventRouterDeadLetters"} & prometheus.firing()
+
+
 _PENDING = "return redis.call('XPENDING', KEYS[1], 'stormy', '-', '+', 100)"
 
 
@@ -166,7 +185,7 @@ async def test_subscriptions_that_are_left_alone(system: System, server: Server)
     lines = Keys().lines("late")
     held, ready, clock = (lines[LINES.index(name)] for name in ("held", "ready", "clock"))
     server.ask("SET", clock, "1")
-    server.ask("ZADD", ready, 0, f"1\0{now - 301_000}-000000o/{SUPPLIERS}\0key")
+    server.ask("ZADD", ready, 0, f"1\0{now - 301_000:015} {now - 301_000}-000000o/{SUPPLIERS}\0key")
     server.ask("ZADD", held, now, "another")
     await expect(prometheus, "EventRouterSubscriptionWithoutWorker", "EventRouterEventsWaiting")
     await expect(prometheus, "EventRouterKeyHeld", "EventRouterKeysWaiting")

@@ -8,7 +8,7 @@ from typing import Any
 
 from router.store import scripts
 from router.store.errors import STORE_ERRORS, is_no_group
-from router.store.record import HISTORY
+from router.store.record import DEFERRED, HISTORY
 from router.tasks.backoff import Backoff
 from router.telemetry import logs
 from router.telemetry.fast_metrics import HistogramChild
@@ -21,8 +21,8 @@ from workers.delivery import Delivery, Held
 from workers.failure import described, text_of
 from workers.handlers.handling import call
 from workers.handlers.scope import Scope
-from workers.outcomes import Dead, Done, HandlerTimeout, RetryIn, WorkerMustEnd
-from workers.retry import decide
+from workers.outcomes import Dead, DeferFor, Done, HandlerTimeout, RetryIn, WorkerMustEnd
+from workers.retry import decide, deferral_of
 
 
 class Attempts:
@@ -130,18 +130,30 @@ class Attempts:
         except Exception as error:  # noqa: BLE001 - whatever is in an entry, it must not end the lane
             self._bury(held, Dead(f"the entry cannot be read: {text_of(error)}"), error)
             return None
-        return Delivery(event, context.group, held.used + 1, errors, held.merged)
+        deferrals = held.deferrals
+        return Delivery(event, context.group, held.used + 1, errors, held.merged, deferrals.times if deferrals else 0)
 
     def _settle(self, held: Held, result: BaseException | None) -> None:
-        outcome = decide(self._context.subscription.retry, held.spent + 1, result, self._context.random)
+        context = self._context
+        retry, left = context.subscription.retry, self._deferrable(held)
+        outcome = decide(retry, held.spent + 1, result, context.random, deferrable=left)
         if isinstance(outcome, Done):
             self._settler.settle(held, outcome)
+        elif isinstance(outcome, DeferFor):
+            context.log.info("deferred", delay=round(outcome.seconds, 3), **_about(held, result))
+            self._settler.settle(held, outcome)
         elif isinstance(outcome, RetryIn):
-            log = self._context.log
-            log.info("retry_scheduled", attempt=held.used + 1, delay=round(outcome.seconds, 3), **_about(held, result))
+            delay = round(outcome.seconds, 3)
+            context.log.info("retry_scheduled", attempt=held.used + 1, delay=delay, **_about(held, result))
             self._settler.settle(held, outcome, result)
         else:
-            self._bury(held, outcome, result)
+            was_attempt = result is None or deferral_of(result) is None
+            self._bury(held, outcome, result if was_attempt else None)
+
+    def _deferrable(self, held: Held) -> float:
+        """Return for how many seconds a delivery may still be deferred."""
+        longest = self._context.subscription.defer_max
+        return longest if (before := held.deferrals) is None else before.left(longest, self._context.clock())
 
     def _bury(self, held: Held, outcome: Dead, error: BaseException | None) -> None:
         self._context.log.warning("dead_lettered", reason=outcome.reason, **_about(held, error))
@@ -181,10 +193,10 @@ class Waited:
         self._clock = clock
 
     def starting(self, deliveries: Iterable[Held]) -> None:
-        """Take note that attempts start now; those of a retry are left out, since they wait on purpose."""
+        """Take note that attempts start now; those of a retry or deferral are left out: they wait on purpose."""
         now, observe = self._clock(), self._timing.observe
         for held in deliveries:
-            if held.received and not held.attempts and not held.crashes:
+            if held.received and not held.attempts and not held.crashes and DEFERRED not in held.fields:
                 waited = now - held.received / 1000
                 observe(waited if waited > 0 else 0.0)  # clocks of two machines may differ
 

@@ -28,6 +28,9 @@ class Moves(Protocol):
     def retry(self, held: Held, seconds: float, line: str | None) -> Step:
         """Return what tries a delivery again in `seconds`; `line` is that of its history."""
 
+    def defer(self, held: Held, seconds: float, deferred: bytes) -> Step:
+        """Return what hands a delivery over again in `seconds`, no attempt used up; `deferred` is its field."""
+
     def dead(self, held: Held, reason: bytes, line: str | None) -> Step:
         """Return what makes a dead letter of a delivery."""
 
@@ -61,14 +64,20 @@ class StreamMoves:
 
     def retry(self, held: Held, seconds: float, line: str | None) -> Step:
         """Park it until it is due."""
+        return Step(self._park(held, seconds, _moved(held, line)), "retried", [held], seconds)
+
+    def defer(self, held: Held, seconds: float, deferred: bytes) -> Step:
+        """Park it until it is due, as a retry."""
+        return Step(self._park(held, seconds, _moved(held, deferred=deferred)), "deferred", [held], seconds)
+
+    def _park(self, held: Held, seconds: float, fields: list[scripts.Field]) -> scripts.Call:
         keys, group = self._keys, self._group
         target = (keys.parked(held.stream, group), keys.due(held.stream, group))
-        call = scripts.schedule(
+        return scripts.schedule(
             *(self._source(held), *target, group, self._consumer, held.entry_id),
-            *(round(seconds * 1000), _moved(held, line)),
+            *(round(seconds * 1000), fields),
             inbox=held.inbox,
         )
-        return Step(call, "retried", [held], seconds)
 
     def dead(self, held: Held, reason: bytes, line: str | None) -> Step:
         """Move it to the dead letters."""
@@ -114,7 +123,7 @@ class StreamMoves:
         ]
 
 
-def _moved(held: Held, line: str | None = None) -> list[scripts.Field]:
+def _moved(held: Held, line: str | None = None, deferred: bytes | None = None) -> list[scripts.Field]:
     """Return the fields to move a delivery with, and its place in its stream: the subscription may be given a key."""
-    fields = held.moved(line)
+    fields = held.moved(line, deferred)
     return fields if held.inbox or ORDER in held.fields else [*fields, ORDER, held.entry_id]

@@ -13,15 +13,16 @@ from router.store.errors import is_no_group
 from router.tasks.backoff import Backoff
 from workers.consuming.context import Context
 from workers.consuming.moves import Step
+from workers.deferrals import deferred_again
 from workers.delivery import Held, error_line
-from workers.outcomes import Done, Outcome, RetryIn
+from workers.outcomes import DeferFor, Done, Outcome, RetryIn
 
 _LONGEST = 3650 * 86_400.0
-"""Seconds a retry may be put off: what any server's integers can hold."""
+"""Seconds a retry or a deferral may be put off: what any server's integers can hold."""
 
 
 class Settler:
-    """Settles outcomes; calls `scheduled(stream, seconds)` for every retry.
+    """Settles outcomes; calls `scheduled(stream, seconds)` for every retry and deferral.
 
     `broken` fails if settling ends in an error that is not the store's: a fault of ours, which must not go unseen.
     """
@@ -37,7 +38,8 @@ class Settler:
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         outcomes = context.metrics.outcomes
         self._counters = {
-            name: outcomes.labels(context.group, name) for name in ("done", "retried", "dead", "lost", "returned")
+            name: outcomes.labels(context.group, name)
+            for name in ("done", "retried", "deferred", "dead", "lost", "returned")
         }
 
     def settle(self, held: Held, outcome: Outcome, error: BaseException | None = None) -> None:
@@ -48,6 +50,9 @@ class Settler:
         elif isinstance(outcome, RetryIn):
             seconds = min(outcome.seconds, _LONGEST)
             self.carry_out(self._context.moves.retry(held, seconds, self._line(held, error)))
+        elif isinstance(outcome, DeferFor):
+            deferred = deferred_again(held.deferrals, self._context.clock(), outcome.reason)
+            self.carry_out(self._context.moves.defer(held, min(outcome.seconds, _LONGEST), deferred))
         else:
             reason = outcome.reason.encode(errors="backslashreplace")
             self.carry_out(self._context.moves.dead(held, reason, self._line(held, error)))
@@ -141,7 +146,7 @@ class Settler:
             lost = len(step.held)
         else:
             lost = len(reply) if isinstance(reply, list) else 0 if reply else 1
-        if step.outcome == "retried":
+        if step.outcome in ("retried", "deferred"):
             # Also where the reply says that it was not ours: the first try may have done it and its reply been lost.
             self._scheduled(step.held[0].stream, step.delay)
         self._counters[step.outcome].inc(len(step.held) - lost)

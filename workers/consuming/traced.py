@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from router.store.record import TRACE, TRIED, text_of
 from router.telemetry import logs
 from workers.delivery import Held
+from workers.retry import deferral_of
 
 if TYPE_CHECKING:
     from router.telemetry.spans import Carried, Tracing
@@ -35,7 +36,8 @@ class TracedAttempts:
         except BaseException as error:
             spans.finish(span, {}, error)
             raise
-        failures = [result for result in results if isinstance(result, BaseException)]
+        raised = [result for result in results if isinstance(result, BaseException)]
+        failures = [error for error in raised if deferral_of(error) is None]
         spans.finish(span, {"event_router.failed": len(failures)}, failures[0] if failures else None)
         tried = spans.carried_by(span).encode()
         for held in deliveries:

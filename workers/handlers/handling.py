@@ -20,9 +20,9 @@ async def call(
 ) -> list[BaseException | None]:
     """Run the handler once, in a context of its own; return for each delivery None, or the error that it ended in.
 
-    A batch handler may return a sequence with one result for each event: None, `RetryLater`, `DeadLetter` or another
-    exception. Raises only the cancellation of this call. SystemExit and KeyboardInterrupt count as failures: an event
-    must not be able to stop the worker, and a real Ctrl-C arrives as a signal, not in a handler.
+    A batch handler may return a sequence with one result for each event: None, `RetryLater`, `Defer`, `DeadLetter` or
+    another exception. Raises only the cancellation of this call. SystemExit and KeyboardInterrupt count as failures: an
+    event must not be able to stop the worker, and a real Ctrl-C arrives as a signal, not in a handler.
     """
     try:
         argument = _argument(handler, deliveries)

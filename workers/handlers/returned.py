@@ -9,7 +9,7 @@ from config.errors import RouterError
 
 _SHOWN = (bool, int, float)
 """What is shown as it is; of everything else the type, since the value may hold what belongs in no log."""
-_ADVICE = "return None when {done}, RetryLater(seconds) or DeadLetter(reason)"
+_ADVICE = "return None when {done}, RetryLater(seconds), Defer(seconds) or DeadLetter(reason)"
 _EACH = ", or a list with one of these for each event"
 
 

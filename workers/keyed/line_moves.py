@@ -35,10 +35,16 @@ class LineMoves:
 
     def retry(self, held: Held, seconds: float, line: str | None) -> Step:
         """Have its key wait until it is due."""
+        return self._later(held, seconds, held.moved(line), "retried")
+
+    def defer(self, held: Held, seconds: float, deferred: bytes) -> Step:
+        """Have its key wait until it is due, as for a retry."""
+        return self._later(held, seconds, held.moved(deferred=deferred), "deferred")
+
+    def _later(self, held: Held, seconds: float, fields: Sequence[scripts.Field], outcome: str) -> Step:
         held = _checked(held)
-        body = pack(held.company, held.moved(line))
-        call = self._lines.retry(held.claim, held.entry_id, body, round(seconds * 1000))
-        return Step(call, "retried", [held], seconds)
+        call = self._lines.retry(held.claim, held.entry_id, pack(held.company, fields), round(seconds * 1000))
+        return Step(call, outcome, [held], seconds)
 
     def dead(self, held: Held, reason: bytes, line: str | None) -> Step:
         """Note that it is to be a dead letter, make it one, and let its key go, or hold that."""

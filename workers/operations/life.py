@@ -15,6 +15,7 @@ from router.store.client import Store
 from router.store.errors import forgiven, is_no_group
 from router.store.reading import Entry, Span, checked, forward, moment_of, order_of
 from router.store.record import ID, MERGED, REASON, text_of
+from workers.deferrals import Deferrals
 from workers.delivery import AttemptError, Held
 from workers.keyed.entry import came_at, merged_before
 from workers.operations.events import SEARCHED, StoredEvent, read_marker
@@ -41,7 +42,7 @@ class Place:
     a pending one in hand, renewed_at: when that worker last said so, deliveries: how often it was handed out from where
     it is. dead_entry_id, reason: of a dead letter. key: by which a keyed subscription orders it, while it is in line.
     behind: the id of the first event of that line, where it is another one. merged_into: the id of the later event that
-    stands for it.
+    stands for it. deferrals: how often it was deferred, since when and why.
 
     `done` is also said of what was in the stream before a subscription that starts at `latest`.
     """
@@ -60,6 +61,7 @@ class Place:
     key: str | None = None
     behind: str | None = None
     merged_into: str | None = None
+    deferrals: Deferrals | None = None
 
     @property
     def shown_state(self) -> str:
@@ -198,7 +200,8 @@ class _Look:
         held = Held(self._stream, *entry, inbox=True, touched=0.0)
         if held.event_id.encode() != self._id:
             more["merged_into"] = held.event_id
-        return Place(name, state, held.used, held.errors(), since=moment_of(entry[0]), **more)
+        more |= {"since": moment_of(entry[0]), "deferrals": held.deferrals}
+        return Place(name, state, held.used, held.errors(), **more)
 
 
 def _merged_ids(fields: Mapping[bytes, bytes]) -> list[bytes]:
@@ -216,6 +219,7 @@ def _in_line(name: str, found: InLine) -> Place:
         since=came_at(found.ref),
         key=found.key,
         merged_into=found.merged_into,
+        deferrals=found.held.deferrals,
     )
     if found.is_handled:
         return replace(place, state="pending", consumer=found.worker)

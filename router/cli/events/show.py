@@ -12,6 +12,7 @@ from router.cli.output.results import JsonFlag, age, fields_of, number_of, print
 from router.cli.output.rows import attempt_json, event_json, print_attempt, unsigned
 from router.cli.output.table import SUBSCRIPTION, Column, print_table, rest
 from router.events.event import Event
+from router.store.reading import moment_of
 from workers.operations.events import StoredEvent
 from workers.operations.life import Life, Place
 from workers.operations.operations import Operations
@@ -70,7 +71,20 @@ def _place_json(place: Place) -> dict[str, Any]:
     more = fields_of(place, "deliveries", "dead_entry_id", "reason")
     in_line = fields_of(place, "key", "behind", "merged_into")
     of_keyed = in_line if any(in_line.values()) else {}
-    return {**where, **more, **of_keyed, "errors": [attempt_json(error) for error in place.errors]}
+    return {
+        **where,
+        **more,
+        **of_keyed,
+        **_deferrals_json(place),
+        "errors": [attempt_json(error) for error in place.errors],
+    }
+
+
+def _deferrals_json(place: Place) -> dict[str, Any]:
+    if (found := place.deferrals) is None:
+        return {}
+    since = moment_of(f"{found.since}-0")
+    return {"deferred": found.times, "deferred_since": stamp(since), "deferred_for": found.reason}
 
 
 def _print(event: Mapping[str, Any], found: Life) -> None:
@@ -95,10 +109,10 @@ def place_text(place: Place) -> str:
         held = f", its hold renewed {age(place.renewed_at)} ago" if place.renewed_at else ""
         return f"held by {place.consumer}{held}{times}"
     if place.state == "scheduled":
-        return f"the next attempt is due {stamp(place.due_at)}{_last_error(place)}"
+        return f"the next attempt is due {stamp(place.due_at)}{_deferrals(place)}{_last_error(place)}"
     if place.state == "dead":
-        return f"{place.reason or 'given up'}{_last_error(place)}; dead letter {place.dead_entry_id}"
-    return _WORDS[place.state] + _last_error(place)
+        return f"{place.reason or 'given up'}{_deferrals(place)}{_last_error(place)}; dead letter {place.dead_entry_id}"
+    return _WORDS[place.state] + _deferrals(place) + _last_error(place)
 
 
 def _in_line_text(place: Place) -> str:
@@ -117,7 +131,7 @@ def _in_line_text(place: Place) -> str:
     elif place.state == "scheduled":
         parts.append(f"the next attempt is due {stamp(place.due_at)}")
     key = f"; key {place.key}" if place.key else ""
-    return ("; ".join(parts) or _WORDS["undelivered"]) + _last_error(place) + key
+    return ("; ".join(parts) or _WORDS["undelivered"]) + _deferrals(place) + _last_error(place) + key
 
 
 _WORDS = {
@@ -126,6 +140,14 @@ _WORDS = {
     "done": "nothing is left to do",
     "unknown": "its places hold too much to look through",
 }
+
+
+def _deferrals(place: Place) -> str:
+    if (found := place.deferrals) is None:
+        return ""
+    since = stamp(moment_of(f"{found.since}-0"))
+    reason = found.reason.partition("\n")[0]
+    return f"; deferred {number_of(found.times, 'time')} since {since}: {reason}"
 
 
 def _last_error(place: Place) -> str:

@@ -12,7 +12,7 @@ from router.http.response import Response
 _PLOTS = (
     ("arrived", "In", "events stored"),
     ("out", "Out", "deliveries done or dead"),
-    ("retried", "Retried", "attempts tried again"),
+    ("retried", "Retried", "attempts tried again, deferred ones too"),
     ("died", "Dead", "deliveries given up"),
 )
 

@@ -8,7 +8,7 @@
 -- Reply      how many were moved (one that is not there any more was replayed or purged before)
 --- lib/fields.lua
 --- lib/bounded.lua
-local LEFT = { [ATTEMPTS] = true, [CRASHES] = true, [REASON] = true, [ORIGIN] = true }
+local LEFT = { [ATTEMPTS] = true, [CRASHES] = true, [REASON] = true, [ORIGIN] = true, [DEFERRED] = true }
 LEFT[EVENT] = ARGV[2] == '1'
 local moved = 0
 for i = 3, #ARGV do

@@ -29,7 +29,7 @@ LAYERS = (
     {"router.ingress"},
     {"router.cloudevents"},
     {"router.up"},
-    {"workers.coalesce", "workers.failure", "workers.made", "workers.metrics", "workers.outcomes"},
+    {"workers.coalesce", "workers.deferrals", "workers.failure", "workers.made", "workers.metrics", "workers.outcomes"},
     {"workers.delivery", "workers.retry"},
     {"workers.subscription"},
     {"workers"},

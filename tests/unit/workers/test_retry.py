@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from config.errors import ConfigError
-from workers.outcomes import Dead, DeadLetter, Done, HandlerTimeout, Outcome, RetryIn, RetryLater
+from workers.outcomes import Dead, DeadLetter, Defer, DeferFor, Done, HandlerTimeout, Outcome, RetryIn, RetryLater
 from workers.retry import Retry, decide
 
 POLICY = Retry(max_attempts=3, first_delay=2, max_delay=900, never=(LookupError, HandlerTimeout))
@@ -62,12 +62,45 @@ class Longest(Random):
         (1, group(RetryLater(60), group(KeyError("x"))), Dead("KeyError is never retried")),
         (1, group(KeyError("x"), RetryLater(60), DeadLetter("why")), Dead("why")),
         (3, group(ValueError("x"), RetryLater(60)), Dead("failed 3 of 3 attempts")),
+        (1, Defer(60, "full"), DeferFor(60, "full")),
+        (3, Defer(60, "full"), DeferFor(60, "full")),  # no attempt, so none is the last
+        (1, Defer(0, "full"), DeferFor(0.1, "full")),  # again and again, it must not keep a worker busy
+        (1, group(Defer(5, "a"), group(Defer(60, "b"))), DeferFor(60, "b")),
+        (1, group(Defer(60), DeadLetter("why")), Dead("why")),
+        (1, group(Defer(60), ValueError("x")), RetryIn(60)),  # something failed: an attempt, not sooner than asked
+        (3, group(Defer(60), ValueError("x")), Dead("failed 3 of 3 attempts")),
+        (1, group(RetryLater(5), Defer(60)), RetryIn(60)),
+        (1, caused(ValueError("x"), Defer(60)), RetryIn(2)),
         (1, caused(ValueError("x"), DeadLetter("why")), RetryIn(2)),  # only groups are taken apart
     ],
 )
 def test_what_becomes_of_an_attempt(attempt: int, result: BaseException | None, outcome: Outcome) -> None:
     """Dead where the handler, the policy or the count says so, else a retry; of a group the strongest member counts."""
     assert decide(POLICY, attempt, result, Longest()) == outcome
+
+
+def test_a_deferral_ends_with_the_age_that_is_allowed() -> None:
+    """An event is deferred no further than its `defer_max`; the last time, it is handed over once more, then dead."""
+    assert decide(POLICY, 1, Defer(60, "full"), Longest(), deferrable=7.5) == DeferFor(7.5, "full")
+    assert decide(POLICY, 1, Defer(60, "full"), Longest(), deferrable=0) == Dead(
+        "deferred for longer than defer_max allows: full"
+    )
+
+
+def test_what_is_never_retried_is_deferred_all_the_same() -> None:
+    """`never` names failures, and a deferral is none."""
+    assert decide(Retry(never=Exception), 1, Defer(60, "full"), Longest()) == DeferFor(60, "full")
+
+
+def test_a_deferral_without_a_delay_is_a_failure() -> None:
+    """A subclass that forgot its super().__init__() fails as any other error."""
+
+    class Broken(Defer):
+        def __init__(self) -> None:
+            pass
+
+    assert decide(POLICY, 1, Broken(), Longest()) == RetryIn(2)
+    assert decide(POLICY, 1, group(Broken(), Defer(9)), Longest()) == RetryIn(9)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,20 @@ from pydantic import ValidationError
 
 from config.errors import ConfigError, RouterError
 from router.events.catalogue import Catalogue, UnknownStream
-from workers import AttemptError, DeadLetter, Delivery, Event, Retry, RetryLater, Subscription, example, log_events
+from workers import (
+    AttemptError,
+    DeadLetter,
+    Defer,
+    Delivery,
+    Event,
+    Retry,
+    RetryLater,
+    Subscription,
+    example,
+    log_events,
+)
 from workers.modules.loading import load_subscriptions
-from workers.testing import Dead, Done, NotSubscribed, Outcome, RetryIn, deliver, run, sample_event
+from workers.testing import Dead, DeferFor, Done, NotSubscribed, Outcome, RetryIn, deliver, run, sample_event
 
 CUSTOMERS = "visma-net-financial/customer_changed"
 
@@ -42,12 +53,30 @@ def test_sample_overrides() -> None:
         sample_event("visma-net-financial/customer_*")
 
 
+def test_what_was_deferred_before() -> None:
+    """A test says for how long an event has been deferred: the handler sees it, and `defer_max` ends it."""
+    subscription = _subscription(defer_max=100)
+    seen: list[int] = []
+
+    @subscription.handler
+    async def handle(delivery: Delivery) -> None:
+        seen.append(delivery.deferred)
+        raise Defer(60, "full")
+
+    event = sample_event(CUSTOMERS)
+    assert run(subscription, event) == [DeferFor(60, "full")]
+    assert run(subscription, event, deferred_for=70) == [DeferFor(30, "full")]
+    assert run(subscription, event, deferred_for=100) == [Dead("deferred for longer than defer_max allows: full")]
+    assert seen == [0, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
         (None, Done()),
         (RetryLater(60), RetryIn(60.0)),
         (DeadLetter("no company"), Dead("no company")),
+        (Defer(60, "full"), DeferFor(60.0, "full")),
         (KeyError("x"), Dead("KeyError is never retried")),
     ],
 )

@@ -1,7 +1,8 @@
 -- The names of an entry's fields, for the scripts that read or write some; router/store/record.py says what they hold.
-local ID, DELAY, ATTEMPTS, CRASHES, HISTORY, REASON, ORIGIN, EVENT, ORDER =
-  'id', 'delay', 'attempts', 'crashes', 'history', 'reason', 'origin', 'event', 'order'
+local ID, DELAY, ATTEMPTS, CRASHES, HISTORY, REASON, ORIGIN, EVENT, ORDER, DEFERRED =
+  'id', 'delay', 'attempts', 'crashes', 'history', 'reason', 'origin', 'event', 'order', 'deferred'
 local OURS = {
   [ID] = true, [DELAY] = true, [ATTEMPTS] = true, [CRASHES] = true, [HISTORY] = true, [REASON] = true, [ORIGIN] = true,
-  [EVENT] = true, [ORDER] = true, merged = true, at = true, raw = true, hints = true, trace = true, tried = true,
+  [EVENT] = true, [ORDER] = true, [DEFERRED] = true, merged = true, at = true, raw = true, hints = true, trace = true,
+  tried = true,
 }

@@ -11,6 +11,7 @@ from support.stores import real_store as on_real_server
 from router.events.catalogue import Catalogue
 from router.store.client import Store
 from router.store.errors import StoreRefused
+from workers.deferrals import Deferrals
 from workers.operations.events import Browser, StoredEvent
 from workers.operations.life import Life, Place, life
 
@@ -114,6 +115,17 @@ async def test_scheduled(store: Store, stored: StoredEvent) -> None:
     )
     assert place.due_at is not None
     assert place.due_at.timestamp() == 1_900_000_000
+
+
+async def test_deferred(store: Store, stored: StoredEvent) -> None:
+    """What was deferred says how often, since when and why."""
+    await _finish(store, stored)
+    fields = _copy(deferred=b'[3,1750000000000,"the quota is used up"]')
+    entry = await store.client.xadd(store.keys.parked(CUSTOMERS, "sync"), fields)
+    await store.client.zadd(store.keys.due(CUSTOMERS, "sync"), {entry: 1_900_000_000_000})
+    place = await _place(store, stored)
+    assert (place.state, place.attempts) == ("scheduled", 0)
+    assert place.deferrals == Deferrals(3, 1_750_000_000_000, "the quota is used up")
 
 
 async def test_a_body_without_a_time_is_no_retry(store: Store, stored: StoredEvent) -> None:

@@ -56,6 +56,28 @@ def test_for_people(filled: Cli) -> None:
     assert said["sync"].startswith("scheduled 1 the next attempt is due 2030-03-17T17:46:40.000Z; ValueError: no cust")
 
 
+def test_deferrals(cli: Cli) -> None:
+    """What was deferred says how often, since when and why, in words and in JSON."""
+
+    async def fill(store: Store) -> None:
+        await put_events(store, "e1")
+        await put_group(store, "sync")
+        events = store.keys.events(CUSTOMERS)
+        await store.client.execute_command("XREADGROUP", "GROUP", "sync", "w1", "STREAMS", events, ">")
+        await store.client.execute_command("XACK", events, "sync", (await store.client.xrange(events))[0][0])
+        parked = {"id": "e1", "at": 1, "raw": raw_of("e1"), "deferred": b'[3,1750000000000,"the quota is used up"]'}
+        entry = await store.client.xadd(store.keys.parked(CUSTOMERS, "sync"), parked)
+        await store.client.zadd(store.keys.due(CUSTOMERS, "sync"), {entry: 1_900_000_000_000})
+
+    cli.fill(fill)
+    [sync] = cli.json("events", "show", "e1")["subscriptions"]
+    assert (sync["state"], sync["attempts"], sync["errors"]) == ("scheduled", 0, [])
+    assert (sync["deferred"], sync["deferred_since"]) == (3, "2025-06-15T15:06:40.000Z")
+    assert sync["deferred_for"] == "the quota is used up"
+    said = " ".join(cli.ok("events", "show", "e1").split())
+    assert "deferred 3 times since 2025-06-15T15:06:40.000Z: the quota is used up" in said
+
+
 def test_attempts(filled: Cli) -> None:
     """Each failure so far is shown where that is asked for; what is not known is said."""
     assert "2025-01-01" not in filled.ok("events", "show", "e1")
