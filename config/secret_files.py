@@ -15,25 +15,31 @@ _FILE = "_file"
 _ALONE = (("ops", "token"), ("redis", "url"))
 """The settings, by section and key, whose file holds one secret alone."""
 
+_CLIENT = "client_secret"
+"""The secret in each section of `erp`."""
+
 Values = dict[str, Any]
 
 
 def files_of(values: Mapping[str, Any], file: Path | None = None) -> Iterator[Path]:
     """Yield the files that hold secrets by one source, as it was read: those it names, and `file`, it itself."""
-    sections = (values.get(name) for name in ("ops", "redis", "secrets"))
-    ops, redis, secrets = ({**section} if isinstance(section, dict) else {} for section in sections)
+    sections = (values.get(name) for name in ("ops", "redis", "erp", "secrets"))
+    ops, redis, erp, secrets = ({**section} if isinstance(section, dict) else {} for section in sections)
     secrets |= {key: ops[key] for key in ("token", "token_file") if ops.get(key)}
     secrets |= {key: redis[key] for key in ("url_file",) if redis.get(key)}
+    for slug, client in erp.items():
+        kept = client if isinstance(client, dict) else {}
+        secrets |= {f"{slug}.{key}": kept[key] for key in (_CLIENT, _CLIENT + _FILE) if kept.get(key)}
     named_files = [str(value) for key, value in secrets.items() if fold_slug(key).endswith(_FILE)]
     if file is not None and len(secrets) > len(named_files):
         yield file
     yield from map(Path, named_files)
 
 
-def with_secrets(values: Values, label: Callable[[str, str], str]) -> Values:
+def with_secrets(values: Values, label: Callable[..., str]) -> Values:
     """Return the values of one source with the secrets, the token and the URL that its files hold in their place.
 
-    `label` names an entry by its section and key in messages. Raises ConfigError for an entry that holds no secret, or
+    `label` names an entry by its section and keys in messages. Raises ConfigError for an entry that holds no secret, or
     a file that cannot be read.
     """
     read = {**values}
@@ -42,6 +48,13 @@ def with_secrets(values: Values, label: Callable[[str, str], str]) -> Values:
     for section, key in _ALONE:
         if isinstance(settings := values.get(section), dict):
             read[section] = _read_one(settings, key, label(section, key + _FILE))
+    if isinstance(clients := values.get("erp"), dict):
+        read["erp"] = {
+            fold_slug(slug): _read_one(client, _CLIENT, label("erp", slug, _CLIENT + _FILE))
+            if isinstance(client, dict)
+            else client
+            for slug, client in clients.items()
+        }
     return read
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, IPvAnyNetwor
 from pydantic.functional_validators import AfterValidator
 
 from config.durability import Durability
+from config.erp import ErpSettings
 from config.publisher_types import HeaderNames
 from config.urls import check_redis_url
 
@@ -56,6 +57,11 @@ def _token(value: object) -> object:
 
 def _by_slug(values: dict[str, T]) -> dict[str, T]:
     return {fold_slug(slug): value for slug, value in values.items()}
+
+
+def _set_up(values: dict[str, ErpSettings]) -> dict[str, ErpSettings]:
+    """Leave out sections in which nothing is set, as the packaged file has them."""
+    return _by_slug({slug: value for slug, value in values.items() if value != ErpSettings()})
 
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -168,6 +174,7 @@ class Settings(_Section):
     hints: Annotated[dict[str, Hints], AfterValidator(_by_slug)] = {}
     secrets: Annotated[dict[str, Secrets], AfterValidator(_by_slug)] = {}
     dedup_windows: Annotated[dict[str, DedupWindow], AfterValidator(_by_slug)] = {}
+    erp: Annotated[dict[str, ErpSettings], AfterValidator(_set_up)] = {}
 
     def secrets_for(self, slug: str) -> tuple[bytes, ...]:
         """Return the publisher's accepted secrets as UTF-8 bytes; none when it has none."""
@@ -181,6 +188,10 @@ class Settings(_Section):
     def hints_for(self, slug: str) -> tuple[str, ...]:
         """Return the headers that are kept with a publisher's events besides those its file lists."""
         return self.hints.get(fold_slug(slug), ())
+
+    def erp_for(self, slug: str) -> ErpSettings:
+        """Return the ERP of a publisher; one in which nothing is set where there is none."""
+        return self.erp.get(fold_slug(slug), ErpSettings())
 
     def allows_unsigned(self, slug: str) -> bool:
         """Tell whether the publisher may send without a signature."""

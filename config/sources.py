@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from config.erp import ErpSettings
 from config.errors import ConfigError
 from config.files import read_regular
 from config.secret_files import files_of, with_secrets
@@ -23,6 +24,7 @@ from config.wanted import wanted
 
 _PREFIX = "ROUTER_"
 _PLAIN = ("data_dir", "publishers", "publishers_dir", "allow_unsigned")  # the settings outside any section
+_BY_PUBLISHER: Mapping[str, type[BaseModel]] = {"erp": ErpSettings}  # what has a section for each publisher
 _SHOWN = 120  # characters of a wrong value that an error message repeats
 
 _Values = dict[str, Any]
@@ -56,7 +58,7 @@ def _merge(weak: _Values, strong: _Values) -> _Values:
     both = weak | strong
     for key in weak.keys() & strong.keys():
         if isinstance(weak[key], dict) and isinstance(strong[key], dict):
-            both[key] = weak[key] | strong[key]
+            both[key] = _merge(weak[key], strong[key])
     return both
 
 
@@ -84,17 +86,25 @@ def _variables(environ: Mapping[str, str]) -> _Values:
     return values
 
 
-def _place(values: _Values, name: str, value: str) -> None:
+def _place(values: _Values, variable: str, value: str) -> None:
     """Put one variable where it belongs; one without `__` that names no setting is somebody else's."""
-    section, nested, key = name.removeprefix(_PREFIX).lower().partition("__")
+    section, nested, key = variable.removeprefix(_PREFIX).lower().partition("__")
     if section in Settings.model_fields and section not in _PLAIN:
         if not nested:
-            raise ConfigError(f"{name}: a section, not a setting; set one of its settings, as in {name}__NAME")
-        values.setdefault(section, {})[key] = value
+            raise ConfigError(f"{variable}: a section, not a setting; set one of its settings, as in {variable}__NAME")
+        within, name = values.setdefault(section, {}), key
+        if section in _BY_PUBLISHER:
+            slug, nested, name = key.partition("__")
+            if not nested:
+                raise ConfigError(
+                    f"{variable}: a section, not a setting; set one of its settings, as in {variable}__NAME"
+                )
+            within = within.setdefault(slug, {})
+        within[name] = value
     elif nested or section in _PLAIN:
         values[section + nested + key] = value
     elif section in _SLIPS and not value.startswith("tcp://"):  # Kubernetes sets ROUTER_INGRESS_PORT so, of a service
-        raise ConfigError(f"{name}: no setting; write {_SLIPS[section]}, with two underscores")
+        raise ConfigError(f"{variable}: no setting; write {_SLIPS[section]}, with two underscores")
 
 
 def _variable(keys: Sequence[str]) -> str:
@@ -113,17 +123,22 @@ _SLIPS = {
 def _explain(problem: ErrorDetails, environment: _Values, file: Path) -> str:
     """Say in one line which setting is wrong, where it was set, to what, and what is allowed."""
     first, *rest = (str(part) for part in problem["loc"])
-    keys = [first] if first in _PLAIN else [first, *rest[:1]]
-    section = environment.get(first)
-    in_environment = keys[1] in section if len(keys) > 1 and isinstance(section, dict) else section is not None
+    keys = [first] if first in _PLAIN else [first, *rest[: 2 if first in _BY_PUBLISHER else 1]]
+    section: Any = environment
+    for key in keys:
+        section = section.get(key) if isinstance(section, dict) else section
+    in_environment = section is not None
     where = _variable(keys) if in_environment else f"{file}: {'.'.join(keys)}"
     if problem["type"] == "extra_forbidden":
         return f"{where}: unknown setting; known are {', '.join(sorted(_beside(keys)))}"
-    value = "" if first == "secrets" or keys[-1] == "token" else f" = {redact_url(str(problem['input']))[:_SHOWN]!r}"
+    hidden = first == "secrets" or keys[-1] in ("token", "client_secret")
+    value = "" if hidden else f" = {redact_url(str(problem['input']))[:_SHOWN]!r}"
     return f"{where}{value}: {wanted(problem, _beside(keys).get(keys[-1]))}"
 
 
 def _beside(keys: Sequence[str]) -> Mapping[str, FieldInfo]:
     """Return the settings of the section that a setting is in, or all sections."""
+    if keys[0] in _BY_PUBLISHER:
+        return _BY_PUBLISHER[keys[0]].model_fields
     section = Settings.model_fields[keys[0]].default if len(keys) > 1 else None
     return type(section).model_fields if isinstance(section, BaseModel) else Settings.model_fields

@@ -13,6 +13,7 @@ from typing import Any
 import typer
 from contract import asyncapi_page, schema_page
 
+from config.erp import ErpSettings
 from config.publishers import PACKAGED, EventType, load_publishers
 from config.settings import Settings
 from router.cli.app import app, load
@@ -115,10 +116,13 @@ def _sections(toml: str) -> dict[str, dict[str, tuple[str, str]]]:
 
 
 def _setting(section: str, name: str, default: str, words: str) -> str:
-    model = Settings.model_fields[section].annotation if section else Settings
-    if name not in model.model_fields:  # type: ignore[union-attr]
+    model: Any = Settings.model_fields[section].annotation if section in Settings.model_fields else Settings
+    if section.startswith("erp."):
+        model = ErpSettings
+    if name not in model.model_fields:
         raise KeyError(f"{section}.{name} is in router.toml and no setting")
-    variable = "ROUTER_" + "__".join(filter(None, (section, name))).upper()
+    variable = "__".join(filter(None, ("ROUTER", *section.split("."), name))).upper().replace("-", "_")
+    variable = variable.replace("__", "_", 1)
     return f"**`{name}`** = `{default}` · `{variable}`  \n{words}\n"
 
 

@@ -4,11 +4,13 @@ from router.events.event import Event
 from workers.coalesce import Coalesce
 from workers.delivery import AttemptError, Delivery, Merged
 from workers.outcomes import DeadLetter, Defer, HandlerTimeout, RetryLater, WorkerLost
+from workers.record import Background, Record
 from workers.retry import Retry
 from workers.subscription import Subscription
 
 __all__ = [
     "AttemptError",
+    "Background",
     "Coalesce",
     "DeadLetter",
     "Defer",
@@ -16,6 +18,7 @@ __all__ = [
     "Event",
     "HandlerTimeout",
     "Merged",
+    "Record",
     "Retry",
     "RetryLater",
     "Subscription",

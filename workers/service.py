@@ -19,6 +19,7 @@ from router.tasks.ending import end
 from router.telemetry.identity import new_registry, process_name
 from router.telemetry.tracing import open_tracing
 from workers.consuming.consumer import Consumer
+from workers.erp.clients import check_set, open_clients
 from workers.handlers.memory import end_at_once
 from workers.keyed.consumer import KeyedConsumer
 from workers.keyed.leftover import UnkeyedConsumer
@@ -40,15 +41,18 @@ async def serve_workers(
 
     Returns the subscriptions whose handlers could not be ended: the event loop would wait for them for ever.
     `name` is the consumer's name, which no two processes may have at once; by default a new one.
-    Raises UnknownStream for a glob that matches nothing, ConfigError for a store that is not safe.
+    Raises UnknownStream for a glob that matches nothing, ConfigError for a store that is not safe, or an ERP that
+    is not set although a subscription wants records of it.
     """
     watch_parent(stop.set)
     catalogue = Catalogue.for_settings(settings)
+    check_records(settings, subscriptions, catalogue)
     registry = new_registry("worker")
     metrics = WorkerMetrics(registry)
     consumer = name or process_name()
     async with (
         open_tracing(settings.tracing, "worker") as tracing,
+        open_clients(settings),
         open_store(settings) as store,
         guarded(store, settings, stop, "worker") as guard,
         Janitor(consumer, store, catalogue, settings.retention, metrics),
@@ -73,6 +77,14 @@ async def serve_workers(
         )
         await _run(consumer, consumers, ops, stop, settings.workers.lease)
     return [consumer.context.group for consumer in consumers if consumer.stuck]
+
+
+def check_records(settings: Settings, subscriptions: Sequence[Subscription], catalogue: Catalogue) -> None:
+    """Raise ConfigError where every event of a subscription would fail, since its ERP is not set."""
+    for subscription in subscriptions:
+        if subscription.hydrate:
+            streams = catalogue.select(*subscription.events)
+            check_set(settings, subscription.name, (stream.partition("/")[0] for stream in streams))
 
 
 async def _readiness(consumers: Sequence[Consumer], store: Store) -> dict[str, bool | str]:

@@ -14,6 +14,7 @@ from router.events.event import Event
 from workers.coalesce import Coalesce
 from workers.delivery import Delivery
 from workers.made import note
+from workers.record import Record
 from workers.retry import Retry
 
 __all__ = ["Handler", "Subscription"]
@@ -33,6 +34,7 @@ class Handler:
     is_async: bool
     wants_delivery: bool
     batch: bool
+    wants_record: bool = False
 
 
 class Subscription:
@@ -53,6 +55,8 @@ class Subscription:
     coalesce: which events of a key are merged into a later one; needs a key.
     after_dead: what a key does whose event ended dead: `continue`, or `hold` until an operator releases it.
     per_company: how many handlers may run at once for one company, over all workers; None for any number.
+    hydrate: whether the record that an event is about is fetched from the ERP at the start of each attempt: the handler
+        takes it as its second argument, a `Record`.
     fair_by: whether companies take turns, where there is a key or a limit: `company`, or None.
     defer_max: seconds for which an event may be deferred (`Defer`), counted from the first time; then it is dead.
     """
@@ -74,6 +78,7 @@ class Subscription:
         per_company: int | None = None,
         fair_by: Literal["company"] | None = "company",
         defer_max: float = 259_200.0,
+        hydrate: bool = False,
     ) -> None:
         self.name = name
         self.events = (events,) if isinstance(events, str) else tuple(events)
@@ -89,6 +94,7 @@ class Subscription:
         self.per_company = per_company
         self.fair_by = fair_by
         self.defer_max = defer_max
+        self.hydrate = hydrate
         self._handler: Handler | None = None
         self._validate()
         self._validate_order()
@@ -101,11 +107,11 @@ class Subscription:
         """Make the decorated function the handler of this subscription, and return it unchanged.
 
         It may be a coroutine function or a plain one (run in a thread), and take an `Event` (the default), a
-        `Delivery`, or a `list` of either (a batch), as its annotation says.
+        `Delivery`, or a `list` of either (a batch), as its annotation says; with `hydrate` a `Record` besides.
         """
         if self._handler is not None:
             raise ConfigError(f"subscription {self.name!r} has a handler already: {_named(self._handler.function)}")
-        self._handler = inspect_handler(function)
+        self._handler = inspect_handler(function, hydrate=self.hydrate)
         return function
 
     @property
@@ -164,18 +170,24 @@ class Subscription:
             raise ConfigError(f"subscription {self.name!r}: batch_wait is in seconds, not {self.batch_wait!r}")
 
 
-def inspect_handler(function: Callable[..., Any]) -> Handler:
+def inspect_handler(function: Callable[..., Any], *, hydrate: bool = False) -> Handler:
     """Return how a function wants to be called; raises ConfigError where its parameters do not say it."""
     target = _target(function)
     if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
         raise ConfigError(f"handler {_named(function)} is a generator and would never run: return instead of yield")
-    wanted = _annotation(function, target, _parameter(function))
+    name, *others = _parameters(function, 2 if hydrate else 1)
+    wanted = _annotation(function, target, name)
     origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
     batch = origin in (list, Sequence)
     item = arguments[0] if batch else wanted
     if item not in (Event, Delivery, inspect.Parameter.empty, Any):
         raise ConfigError(f"handler {_named(function)} takes an Event, a Delivery or a list of them, not {wanted!r}")
-    return Handler(function, inspect.iscoroutinefunction(target), wants_delivery=item is Delivery, batch=batch)
+    if hydrate and batch:
+        raise ConfigError(f"handler {_named(function)} takes a batch: with hydrate=True take one event and its record")
+    if any(_annotation(function, target, other) not in (Record, inspect.Parameter.empty, Any) for other in others):
+        raise ConfigError(f"handler {_named(function)} takes {_TAKES[2]}")
+    is_async = inspect.iscoroutinefunction(target)
+    return Handler(function, is_async, wants_delivery=item is Delivery, batch=batch, wants_record=hydrate)
 
 
 def _named(function: Callable[..., Any]) -> str:
@@ -203,8 +215,8 @@ def _target(function: Callable[..., Any]) -> Any:
     return function if inspect.isroutine(function) else type(function).__call__
 
 
-def _parameter(function: Callable[..., Any]) -> str:
-    """Return the name of the one parameter that gets the event."""
+def _parameters(function: Callable[..., Any], number: int) -> list[str]:
+    """Return the names of the parameters that get the event and, where there are two, its record."""
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError) as error:
@@ -212,10 +224,24 @@ def _parameter(function: Callable[..., Any]) -> str:
     required = [parameter for parameter in parameters if parameter.default is inspect.Parameter.empty]
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     required = [parameter for parameter in required if parameter.kind not in variadic]
-    fits = parameters and parameters[0].kind not in _KEYWORD_KINDS and required in ([], parameters[:1])
-    if not fits:
-        raise ConfigError(f"handler {_named(function)} takes one argument: an Event, a Delivery or a list of them")
-    return parameters[0].name
+    given = _given(parameters, number)
+    if len(given) < number or any(parameter not in given for parameter in required):
+        hint = "; to get a Record as the second, set hydrate=True" if number == 1 and len(required) > 1 else ""
+        raise ConfigError(f"handler {_named(function)} takes {_TAKES[number]}{hint}")
+    return [parameter.name for parameter in given]
+
+
+def _given(parameters: Sequence[inspect.Parameter], number: int) -> Sequence[inspect.Parameter]:
+    """Return which parameters get the first arguments of a call; `*args` gets any number of them."""
+    by_place = [parameter for parameter in parameters if parameter.kind not in _KEYWORD_KINDS]
+    variadic = bool(by_place) and by_place[-1].kind is inspect.Parameter.VAR_POSITIONAL
+    return [*by_place, *(by_place[-1:] * number if variadic else [])][:number]
+
+
+_TAKES = {
+    1: "one argument: an Event, a Delivery or a list of them",
+    2: "two arguments with hydrate=True: an Event or a Delivery, and a Record",
+}
 
 
 def _annotation(function: Callable[..., Any], target: Any, name: str) -> Any:

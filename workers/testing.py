@@ -27,12 +27,25 @@ from router.events.samples import body, sample
 from workers.delivery import AttemptError, Delivery
 from workers.handlers import loop
 from workers.handlers.handling import call
+from workers.handlers.hydrated import call_with_record
 from workers.handlers.scope import Scope
 from workers.outcomes import Dead, DeferFor, Done, HandlerTimeout, Outcome, RetryIn
+from workers.record import Record
 from workers.retry import decide
 from workers.subscription import Subscription
 
-__all__ = ["Dead", "DeferFor", "Done", "NotSubscribed", "Outcome", "RetryIn", "deliver", "run", "sample_event"]
+__all__ = [
+    "Dead",
+    "DeferFor",
+    "Done",
+    "NotSubscribed",
+    "Outcome",
+    "RetryIn",
+    "deliver",
+    "run",
+    "sample_event",
+    "sample_record",
+]
 
 _catalogue = cache(partial(Catalogue.load, on_demand=True))
 
@@ -57,6 +70,11 @@ def sample_event(stream: str, **overrides: Any) -> Event:
     return Event.model_validate(event.model_dump() | overrides)
 
 
+def sample_record(body: Any = None, *, status: int = 200, etag: str | None = None) -> Record:
+    """Return a record as it would have been fetched just now; one with status 404 is `gone`."""
+    return Record(status, etag, body, fetched_at=datetime.now(UTC))
+
+
 async def deliver(
     subscription: Subscription,
     *events: Event,
@@ -64,13 +82,15 @@ async def deliver(
     errors: Sequence[AttemptError] = (),
     deferred_for: float | None = None,
     any_event: bool = False,
+    record: Record | None = None,
 ) -> list[Outcome]:
     """Hand events to a handler; return what would become of each: `Done`, `RetryIn`, `DeferFor` or `Dead`.
 
     `attempt` and `errors` are what the handler and the retry policy get; `deferred_for`: how many seconds ago they were
     deferred for the first time, None for never. A batch handler gets batches, and events
     that failed before one by one, as it would from a worker. Raises NotSubscribed for an event that the subscription's
-    globs leave out, unless `any_event`.
+    globs leave out, unless `any_event`. With `hydrate` the handler gets `record` besides, or where that is None what is
+    fetched within `workers.erp.open_clients`.
     """
     if not any_event:
         _check(subscription, events)
@@ -84,7 +104,7 @@ async def deliver(
     try:
         outcomes: list[Outcome] = []
         for start in range(0, len(deliveries), size):
-            results = await _attempt(subscription, deliveries[start : start + size], threads)
+            results = await _attempt(subscription, deliveries[start : start + size], threads, record)
             outcomes += [decide(subscription.retry, attempt, result, random, deferrable=left) for result in results]
         return outcomes
     finally:
@@ -98,9 +118,10 @@ def run(
     errors: Sequence[AttemptError] = (),
     deferred_for: float | None = None,
     any_event: bool = False,
+    record: Record | None = None,
 ) -> list[Outcome]:
     """Do what `deliver` does, in tests that are not async."""
-    options: dict[str, Any] = {"deferred_for": deferred_for, "any_event": any_event}
+    options: dict[str, Any] = {"deferred_for": deferred_for, "any_event": any_event, "record": record}
     return loop.run(deliver(subscription, *events, attempt=attempt, errors=errors, **options))
 
 
@@ -126,10 +147,10 @@ class _Running:
 
 
 async def _attempt(
-    subscription: Subscription, deliveries: Sequence[Delivery], threads: ThreadPoolExecutor
+    subscription: Subscription, deliveries: Sequence[Delivery], threads: ThreadPoolExecutor, record: Record | None
 ) -> list[BaseException | None]:
     """Make one attempt, in a task of its own: a handler may cancel that, and has failed then."""
-    task = asyncio.Task(_call(subscription, deliveries, threads))
+    task = asyncio.Task(_call(subscription, deliveries, threads, record))
     try:
         return await task
     except asyncio.CancelledError as cancelled:
@@ -139,13 +160,17 @@ async def _attempt(
 
 
 async def _call(
-    subscription: Subscription, deliveries: Sequence[Delivery], threads: ThreadPoolExecutor
+    subscription: Subscription, deliveries: Sequence[Delivery], threads: ThreadPoolExecutor, record: Record | None
 ) -> list[BaseException | None]:
+    handler = subscription.handled_by
     scope = Scope(_Running())
     results: list[BaseException | None] = []
     try:
         async with asyncio.timeout(subscription.timeout):
-            results = await call(subscription.handled_by, deliveries, threads, scope)
+            if handler.wants_record and record is None:
+                results = await call_with_record(handler, deliveries, threads, scope)
+            else:
+                results = await call(handler, deliveries, threads, scope, record if handler.wants_record else None)
     except TimeoutError:
         results = [HandlerTimeout(f"the handler took longer than {subscription.timeout:g} seconds")] * len(deliveries)
     except asyncio.CancelledError:

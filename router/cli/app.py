@@ -20,6 +20,7 @@ _COMMANDS: Mapping[str, tuple[str | Mapping[str, str], str]] = {
     "worker": ("cli.running.serve:worker", "Run all subscriptions found in modules."),
     "console": ("console.command:console", "Serve the web console on the operations port."),
     "send": ("cli.send.command:send", "Send signed samples of an event to an ingress."),
+    "fake-erp": ("cli.fake_erp:fake_erp", "Serve an ERP in memory, to try workers with that fetch records."),
     "catalogue": ("cli.catalogue:catalogue", "List the event types: what a worker can subscribe to."),
     "streams": ("cli.streams:streams", "Show how full the streams are, and how far each subscription is."),
     "top": (

@@ -18,8 +18,10 @@ from workers.consuming.lingering import Lingering
 from workers.consuming.settler import Settler
 from workers.consuming.traced import TracedAttempts
 from workers.delivery import Delivery, Held
+from workers.erp.background import in_time, last_chance
 from workers.failure import described, text_of
 from workers.handlers.handling import call
+from workers.handlers.hydrated import call_with_record
 from workers.handlers.scope import Scope
 from workers.outcomes import Dead, DeferFor, Done, HandlerTimeout, RetryIn, WorkerMustEnd
 from workers.retry import decide, deferral_of
@@ -35,6 +37,7 @@ class Attempts:
         self.lingering = Lingering(context)
         """What runs on after its attempt."""
         self._handler = context.subscription.handled_by
+        self._run = call_with_record if self._handler.wants_record else call
         self._seconds = context.metrics.seconds.labels(context.group)
         self._waited = Waited(context.metrics.waited.labels(context.group), context.clock)
         self._traced = TracedAttempts(context.tracing, context.group, context.consumer) if context.tracing else None
@@ -85,7 +88,7 @@ class Attempts:
         started = time.monotonic()
         self._watchdog.started(lane, started)
         try:
-            results = await call(handler, deliveries, None if handler.is_async else lane.thread(), scope)
+            results = await self._run(handler, deliveries, None if handler.is_async else lane.thread(), scope)
             return results if scope.error is None else [scope.error] * len(deliveries)
         except asyncio.CancelledError as cancelled:
             error = self._cancelled(lane, scope, cancelled)
@@ -125,6 +128,7 @@ class Attempts:
         try:
             event = held.event(context.catalogue)
             errors = held.errors() if HISTORY in held.fields else ()
+            held.until = last_chance(event) if self._handler.wants_record else None
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever is in an entry, it must not end the lane
@@ -137,6 +141,8 @@ class Attempts:
         context = self._context
         retry, left = context.subscription.retry, self._deferrable(held)
         outcome = decide(retry, held.spent + 1, result, context.random, deferrable=left)
+        if held.until is not None:
+            outcome = in_time(outcome, held.until - context.clock())
         if isinstance(outcome, Done):
             self._settler.settle(held, outcome)
         elif isinstance(outcome, DeferFor):

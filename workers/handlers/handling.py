@@ -3,7 +3,7 @@
 import asyncio
 import contextvars
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -12,24 +12,31 @@ from workers.delivery import Delivery
 from workers.handlers.memory import release
 from workers.handlers.returned import outcomes_of
 from workers.handlers.scope import Scope, own_context, run_in
+from workers.record import Record
 from workers.subscription import Handler
 
 
 async def call(
-    handler: Handler, deliveries: Sequence[Delivery], threads: Executor | None = None, scope: Scope | None = None
+    handler: Handler,
+    deliveries: Sequence[Delivery],
+    threads: Executor | None = None,
+    scope: Scope | None = None,
+    record: Record | None = None,
 ) -> list[BaseException | None]:
     """Run the handler once, in a context of its own; return for each delivery None, or the error that it ended in.
 
+    `record` is what a handler that wants one gets besides.
     A batch handler may return a sequence with one result for each event: None, `RetryLater`, `Defer`, `DeadLetter` or
     another exception. Raises only the cancellation of this call. SystemExit and KeyboardInterrupt count as failures: an
     event must not be able to stop the worker, and a real Ctrl-C arrives as a signal, not in a handler.
     """
     try:
         argument = _argument(handler, deliveries)
+        function = handler.function if record is None else _with(handler.function, record)
         if handler.is_async:
-            result = await run_in(contextvars.copy_context(), scope, handler.function, argument)
+            result = await run_in(contextvars.copy_context(), scope, function, argument)
         else:
-            result = await _in_thread(handler, argument, threads, scope)
+            result = await _in_thread(function, argument, threads, scope)
         return [None] * len(deliveries) if result is None else outcomes_of(result, len(deliveries), batch=handler.batch)
     except asyncio.CancelledError:
         raise
@@ -38,15 +45,19 @@ async def call(
         return [error] * len(deliveries)
 
 
+def _with(function: Callable[..., Any], record: Record) -> Callable[[Any], Any]:
+    return lambda argument: function(argument, record)
+
+
 def _argument(handler: Handler, deliveries: Sequence[Delivery]) -> Any:
     if not handler.batch:
         return deliveries[0] if handler.wants_delivery else deliveries[0].event
     return list(deliveries) if handler.wants_delivery else [delivery.event for delivery in deliveries]
 
 
-async def _in_thread(handler: Handler, argument: Any, threads: Executor | None, scope: Scope | None) -> Any:
+async def _in_thread(function: Any, argument: Any, threads: Executor | None, scope: Scope | None) -> Any:
     context, loop = own_context(scope), asyncio.get_running_loop()
-    result = await loop.run_in_executor(threads, context.run, _guarded, handler.function, argument)
+    result = await loop.run_in_executor(threads, context.run, _guarded, function, argument)
     if isinstance(result, _Raised):
         raise result.error
     return await run_in(context, scope, lambda awaited: awaited, result) if inspect.isawaitable(result) else result

@@ -18,6 +18,7 @@ from router.cli.doctor.checks import (
     judge_spool,
     judge_spooling,
 )
+from router.cli.doctor.erp_checks import judge_erps, try_erps
 from router.cli.doctor.probe import ask_ingresses, ask_workers, look_at_spool, talk_to
 from router.cli.doctor.security_checks import (
     judge_knowing,
@@ -78,6 +79,8 @@ def _examine() -> Iterator[Check]:
     events = sum(len(publisher.events) for publisher in catalogue.publishers.values())
     yield Check("catalogue", "ok", f"{len(catalogue.publishers)} publishers, {events} events")
     yield from judge_publishers(settings, catalogue)
+    yield from judge_erps(settings, catalogue)
+    yield from run(_asked_of_erps(settings))
     ingresses = run(ask_ingresses(settings))
     yield from judge_ops(settings.ops, ingresses)
     yield from judge_secrets(settings, catalogue)
@@ -89,6 +92,10 @@ def _examine() -> Iterator[Check]:
     yield from judge_spooling(spool.held, ingresses)
     yield from run(ask_workers(settings))
     yield from _examine_store(settings)
+
+
+async def _asked_of_erps(settings: Settings) -> list[Check]:
+    return [check async for check in try_erps(settings)]
 
 
 def _examine_store(settings: Settings) -> Iterator[Check]:

@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 import config.settings
+from config.erp import ErpSettings
 from config.errors import ConfigError
 from config.settings import IngressSettings, Settings
 from config.sources import load_settings
@@ -50,6 +51,7 @@ def test_packaged_file_agrees_with_the_defaults() -> None:
     for name, field in Settings.model_fields.items():
         if isinstance(field.default, BaseModel):
             assert listed[name].keys() == type(field.default).model_fields.keys()
+    assert listed["erp"]["visma-net-financial"].keys() == ErpSettings.model_fields.keys()
 
 
 def test_every_setting_in_the_packaged_file_is_explained() -> None:

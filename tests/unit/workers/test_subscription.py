@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from config.errors import ConfigError
-from workers import Delivery, Event, Retry, Subscription
+from workers import Delivery, Event, Record, Retry, Subscription
 from workers.subscription import inspect_handler
 
 GLOBS = ["visma-net-financial/*"]
@@ -311,3 +311,66 @@ def test_a_wrong_handler_is_named_with_its_place(function: Callable[..., Any]) -
     assert f"handler {__name__}.{function.__qualname__} ({__file__}:{line})" in str(caught.value)
     with pytest.raises(ConfigError, match="<built-in"):
         subscription().handler(isinstance)
+
+
+async def takes_record(event: Event, record: Record) -> None:
+    """Take an event and its record."""
+
+
+def plain_record(delivery: Delivery, record: "Record", limit: int = 5) -> None:
+    """Take a delivery and its record, in a thread."""
+
+
+async def takes_unsaid(event, record) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """Take what is not said."""
+
+
+async def takes_all(*arguments: Any) -> None:
+    """Take any number."""
+
+
+async def takes_wrong(event: Event, record: dict[str, Any]) -> None:
+    """Take something else than a record."""
+
+
+async def takes_three(event: Event, record: Record, more: int) -> None:
+    """Take one more."""
+
+
+async def takes_by_name(event: Event, *, record: Record) -> None:
+    """Take the record by its name."""
+
+
+async def takes_batch(events: list[Event], record: Record) -> None:
+    """Take a batch."""
+
+
+@pytest.mark.parametrize(
+    ("function", "is_async", "wants_delivery"),
+    [
+        (takes_record, True, False),
+        (plain_record, False, True),
+        (takes_unsaid, True, False),
+        (takes_all, True, False),
+        (lambda event, record: None, False, False),
+        (functools.partial(takes_record), True, False),
+    ],
+)
+def test_a_handler_with_a_record(*, function: Callable[..., Any], is_async: bool, wants_delivery: bool) -> None:
+    """With hydrate a handler takes the record as its second argument, beside an event or a delivery."""
+    handler = inspect_handler(function, hydrate=True)
+    assert (handler.is_async, handler.wants_delivery, handler.batch) == (is_async, wants_delivery, False)
+    assert handler.wants_record
+
+
+@pytest.mark.parametrize("function", [takes_event, takes_wrong, takes_three, takes_by_name, takes_batch, takes_events])
+def test_a_handler_that_cannot_get_its_record(function: Callable[..., Any]) -> None:
+    """A handler that cannot take a record, or takes a batch, is refused where it is defined, by what it may take."""
+    with pytest.raises(ConfigError, match=r"hydrate=True"):
+        subscription(hydrate=True).handler(function)
+
+
+def test_a_record_that_nobody_fetches() -> None:
+    """A handler that takes a record without hydrate is refused, with what to set."""
+    with pytest.raises(ConfigError, match="to get a Record as the second, set hydrate=True"):
+        subscription().handler(takes_record)

@@ -1,0 +1,139 @@
+"""The interface of one ERP, for one tenant: what handlers call."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from config.erp import ErpSettings
+from workers.erp import background
+from workers.erp.address import Params, address
+from workers.erp.errors import BackgroundExpired, BackgroundPending, ErpRefused
+from workers.erp.judgement import read_record
+from workers.erp.quota import Quota
+from workers.erp.tokens import Tokens
+from workers.erp.transport import Answer, Transport
+from workers.record import Background, Record
+
+__all__ = ["Connection", "Erp"]
+
+_POLLS = (0.25, 0.5, 1.0, 2.0, 5.0)
+"""Seconds between looks at a background answer; the last one again and again."""
+_PENDING = 30.0
+"""Seconds until an attempt that waited in vain is made again."""
+
+
+class Connection:
+    """What all tenants of one ERP share; `sleep` takes seconds."""
+
+    def __init__(
+        self,
+        settings: ErpSettings,
+        transport: Transport,
+        tokens: Tokens,
+        quota: Quota,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self.settings = settings
+        self.transport = transport
+        self.tokens = tokens
+        self.quota = quota
+        self.sleep = sleep
+
+
+class Erp:
+    """The ERP of a publisher, as its configured client sees it for one tenant and company.
+
+    Paths are relative to the configured base, `v1/customer/55555`: no other host is ever asked, and no redirect
+    followed. Every call raises ErpError where it does not succeed.
+    """
+
+    def __init__(self, connection: Connection, tenant: str, company: str) -> None:
+        self._connection = connection
+        self._tenant = tenant
+        self._company = company
+
+    async def get(self, path: str, params: Params | None = None) -> Record:
+        """Return a record; its `gone` says that there is none. What the ERP answers in the background is waited for."""
+        record = await self._request("GET", path, params=params)
+        if record.background is None:
+            return record
+        return await self.background(record.background.id, background.version_of(path))
+
+    async def put(self, path: str, body: Any, *, if_match: str | None = None) -> Record:
+        """Change a record; with `if_match`, only that version of it: else ErpConflict is raised.
+
+        `body` is written as JSON. Where the ERP does it in the background, the record says so: see `background`.
+        """
+        return await self._request("PUT", path, body=body, if_match=if_match)
+
+    async def post(self, path: str, body: Any) -> Record:
+        """Make a record, as `put` changes one."""
+        return await self._request("POST", path, body=body)
+
+    async def background(self, id_: str, version: str = "v1") -> Record:
+        """Return a background answer, waiting for it up to `background_wait` seconds.
+
+        Raises BackgroundPending where it has not finished by then, BackgroundExpired where the ERP no longer has it.
+        """
+        path, waited = background.path_of(id_, version), 0.0
+        for turn in range(10_000):
+            state = await self._request("GET", path)
+            if state.gone:
+                raise BackgroundExpired(f"the ERP has no background answer {id_}: it keeps each for 24 hours")
+            found, status, has_content = background.read_state(id_, state.body)
+            if background.has_ended(found):
+                return await self._ended(state, found, status, f"{path}/content" if has_content else "")
+            pause = _POLLS[min(turn, len(_POLLS) - 1)]
+            if waited + pause > self._connection.settings.background_wait:
+                break
+            await self._connection.sleep(pause)
+            waited += pause
+        raise BackgroundPending(f"the ERP has not finished the background answer {id_} yet", _PENDING)
+
+    async def _ended(self, state: Record, found: Background, status: int | None, content: str) -> Record:
+        if found.failed or not content:
+            status = status or (HTTPStatus.INTERNAL_SERVER_ERROR if found.failed else HTTPStatus.NO_CONTENT)
+            return Record(status, fetched_at=state.fetched_at, background=found)
+        record = await self._request("GET", content)
+        if record.gone:
+            raise BackgroundExpired(f"the ERP has no content of the background answer {found.id} any more")
+        return Record(status or record.status, record.etag, record.body, fetched_at=record.fetched_at, background=found)
+
+    async def _request(
+        self, method: str, path: str, *, params: Params | None = None, body: Any = None, if_match: str | None = None
+    ) -> Record:
+        url = address(self._connection.settings.base_url, path, params)
+        headers = {"Accept": "application/json"} | ({"If-Match": if_match} if if_match else {})
+        data = None
+        if method != "GET":
+            headers["Content-Type"] = "application/json"
+            data = msgspec.json.encode(body)
+        fetched_at = datetime.now(UTC)
+        about = f"{method} {path}"
+        answer = await self._authorized(method, url, headers, data)
+        record = read_record(answer, about, fetched_at, reading=method == "GET")
+        if answer.status != HTTPStatus.ACCEPTED:
+            return record
+        if (id_ := background.id_of(record.body)) is None:
+            raise ErpRefused(f"{about}: 202 without the id of a background answer", answer.status)
+        return Record(answer.status, fetched_at=fetched_at, background=Background(id_))
+
+    async def _authorized(self, method: str, url: Any, headers: dict[str, str], data: bytes | None) -> Answer:
+        """Send a request with the tenant's token; a second time with a new one, where that was refused."""
+        connection, again = self._connection, False
+        while True:
+            token = await connection.tokens.get(self._tenant)
+            await connection.quota.acquire(self._company)
+            bearer = {"Authorization": f"Bearer {token.value}"}
+            answer = await connection.transport.send(method, url, headers | bearer, data)
+            await connection.quota.learn(self._company, answer.headers, answer.status)
+            if answer.status != HTTPStatus.UNAUTHORIZED:
+                return answer
+            connection.tokens.drop(self._tenant, token)
+            if again:
+                return answer
+            again = True

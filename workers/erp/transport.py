@@ -1,0 +1,92 @@
+"""One HTTP exchange: bounded in time and size, without redirects, cookies or proxies of the environment."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from config.erp import ErpSettings
+from config.errors import described
+from workers.erp.errors import ErpUnavailable, ErpUnreadable
+
+__all__ = ["Answer", "Transport", "open_transport"]
+
+_CHUNK = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was answered; names of `headers` match in any case."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    content: bytes = field(repr=False)
+
+    @property
+    def kind(self) -> str:
+        """The media type, in lower case."""
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+    def parsed(self) -> Any:
+        """Return the content: parsed where it is JSON, None where there is none; raises ErpUnreadable."""
+        if not self.content:
+            return None
+        if self.kind and not self.kind.endswith("json"):
+            return self.content
+        try:
+            return msgspec.json.decode(self.content)
+        except (msgspec.DecodeError, RecursionError, UnicodeError):
+            raise ErpUnreadable(f"an answer of {len(self.content)} bytes is no JSON, although it says so") from None
+
+
+class Transport:
+    """Sends requests over connections of its own."""
+
+    def __init__(self, session: aiohttp.ClientSession, settings: ErpSettings) -> None:
+        self._session = session
+        self._max_body = settings.max_body
+        self._timeout = settings.timeout
+
+    async def send(self, method: str, url: URL, headers: Mapping[str, str], data: bytes | None = None) -> Answer:
+        """Send one request and read its answer; raises ErpUnavailable, ErpUnreadable."""
+        about = f"{method} {url.with_query(None)}"
+        request = self._session.request(method, url, headers=headers, data=data, allow_redirects=False)
+        try:
+            async with request as response:
+                return Answer(response.status, response.headers, await self._read(response, about))
+        except TimeoutError:
+            raise ErpUnavailable(f"{about}: no answer within {self._timeout:g} seconds") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise ErpUnavailable(f"{about}: {described(error)}") from None
+
+    async def _read(self, response: aiohttp.ClientResponse, about: str) -> bytes:
+        content = bytearray()
+        async for chunk in response.content.iter_chunked(_CHUNK):
+            content += chunk
+            if len(content) > self._max_body:
+                response.close()
+                raise ErpUnreadable(f"{about}: the answer is larger than the {self._max_body} bytes of max_body")
+        return bytes(content)
+
+
+@asynccontextmanager
+async def open_transport(settings: ErpSettings) -> AsyncIterator[Transport]:
+    """Yield what sends the requests to one ERP; nothing is connected before the first."""
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=settings.connections),
+        cookie_jar=aiohttp.DummyCookieJar(),  # a cookie of one tenant must not go with a request for another
+        timeout=aiohttp.ClientTimeout(total=settings.timeout),
+        trust_env=False,
+    )
+    async with session:
+        yield Transport(session, settings)
+
+
+def is_redirect(status: int) -> bool:
+    """Tell whether an answer leads elsewhere, where nobody goes."""
+    return HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST

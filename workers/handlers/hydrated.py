@@ -1,0 +1,28 @@
+"""Calling a handler with the record that its event is about, fetched within the attempt and its time."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Executor
+
+from workers.delivery import Delivery
+from workers.erp.hydrate import record_of
+from workers.handlers.handling import call
+from workers.handlers.memory import release
+from workers.handlers.scope import Scope
+from workers.subscription import Handler
+
+__all__ = ["call_with_record"]
+
+
+async def call_with_record(
+    handler: Handler, deliveries: Sequence[Delivery], threads: Executor | None = None, scope: Scope | None = None
+) -> list[BaseException | None]:
+    """Do what `call` does, with the record; where that cannot be fetched, the error that says so is the outcome."""
+    try:
+        record = await record_of(deliveries[0].event)
+    except asyncio.CancelledError:
+        raise
+    except Exception as error:  # noqa: BLE001 - it is the outcome of this attempt, and must not end the lane
+        release(error)
+        return [error] * len(deliveries)
+    return await call(handler, deliveries, threads, scope, record)
