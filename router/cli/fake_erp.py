@@ -12,10 +12,10 @@ from router.cli.output.results import print_line
 from workers.erp.fake import FakeErp, Options, serving
 
 _ENVIRONMENT = """
-  ROUTER_ERP__VISMA_NET_FINANCIAL__BASE_URL={base}
-  ROUTER_ERP__VISMA_NET_FINANCIAL__TOKEN_URL={token}
-  ROUTER_ERP__VISMA_NET_FINANCIAL__CLIENT_ID=anyone
-  ROUTER_ERP__VISMA_NET_FINANCIAL__CLIENT_SECRET=anything
+  export ROUTER_ERP__VISMA_NET_FINANCIAL__BASE_URL={base}
+  export ROUTER_ERP__VISMA_NET_FINANCIAL__TOKEN_URL={token}
+  export ROUTER_ERP__VISMA_NET_FINANCIAL__CLIENT_ID=anyone
+  export ROUTER_ERP__VISMA_NET_FINANCIAL__CLIENT_SECRET=anything
 """
 
 
