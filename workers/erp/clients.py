@@ -34,7 +34,7 @@ class Clients:
         tenant = event.tenant_id or connection.settings.tenant_id
         if not tenant:
             raise NoTenant(f"event {event.id} names no tenant; is there only one, set erp.{event.publisher}.tenant_id")
-        return Erp(connection, tenant, event.company_id or tenant)
+        return Erp(connection, tenant, event)
 
 
 @asynccontextmanager

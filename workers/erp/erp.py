@@ -7,11 +7,13 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
+from yarl import URL
 
 from config.erp import ErpSettings
+from router.events.event import Event
 from workers.erp import background
 from workers.erp.address import Params, address
-from workers.erp.errors import BackgroundExpired, BackgroundPending, ErpRefused
+from workers.erp.errors import BackgroundExpired, BackgroundPending, ErpRefused, ErpUnavailable
 from workers.erp.judgement import read_record
 from workers.erp.quota import Quota
 from workers.erp.tokens import Tokens
@@ -45,16 +47,16 @@ class Connection:
 
 
 class Erp:
-    """The ERP of a publisher, as its configured client sees it for one tenant and company.
+    """The ERP of a publisher, as its configured client sees it for the tenant of an event.
 
     Paths are relative to the configured base, `v1/customer/55555`: no other host is ever asked, and no redirect
     followed. Every call raises ErpError where it does not succeed.
     """
 
-    def __init__(self, connection: Connection, tenant: str, company: str) -> None:
+    def __init__(self, connection: Connection, tenant: str, event: Event) -> None:
         self._connection = connection
         self._tenant = tenant
-        self._company = company
+        self._event = event
 
     async def get(self, path: str, params: Params | None = None) -> Record:
         """Return a record; its `gone` says that there is none. What the ERP answers in the background is waited for."""
@@ -122,18 +124,27 @@ class Erp:
             raise ErpRefused(f"{about}: 202 without the id of a background answer", answer.status)
         return Record(answer.status, fetched_at=fetched_at, background=Background(id_))
 
-    async def _authorized(self, method: str, url: Any, headers: dict[str, str], data: bytes | None) -> Answer:
+    async def _authorized(self, method: str, url: URL, headers: dict[str, str], data: bytes | None) -> Answer:
         """Send a request with the tenant's token; a second time with a new one, where that was refused."""
         connection, again = self._connection, False
         while True:
             token = await connection.tokens.get(self._tenant)
-            await connection.quota.acquire(self._company)
-            bearer = {"Authorization": f"Bearer {token.value}"}
-            answer = await connection.transport.send(method, url, headers | bearer, data)
-            await connection.quota.learn(self._company, answer.headers, answer.status)
+            answer = await self._counted(method, url, headers | {"Authorization": f"Bearer {token.value}"}, data)
             if answer.status != HTTPStatus.UNAUTHORIZED:
                 return answer
             connection.tokens.drop(self._tenant, token)
             if again:
                 return answer
             again = True
+
+    async def _counted(self, method: str, url: URL, headers: dict[str, str], data: bytes | None) -> Answer:
+        """Send a request once the quota lets it go, and have that hear of the answer."""
+        quota = self._connection.quota
+        await quota.acquire(self._event)
+        try:
+            answer = await self._connection.transport.send(method, url, headers, data)
+        except ErpUnavailable:
+            await quota.learn(self._event, {}, 0)
+            raise
+        await quota.learn(self._event, answer.headers, answer.status)
+        return answer

@@ -3,24 +3,26 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from router.events.event import Event
+
 __all__ = ["Quota", "Unlimited"]
 
 
 class Quota(Protocol):
     """What is asked before each request, and hears of each answer."""
 
-    async def acquire(self, company: str) -> None:
-        """Return where a request for the company may go; else raise, so that the delivery is deferred."""
+    async def acquire(self, subject: Event, /) -> None:
+        """Return where a request because of this event may go now; else raise, so that the event is deferred."""
 
-    async def learn(self, company: str, headers: Mapping[str, str], status: int) -> None:
-        """Take note of an answer that a request for the company got."""
+    async def learn(self, subject: Event, headers: Mapping[str, str], status: int, /) -> None:
+        """Take note of the answer to a request that was let go; status 0 where there was none."""
 
 
 class Unlimited:
     """Lets every request go."""
 
-    async def acquire(self, company: str) -> None:
+    async def acquire(self, subject: Event, /) -> None:
         """Let it go."""
 
-    async def learn(self, company: str, headers: Mapping[str, str], status: int) -> None:
+    async def learn(self, subject: Event, headers: Mapping[str, str], status: int, /) -> None:
         """Ignore it."""

@@ -14,6 +14,7 @@ from support.erp import TENANT, answering, customer_event, erp_settings
 
 from config.errors import ConfigError
 from config.settings import Settings
+from workers import Defer, Event
 from workers.erp import (
     Erp,
     ErpBusy,
@@ -247,15 +248,15 @@ class Counting:
         self.left = left
         self.heard: list[tuple[str, str, int]] = []
 
-    async def acquire(self, company: str) -> None:
+    async def acquire(self, subject: Event) -> None:
         """Let a request go while there are any."""
         self.left -= 1
         if self.left < 0:
-            raise ErpBusy(f"{company} has to wait", 5)
+            raise Defer(5, f"{subject.company_id} has to wait")
 
-    async def learn(self, company: str, headers: Mapping[str, str], status: int) -> None:
+    async def learn(self, subject: Event, headers: Mapping[str, str], status: int) -> None:
         """Write down."""
-        self.heard.append((company, headers.get("x-ratelimit-remaining", ""), status))
+        self.heard.append((str(subject.company_id), headers.get("x-ratelimit-remaining", ""), status))
 
 
 async def test_a_quota_is_asked_before_each_request(erp: FakeErp) -> None:
@@ -265,10 +266,23 @@ async def test_a_quota_is_asked_before_each_request(erp: FakeErp) -> None:
     async with open_clients(erp_settings(erp), quota=quota), erp_for(customer_event()) as found:
         for _ in range(2):
             await found.get(PATH)
-        with pytest.raises(ErpBusy, match="7 has to wait"):
+        with pytest.raises(Defer, match="7 has to wait"):
             await found.get(PATH)
-    assert quota.heard == [("7", "9", 404), ("7", "8", 404)]
-    assert len(erp.seen) == 2
+        quota.left, erp.failing = 1, 503
+        with pytest.raises(ErpUnavailable):
+            await found.get(PATH)
+    assert quota.heard == [("7", "9", 404), ("7", "8", 404), ("7", "", 503)]
+    assert len(erp.seen) == 3
+
+
+async def test_a_quota_hears_of_no_answer(erp: FakeErp) -> None:
+    """Where no answer comes, the quota hears that, too: it may have counted the request in vain."""
+    quota = Counting(1)
+    settings = erp_settings(erp, base_url="http://127.0.0.1:1/")
+    async with open_clients(settings, quota=quota), erp_for(customer_event()) as found:
+        with pytest.raises(ErpUnavailable):
+            await found.get(PATH)
+    assert quota.heard == [("7", "", 0)]
 
 
 async def test_where_no_erp_is_set(erp: FakeErp) -> None:
