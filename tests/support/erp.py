@@ -54,7 +54,7 @@ def customer_event(number: str = "1", **overrides: Any) -> Event:
 
 
 @asynccontextmanager
-async def answering(answer: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncIterator[str]:
+async def answering(answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
     """Yield the base of an ERP that answers every request so, and has no tokens."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)

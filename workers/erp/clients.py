@@ -1,5 +1,6 @@
 """The clients of a worker: one for each publisher whose ERP the settings name."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -25,9 +26,12 @@ class Clients:
 
     def __init__(self, connections: Mapping[str, Connection]) -> None:
         self._connections = connections
+        self._loop = asyncio.get_running_loop()
 
     def for_event(self, event: Event) -> Erp:
         """Return the ERP that an event came from, for its tenant; raises ErpNotSet, NoTenant."""
+        if asyncio.get_running_loop() is not self._loop:
+            raise ErpNotSet("the ERP is asked in the event loop of the worker: make the handler async, or use hydrate")
         connection = self._connections.get(fold_slug(event.publisher))
         if connection is None:
             raise ErpNotSet(f"no ERP is set for {event.publisher}: set {_advice(event.publisher, ErpSettings())}")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -120,9 +121,10 @@ class Erp:
         record = read_record(answer, about, fetched_at, reading=method == "GET")
         if answer.status != HTTPStatus.ACCEPTED:
             return record
-        if (id_ := background.id_of(record.body)) is None:
+        id_ = background.id_of(record.body)
+        if id_ is None and method == "GET":
             raise ErpRefused(f"{about}: 202 without the id of a background answer", answer.status)
-        return Record(answer.status, fetched_at=fetched_at, background=Background(id_))
+        return replace(record, background=Background(id_) if id_ else None)
 
     async def _authorized(self, method: str, url: URL, headers: dict[str, str], data: bytes | None) -> Answer:
         """Send a request with the tenant's token; a second time with a new one, where that was refused."""

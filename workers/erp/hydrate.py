@@ -10,7 +10,7 @@ from workers.record import Record
 
 __all__ = ["record_of"]
 
-_VERSIONED = re.compile(r"v[0-9]+/[^/]+/.")
+_VERSIONED = re.compile(r"v[0-9]+/[^/]+/.", re.IGNORECASE)
 
 
 async def record_of(event: Event) -> Record:

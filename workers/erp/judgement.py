@@ -14,10 +14,10 @@ from workers.erp.errors import (
     ErpUnavailable,
     ErpUnreadable,
 )
-from workers.erp.transport import Answer, is_redirect
+from workers.erp.transport import Answer, is_redirect, is_success
 from workers.record import Record
 
-__all__ = ["check", "read_record", "retry_after"]
+__all__ = ["check", "read_record", "retry_after", "said_by"]
 
 _UNSAID = 60.0
 _LONGEST = 2 * 3600.0
@@ -29,7 +29,8 @@ def read_record(answer: Answer, about: str, fetched_at: datetime, *, reading: bo
     """Return the record that was answered; raises ErpError. `reading`: a 404 says that the record is gone."""
     if not (reading and answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)):
         check(answer, about, fetched_at)
-        return Record(answer.status, answer.headers.get("ETag"), answer.parsed(), fetched_at=fetched_at)
+        body = answer.parsed() if reading else said_by(answer)
+        return Record(answer.status, answer.headers.get("ETag"), body, fetched_at=fetched_at)
     if answer.kind == "text/html":
         # A page says that this is no interface at all. Taken as "gone", a wrong base would delete every record.
         raise ErpRefused(f"{about}: answered with a page that says 404; correct base_url", answer.status)
@@ -38,7 +39,7 @@ def read_record(answer: Answer, about: str, fetched_at: datetime, *, reading: bo
 
 def check(answer: Answer, about: str, now: datetime) -> None:
     """Raise the error that an answer is, if it is one."""
-    if answer.status >= HTTPStatus.MULTIPLE_CHOICES or answer.status < HTTPStatus.OK:
+    if not is_success(answer.status):
         raise _error(answer, about, now)
 
 
@@ -56,7 +57,7 @@ def _error(answer: Answer, about: str, now: datetime) -> ErpError:
     if is_redirect(status):
         return ErpRefused(f"{about}: answered with a redirect ({status}), which is not followed", status)
     kind = ErpConflict if status == HTTPStatus.PRECONDITION_FAILED else ErpRefused
-    return kind(f"{about}: the ERP refused it with {status}{_ADVICE.get(status, '')}", status, _said(answer))
+    return kind(f"{about}: the ERP refused it with {status}{_ADVICE.get(status, '')}", status, said_by(answer))
 
 
 _ADVICE: Mapping[int, str] = {
@@ -65,7 +66,8 @@ _ADVICE: Mapping[int, str] = {
 }
 
 
-def _said(answer: Answer) -> object:
+def said_by(answer: Answer) -> object:
+    """Return the content, parsed where it can be: what was done is not undone by an answer that cannot be read."""
     try:
         return answer.parsed()
     except ErpUnreadable:

@@ -14,7 +14,7 @@ from yarl import URL
 from config.erp import ErpSettings
 from router.tasks.ending import end
 from workers.erp.errors import ErpError, ErpRefused, ErpUnauthorized, ErpUnreadable
-from workers.erp.judgement import check
+from workers.erp.judgement import check, said_by
 from workers.erp.transport import Answer, Transport
 
 __all__ = ["Token", "Tokens"]
@@ -110,10 +110,7 @@ def _token(answer: Answer, tenant: str, asked_at: float, about: str) -> Token:
 
 def _refused(answer: Answer, tenant: str) -> ErpError:
     """Say who refused what; of the answer only the word that the standard has for it."""
-    try:
-        found = answer.parsed()
-    except ErpUnreadable:
-        found = None
+    found = said_by(answer)
     word = found.get("error") if isinstance(found, dict) else None
     said = f" ({word})" if isinstance(word, str) and _WORD.fullmatch(word) else ""
     return ErpUnauthorized(

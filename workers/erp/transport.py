@@ -58,11 +58,21 @@ class Transport:
         request = self._session.request(method, url, headers=headers, data=data, allow_redirects=False)
         try:
             async with request as response:
-                return Answer(response.status, response.headers, await self._read(response, about))
+                content = await self._content(response, about)
+                return Answer(response.status, response.headers, content)
         except TimeoutError:
             raise ErpUnavailable(f"{about}: no answer within {self._timeout:g} seconds") from None
         except (aiohttp.ClientError, OSError) as error:
             raise ErpUnavailable(f"{about}: {described(error)}") from None
+
+    async def _content(self, response: aiohttp.ClientResponse, about: str) -> bytes:
+        """Return what was answered; nothing of a write that was done, if that cannot be read: nobody may repeat it."""
+        try:
+            return await self._read(response, about)
+        except (ErpUnreadable, TimeoutError, aiohttp.ClientError, OSError):
+            if response.method == "GET" or not is_success(response.status):
+                raise
+            return b""
 
     async def _read(self, response: aiohttp.ClientResponse, about: str) -> bytes:
         content = bytearray()
@@ -85,6 +95,11 @@ async def open_transport(settings: ErpSettings) -> AsyncIterator[Transport]:
     )
     async with session:
         yield Transport(session, settings)
+
+
+def is_success(status: int) -> bool:
+    """Tell whether what was asked for was done."""
+    return HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
 
 
 def is_redirect(status: int) -> bool:

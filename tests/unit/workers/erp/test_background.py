@@ -3,10 +3,11 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from support.erp import SLUG, TENANT, Clock, Steps, customer_event, erp_settings
+from aiohttp import web
+from support.erp import SLUG, TENANT, Clock, Steps, answering, customer_event, erp_settings
 
 from workers import Event, Subscription
-from workers.erp import BackgroundExpired, BackgroundPending, UnsafePath, erp_for, open_clients
+from workers.erp import BackgroundExpired, BackgroundPending, ErpRefused, UnsafePath, erp_for, open_clients
 from workers.erp.background import id_of, in_time, last_chance, path_of
 from workers.erp.fake import FakeErp
 from workers.outcomes import Dead, DeferFor, Done, Outcome, RetryIn
@@ -79,6 +80,23 @@ async def test_a_write_in_the_background_is_not_waited_for(erp: FakeErp) -> None
     assert record.status == 202
     assert record.background is not None
     assert record.background.id in erp.background.operations
+
+
+async def test_a_write_whose_background_id_is_lost(erp: FakeErp) -> None:
+    """A write that the ERP took on without an id is no error: it must not be sent again."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(status=202)
+
+    async with (
+        answering(answer) as base,
+        open_clients(erp_settings(erp, base_url=base)),
+        erp_for(customer_event()) as found,
+    ):
+        record = await found.post("v1/customer", {})
+        assert (record.status, record.background) == (202, None)
+        with pytest.raises(ErpRefused, match="202 without the id"):
+            await found.get(PATH)
 
 
 async def test_after_24_hours(erp: FakeErp, clock: Clock) -> None:

@@ -212,6 +212,43 @@ async def test_what_is_no_json_stays_bytes() -> None:
     assert (await fetched(web.Response(body=b"%PDF", content_type="application/pdf"))).body == b"%PDF"
 
 
+@pytest.mark.parametrize("kind", ["broken", "large", "cut off", "slow"])
+async def test_a_write_that_was_done_is_no_error(erp: FakeErp, kind: str) -> None:
+    """Once the ERP has said that a write is done, nothing about the rest of its answer makes it be done again."""
+    over = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=201, headers={"ETag": '"7"', "Content-Type": "application/json"})
+        if kind in ("cut off", "slow"):
+            response.content_length = 100
+        await response.prepare(request)
+        await response.write(b"x" * (5000 if kind == "large" else 10))
+        if kind == "slow":
+            await over.wait()
+        if kind == "cut off" and request.transport is not None:
+            request.transport.abort()
+        return response
+
+    async with answering(answer) as base, client(erp, base_url=base, max_body=1000, timeout=0.5) as found:
+        made = await found.post("v1/customer", {})
+        assert (made.status, made.etag) == (201, '"7"')
+        with pytest.raises(ErpError):
+            await found.get(PATH)
+        over.set()
+
+
+async def test_another_event_loop_is_refused(erp: FakeErp) -> None:
+    """A plain handler that makes an event loop of its own is refused, with what to do."""
+
+    async def ask() -> None:
+        async with erp_for(customer_event()):
+            pass
+
+    async with open_clients(erp_settings(erp)):
+        with pytest.raises(ErpNotSet, match="make the handler async"):
+            await asyncio.to_thread(lambda: asyncio.run(ask()))
+
+
 async def test_no_cookie_is_kept(erp: FakeErp) -> None:
     """A cookie that the ERP sets for one tenant does not go along with the request of another."""
     seen: list[str] = []
