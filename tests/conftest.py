@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # for `support`; not the checkou
 
 from hypothesis import settings
 from support.cli import Cli, cli_on_fake_store
+from support.postgres import Postgres, has_postgres, running_postgres
 from support.stores import fake_store, running_server
 from support.stores import real_store as on_real_server
 from support.topologies import running_cluster
@@ -33,8 +34,14 @@ ON_A_CLUSTER = Path(__file__).parent / "unit" / "router" / "store"
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as long what proves on a Cluster once more what it proves on a server, of all that stands on the scripts."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark as long what proves on a Cluster once more what it proves on a server, of all that stands on the scripts.
+
+    Tests on Postgres are left out where none is installed, and counted as left out.
+    """
+    if not has_postgres() and (left := [item for item in items if item.get_closest_marker("postgres")]):
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
     for item in items:
         if item.get_closest_marker("cluster") and not item.path.is_relative_to(ON_A_CLUSTER):
             item.add_marker(pytest.mark.long)
@@ -67,6 +74,13 @@ def cluster_url() -> Iterator[str]:
     """Yield the URL of the Cluster that all tests of this process share: three nodes, which nobody kills."""
     with running_cluster(replicas=0, node_timeout=30) as cluster:
         yield cluster.url
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Yield the Postgres that all tests of this process share."""
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture

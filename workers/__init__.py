@@ -3,6 +3,7 @@
 from router.events.event import Event
 from workers.coalesce import Coalesce
 from workers.delivery import AttemptError, Delivery, Merged
+from workers.exactly_once.once import once
 from workers.outcomes import DeadLetter, Defer, HandlerTimeout, RetryLater, WorkerLost
 from workers.record import Background, Record
 from workers.retry import Retry
@@ -23,4 +24,5 @@ __all__ = [
     "RetryLater",
     "Subscription",
     "WorkerLost",
+    "once",
 ]

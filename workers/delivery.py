@@ -16,6 +16,7 @@ from router.store.record import (
     CRASHES,
     DEFERRED,
     FIELDS,
+    GENERATION,
     HISTORY,
     ID,
     RAW,
@@ -47,18 +48,24 @@ class AttemptError:
 
 
 class Merged(NamedTuple):
-    """An event that a later one of its key stands for: its id and type, and when it was received, aware and in UTC."""
+    """An event that a later one of its key stands for: its id and type, and when it was received, aware and in UTC.
+
+    `generation` as in `Delivery`; publisher: of the event.
+    """
 
     id: str
     type: str
     at: datetime
+    publisher: str = ""
+    generation: str = ""
 
 
 class Delivery(msgspec.Struct, frozen=True):
     """An event with the story of its delivery to this subscription; `attempt` is 1 for the first.
 
     `merged` are the events that it stands for besides its own, oldest first: see `Coalesce`. `deferred` is how often it
-    was deferred before.
+    was deferred before. `generation` tells a replay from the first delivery, for which it is empty, and from other
+    replays; retries and redeliveries keep it.
     """
 
     event: Event
@@ -67,6 +74,7 @@ class Delivery(msgspec.Struct, frozen=True):
     errors: tuple[AttemptError, ...] = ()
     merged: tuple[Merged, ...] = ()
     deferred: int = 0
+    generation: str = ""
 
     @property
     def first_at(self) -> datetime:
@@ -102,6 +110,11 @@ class Held:
     def stands_for(self) -> int:
         """How many events end with it."""
         return 1
+
+    @property
+    def generation(self) -> str:
+        """Which replay of the event it is: see `store.record`."""
+        return text_of(self.fields, GENERATION) if GENERATION in self.fields else ""
 
     @property
     def used(self) -> int:

@@ -41,6 +41,11 @@ class WorkerMetrics:
             "Events that ended together with a later one of their key, into which they were merged.",
             "subscription",
         )
+        self.already_done = counter(
+            "event_router_already_done_total",
+            "Deliveries that `once` ended, since their effect was made at an earlier delivery.",
+            "subscription",
+        )
         self.lanes_lost = counter(
             "event_router_lanes_lost_total",
             "Handler lanes that ended although nobody had ended them, and were opened again.",
@@ -76,5 +81,5 @@ class WorkerMetrics:
 
     def subscribe(self, subscription: str) -> None:
         """Tell of a subscription from now on: of a counter that appears with its first count no increase is seen."""
-        for counter in (self.delivered, self.recovered, self.gone, self.merged, self.lanes_lost):
+        for counter in (self.delivered, self.recovered, self.gone, self.merged, self.already_done, self.lanes_lost):
             counter.labels(subscription)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from config.errors import RouterError
 
 __all__ = [
+    "AlreadyDone",
     "Dead",
     "DeadLetter",
     "Defer",
@@ -52,6 +53,17 @@ class DeadLetter(Exception):
 
     def __init__(self, reason: str = "the handler gave it up") -> None:
         super().__init__(reason)
+
+
+class AlreadyDone(BaseException):
+    """Ends a handler whose effect was made at an earlier delivery: see `workers.exactly_once`. The event is done.
+
+    No Exception: a handler that takes every exception for a failure must not take this for one.
+    """
+
+    def __init__(self, stream: str, event_id: str, generation: str) -> None:
+        super().__init__(f"{event_id} was done already")
+        self.event = (stream, event_id, generation)
 
 
 class WorkerMustEnd(RouterError):

@@ -7,7 +7,7 @@ from random import Random
 
 from config.errors import ConfigError
 from workers.failure import members_of, text_of
-from workers.outcomes import Dead, DeadLetter, Defer, DeferFor, Done, Outcome, RetryIn, RetryLater
+from workers.outcomes import AlreadyDone, Dead, DeadLetter, Defer, DeferFor, Done, Outcome, RetryIn, RetryLater
 
 __all__ = ["Retry", "decide", "deferral_of"]
 
@@ -64,7 +64,7 @@ def decide(
     what really failed is an attempt. The cause of an error (`raise … from`) does not count: who raises another error
     has decided otherwise. `deferrable`: for how many seconds the event may still be deferred.
     """
-    if error is None:
+    if error is None or isinstance(error, AlreadyDone):
         return _DONE
     if deferral := deferral_of(error):
         return _bounded(deferral, deferrable)

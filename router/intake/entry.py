@@ -8,7 +8,7 @@ import msgspec
 
 from router.events.identify import Identified, Unreadable
 from router.store.keys import Keys
-from router.store.record import event_fields, quarantine_fields
+from router.store.record import GENERATION, event_fields, quarantine_fields
 from router.store.scripts import Field
 from router.telemetry import logs
 
@@ -38,7 +38,7 @@ def entry_of(
     if isinstance(item, Identified):
         id_ = f"{item.id}#{webhook}" if webhook else item.id
         stream, marker = keys.events(item.stream), keys.seen(item.stream, id_)
-        fields = event_fields(item, at, hints)
+        fields = (*event_fields(item, at, hints), *((GENERATION, webhook) if webhook else ()))
     else:
         digest = f"sha256:{sha256(item.raw).hexdigest()}"
         stream, marker = keys.quarantine(publisher), keys.seen(publisher, digest)

@@ -1,10 +1,10 @@
 """The record: the names of an entry's fields and their forms, in every stream that holds events.
 
-    events, inbox     id, at, event, raw; hints and trace where there are any
+    events, inbox     id, at, event, raw; hints and trace where there are any; generation, where a publisher repeats ids
     inbox, retries    also order; attempts, crashes, history and tried, once there was an attempt; a retry's delay;
                       deferred, once it was
     dead letters      also reason; origin of an imported one
-    replays           also merged, where the subscription is keyed
+    replays           also generation; merged, where the subscription is keyed
     quarantine        id, at, reason, raw; hints and trace where there are any
 
 `event` is the normalised event as one JSON object: the model's field names, without the fields that are None or empty,
@@ -72,11 +72,17 @@ ORDER: Final = b"order"
 """The id of the event's entry in its stream, by which the events of a key are ordered."""
 
 MERGED: Final = b"merged"
-"""The events that a dead letter stands for besides its own: a JSON array of id, type and `at`, oldest first."""
+"""The events that a dead letter stands for besides its own, oldest first: JSON rows of id, type, `at`, publisher."""
+
+GENERATION: Final = b"generation"
+"""What tells a replay from the first delivery, and from other replays: what was done for one is not done for another.
+
+Retries and redeliveries keep it. Where every webhook of a publisher is stored, whatever its id, it names the webhook.
+"""
 
 FIELDS: Final = frozenset(
     {ID, AT, EVENT, RAW, HINTS, TRACE, TRIED, ATTEMPTS, CRASHES, HISTORY, REASON, ORIGIN, DELAY, ORDER, MERGED}
-    | {DEFERRED},
+    | {DEFERRED, GENERATION},
 )
 """All of them; `scripts/lib/fields.lua` has the same for the scripts."""
 

@@ -23,7 +23,7 @@ from workers.failure import described, text_of
 from workers.handlers.handling import call
 from workers.handlers.hydrated import call_with_record
 from workers.handlers.scope import Scope
-from workers.outcomes import Dead, DeferFor, Done, HandlerTimeout, RetryIn, WorkerMustEnd
+from workers.outcomes import AlreadyDone, Dead, DeferFor, Done, HandlerTimeout, RetryIn, WorkerMustEnd
 from workers.retry import decide, deferral_of
 
 
@@ -134,8 +134,8 @@ class Attempts:
         except Exception as error:  # noqa: BLE001 - whatever is in an entry, it must not end the lane
             self._bury(held, Dead(f"the entry cannot be read: {text_of(error)}"), error)
             return None
-        deferrals = held.deferrals
-        return Delivery(event, context.group, held.used + 1, errors, held.merged, deferrals.times if deferrals else 0)
+        deferred = deferrals.times if (deferrals := held.deferrals) else 0
+        return Delivery(event, context.group, held.used + 1, errors, held.merged, deferred, held.generation)
 
     def _settle(self, held: Held, result: BaseException | None) -> None:
         context = self._context
@@ -144,6 +144,9 @@ class Attempts:
         if held.until is not None:
             outcome = in_time(outcome, held.until - context.clock())
         if isinstance(outcome, Done):
+            if isinstance(result, AlreadyDone):
+                self._context.metrics.already_done.labels(self._context.group).inc()
+                self._context.log.info("already_done", attempt=held.used + 1, **_about(held, None))
             self._settler.settle(held, outcome)
         elif isinstance(outcome, DeferFor):
             context.log.info("deferred", delay=round(outcome.seconds, 3), **_about(held, result))

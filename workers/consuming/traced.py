@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from router.store.record import TRACE, TRIED, text_of
 from router.telemetry import logs
 from workers.delivery import Held
+from workers.outcomes import AlreadyDone
 from workers.retry import deferral_of
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class TracedAttempts:
             spans.finish(span, {}, error)
             raise
         raised = [result for result in results if isinstance(result, BaseException)]
-        failures = [error for error in raised if deferral_of(error) is None]
+        failures = [error for error in raised if deferral_of(error) is None and not isinstance(error, AlreadyDone)]
         spans.finish(span, {"event_router.failed": len(failures)}, failures[0] if failures else None)
         tried = spans.carried_by(span).encode()
         for held in deliveries:

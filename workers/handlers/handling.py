@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
+from config.errors import RouterError
 from router.process.forking import contained
 from workers.delivery import Delivery
 from workers.handlers.memory import release
 from workers.handlers.returned import outcomes_of
 from workers.handlers.scope import Scope, own_context, run_in
+from workers.outcomes import AlreadyDone
 from workers.record import Record
 from workers.subscription import Handler
 
@@ -40,6 +42,8 @@ async def call(
         return [None] * len(deliveries) if result is None else outcomes_of(result, len(deliveries), batch=handler.batch)
     except asyncio.CancelledError:
         raise
+    except AlreadyDone as done:
+        return [done if _names(done, delivery) else BatchCut(done) for delivery in deliveries]
     except BaseException as error:  # noqa: BLE001 - whatever the user's code raises is the outcome of the attempt
         release(error)
         return [error] * len(deliveries)
@@ -47,6 +51,17 @@ async def call(
 
 def _with(function: Callable[..., Any], record: Record) -> Callable[[Any], Any]:
     return lambda argument: function(argument, record)
+
+
+class BatchCut(RouterError):
+    """A batch handler was ended by a block of `once`: what is known to be done is one event of the batch."""
+
+    def __init__(self, done: AlreadyDone) -> None:
+        super().__init__(f"{done}, which ended the handler of its batch: use `once.mark` there, which ends nothing")
+
+
+def _names(done: AlreadyDone, delivery: Delivery) -> bool:
+    return done.event == (delivery.event.stream, delivery.event.id, delivery.generation)
 
 
 def _argument(handler: Handler, deliveries: Sequence[Delivery]) -> Any:

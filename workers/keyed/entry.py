@@ -10,7 +10,20 @@ import msgspec
 
 from router.store.lines import Claim
 from router.store.reading import moment_of
-from router.store.record import AT, ATTEMPTS, CRASHES, HISTORY, ID, MERGED, ORDER, Fields, millis_of, number_of
+from router.store.record import (
+    AT,
+    ATTEMPTS,
+    CRASHES,
+    GENERATION,
+    HISTORY,
+    ID,
+    MERGED,
+    ORDER,
+    Fields,
+    millis_of,
+    number_of,
+    text_of,
+)
 from router.store.scripts import Field
 from workers.delivery import Held, Merged, error_line, extended
 from workers.outcomes import WorkerLost
@@ -70,7 +83,8 @@ def pack(company: bytes, fields: Sequence[Field], *, doomed: bool = False) -> by
     """Return the body of an event in its line, from names and values in a row: see BODIES in lib/lines.lua."""
     parts = [part if isinstance(part, bytes) else str(part).encode(errors="backslashreplace") for part in fields]
     known = dict(zip(parts[::2], parts[1::2], strict=True))
-    head = (company, known.get(ID, b""), known.get(AT, b""), b"1" if doomed else b"0")
+    came = b" ".join(filter(None, (known.get(AT), known.get(GENERATION))))
+    head = (company, known.get(ID, b""), came, b"1" if doomed else b"0")
     return b"\0".join([*(part.replace(b"\0", b" ") for part in head), _pack(parts)])
 
 
@@ -112,22 +126,33 @@ class LineHeld(Held):
         """Return the further fields of a dead letter: its place, and what was merged into it."""
         fields: list[Field] = [ORDER, order_of(self.entry_id)]
         if self._merged:
-            rows = [[merged.id, merged.type, round(merged.at.timestamp() * 1000)] for merged in self._merged]
+            rows = [
+                [merged.id, merged.type, round(merged.at.timestamp() * 1000), merged.publisher]
+                for merged in self._merged
+            ]
             fields += [MERGED, json.dumps(rows)]
         return fields
 
 
 def _merged(ref: bytes, head: bytes) -> Merged:
-    _, id_, at, *_ = (*head.split(b"\0"), b"", b"")
+    _, id_, came, *_ = (*head.split(b"\0"), b"", b"")
+    at, _, generation = came.partition(b" ")
     moment = datetime.fromtimestamp(millis_of({AT: at}) / 1000, UTC)
-    return Merged(id_.decode(errors="replace"), stream_of(ref).partition("/")[2], moment)
+    publisher, _, type_ = stream_of(ref).partition("/")
+    return Merged(id_.decode(errors="replace"), type_, moment, publisher, generation.decode(errors="replace"))
 
 
 def merged_before(fields: Mapping[bytes, bytes]) -> list[Merged]:
-    """Return what a dead letter that was replayed stood for."""
+    """Return what a dead letter that was replayed stood for: the replay is one of all that."""
+    generation = text_of(fields, GENERATION)
     try:
         rows: list[Any] = json.loads(fields.get(MERGED, b"[]"))
-        return [Merged(str(id_), str(kind), datetime.fromtimestamp(at / 1000, UTC)) for id_, kind, at in rows]
+        return [
+            Merged(
+                str(id_), str(kind), datetime.fromtimestamp(at / 1000, UTC), "".join(map(str, publisher)), generation
+            )
+            for id_, kind, at, *publisher in rows
+        ]
     except (ValueError, TypeError, OverflowError, OSError, RecursionError):
         return []
 

@@ -1,6 +1,6 @@
 -- Gives a subscription events of a stream once more: each is copied into its inbox as one that was never attempted, with
--- the id of its entry, by which a keyed subscription orders it. What
--- the same replay has given before is not given again; that is remembered for a while.
+-- the id of its entry, by which a keyed subscription orders it, and a generation of its own. What the same replay has given
+-- before is not given again; that is remembered for a while.
 -- An error where the subscription does not exist: nobody would ever read that inbox.
 --
 -- KEYS[1]    events stream
@@ -26,6 +26,8 @@ local function is_given(mark)
 end
 
 redis.call('XPENDING', KEYS[2], ARGV[1])
+local time = redis.call('TIME')
+local now = string.format('%s.%06d', time[1], tonumber(time[2]))
 local given, before = 0, 0
 for i = 6, #ARGV do
   local mark = ARGV[i] .. ARGV[3]
@@ -34,11 +36,11 @@ for i = 6, #ARGV do
   else
     local found = redis.call('XRANGE', KEYS[1], ARGV[i], ARGV[i])
     if #found == 1 then
-      local fields = bounded(found[1][2])
+      local fields = without(bounded(found[1][2]), GENERATION)
       if ARGV[5] == '1' then
         fields = without(fields, EVENT)
       end
-      for _, part in ipairs({ HISTORY, ARGV[2], ORDER, ARGV[i] }) do
+      for _, part in ipairs({ HISTORY, ARGV[2], ORDER, ARGV[i], GENERATION, now .. '/' .. ARGV[i] }) do
         fields[#fields + 1] = part
       end
       redis.call('XADD', KEYS[2], '*', unpack(fields))

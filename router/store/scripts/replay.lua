@@ -1,4 +1,5 @@
--- Moves dead letters into the inbox of their subscription, with a fresh set of attempts and their history kept.
+-- Moves dead letters into the inbox of their subscription, with a fresh set of attempts and their history kept. The entry
+-- of the dead letter is the generation of the replay: it is replayed once, however often that is tried.
 --
 -- KEYS[1]    dead letters
 -- KEYS[2]    inbox
@@ -9,6 +10,7 @@
 --- lib/fields.lua
 --- lib/bounded.lua
 local LEFT = { [ATTEMPTS] = true, [CRASHES] = true, [REASON] = true, [ORIGIN] = true, [DEFERRED] = true }
+LEFT[GENERATION] = true
 LEFT[EVENT] = ARGV[2] == '1'
 local moved = 0
 for i = 3, #ARGV do
@@ -26,6 +28,8 @@ for i = 3, #ARGV do
         kept[#kept + 1] = value
       end
     end
+    kept[#kept + 1] = GENERATION
+    kept[#kept + 1] = ARGV[i]
     redis.call('XADD', KEYS[2], '*', unpack(kept))
     redis.call('XDEL', KEYS[1], ARGV[i])
     moved = moved + 1

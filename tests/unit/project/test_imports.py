@@ -32,7 +32,7 @@ LAYERS = (
     {"workers.coalesce", "workers.deferrals", "workers.failure", "workers.made", "workers.metrics", "workers.outcomes"},
     {"workers.delivery", "workers.record", "workers.retry"},
     {"workers.erp", "workers.erp.fake"},
-    {"workers.subscription"},
+    {"workers.exactly_once", "workers.subscription"},
     {"workers"},
     {"workers.handlers", "workers.modules", "workers.state"},
     {"workers.consuming", "workers.retention"},

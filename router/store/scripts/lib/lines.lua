@@ -2,7 +2,8 @@
 --
 -- KEYS of each of them:
 --   LINES    sorted set, all of score 0: `key NUL ref`. So the events of a key stand together, in order of their refs
---   BODIES   hash: `company NUL id NUL at NUL doomed NUL packed fields` by ref; doomed is 1 where it is to be dead, else
+--   BODIES   hash: `company NUL id NUL at NUL doomed NUL packed fields` by ref; behind at, SPACE and the generation where it
+--            has one; doomed is 1 where it is to be dead, else
 --            0; behind that, where it has failed, from when on it waits for its turn again (epoch milliseconds)
 --   READY    sorted set, all of score 0: `company NUL since SPACE ref NUL key`, for each key whose first event may be
 --            handled now; since: when that was accepted, or from when on it waits for its turn again
