@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Self, TypeVar
 
 from config.errors import RouterError
@@ -28,6 +28,7 @@ from workers.operations.handover import ALL, Handover, Position
 from workers.operations.keys.changes import Release, Skip
 from workers.operations.keys.line_keys import KeySelector, LineEvent, LineKey, LineKeys
 from workers.operations.life import Life, life
+from workers.operations.markers import markers_needed
 from workers.operations.quarantine import Quarantine, QuarantineChange
 from workers.operations.quarantined import Quarantined, QuarantineSelector
 from workers.operations.removal import Removal
@@ -255,6 +256,14 @@ class Operations:
         """Remove a subscription that no worker runs any more, with all that it had still to do."""
         given = (self.store, self.catalogue, self.settings, name)
         return Removal(*given, events=events, former=former, dead_letters=dead_letters)
+
+    async def markers_needed(self, days: float = 30) -> dict[str, datetime]:
+        """Return for each subscription from when on the markers of `once` are needed; `once.sweep` takes that.
+
+        days: they are kept for so long at least. What may be delivered once more keeps its markers, however old it is.
+        """
+        now = datetime.now(UTC)
+        return await markers_needed(self.store, self.catalogue, self.settings, days=days, now=now)
 
     # The audit
 

@@ -40,6 +40,7 @@ LAYERS = (
     {
         "workers.operations.audit",
         "workers.operations.figures",
+        "workers.operations.markers",
         "workers.operations.shortened",
     },
     {"workers.operations.criteria", "workers.operations.reveal"},
