@@ -35,6 +35,7 @@ _FORMS: dict[bytes, Schema] = {
     record.RAW: {**_TEXT, "contentMediaType": "application/json"},
     record.HINTS: {**_TEXT, "contentMediaType": "application/json"},
     record.TRACE: _TEXT,
+    record.GENERATION: {"description": "A name of the webhook, of a publisher that repeats ids.", **_TEXT},
 }
 _ALWAYS = [record.ID, record.AT, record.RAW]
 

@@ -164,7 +164,7 @@ def test_the_asyncapi_document_describes_the_entries_of_ingress(catalogue: Catal
     for entry in entries:
         assert faults_of(message["payload"], entry, document) == []
     schema = resolve(document, message["payload"]["$ref"])
-    assert set(entries[0]) == set(schema["properties"]) - {"hints", "trace"}
+    assert set(entries[0]) == set(schema["properties"]) - {"hints", "trace", "generation"}
     assert faults_of(message["payload"], {**entries[0], "event": "{}"}, document)
     assert schema["properties"]["event"]["contentSchema"] == {"$ref": "#/components/schemas/event"}
     event = {key: value for key, value in _file("event.schema.json").items() if not key.startswith("$")}
