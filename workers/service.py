@@ -20,6 +20,7 @@ from router.telemetry.identity import new_registry, process_name
 from router.telemetry.tracing import open_tracing
 from workers.consuming.consumer import Consumer
 from workers.erp.clients import check_set, open_clients
+from workers.erp.metrics import ErpMetrics
 from workers.handlers.memory import end_at_once
 from workers.keyed.consumer import KeyedConsumer
 from workers.keyed.leftover import UnkeyedConsumer
@@ -52,7 +53,7 @@ async def serve_workers(
     consumer = name or process_name()
     async with (
         open_tracing(settings.tracing, "worker") as tracing,
-        open_clients(settings),
+        open_clients(settings, metrics=ErpMetrics(registry)),
         open_store(settings) as store,
         guarded(store, settings, stop, "worker") as guard,
         Janitor(consumer, store, catalogue, settings.retention, metrics),

@@ -22,6 +22,7 @@ from router.intake.writer import Batch
 from router.process.ops import OpsServer
 from router.store.health.guard import StoreGuard
 from router.telemetry.identity import new_registry
+from workers.erp.metrics import ErpMetrics
 from workers.metrics import WorkerMetrics
 from workers.operations.store_metrics import StoreMetrics
 
@@ -79,6 +80,7 @@ async def all_rows() -> dict[str, list[Row]]:
             Ingress(settings, catalogue, Appender(Batch(store, window=1)), metrics), settings, catalogue, ingress
         )
         WorkerMetrics(worker)
+        ErpMetrics(worker)
         StoreMetrics(store, catalogue, 1.0, figures)
         guard = StoreGuard(store, settings, asyncio.Event())
         common.register(guard)

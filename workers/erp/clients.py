@@ -12,6 +12,7 @@ from config.settings import Settings, fold_slug
 from router.events.event import Event
 from workers.erp.erp import Connection, Erp
 from workers.erp.errors import ErpNotSet, NoTenant
+from workers.erp.metrics import ErpMetrics, Observed
 from workers.erp.quota import Quota, Unlimited
 from workers.erp.tokens import Tokens
 from workers.erp.transport import open_transport
@@ -46,6 +47,7 @@ async def open_clients(
     settings: Settings,
     *,
     quota: Quota | None = None,
+    metrics: ErpMetrics | None = None,
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[object]] | None = None,
 ) -> AsyncIterator[Clients]:
@@ -54,7 +56,8 @@ async def open_clients(
         connections = {}
         for slug, erp in settings.erp.items():
             if not erp.missing:
-                transport = await stack.enter_async_context(open_transport(erp))
+                observed = Observed(metrics, slug.replace("_", "-")) if metrics else None
+                transport = await stack.enter_async_context(open_transport(erp, observed))
                 tokens = Tokens(erp, transport, monotonic)
                 stack.push_async_callback(tokens.aclose)
                 connection = Connection(erp, transport, tokens, quota or Unlimited())

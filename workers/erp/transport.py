@@ -8,11 +8,13 @@ from typing import Any
 
 import aiohttp
 import msgspec
+from prometheus_client import CollectorRegistry
 from yarl import URL
 
 from config.erp import ErpSettings
 from config.errors import described
 from workers.erp.errors import ErpUnavailable, ErpUnreadable
+from workers.erp.metrics import ErpMetrics, Observed
 
 __all__ = ["Answer", "Transport", "open_transport"]
 
@@ -47,23 +49,28 @@ class Answer:
 class Transport:
     """Sends requests over connections of its own."""
 
-    def __init__(self, session: aiohttp.ClientSession, settings: ErpSettings) -> None:
+    def __init__(self, session: aiohttp.ClientSession, settings: ErpSettings, observed: Observed) -> None:
         self._session = session
+        self._observed = observed
         self._max_body = settings.max_body
         self._timeout = settings.timeout
 
     async def send(self, method: str, url: URL, headers: Mapping[str, str], data: bytes | None = None) -> Answer:
         """Send one request and read its answer; raises ErpUnavailable, ErpUnreadable."""
+        began, status = self._observed.began(), None
         about = f"{method} {url.with_query(None)}"
         request = self._session.request(method, url, headers=headers, data=data, allow_redirects=False)
         try:
             async with request as response:
                 content = await self._content(response, about)
-                return Answer(response.status, response.headers, content)
+                status = response.status
+                return Answer(status, response.headers, content)
         except TimeoutError:
             raise ErpUnavailable(f"{about}: no answer within {self._timeout:g} seconds") from None
         except (aiohttp.ClientError, OSError) as error:
             raise ErpUnavailable(f"{about}: {described(error)}") from None
+        finally:
+            self._observed.ended(began, status)
 
     async def _content(self, response: aiohttp.ClientResponse, about: str) -> bytes:
         """Return what was answered; nothing of a write that was done, if that cannot be read: nobody may repeat it."""
@@ -85,7 +92,7 @@ class Transport:
 
 
 @asynccontextmanager
-async def open_transport(settings: ErpSettings) -> AsyncIterator[Transport]:
+async def open_transport(settings: ErpSettings, observed: Observed | None = None) -> AsyncIterator[Transport]:
     """Yield what sends the requests to one ERP; nothing is connected before the first."""
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=settings.connections),
@@ -94,7 +101,7 @@ async def open_transport(settings: ErpSettings) -> AsyncIterator[Transport]:
         trust_env=False,
     )
     async with session:
-        yield Transport(session, settings)
+        yield Transport(session, settings, observed or Observed(ErpMetrics(CollectorRegistry()), ""))
 
 
 def is_success(status: int) -> bool:

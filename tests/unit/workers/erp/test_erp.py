@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 from support.erp import TENANT, answering, customer_event, erp_settings
 
 from config.errors import ConfigError
@@ -31,6 +32,7 @@ from workers.erp import (
 from workers.erp.clients import check_set
 from workers.erp.fake import FakeErp, serving
 from workers.erp.judgement import retry_after
+from workers.erp.metrics import ErpMetrics
 from workers.record import Record
 
 PATH = "v1/customer/1"
@@ -235,6 +237,30 @@ async def test_a_write_that_was_done_is_no_error(erp: FakeErp, kind: str) -> Non
         with pytest.raises(ErpError):
             await found.get(PATH)
         over.set()
+
+
+async def test_requests_are_counted(erp: FakeErp) -> None:
+    """Each request is counted by its status, those for tokens too, and one without an answer as such."""
+    registry = CollectorRegistry()
+    erp.books(TENANT).put(PATH, {})
+
+    def count(status: str) -> float | None:
+        labels = {"publisher": "visma-net-financial", "status": status}
+        return registry.get_sample_value("event_router_erp_requests_total", labels)
+
+    async with open_clients(erp_settings(erp, timeout=0.5), metrics=ErpMetrics(registry)):
+        assert count("5xx") == count("none") == 0
+        async with erp_for(customer_event()) as found:
+            await found.get(PATH)
+            await found.get("v1/customer/2")
+            erp.failing = 502
+            with pytest.raises(ErpUnavailable):
+                await found.get(PATH)
+            erp.gate_open.clear()
+            with pytest.raises(ErpUnavailable):
+                await found.get(PATH)
+    assert [count(status) for status in ("2xx", "404", "5xx", "none")] == [2, 1, 1, 1]
+    assert registry.get_sample_value("event_router_erp_seconds_count", {"publisher": "visma-net-financial"}) == 5
 
 
 async def test_another_event_loop_is_refused(erp: FakeErp) -> None:
