@@ -47,8 +47,8 @@ class ErpMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.requests = FastCounter(
             "event_router_erp_requests",
-            "Requests to the ERP and its token server by status: 401, 403, 404, 412, 429, the class of any other, or none "
-            "where no answer came.",
+            "Requests to the ERP and its token server by status: 401, 403, 404, 412, 429, the class of any other, or "
+            "none where no answer came.",
             registry,
             "publisher",
             "status",

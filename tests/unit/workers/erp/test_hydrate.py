@@ -1,17 +1,24 @@
 """A running consumer fetches the record of each delivery; on the fake store and on a real server."""
 
+import json
 import threading
+import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
+import aiohttp
 import pytest
-from support.erp import TENANT, Clock, customer_event, erp_settings
+from support.erp import SLUG, TENANT, Clock, customer_event, erp_settings
 from support.keyed_bench import STREAM, Bench
 from support.waiting import eventually
+from yarl import URL
 
 from config.errors import ConfigError
 from config.settings import Settings
 from router.events.catalogue import Catalogue
+from router.events.normalise import normalise
+from router.store import scripts
 from router.store.client import Store
 from workers import Coalesce, Delivery, Event, Record, Retry, Subscription
 from workers.erp import erp_for, open_clients
@@ -174,6 +181,75 @@ async def test_no_body_reaches_the_store(bench: Bench, erp: FakeErp) -> None:
     ((_, letter),) = await bench.client.xrange(dead)
     assert b"ErpRefused" in letter[b"history"]
     assert SECRET.encode() not in b"".join(letter.values())
+
+
+async def publish_answer(bench: Bench, id_: str, age: float) -> None:
+    """Append the event of a background answer that came `age` seconds ago."""
+    stream = f"{SLUG}/background_api_operation_response_ready"
+    link = f"https://elsewhere.example/v1/background/{id_}"
+    raw = {"event": "BACKGROUND_API_RESPONSE", "notificationId": id_, "stateLocation": link, "statusCode": 200}
+    fields: list[scripts.Field] = ["id", id_, "at", int((time.time() - age) * 1000), "raw", json.dumps(raw)]
+    await bench.store.call(scripts.append(bench.keys.events(stream), [bench.keys.seen(stream, id_)], fields, 60_000))
+
+
+async def test_no_retry_waits_past_the_end_of_an_answer(bench: Bench, erp: FakeErp) -> None:
+    """A failed attempt for a background answer comes again before its 24 hours end; after them it is dead."""
+    stream = f"{SLUG}/background_api_operation_response_ready"
+    erp.failing = 503
+    retry = Retry(max_attempts=9, first_delay=9e5, max_delay=9e5)
+    subscription = Subscription("answers", events=[stream], hydrate=True, retry=retry)
+    subscription.handler(Mirror().handle)
+    await publish_answer(bench, "soon", 23 * 3600 + 50 * 60 - 500)
+    await publish_answer(bench, "over", 24 * 3600)
+    await bench.start(subscription)
+    dead, due = bench.keys.dead(stream, "answers"), bench.keys.due(stream, "answers")
+
+    async def settled() -> bool:
+        return bool(await bench.client.xlen(dead)) and bool(await bench.client.zcard(due))
+
+    await eventually(settled)
+    ((_, letter),) = await bench.client.xrange(dead)
+    assert letter[b"id"] == b"over"
+    assert b"ErpUnavailable" in letter[b"history"]
+    ((_, at),) = await bench.client.zrange(due, 0, -1, withscores=True)
+    assert at / 1000 <= time.time() + 500
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "//evil.example/v1/customer/1",
+        "https://user@evil.example/v1/customer/1",
+        "https://evil.example\\@127.0.0.1/v1/customer/1",
+        "v1/customer/..%2f..%2fevil",
+        "\\\\evil.example\\v1",
+        "http://[::1]/v1/customer/1",
+        "https://evil.example/v1/customer/1#@127.0.0.1",
+        "v1/customer/1?x=@evil.example",
+        "v1/customer/\u0000",
+    ],
+)
+async def test_a_hostile_notification_asks_nobody_else(
+    catalogue: Catalogue, erp: FakeErp, monkeypatch: pytest.MonkeyPatch, link: str
+) -> None:
+    """Whatever link a notification has, what is asked is below the configured base, or nothing is."""
+    hosts: set[Any] = set()
+    original = aiohttp.TCPConnector.connect
+
+    async def connect(self: Any, request: Any, *given: Any, **named: Any) -> Any:
+        hosts.add((request.url.host, request.url.port))
+        return await original(self, request, *given, **named)
+
+    monkeypatch.setattr(aiohttp.TCPConnector, "connect", connect)
+    raw = json.dumps({"event": "customer_changed", "notificationId": "n", "resourceUri": link, "TenantId": "t1"})
+    event = normalise(catalogue, STREAM, "n", raw.encode(), datetime.now(UTC))
+    subscription = Subscription("s", events=["*"], hydrate=True)
+    subscription.handler(Mirror().handle)
+    async with open_clients(erp_settings(erp)):
+        await deliver(subscription, event)
+    base = URL(erp.base_url)
+    assert hosts <= {(base.host, base.port)}
+    assert all(seen.path.startswith("v1/customer/") for seen in erp.seen)
 
 
 # Without a store
