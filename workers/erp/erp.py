@@ -128,16 +128,14 @@ class Erp:
 
     async def _authorized(self, method: str, url: URL, headers: dict[str, str], data: bytes | None) -> Answer:
         """Send a request with the tenant's token; a second time with a new one, where that was refused."""
-        connection, again = self._connection, False
-        while True:
-            token = await connection.tokens.get(self._tenant)
-            answer = await self._counted(method, url, headers | {"Authorization": f"Bearer {token.value}"}, data)
-            if answer.status != HTTPStatus.UNAUTHORIZED:
-                return answer
-            connection.tokens.drop(self._tenant, token)
-            if again:
-                return answer
-            again = True
+        tokens = self._connection.tokens
+        token = await tokens.get(self._tenant)
+        answer = await self._counted(method, url, headers | token.header, data)
+        if answer.status != HTTPStatus.UNAUTHORIZED:
+            return answer
+        tokens.drop(self._tenant, token)
+        token = await tokens.get(self._tenant)
+        return await self._counted(method, url, headers | token.header, data)
 
     async def _counted(self, method: str, url: URL, headers: dict[str, str], data: bytes | None) -> Answer:
         """Send a request once the quota lets it go, and have that hear of the answer."""

@@ -1,6 +1,7 @@
 """One token for each tenant, and one request for it."""
 
 import asyncio
+from collections import deque
 from http import HTTPStatus
 
 import pytest
@@ -57,7 +58,10 @@ async def test_a_second_refusal_is_an_error(erp: FakeErp, clock: Clock) -> None:
     async with open_clients(erp_settings(erp), monotonic=clock):
         with pytest.raises(ErpUnauthorized, match="401 for a token that was just made; has the tenant approved"):
             await get()
-    assert len(erp.token_requests) == 2
+        assert len(erp.token_requests) == 2
+        with pytest.raises(ErpUnauthorized):
+            await get()
+    assert len(erp.token_requests) == 3
 
 
 async def test_a_client_that_gets_no_token(erp: FakeErp, clock: Clock) -> None:
@@ -81,6 +85,43 @@ async def test_each_who_waited_gets_an_error_of_its_own(
     assert len({id(error) for error in errors}) == 20
     assert {getattr(error, "retry_after", None) for error in errors} == ({60.0} if kind is ErpBusy else {None})
     assert len(erp.token_requests) == 1
+
+
+@pytest.mark.parametrize(("status", "seconds"), [(403, 10), (429, 60)])
+async def test_a_refused_client_does_not_ask_for_each_event(
+    erp: FakeErp, clock: Clock, status: int, seconds: int
+) -> None:
+    """Where a tenant gets no token, the events that wait for it do not ask one after the other, but again soon."""
+    erp.failing = status
+    async with open_clients(erp_settings(erp), monotonic=clock):
+        for moment in (0, 1, seconds - 1):
+            clock.now = 1_760_000_000.0 + moment
+            with pytest.raises(ErpUnauthorized if status == 403 else ErpBusy):
+                await get()
+        assert erp.token_requests == deque([TENANT])
+        erp.failing = None
+        assert (await get("t2")).gone
+        clock.now = 1_760_000_000.0 + seconds
+        assert (await get()).gone
+    assert erp.token_requests == deque([TENANT, "t2", TENANT])
+
+
+async def test_a_token_is_used_to_its_end(erp: FakeErp, clock: Clock) -> None:
+    """Where the token server is away when a token is renewed, the old one is used while it is good."""
+
+    def fail_tokens(_method: str, _path: str) -> None:
+        erp.failing = None
+
+    async with open_clients(erp_settings(erp), monotonic=clock):
+        await get()
+        clock.now += 3545
+        erp.failing, erp.on_request = 503, fail_tokens
+        assert (await get()).gone
+        clock.now += 60
+        erp.failing = 503
+        with pytest.raises(ErpUnavailable):
+            await get()
+    assert len(erp.token_requests) == 3
 
 
 async def test_who_leaves_takes_no_token_from_the_others(erp: FakeErp, clock: Clock) -> None:
