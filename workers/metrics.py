@@ -46,6 +46,13 @@ class WorkerMetrics:
             "Deliveries that `once` ended, since their effect was made at an earlier delivery.",
             "subscription",
         )
+        self.limit_calls = counter(
+            "event_router_limit_calls_total",
+            "Calls of a limit by what became of them: granted, deferred, local (granted while the store was away), "
+            "or refused (the other side answered 429).",
+            "limit",
+            "outcome",
+        )
         self.lanes_lost = counter(
             "event_router_lanes_lost_total",
             "Handler lanes that ended although nobody had ended them, and were opened again.",

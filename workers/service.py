@@ -24,6 +24,7 @@ from workers.erp.metrics import ErpMetrics
 from workers.handlers.memory import end_at_once
 from workers.keyed.consumer import KeyedConsumer
 from workers.keyed.leftover import UnkeyedConsumer
+from workers.limits.limiter import Limiter, limiting
 from workers.metrics import WorkerMetrics
 from workers.operations.store_metrics import StoreMetrics
 from workers.outcomes import WorkerMustEnd
@@ -57,6 +58,7 @@ async def serve_workers(
         open_store(settings) as store,
         guarded(store, settings, stop, "worker") as guard,
         Janitor(consumer, store, catalogue, settings.retention, metrics),
+        limiting(Limiter(store, consumer, metrics)),
     ):
         registry.register(guard)
         consumers = [

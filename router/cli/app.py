@@ -67,6 +67,10 @@ _COMMANDS: Mapping[str, tuple[str | Mapping[str, str], str]] = {
         },
         "The keys of a keyed subscription: what waits in order, and what holds it up.",
     ),
+    "limits": (
+        {"list": "cli.limits.reading:list_", "show": "cli.limits.reading:show"},
+        "The limits: quotas of what handlers call, shared by all workers.",
+    ),
     "audit": (
         "cli.audit:audit",
         "List who changed what in the store, or looked at what is hidden otherwise; newest first.",

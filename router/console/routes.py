@@ -11,6 +11,7 @@ from router.console.pages import (
     dead_letters,
     events,
     keys,
+    limits,
     login,
     overview,
     quarantine,
@@ -35,6 +36,7 @@ _GET: Mapping[str, PageAnswering] = {
     "/event": events.show,
     "/subscriptions": subscriptions.list_,
     "/keys": keys.list_,
+    "/limits": limits.list_,
     "/audit": audit.list_,
 }
 _POST: Mapping[str, PageAnswering] = {

@@ -107,6 +107,22 @@ class Keys:
         """
         return tuple(self._tagged(f"{subscription}:0", name) for name in LINES)
 
+    def limits(self) -> str:
+        """Return the sorted set of the limits by when a worker last used them (epoch milliseconds)."""
+        return self._tagged("limit:", "names")
+
+    def limited(self, limit: str) -> str:
+        """Return the sorted set of those that a limit has quotas of, by when they were last used."""
+        return self._tagged(f"limit:{limit}", "subjects")
+
+    def limited_by(self, limit: str) -> str:
+        """Return the sorted set of the workers that share a limit, by when they last used it."""
+        return self._tagged(f"limit:{limit}", "workers")
+
+    def quota(self, limit: str, subject: str) -> str:
+        """Return the hash of the quota that a limit has for one subject: see limits/quota.lua."""
+        return self._tagged(f"limit:{limit}", f"quota:{subject}")
+
     def janitor(self) -> str:
         """Return the claim of the worker that does the present round of retention; its TTL is the interval."""
         return self._tagged("janitor", "round")

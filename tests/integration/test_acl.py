@@ -12,7 +12,7 @@ import pytest
 import typer
 from redis.exceptions import ResponseError
 from support.cli import Cli
-from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_events, put_group, put_quarantined, raw_of
+from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_events, put_group, put_limit, put_quarantined, raw_of
 from support.guarded import SENTINEL_USERS, USERS, GuardedServer, access, guarded_server, refusals, with_passwords
 from support.keyed import KeyedBench
 from support.processes import System, running_system
@@ -106,6 +106,10 @@ QUICKLY = {
 HANDLERS = """
 everything = Subscription("everything", events=["*"], retry=Retry(max_attempts=2, first_delay=0.01, max_delay=0.02))
 
+from workers.limits import Limit
+
+crm = Limit("crm", rate=1000)
+
 @everything.handler
 async def handle(delivery: Delivery) -> None:
     event = delivery.event
@@ -114,6 +118,7 @@ async def handle(delivery: Delivery) -> None:
     if event.id == "kills" and not Path("killed").exists():
         Path("killed").touch()
         os.kill(os.getpid(), signal.SIGKILL)
+    await crm.acquire(event)
     note("everything", event)
     if event.id == "slow":
         await asyncio.sleep(60)
@@ -227,6 +232,8 @@ COMMANDS = (
     "quarantine retry --text readable --yes",
     "quarantine purge {quarantined}",
     "audit",
+    "limits list",
+    "limits show crm",
     "keys list sync",
     "keys list sync --held",
     "keys show sync /7/customer/1",
@@ -269,6 +276,7 @@ async def quarantined(store: Store, server: GuardedServer) -> str:
     await keyed.bring("six", "seven", customer="2", merged=True)
     await keyed.hold()
     await store.client.delete(KEYS.lines("sync")[LINES.index("turns")])  # as a claim does while a company has no key
+    await put_limit(store)
     quarantined = await put_quarantined(store, b"{")
     for _ in range(2):  # the second is a duplicate
         await put_quarantined(store, raw_of("two"), reason="readable by now")

@@ -154,6 +154,32 @@ async def test_handlers_that_only_defer(system: System) -> None:
     assert not {"EventRouterRetryStorm", "EventRouterDeadLetters"} & prometheus.firing()
 
 
+LIMITED = """
+from workers.limits import Limit
+
+crm = Limit("crm", rate=1)
+
+@Subscription("limited", events=["*/customer_changed"]).handler
+async def call(event: Event) -> None:
+    for _ in range(4 if event.id == "refused" else 0):
+        await crm.learn(None, {"Retry-After": "1"}, 429)
+    await crm.acquire()
+"""
+
+
+async def test_limits_that_are_used_up(system: System) -> None:
+    """A quota that calls wait for is told of, and one whose calls are refused."""
+    prometheus = await begin(system, WORKER, "worker", system.module(LIMITED))
+    await system.start("ingress", ROUTER_OPS__PORT=str(reserve()))
+    await eventually(lambda: "ingress_started" in system.logs())
+    await system.post_many(["one", "two"])
+    await expect(prometheus, "EventRouterLimitUsedUp")
+    await prometheus.begin()
+    assert "EventRouterLimitRefused" not in prometheus.firing()
+    await system.post_many(["refused"])
+    await expect(prometheus, "EventRouterLimitRefused")
+
+
 _PENDING = "return redis.call('XPENDING', KEYS[1], 'stormy', '-', '+', 100)"
 
 

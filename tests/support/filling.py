@@ -1,11 +1,13 @@
 """Puts into a store what ingress and workers would have put there."""
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from router.store import scripts
 from router.store.client import Store
+from router.store.limits import Quota
 
 __all__ = [
     "CUSTOMERS",
@@ -14,6 +16,7 @@ __all__ = [
     "put_dead",
     "put_events",
     "put_group",
+    "put_limit",
     "put_many",
     "put_quarantined",
     "raw_of",
@@ -122,3 +125,11 @@ async def schedule_many(
         last = min(number, start + 5000) - 1
         places = (keys.parked(stream, subscription), keys.due(stream, subscription))
         await store.client.eval(_MANY, 2, *places, start, last, prefix, raw, due)
+
+
+async def put_limit(store: Store, name: str = "crm", subject: str = "t/7", rate: int = 2) -> None:
+    """Have a worker use up a quota."""
+    quota = Quota(store.keys, name, subject, 3600.0, rate)
+    for _ in range(rate + 1):
+        await store.call(quota.take("w1", 0, 0.0))
+    await store.command("ZADD", store.keys.limits(), round(time.time() * 1000), name)

@@ -35,6 +35,7 @@ from workers.operations.removal import Removal
 from workers.state.companies import keyed_ones, paused_companies
 from workers.state.former import all_streams
 from workers.state.groups import existing_groups, live_consumers
+from workers.state.limits import LimitState, limits
 from workers.state.pauses import Pause, paused
 
 T = TypeVar("T")
@@ -264,6 +265,10 @@ class Operations:
         """
         now = datetime.now(UTC)
         return await markers_needed(self.store, self.catalogue, self.settings, days=days, now=now)
+
+    async def limits(self) -> list[LimitState]:
+        """Return how the quotas stand that workers share, in order of the limits' names."""
+        return await limits(self.store)
 
     # The audit
 

@@ -24,6 +24,7 @@ from router.tasks.outage import Reminder
 from router.telemetry import logs
 from workers.operations.figures import Figures, figures
 from workers.state.key_counts import STATES, KeyCounts
+from workers.state.limits import LimitState, limits
 from workers.state.pauses import Pause
 
 _KEPT = 5.0
@@ -37,8 +38,8 @@ _FIGURES = {
     "dead": "Dead: events that the subscription gave up.",
 }
 
-_Found = tuple[Figures, Mapping[str, int]]
-"""The figures, and how much is quarantined by publisher."""
+_Found = tuple[Figures, Mapping[str, int], Sequence[LimitState]]
+"""The figures, how much is quarantined by publisher, and the limits."""
 
 _log = logs.get("store")
 
@@ -80,7 +81,7 @@ class StoreMetrics(Collector):
             [],
             [(self._found is not None,)],
         )
-        found, quarantined = self._found or (Figures(0.0, (), ()), {})
+        found, quarantined, shared = self._found or (Figures(0.0, (), ()), {}, ())
         lengths = [(seen.stream, seen.length) for seen in found.streams]
         yield _family("stream_events", "Events that a stream holds, finished or not.", ["stream"], lengths)
         text = "Bodies in quarantine: signed, but not understood."
@@ -93,6 +94,10 @@ class StoreMetrics(Collector):
         pauses = [(row.name, _lasting(row.pause)) for row in found.rows]
         yield _family("subscription_paused_seconds", text, ["subscription"], pauses)
         yield from _of_keys({row.name: row.keys for row in found.rows if row.keys is not None})
+        text = "Quotas of a limit that were used within the last day."
+        yield _family("limit_quotas", text, ["limit"], [(limit.name, len(limit.quotas)) for limit in shared])
+        text = "Quotas of a limit that are used up, or refused by the other side: their calls wait."
+        yield _family("limit_quotas_waiting", text, ["limit"], [(limit.name, limit.waiting) for limit in shared])
 
     async def _look(self) -> _Found | None:
         try:
@@ -109,7 +114,7 @@ class StoreMetrics(Collector):
         slugs = list(dict.fromkeys(seen.stream.partition("/")[0] for seen in found.streams))
         keys = [self._store.keys.quarantine(slug) for slug in slugs]
         lengths = checked(forgiven(await self._store.commands([("XLEN", key) for key in keys]), keys, 0))
-        return found, dict(zip(slugs, lengths, strict=True))
+        return found, dict(zip(slugs, lengths, strict=True)), await limits(self._store)
 
 
 def _lasting(pause: Pause | None) -> float:

@@ -34,7 +34,7 @@ LAYERS = (
     {"workers.erp", "workers.erp.fake"},
     {"workers.exactly_once", "workers.subscription"},
     {"workers"},
-    {"workers.handlers", "workers.modules", "workers.state"},
+    {"workers.handlers", "workers.limits", "workers.modules", "workers.state"},
     {"workers.consuming", "workers.retention"},
     {"workers.keyed"},
     {

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from support.console import Visitor, picks, visiting
-from support.filling import CUSTOMERS, FINANCIAL, history, put_dead, put_events, put_group, put_quarantined
+from support.filling import CUSTOMERS, FINANCIAL, history, put_dead, put_events, put_group, put_limit, put_quarantined
 
 from router.console.paging import PAGE_SIZE
 from router.events.catalogue import Catalogue
@@ -16,7 +16,7 @@ from workers.operations import audit, pauses
 from workers.state.pauses import paused
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
-PAGES = ["/", "/fragment/overview", "/subscriptions", "/dead-letters", "/quarantine", "/events", "/audit"]
+PAGES = ["/", "/fragment/overview", "/subscriptions", "/dead-letters", "/quarantine", "/events", "/limits", "/audit"]
 EVIL = "\"><script>alert(1)</script><img src=x onerror=alert(1)>'{{7*7}}"
 
 
@@ -34,6 +34,7 @@ async def fill(store: Store) -> None:
     await put_dead(store, "d-1", fields={"history": history("no answer", error="UpstreamTimeout")})
     await put_dead(store, "d-2")
     await put_quarantined(store, b'{"secret": "hunter2"')
+    await put_limit(store)
 
 
 def link(page: str, start: str) -> str:
@@ -237,6 +238,7 @@ async def test_nothing_that_was_sent_is_markup(store: Store, visitor: Visitor) -
     await put_dead(store, EVIL, subscription=EVIL, fields=fields, resource=f"customer/{EVIL}")
     await put_events(store, EVIL, resource=EVIL)
     await put_quarantined(store, EVIL.encode(), reason=EVIL)
+    await put_limit(store, subject=EVIL)
     await pauses.pause(store, EVIL, None, by=EVIL, reason=EVIL)
     await audit.record(store, audit.Deed(EVIL, EVIL, {EVIL: [EVIL]}, EVIL, EVIL), {})
     pages = [await visitor.get(path) for path in PAGES]

@@ -1,0 +1,178 @@
+"""The limiter of a worker: asks the store for calls, and goes on with a local share while that is away."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from random import Random
+from typing import Any
+
+from router.store.client import Store
+from router.store.errors import STORE_ERRORS
+from router.store.limits import Heard, Quota, Standing
+from router.store.scripts import Call
+from router.tasks.ending import in_time
+from router.tasks.outage import Reminder
+from router.telemetry import logs
+from workers.limits.share import Share
+from workers.limits.terms import Terms
+from workers.metrics import WorkerMetrics
+from workers.outcomes import Defer
+
+__all__ = ["Limiter", "current", "limiting"]
+
+_PATIENCE = 2.0
+"""Seconds that the store may take before a worker goes on with its share."""
+_PAUSE = 1.0
+"""Seconds for which the store is not asked after it did not answer."""
+_NOTED = 600.0
+"""Seconds after which the name of a limit is written down again."""
+_SOON = 1.0
+"""Seconds to wait for the answer that says how much there is."""
+_SPREAD = 30.0
+"""Seconds over which those that waited for a window come back, at most; a twentieth of a short window."""
+_MOST = 10_000
+"""Shares that are remembered."""
+
+_log = logs.get("limit")
+_current: ContextVar["Limiter | None"] = ContextVar("limiter", default=None)
+
+
+class Limiter:
+    """Grants calls of all limits in one worker; without a store all by itself."""
+
+    def __init__(
+        self,
+        store: Store | None,
+        worker: str,
+        metrics: WorkerMetrics | None = None,
+        *,
+        random: Random | None = None,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._worker = worker
+        self._metrics = metrics
+        self._random = random or Random()  # noqa: S311 - jitter is no secret
+        self.clock = clock
+        self._monotonic = monotonic
+        self._shares: dict[tuple[str, str], Share] = {}
+        self._noted: dict[str, float] = {}
+        self._away_until = float("-inf")
+        self._reminder = Reminder(monotonic)
+        self.loop: asyncio.AbstractEventLoop | None = None
+
+    async def acquire(self, limit: Terms, subject: str) -> None:
+        """Return where a call may go; raises Defer."""
+        reserve = limit.reserve
+        share = self._share(limit, subject)
+        standing = await self._ask(limit, self._quota(limit, subject), share, reserve)
+        if standing is not None:
+            granted, wait = standing.granted, standing.wait
+            self._count(limit, "granted" if granted else "deferred")
+        else:
+            share.reserve = reserve
+            granted, wait = share.take(self._monotonic())
+            self._count(limit, "local" if granted else "deferred")
+        if not granted:
+            raise self._deferral(limit, subject, wait)
+
+    async def learn(self, limit: Terms, subject: str, heard: Heard) -> None:
+        """Take note of what an answer said; the store being away is no error."""
+        share = self._share(limit, subject)
+        if heard.closed is not None:
+            self._count(limit, "refused")
+            _log.warning("limit_refused", limit=limit.name, subject=subject, closed=round(heard.closed, 3))
+        if (quota := self._quota(limit, subject)) is not None:
+            await self._call(lambda spent: quota.learn(self._worker, spent, heard), share)
+        share.learn(heard, self._monotonic())
+
+    def in_thread(self, made: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run what is made on the worker's event loop, from a thread of it; or here, where there is no worker."""
+        if self.loop is None:
+            asyncio.run(made())
+        else:
+            asyncio.run_coroutine_threadsafe(made(), self.loop).result()
+
+    async def _ask(self, limit: Terms, quota: Quota | None, share: Share, reserve: float) -> Standing | None:
+        if quota is None:
+            return None
+        standing = await self._call(lambda spent: quota.take(self._worker, spent, reserve), share)
+        if standing is not None:
+            await self._note(limit)
+        return standing
+
+    async def _call(self, made: Callable[[int], Call], share: Share) -> Standing | None:
+        """Return what the store says, and report to it what went without it; None where it is away."""
+        if self._store is None or self._monotonic() < self._away_until:
+            return None
+        spent, share.spent = share.spent, 0  # nobody else is to report these, too
+        try:
+            standing = Standing.of(await in_time(_PATIENCE, self._store.call(made(spent))))
+        except BaseException as error:
+            share.spent += spent
+            if not isinstance(error, STORE_ERRORS):
+                raise
+            self._away_until = self._monotonic() + _PAUSE
+            if self._reminder.is_due():
+                _log.warning("limits_shared_out", error=str(error))
+            return None
+        self._reminder.over()
+        share.follow(standing, self._monotonic())
+        return standing
+
+    async def _note(self, limit: Terms) -> None:
+        """Write down that there is such a limit, now and then."""
+        now = self._monotonic()
+        if self._store is not None and self._noted.get(limit.name, float("-inf")) < now - _NOTED:
+            self._noted[limit.name] = now
+            await self._store.commands([("ZADD", self._store.keys.limits(), round(self.clock() * 1000), limit.name)])
+
+    def _quota(self, limit: Terms, subject: str) -> Quota | None:
+        if self._store is None:
+            return None
+        return Quota(self._store.keys, limit.name, subject, limit.window, limit.rate)
+
+    def _share(self, limit: Terms, subject: str) -> Share:
+        key = (limit.name, subject)
+        if key not in self._shares:
+            if len(self._shares) >= _MOST:
+                del self._shares[next(iter(self._shares))]
+            self._show(limit)
+            self._shares[key] = Share(limit.window, limit.rate, limit.reserve)
+        return self._shares[key]
+
+    def _deferral(self, limit: Terms, subject: str, wait: float | None) -> Defer:
+        whose = f" of {subject}" if subject else ""
+        if wait is None:
+            return Defer(self._random.uniform(_SOON / 2, _SOON), f"the limit {limit.name}{whose} is being found out")
+        later = wait + self._random.uniform(0, min(_SPREAD, limit.window / 20, wait + 1.0))
+        return Defer(later, f"the limit {limit.name}{whose} is used up")
+
+    def _show(self, limit: Terms) -> None:
+        """Tell of a limit from now on: of a counter that appears with its first count no increase is seen."""
+        if self._metrics is not None:
+            for outcome in ("granted", "deferred", "local", "refused"):
+                self._metrics.limit_calls.labels(limit.name, outcome)
+
+    def _count(self, limit: Terms, outcome: str) -> None:
+        if self._metrics is not None:
+            self._metrics.limit_calls.labels(limit.name, outcome).inc()
+
+
+def current() -> Limiter | None:
+    """Return the limiter of the worker in which this runs."""
+    return _current.get()
+
+
+@asynccontextmanager
+async def limiting(limiter: Limiter) -> AsyncIterator[Limiter]:
+    """Have limits ask this limiter, in all that is started meanwhile."""
+    limiter.loop = asyncio.get_running_loop()
+    token = _current.set(limiter)
+    try:
+        yield limiter
+    finally:
+        _current.reset(token)
