@@ -25,6 +25,7 @@ from workers.handlers.memory import end_at_once
 from workers.keyed.consumer import KeyedConsumer
 from workers.keyed.leftover import UnkeyedConsumer
 from workers.limits.limiter import Limiter, limiting
+from workers.limits.of_erp import erp_limit
 from workers.metrics import WorkerMetrics
 from workers.operations.store_metrics import StoreMetrics
 from workers.outcomes import WorkerMustEnd
@@ -54,7 +55,7 @@ async def serve_workers(
     consumer = name or process_name()
     async with (
         open_tracing(settings.tracing, "worker") as tracing,
-        open_clients(settings, metrics=ErpMetrics(registry)),
+        open_clients(settings, quota=erp_limit(), metrics=ErpMetrics(registry)),
         open_store(settings) as store,
         guarded(store, settings, stop, "worker") as guard,
         Janitor(consumer, store, catalogue, settings.retention, metrics),
