@@ -168,7 +168,7 @@ async def _call(
     try:
         async with asyncio.timeout(subscription.timeout):
             if handler.wants_record and record is None:
-                results = await call_with_record(handler, deliveries, threads, scope)
+                results = await call_with_record(handler, deliveries, lambda: threads, scope)
             else:
                 results = await call(handler, deliveries, threads, scope, record if handler.wants_record else None)
     except TimeoutError:

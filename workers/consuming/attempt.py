@@ -20,8 +20,7 @@ from workers.consuming.traced import TracedAttempts
 from workers.delivery import Delivery, Held
 from workers.erp.background import in_time, last_chance
 from workers.failure import described, text_of
-from workers.handlers.handling import call
-from workers.handlers.hydrated import call_with_record
+from workers.handlers.hydrated import call_in, call_with_record
 from workers.handlers.scope import Scope
 from workers.outcomes import AlreadyDone, Dead, DeferFor, Done, HandlerTimeout, RetryIn, WorkerMustEnd
 from workers.retry import decide, deferral_of
@@ -37,7 +36,7 @@ class Attempts:
         self.lingering = Lingering(context)
         """What runs on after its attempt."""
         self._handler = context.subscription.handled_by
-        self._run = call_with_record if self._handler.wants_record else call
+        self._run = call_with_record if self._handler.wants_record else call_in
         self._seconds = context.metrics.seconds.labels(context.group)
         self._waited = Waited(context.metrics.waited.labels(context.group), context.clock)
         self._traced = TracedAttempts(context.tracing, context.group, context.consumer) if context.tracing else None
@@ -86,13 +85,14 @@ class Attempts:
         handler = self._handler
         lane.scope = scope = Scope(lane)
         started = time.monotonic()
+        lane.in_thread = False
         self._watchdog.started(lane, started)
         try:
-            results = await self._run(handler, deliveries, None if handler.is_async else lane.thread(), scope)
+            results = await self._run(handler, deliveries, None if handler.is_async else lane.thread, scope)
             return results if scope.error is None else [scope.error] * len(deliveries)
         except asyncio.CancelledError as cancelled:
             error = self._cancelled(lane, scope, cancelled)
-            lane.left_behind = lane.abandon_thread()
+            lane.left_behind = lane.abandon_thread() if lane.in_thread else None
             if lane.left_behind:
                 self._context.log.warning("thread_abandoned", reason="a thread cannot be stopped")
             return [error] * len(deliveries)

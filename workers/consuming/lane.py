@@ -42,16 +42,18 @@ class Lane:
     """What one lane has in hand; `deadline` (monotonic seconds) is set while a handler runs, `scope` during an attempt.
 
     A plain function runs in the lane's own thread. One that is over its time cannot be stopped, so its thread is
-    abandoned and the lane gets another: a handler that hangs takes no place from the events behind it. `left_behind` is
+    abandoned and the lane gets another: a handler that hangs takes no place from the events behind it. `in_thread` says
+    whether the attempt has gone there. `left_behind` is
     what ends when the thread of the last attempt does.
     """
 
-    __slots__ = ("_thread", "deadline", "holding", "left_behind", "name", "scope", "task", "timed_out")
+    __slots__ = ("_thread", "deadline", "holding", "in_thread", "left_behind", "name", "scope", "task", "timed_out")
 
     def __init__(self, name: str = "handler") -> None:
         self.name = name
         self.task: asyncio.Task[None] | None = None
         self.holding: list[Held] = []
+        self.in_thread = False
         self.left_behind: Future[None] | None = None
         self.deadline: float | None = None
         self.timed_out = False
@@ -80,7 +82,8 @@ class Lane:
         return isinstance(self.task, LaneTask) and self.task.asked
 
     def thread(self) -> ThreadPoolExecutor:
-        """Return the executor of this lane's one thread."""
+        """Return the executor of this lane's one thread, for an attempt that goes there now."""
+        self.in_thread = True
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, self.name)
         return self._thread

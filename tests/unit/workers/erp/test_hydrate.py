@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 from support.erp import SLUG, TENANT, Clock, customer_event, erp_settings
 from support.keyed_bench import STREAM, Bench
 from support.waiting import eventually
@@ -156,6 +157,28 @@ async def test_a_slow_erp_costs_the_attempt_its_time(bench: Bench, erp: FakeErp)
     erp.gate_open.set()
     await eventually(lambda: mirror.records)
     assert {error.error for error in mirror.deliveries[0].errors} == {"HandlerTimeout"}
+
+
+async def test_a_fetch_that_is_late_abandons_no_thread(bench: Bench, erp: FakeErp) -> None:
+    """Where the time of a plain handler is over before its record has come, no thread is said to be left behind."""
+    seen: list[str] = []
+
+    def handle(event: Event, record: Record) -> None:
+        seen.append(event.id)
+
+    with capture_logs() as logged:
+        await bench.start(subscribe(handle, timeout=0.3, concurrency=1))
+        await bench.publish("first@1")
+        await eventually(lambda: seen)
+        erp.gate_open.clear()
+        await bench.publish("second@1")
+        labels = {"subscription": "sub", "outcome": "retried"}
+        await eventually(lambda: bench.registry.get_sample_value("event_router_outcomes_total", labels))
+        erp.gate_open.set()
+        await eventually(lambda: "second" in seen)
+    said = [line["event"] for line in logged]
+    assert "retry_scheduled" in said
+    assert "thread_abandoned" not in said
 
 
 async def test_no_body_reaches_the_store(bench: Bench, erp: FakeErp) -> None:
