@@ -19,9 +19,7 @@ def call_in(
     handler: Handler, deliveries: Sequence[Delivery], thread: Callable[[], Executor] | None, scope: Scope | None = None
 ) -> Coroutine[Any, Any, list[BaseException | None]]:
     """Call a handler; where it is a plain function, in what `thread` returns, which is asked only then."""
-    return call(
-        handler, deliveries, thread and thread(), scope
-    )  # no coroutine around another, for each event
+    return call(handler, deliveries, thread and thread(), scope)  # no coroutine around another, for each event
 
 
 async def call_with_record(
