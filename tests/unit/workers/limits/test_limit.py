@@ -91,6 +91,44 @@ async def test_workers_share_a_quota_and_none_is_refused(bench: Bench) -> None:
     assert bench.registry.get_sample_value("event_router_limit_calls_total", granted) == 23
 
 
+@pytest.mark.long
+async def test_workers_that_are_killed_overdraw_nothing(bench: Bench) -> None:
+    """Eight workers, of which two are killed at work: of no company is more than one call refused in a window.
+
+    Every event is done, and waiting uses up no attempt.
+    """
+    erp = Erp(quota=10, window=2.0)
+    limit = Limit("erp", per="company", headers="x-ratelimit", window=2.0)
+    retry = Retry(max_attempts=3)  # what a killed worker had in hand is suspected once
+    subscription = Subscription("sub", events=[STREAM], retry=retry, concurrency=4)
+    done = set[str]()
+
+    @subscription.handler
+    async def sync(event: Event) -> None:
+        await limit.acquire(event)
+        await asyncio.sleep(0.005)
+        status, headers = erp.call(str(event.company_id))
+        await asyncio.sleep(0.005)
+        await limit.learn(event, headers, status)
+        if status == 429:
+            raise Defer(0.1, "refused")
+        done.add(event.id)
+
+    for company in range(8):
+        await bench.publish(*(f"{company}-{number}" for number in range(30)), company=str(company))
+    consumers = []
+    for number in range(8):
+        async with limiting(Limiter(bench.store, f"c{number}", bench.metrics, random=Random(number))):
+            consumers.append(await bench.start(subscription, f"c{number}", lease=2.0, sweep_interval=0.2))
+    for consumer in consumers[:2]:
+        so_far = len(done)
+        await eventually(lambda so_far=so_far: len(done) > so_far + 20)  # type: ignore[misc]
+        await bench.kill(consumer)
+    await eventually(lambda: len(done) == 240, timeout=60)
+    assert max(erp.refused.values(), default=0) <= 1
+    assert bench.count(subscription, "dead") == bench.count(subscription, "retried") == 0
+
+
 async def test_a_handler_that_is_a_plain_function(bench: Bench) -> None:
     """It asks from its thread; who may not go is deferred likewise."""
     limit = Limit("crm", rate=1, window=3600)
