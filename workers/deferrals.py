@@ -4,21 +4,28 @@ from typing import NamedTuple
 
 import msgspec
 
+from workers.outcomes import DeferFor
+
 __all__ = ["Deferrals", "deferred_again", "read_deferrals"]
 
 _REASON = 200
+_MOST = 1 << 53
 
 
 class Deferrals(NamedTuple):
-    """How often an event was deferred since it was last replayed; `since`: the first time, epoch milliseconds."""
+    """How often an event was deferred since it was last replayed; `since`: the first time, epoch milliseconds.
+
+    excused: for how many milliseconds in all it waited for what is down, which does not count.
+    """
 
     times: int
     since: int
     reason: str
+    excused: int = 0
 
     def left(self, longest: float, now: float) -> float:
         """Return for how many seconds it may still be deferred, of `longest` in all; `now` in epoch seconds."""
-        return min(longest, longest - (now - self.since / 1000))
+        return min(longest, longest - (now - (self.since + self.excused) / 1000))
 
 
 _encode = msgspec.json.Encoder().encode
@@ -33,11 +40,14 @@ def read_deferrals(value: bytes | None) -> Deferrals | None:
         found = _decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    return found if 0 < found.times < 1 << 53 and 0 <= found.since < 1 << 53 else None
+    known = 0 < found.times < _MOST and 0 <= found.since < _MOST and 0 <= found.excused < _MOST
+    return found if known else None
 
 
-def deferred_again(before: Deferrals | None, now: float, reason: str) -> bytes:
+def deferred_again(before: Deferrals | None, now: float, deferral: DeferFor) -> bytes:
     """Return the field of an event that is deferred at `now`, epoch seconds."""
-    times, since = (0, round(now * 1000)) if before is None else (before.times, before.since)
-    shown = reason.encode(errors="backslashreplace").decode()[:_REASON]
-    return _encode(Deferrals(times + 1, since, shown))
+    times, since, _, excused = before or Deferrals(0, round(now * 1000), "")
+    if not deferral.bounded:
+        excused += round(deferral.seconds * 1000)
+    shown = deferral.reason.encode(errors="backslashreplace").decode()[:_REASON]
+    return _encode(Deferrals(times + 1, since, shown, min(excused, _MOST - 1)))

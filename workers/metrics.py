@@ -53,6 +53,12 @@ class WorkerMetrics:
             "limit",
             "outcome",
         )
+        self.breaker_calls = counter(
+            "event_router_breaker_calls_total",
+            "Calls that asked a breaker, by what became of them: went, or waited; of those that went, failed.",
+            "breaker",
+            "outcome",
+        )
         self.lanes_lost = counter(
             "event_router_lanes_lost_total",
             "Handler lanes that ended although nobody had ended them, and were opened again.",

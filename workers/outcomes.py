@@ -7,6 +7,7 @@ from config.errors import RouterError
 
 __all__ = [
     "AlreadyDone",
+    "BreakerOpen",
     "Dead",
     "DeadLetter",
     "Defer",
@@ -39,6 +40,13 @@ class Defer(Exception):
     def __init__(self, delay: float | timedelta, reason: str = "the handler deferred it") -> None:
         super().__init__(reason)
         self.delay = _seconds(delay, "Defer")
+
+
+class BreakerOpen(Defer):
+    """What the handler calls is down: see `workers.breakers`. The event waits until it is back, however long that is.
+
+    `defer_max` does not bound it, and the time spent so does not count there.
+    """
 
 
 def _seconds(delay: float | timedelta, name: str) -> float:
@@ -99,10 +107,14 @@ class RetryIn:
 
 @dataclass(frozen=True, slots=True)
 class DeferFor:
-    """The event is to be handed over again in `seconds`, and no attempt is used up, for this reason."""
+    """The event is to be handed over again in `seconds`, and no attempt is used up, for this reason.
+
+    bounded: whether that counts for `defer_max`.
+    """
 
     seconds: float
     reason: str = ""
+    bounded: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,18 @@ from random import Random
 
 from config.errors import ConfigError
 from workers.failure import members_of, text_of
-from workers.outcomes import AlreadyDone, Dead, DeadLetter, Defer, DeferFor, Done, Outcome, RetryIn, RetryLater
+from workers.outcomes import (
+    AlreadyDone,
+    BreakerOpen,
+    Dead,
+    DeadLetter,
+    Defer,
+    DeferFor,
+    Done,
+    Outcome,
+    RetryIn,
+    RetryLater,
+)
 
 __all__ = ["Retry", "decide", "deferral_of"]
 
@@ -82,6 +93,8 @@ def decide(
 
 
 def _bounded(deferral: DeferFor, deferrable: float) -> Outcome:
+    if not deferral.bounded:
+        return deferral
     if deferrable <= 0:
         return Dead(f"deferred for longer than defer_max allows: {deferral.reason}")
     return DeferFor(min(deferral.seconds, deferrable), deferral.reason)
@@ -95,7 +108,8 @@ def deferral_of(error: BaseException) -> DeferFor | None:
     if not known or len(known) < len(members):
         return None
     longest = max(known)
-    return DeferFor(max(longest, _SHORTEST), text_of(members[known.index(longest)]))
+    bounded = not all(isinstance(member, BreakerOpen) for member in members)
+    return DeferFor(max(longest, _SHORTEST), text_of(members[known.index(longest)]), bounded)
 
 
 def _asked(error: BaseException) -> float | None:

@@ -18,6 +18,8 @@ from router.store.health.survey import store_check
 from router.tasks.ending import end
 from router.telemetry.identity import new_registry, process_name
 from router.telemetry.tracing import open_tracing
+from workers.breakers.breakers import Breakers, breaking
+from workers.breakers.of_erp import erp_breaker
 from workers.consuming.consumer import Consumer
 from workers.erp.clients import check_set, open_clients
 from workers.erp.metrics import ErpMetrics
@@ -55,11 +57,12 @@ async def serve_workers(
     consumer = name or process_name()
     async with (
         open_tracing(settings.tracing, "worker") as tracing,
-        open_clients(settings, quota=erp_limit(), metrics=ErpMetrics(registry)),
         open_store(settings) as store,
         guarded(store, settings, stop, "worker") as guard,
         Janitor(consumer, store, catalogue, settings.retention, metrics),
         limiting(Limiter(store, consumer, metrics)),
+        breaking(Breakers(store, metrics)),
+        open_clients(settings, quota=erp_limit(), breaker=erp_breaker, metrics=ErpMetrics(registry)),
     ):
         registry.register(guard)
         consumers = [

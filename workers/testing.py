@@ -137,6 +137,8 @@ def _check(subscription: Subscription, events: Sequence[Event]) -> None:
 class _Running:
     """The task that runs, as what an attempt belongs to."""
 
+    timed_out = False
+
     def __init__(self) -> None:
         self._task = asyncio.current_task()
 

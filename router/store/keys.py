@@ -123,6 +123,14 @@ class Keys:
         """Return the hash of the quota that a limit has for one subject: see limits/quota.lua."""
         return self._tagged(f"limit:{limit}", f"quota:{subject}")
 
+    def breakers(self) -> str:
+        """Return the sorted set of the breakers by when a worker last used them (epoch milliseconds)."""
+        return self._tagged("breaker:", "names")
+
+    def breaker(self, name: str) -> str:
+        """Return the hash of a breaker: see breakers/breaker.lua."""
+        return self._tagged(f"breaker:{name}", "state")
+
     def janitor(self) -> str:
         """Return the claim of the worker that does the present round of retention; its TTL is the interval."""
         return self._tagged("janitor", "round")

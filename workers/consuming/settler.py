@@ -51,7 +51,7 @@ class Settler:
             seconds = min(outcome.seconds, _LONGEST)
             self.carry_out(self._context.moves.retry(held, seconds, self._line(held, error)))
         elif isinstance(outcome, DeferFor):
-            deferred = deferred_again(held.deferrals, self._context.clock(), outcome.reason)
+            deferred = deferred_again(held.deferrals, self._context.clock(), outcome)
             self.carry_out(self._context.moves.defer(held, min(outcome.seconds, _LONGEST), deferred))
         else:
             reason = outcome.reason.encode(errors="backslashreplace")

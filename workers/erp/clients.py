@@ -13,7 +13,7 @@ from router.events.event import Event
 from workers.erp.erp import Connection, Erp
 from workers.erp.errors import ErpNotSet, NoTenant
 from workers.erp.metrics import ErpMetrics, Observed
-from workers.erp.quota import Quota, Unlimited
+from workers.erp.quota import Guard, Quota, Unguarded, Unlimited
 from workers.erp.tokens import Tokens
 from workers.erp.transport import open_transport
 
@@ -47,20 +47,26 @@ async def open_clients(
     settings: Settings,
     *,
     quota: Quota | None = None,
+    breaker: Callable[[str], Guard] | None = None,
     metrics: ErpMetrics | None = None,
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[object]] | None = None,
 ) -> AsyncIterator[Clients]:
-    """Have `erp_for` work within: for workers, and for scripts and tests that call handlers themselves."""
+    """Have `erp_for` work within: for workers, and for scripts and tests that call handlers themselves.
+
+    breaker: what makes the breaker of a target, by its name: `erp.PUBLISHER`, and `erp.PUBLISHER.token` for its tokens.
+    """
     async with AsyncExitStack() as stack:
         connections = {}
         for slug, erp in settings.erp.items():
             if not erp.missing:
                 observed = Observed(metrics, slug.replace("_", "-")) if metrics else None
                 transport = await stack.enter_async_context(open_transport(erp, observed))
-                tokens = Tokens(erp, transport, monotonic)
+                name = f"erp.{slug.replace('_', '-')}"
+                guard, at_token = (breaker(of) if breaker else Unguarded() for of in (name, f"{name}.token"))
+                tokens = Tokens(erp, transport, monotonic, at_token)
                 stack.push_async_callback(tokens.aclose)
-                connection = Connection(erp, transport, tokens, quota or Unlimited())
+                connection = Connection(erp, transport, tokens, quota or Unlimited(), guard)
                 connections[slug] = connection
                 if sleep is not None:
                     connection.sleep = sleep

@@ -16,7 +16,7 @@ from workers.erp import background
 from workers.erp.address import Params, address
 from workers.erp.errors import BackgroundExpired, BackgroundPending, ErpRefused, ErpUnavailable
 from workers.erp.judgement import read_record
-from workers.erp.quota import Quota
+from workers.erp.quota import Guard, Quota
 from workers.erp.tokens import Tokens
 from workers.erp.transport import Answer, Transport
 from workers.record import Background, Record
@@ -38,12 +38,14 @@ class Connection:
         transport: Transport,
         tokens: Tokens,
         quota: Quota,
+        guard: Guard,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self.settings = settings
         self.transport = transport
         self.tokens = tokens
         self.quota = quota
+        self.guard = guard
         self.sleep = sleep
 
 
@@ -138,13 +140,15 @@ class Erp:
         return await self._counted(method, url, headers | token.header, data)
 
     async def _counted(self, method: str, url: URL, headers: dict[str, str], data: bytes | None) -> Answer:
-        """Send a request once the quota lets it go, and have that hear of the answer."""
+        """Send a request once the breaker and the quota let it go, and have both hear of the answer."""
         quota = self._connection.quota
-        await quota.acquire(self._event)
-        try:
-            answer = await self._connection.transport.send(method, url, headers, data)
-        except ErpUnavailable:
-            await quota.learn(self._event, {}, 0)
-            raise
-        await quota.learn(self._event, answer.headers, answer.status)
+        async with self._connection.guard as asked:
+            await quota.acquire(self._event)
+            try:
+                answer = await self._connection.transport.send(method, url, headers, data)
+            except ErpUnavailable:
+                await quota.learn(self._event, {}, 0)
+                raise
+            asked.answered(answer.status)
+            await quota.learn(self._event, answer.headers, answer.status)
         return answer

@@ -3,13 +3,14 @@
 from typing import Any, Self
 
 from config.errors import RouterError
-from workers.outcomes import DeadLetter, Defer, RetryLater
+from workers.outcomes import BreakerOpen, DeadLetter, Defer, RetryLater
 
 __all__ = [
     "BackgroundExpired",
     "BackgroundPending",
     "ErpBusy",
     "ErpConflict",
+    "ErpDown",
     "ErpError",
     "ErpNotSet",
     "ErpRefused",
@@ -39,6 +40,16 @@ class ErpNotSet(ErpError):
 
 class ErpUnavailable(ErpError):
     """The ERP did not answer in time, could not be reached, or answered with a 5xx status."""
+
+
+class ErpDown(ErpUnavailable, BreakerOpen):
+    """The ERP, or what gives its tokens, is down: nobody asks until a probe has succeeded.
+
+    Raised in a handler, the event is deferred until then, which is no attempt.
+    """
+
+    def __init__(self, message: str, seconds: float) -> None:
+        BreakerOpen.__init__(self, seconds, message)
 
 
 class ErpUnauthorized(ErpError):

@@ -15,6 +15,7 @@ from config.erp import ErpSettings
 from router.tasks.ending import end
 from workers.erp.errors import ErpBusy, ErpError, ErpRefused, ErpUnauthorized, ErpUnreadable
 from workers.erp.judgement import check, said_by
+from workers.erp.quota import Guard, Unguarded
 from workers.erp.transport import Answer, Transport
 
 __all__ = ["Token", "Tokens"]
@@ -52,10 +53,17 @@ class _Refusal:
 class Tokens:
     """Has the token of each tenant, and makes it when it is asked for; `monotonic` in seconds."""
 
-    def __init__(self, settings: ErpSettings, transport: Transport, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        settings: ErpSettings,
+        transport: Transport,
+        monotonic: Callable[[], float],
+        guard: Guard | None = None,
+    ) -> None:
         self._settings = settings
         self._transport = transport
         self._monotonic = monotonic
+        self._guard = guard or Unguarded()
         self._tokens: dict[str, Token] = {}
         self._refusals: dict[str, _Refusal] = {}
         self._asking: dict[str, asyncio.Task[Token | ErpError]] = {}
@@ -119,7 +127,9 @@ class Tokens:
             "tenant_id": tenant,
         }
         url = URL(settings.token_url)
-        answer = await self._transport.send("POST", url, _FORM, urlencode(form).encode())
+        async with self._guard as asked:
+            answer = await self._transport.send("POST", url, _FORM, urlencode(form).encode())
+            asked.answered(answer.status)
         return _token(answer, tenant, asked_at, f"the token of tenant {tenant} from {url.host}")
 
 

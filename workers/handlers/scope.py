@@ -24,7 +24,9 @@ log = logs.get("worker")
 
 
 class Owner(Protocol):
-    """What an attempt belongs to, such as its lane."""
+    """What an attempt belongs to, such as its lane; `timed_out` says whether it is ended for taking too long."""
+
+    timed_out: bool
 
     def charged(self) -> None:
         """End the handler of the attempt that runs now, which has failed."""

@@ -70,11 +70,11 @@ class Limit:
 
     def acquire_in_thread(self, subject: Subject = None, *, reserve: float | None = None) -> None:
         """Do what `acquire` does, in a handler that is a plain function."""
-        self._limiter.in_thread(lambda: self.acquire(subject, reserve=reserve))
+        self._limiter.home.in_thread(lambda: self.acquire(subject, reserve=reserve))
 
     def learn_in_thread(self, subject: Subject, headers: Mapping[str, str], status: int) -> None:
         """Do what `learn` does, in a handler that is a plain function."""
-        self._limiter.in_thread(lambda: self.learn(subject, headers, status))
+        self._limiter.home.in_thread(lambda: self.learn(subject, headers, status))
 
     def subject_of(self, subject: Subject) -> str:
         """Return the name of whose quota it is; a text stands for itself."""

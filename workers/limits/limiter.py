@@ -1,20 +1,17 @@
 """The limiter of a worker: asks the store for calls, and goes on with a local share while that is away."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from random import Random
-from typing import Any
 
 from router.store.client import Store
-from router.store.errors import STORE_ERRORS
 from router.store.limits import Heard, Quota, Standing
 from router.store.scripts import Call
-from router.tasks.ending import in_time
-from router.tasks.outage import Reminder
 from router.telemetry import logs
+from workers.limits.asking import Asking
+from workers.limits.home import Home
 from workers.limits.share import Share
 from workers.limits.terms import Terms
 from workers.metrics import WorkerMetrics
@@ -22,12 +19,6 @@ from workers.outcomes import Defer
 
 __all__ = ["Limiter", "current", "limiting"]
 
-_PATIENCE = 2.0
-"""Seconds that the store may take before a worker goes on with its share."""
-_PAUSE = 1.0
-"""Seconds for which the store is not asked after it did not answer."""
-_NOTED = 600.0
-"""Seconds after which the name of a limit is written down again."""
 _SOON = 1.0
 """Seconds to wait for the answer that says how much there is."""
 _SPREAD = 30.0
@@ -59,10 +50,8 @@ class Limiter:
         self.clock = clock
         self._monotonic = monotonic
         self._shares: dict[tuple[str, str], Share] = {}
-        self._noted: dict[str, float] = {}
-        self._away_until = float("-inf")
-        self._reminder = Reminder(monotonic)
-        self.loop: asyncio.AbstractEventLoop | None = None
+        self._asking = Asking(store, "limits_shared_out", clock, monotonic)
+        self.home = Home()
 
     async def acquire(self, limit: Terms, subject: str) -> None:
         """Return where a call may go; raises Defer."""
@@ -89,46 +78,28 @@ class Limiter:
             await self._call(lambda spent: quota.learn(self._worker, spent, heard), share)
         share.learn(heard, self._monotonic())
 
-    def in_thread(self, made: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run what is made on the worker's event loop, from a thread of it; or here, where there is no worker."""
-        if self.loop is None:
-            asyncio.run(made())
-        else:
-            asyncio.run_coroutine_threadsafe(made(), self.loop).result()
-
     async def _ask(self, limit: Terms, quota: Quota | None, share: Share, reserve: float) -> Standing | None:
         if quota is None:
             return None
         standing = await self._call(lambda spent: quota.take(self._worker, spent, reserve), share)
-        if standing is not None:
-            await self._note(limit)
+        if standing is not None and self._store is not None:
+            await self._asking.note(self._store.keys.limits(), limit.name)
         return standing
 
     async def _call(self, made: Callable[[int], Call], share: Share) -> Standing | None:
         """Return what the store says, and report to it what went without it; None where it is away."""
-        if self._store is None or self._monotonic() < self._away_until:
-            return None
         spent, share.spent = share.spent, 0  # nobody else is to report these, too
+        reply = None
         try:
-            standing = Standing.of(await in_time(_PATIENCE, self._store.call(made(spent))))
-        except BaseException as error:
-            share.spent += spent
-            if not isinstance(error, STORE_ERRORS):
-                raise
-            self._away_until = self._monotonic() + _PAUSE
-            if self._reminder.is_due():
-                _log.warning("limits_shared_out", error=str(error))
+            reply = await self._asking.call(made(spent))
+        finally:
+            if reply is None:
+                share.spent += spent
+        if reply is None:
             return None
-        self._reminder.over()
+        standing = Standing.of(reply)
         share.follow(standing, self._monotonic())
         return standing
-
-    async def _note(self, limit: Terms) -> None:
-        """Write down that there is such a limit, now and then."""
-        now = self._monotonic()
-        if self._store is not None and self._noted.get(limit.name, float("-inf")) < now - _NOTED:
-            self._noted[limit.name] = now
-            await self._store.commands([("ZADD", self._store.keys.limits(), round(self.clock() * 1000), limit.name)])
 
     def _quota(self, limit: Terms, subject: str) -> Quota | None:
         if self._store is None:
@@ -170,7 +141,7 @@ def current() -> Limiter | None:
 @asynccontextmanager
 async def limiting(limiter: Limiter) -> AsyncIterator[Limiter]:
     """Have limits ask this limiter, in all that is started meanwhile."""
-    limiter.loop = asyncio.get_running_loop()
+    limiter.home.settle()
     token = _current.set(limiter)
     try:
         yield limiter

@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 
 from config.errors import ConfigError
-from workers.outcomes import Dead, DeadLetter, Defer, DeferFor, Done, HandlerTimeout, Outcome, RetryIn, RetryLater
+from workers.outcomes import (
+    BreakerOpen,
+    Dead,
+    DeadLetter,
+    Defer,
+    DeferFor,
+    Done,
+    HandlerTimeout,
+    Outcome,
+    RetryIn,
+    RetryLater,
+)
 from workers.retry import Retry, decide
 
 POLICY = Retry(max_attempts=3, first_delay=2, max_delay=900, never=(LookupError, HandlerTimeout))
@@ -85,6 +96,13 @@ def test_a_deferral_ends_with_the_age_that_is_allowed() -> None:
     assert decide(POLICY, 1, Defer(60, "full"), Longest(), deferrable=0) == Dead(
         "deferred for longer than defer_max allows: full"
     )
+
+
+def test_nothing_bounds_the_wait_for_what_is_down() -> None:
+    """An event waits for an open breaker however long it was deferred, unless it asks for another deferral, too."""
+    assert decide(POLICY, 1, BreakerOpen(60, "down"), Longest(), deferrable=0) == DeferFor(60, "down", bounded=False)
+    both = group(BreakerOpen(60, "down"), Defer(5, "full"))
+    assert decide(POLICY, 1, both, Longest(), deferrable=7.5) == DeferFor(7.5, "down")
 
 
 def test_what_is_never_retried_is_deferred_all_the_same() -> None:
