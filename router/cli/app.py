@@ -71,6 +71,10 @@ _COMMANDS: Mapping[str, tuple[str | Mapping[str, str], str]] = {
         {"list": "cli.limits.reading:list_", "show": "cli.limits.reading:show"},
         "The limits: quotas of what handlers call, shared by all workers.",
     ),
+    "breakers": (
+        {"list": "cli.breakers.reading:list_", "show": "cli.breakers.reading:show"},
+        "The breakers: what handlers call and is left alone while it is down, over all workers.",
+    ),
     "audit": (
         "cli.audit:audit",
         "List who changed what in the store, or looked at what is hidden otherwise; newest first.",

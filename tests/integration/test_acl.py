@@ -12,7 +12,17 @@ import pytest
 import typer
 from redis.exceptions import ResponseError
 from support.cli import Cli
-from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_events, put_group, put_limit, put_quarantined, raw_of
+from support.filling import (
+    CUSTOMERS,
+    FINANCIAL,
+    put_breaker,
+    put_dead,
+    put_events,
+    put_group,
+    put_limit,
+    put_quarantined,
+    raw_of,
+)
 from support.guarded import SENTINEL_USERS, USERS, GuardedServer, access, guarded_server, refusals, with_passwords
 from support.keyed import KeyedBench
 from support.processes import System, running_system
@@ -106,9 +116,11 @@ QUICKLY = {
 HANDLERS = """
 everything = Subscription("everything", events=["*"], retry=Retry(max_attempts=2, first_delay=0.01, max_delay=0.02))
 
+from workers.breakers import Breaker
 from workers.limits import Limit
 
 crm = Limit("crm", rate=1000)
+target = Breaker("crm", failures=1, interval=0.05)
 
 @everything.handler
 async def handle(delivery: Delivery) -> None:
@@ -119,6 +131,8 @@ async def handle(delivery: Delivery) -> None:
         Path("killed").touch()
         os.kill(os.getpid(), signal.SIGKILL)
     await crm.acquire(event)
+    async with target as call:
+        call.answered(500 if event.id == "two" and not delivery.deferred else 200)
     note("everything", event)
     if event.id == "slow":
         await asyncio.sleep(60)
@@ -234,6 +248,8 @@ COMMANDS = (
     "audit",
     "limits list",
     "limits show crm",
+    "breakers list",
+    "breakers show crm",
     "keys list sync",
     "keys list sync --held",
     "keys show sync /7/customer/1",
@@ -277,6 +293,7 @@ async def quarantined(store: Store, server: GuardedServer) -> str:
     await keyed.hold()
     await store.client.delete(KEYS.lines("sync")[LINES.index("turns")])  # as a claim does while a company has no key
     await put_limit(store)
+    await put_breaker(store)
     quarantined = await put_quarantined(store, b"{")
     for _ in range(2):  # the second is a duplicate
         await put_quarantined(store, raw_of("two"), reason="readable by now")

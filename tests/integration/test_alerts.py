@@ -180,6 +180,28 @@ async def test_limits_that_are_used_up(system: System) -> None:
     await expect(prometheus, "EventRouterLimitRefused")
 
 
+BROKEN = """
+from workers.breakers import Breaker
+
+crm = Breaker("crm", failures=1, interval=0.1)
+
+@Subscription("broken", events=["*/customer_changed"]).handler
+async def call(event: Event) -> None:
+    async with crm:
+        raise ConnectionRefusedError
+"""
+
+
+async def test_what_handlers_call_is_down(system: System) -> None:
+    """A breaker that stays open is told of, and not the failures of a call: nothing dies of them."""
+    prometheus = await begin(system, WORKER, "worker", system.module(BROKEN))
+    await system.start("ingress", ROUTER_OPS__PORT=str(reserve()))
+    await eventually(lambda: "ingress_started" in system.logs())
+    await system.post_many(["one"])
+    await expect(prometheus, "EventRouterBreakerOpen")
+    assert not {"EventRouterRetryStorm", "EventRouterDeadLetters"} & prometheus.firing()
+
+
 _PENDING = "return redis.call('XPENDING', KEYS[1], 'stormy', '-', '+', 100)"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from router.store import scripts
+from router.store.breakers import Circuit
 from router.store.client import Store
 from router.store.limits import Quota
 
@@ -13,6 +14,7 @@ __all__ = [
     "CUSTOMERS",
     "FINANCIAL",
     "history",
+    "put_breaker",
     "put_dead",
     "put_events",
     "put_group",
@@ -125,6 +127,13 @@ async def schedule_many(
         last = min(number, start + 5000) - 1
         places = (keys.parked(stream, subscription), keys.due(stream, subscription))
         await store.client.eval(_MANY, 2, *places, start, last, prefix, raw, due)
+
+
+async def put_breaker(store: Store, name: str = "crm", reason: str = "status 503") -> None:
+    """Have workers find a target down."""
+    circuit = Circuit(store.keys, name, 1, 10.0)
+    await store.call(circuit.failed(0, reason))
+    await store.command("ZADD", store.keys.breakers(), round(time.time() * 1000), name)
 
 
 async def put_limit(store: Store, name: str = "crm", subject: str = "t/7", rate: int = 2) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from router.events.catalogue import Catalogue
 from router.store.client import Store
+from workers.state.breakers import BreakerState, breakers
 from workers.state.former import all_streams
 from workers.state.groups import live_consumers
 from workers.state.key_counts import KeyCounts, key_counts
@@ -49,12 +50,18 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What there was at a moment (monotonic seconds), the subscriptions in order of name."""
+    """What there was at a moment (monotonic seconds), the subscriptions and breakers in order of name."""
 
     moment: float
     streams: tuple[StreamOverview, ...]
     rows: tuple[Row, ...]
     oldest: Mapping[Way, float] = field(default_factory=dict)
+    breakers: tuple[BreakerState, ...] = ()
+
+    @property
+    def down(self) -> tuple[BreakerState, ...]:
+        """The breakers that are open."""
+        return tuple(breaker for breaker in self.breakers if breaker.is_open)
 
     def total(self, figure: str) -> int:
         """Return the sum of a figure over the subscriptions."""
@@ -83,7 +90,7 @@ async def figures(store: Store, catalogue: Catalogue, lease: float) -> Figures:
         Row(name, ways[name], _longest(oldest, name), tuple(workers[name]), pauses.get(name), keys.get(name))
         for name in ways
     )
-    return Figures(moment, tuple(found), tuple(rows), oldest)
+    return Figures(moment, tuple(found), tuple(rows), oldest, await breakers(store))
 
 
 def _by_name(streams: Sequence[StreamOverview]) -> dict[str, dict[str, SubscriptionOverview]]:

@@ -32,6 +32,7 @@ from workers.operations.markers import markers_needed
 from workers.operations.quarantine import Quarantine, QuarantineChange
 from workers.operations.quarantined import Quarantined, QuarantineSelector
 from workers.operations.removal import Removal
+from workers.state.breakers import BreakerState, breakers
 from workers.state.companies import keyed_ones, paused_companies
 from workers.state.former import all_streams
 from workers.state.groups import existing_groups, live_consumers
@@ -269,6 +270,10 @@ class Operations:
     async def limits(self) -> list[LimitState]:
         """Return how the quotas stand that workers share, in order of the limits' names."""
         return await limits(self.store)
+
+    async def breakers(self) -> tuple[BreakerState, ...]:
+        """Return which targets of handlers are down, and which are not, in order of name."""
+        return await breakers(self.store)
 
     # The audit
 

@@ -99,6 +99,10 @@ class StoreMetrics(Collector):
         text = "Quotas of a limit that are used up, or refused by the other side: their calls wait."
         yield _family("limit_quotas_waiting", text, ["limit"], [(limit.name, limit.waiting) for limit in shared])
 
+        text = "1 where a breaker is open: what handlers call is down, and their events wait. 0 where it is closed."
+        opened = [(breaker.name, breaker.is_open) for breaker in found.breakers]
+        yield _family("breaker_open", text, ["breaker"], opened)
+
     async def _look(self) -> _Found | None:
         try:
             found = await in_time(_PATIENCE, self._ask())

@@ -11,6 +11,7 @@ from router.embedded.access import EMBEDDED
 from router.events.catalogue import Catalogue
 from router.ingress.signing_secrets import secrets_of
 from router.store.health.judgement import Check
+from workers.state.breakers import BreakerState
 
 _CLOCKS_APART = 5.0  # seconds
 _SLOW = 0.05  # seconds
@@ -99,6 +100,18 @@ def judge_warning(process: str, subscription: str, text: str) -> Check:
     """Say what a running worker warns of about one of its subscriptions."""
     detail, _, advice = text.partition(": ")
     return Check(f"subscription {subscription}", "warning", detail, advice or f"ask worker {process}")
+
+
+def judge_breaker(breaker: BreakerState) -> Check:
+    """Say whether what handlers call is down."""
+    name = f"breaker {breaker.name}"
+    if not breaker.is_open:
+        return Check(name, "ok", "closed")
+    since = f"for {age(breaker.since)} (since {stamp(breaker.since)})" if breaker.since else "now"
+    detail = f"open {since}: {breaker.reason or 'calls fail'}; what needs it waits, and uses up no attempt"
+    return Check(
+        name, "warning", detail, "see whether it is up, and can be reached from the workers: the rest is automatic"
+    )
 
 
 def judge_conversation(

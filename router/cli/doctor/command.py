@@ -14,6 +14,7 @@ from router.cli.command.exits import ExitCode, complain
 from router.cli.command.loop import run
 from router.cli.command.runtime import opened
 from router.cli.doctor.checks import (
+    judge_breaker,
     judge_publishers,
     judge_spool,
     judge_spooling,
@@ -35,7 +36,8 @@ from router.store.client import Store
 from router.store.errors import STORE_ERRORS, StoreUnavailable
 from router.store.health.deployment import fault_of
 from router.store.health.judgement import Check, judge_server
-from router.store.health.survey import Ask, ask_server, masters
+from router.store.health.survey import Ask, ask_server, is_denied, masters
+from workers.operations.operations import Operations
 
 
 def doctor(*, as_json: JsonFlag = False) -> None:
@@ -121,6 +123,7 @@ async def _ask(settings: Settings) -> list[Check]:
             checks = [check for part in parts for check in part]
             if not any(check.name.startswith("deployment") for check in checks):
                 checks += await _try_out(operations.store, settings.redis.url)
+                checks += await _breakers(operations)
         except STORE_ERRORS as error:
             if (fault := fault_of(error, settings.redis.url)) is None:
                 raise
@@ -136,6 +139,15 @@ async def _try_out(store: Store, url: str) -> list[Check]:
             raise
         advice = "start the server that has its slot, or wait until the Cluster has replaced it"
         return [Check("script", "failed", described(error), advice)]
+
+
+async def _breakers(operations: Operations) -> list[Check]:
+    """Say which targets of handlers are down; nothing to a user that may not look, such as that of ingress."""
+    try:
+        return [judge_breaker(breaker) for breaker in await operations.breakers()]
+    except STORE_ERRORS as error:
+        advice = "see what the store refuses; workers then judge by themselves what is down"
+        return [] if is_denied(error) else [Check("breakers", "warning", described(error), advice)]
 
 
 async def _judge(name: str, ask: Ask, settings: Settings) -> list[Check]:

@@ -14,7 +14,7 @@ from rich.live import Live
 
 from config.errors import described
 from router.cli.command.runtime import operate
-from router.cli.output.results import json_line, print_json, print_line, rounded, stamp
+from router.cli.output.results import fields_of, json_line, print_json, print_line, rounded, stamp
 from router.cli.subscriptions.listing import pause_json
 from router.cli.top.keys import ending_by_key
 from router.cli.top.view import Frame, render
@@ -39,7 +39,7 @@ def top(
 
     IN/S and OUT/S are events a second: into the subscription's streams, and done or dead. LAG waits for a worker,
     IN HAND is held by one, OLDEST is how long the oldest of both has been there, SCHEDULED waits for its next attempt,
-    DEAD was given up. The store may go away and come back meanwhile.
+    DEAD was given up. Breakers that are open are named above. The store may go away and come back meanwhile.
     """
     show = _once if once else _watch
     operate(lambda operations: show(operations, interval, as_json=as_json))
@@ -113,6 +113,7 @@ def frame_json(frame: Frame) -> dict[str, Any]:
         "at": stamp(frame.at),
         "error": frame.error,
         "subscriptions": [_row_json(row, frame.rates) for row in found.rows] if found else [],
+        "down": [fields_of(breaker, "name", "since", "reason") for breaker in found.down] if found else [],
         "streams": [_stream_json(stream, frame.rates) for stream in found.streams if stream.length] if found else [],
     }
 

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from router.cli.output.results import age, clean, number_of, span_text
 from workers.operations.figures import Figures, Rates, Row
+from workers.state.breakers import BreakerState
 from workers.state.overview import HEADINGS
 from workers.state.pauses import Pause
 
@@ -37,10 +38,12 @@ def render(frame: Frame, width: int, height: int) -> RenderableType:
     if frame.error is not None:
         error = f"the store does not answer: {clean(frame.error)}"
         parts.append(Text(error, style="bold red", overflow="ellipsis", no_wrap=True))
+    if frame.figures is not None and frame.figures.down:
+        parts.append(_down(frame.figures.down, frame.at))
     parts.append(Text())
     if frame.figures is None:
         return Group(*parts)
-    room = height - _HEAD - bool(frame.error)
+    room = height - _HEAD - bool(frame.error) - bool(frame.figures.down)
     rows = _busiest(frame.figures.rows, max(1, room))
     parts.append(_subscriptions(rows, frame, width))
     if hidden := len(frame.figures.rows) - len(rows):
@@ -76,6 +79,13 @@ def _totals(frame: Frame) -> RenderableType:
         f"events {_short(held)}",
     ]
     return Text("  ".join(parts), overflow="ellipsis", no_wrap=True)
+
+
+def _down(breakers: Sequence[BreakerState], now: datetime) -> RenderableType:
+    """Name the breakers that are open, for how long and why."""
+    lasting = [span_text((now - breaker.since).total_seconds()) if breaker.since else "?" for breaker in breakers]
+    parts = [f"{each.name} for {time}: {each.reason}" for each, time in zip(breakers, lasting, strict=True)]
+    return Text(clean(f"down: {'; '.join(parts)}"), style="bold red", overflow="ellipsis", no_wrap=True)
 
 
 def _busiest(rows: Sequence[Row], room: int) -> list[Row]:

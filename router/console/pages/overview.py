@@ -29,6 +29,7 @@ async def _answer(template: str, page: Page) -> Response:
         plots=[(name, title, text, _plot(history, name, found.moment)) for name, title, text in _PLOTS],
         lag=_plot(history, "lag", found.moment),
         waiting=found.total("lag"),
+        down=found.down,
         subscriptions=found.rows,
         rates=watch.by_subscription(),
         streams=[(short(catalogue, stream.stream), stream) for stream in streams],

@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 from support.console import Visitor, picks, visiting
-from support.filling import CUSTOMERS, FINANCIAL, history, put_dead, put_events, put_group, put_limit, put_quarantined
+from support.filling import (
+    CUSTOMERS,
+    FINANCIAL,
+    history,
+    put_breaker,
+    put_dead,
+    put_events,
+    put_group,
+    put_limit,
+    put_quarantined,
+)
 
 from router.console.paging import PAGE_SIZE
 from router.events.catalogue import Catalogue
@@ -35,6 +45,7 @@ async def fill(store: Store) -> None:
     await put_dead(store, "d-2")
     await put_quarantined(store, b'{"secret": "hunter2"')
     await put_limit(store)
+    await put_breaker(store)
 
 
 def link(page: str, start: str) -> str:
@@ -239,6 +250,7 @@ async def test_nothing_that_was_sent_is_markup(store: Store, visitor: Visitor) -
     await put_events(store, EVIL, resource=EVIL)
     await put_quarantined(store, EVIL.encode(), reason=EVIL)
     await put_limit(store, subject=EVIL)
+    await put_breaker(store, EVIL, EVIL)
     await pauses.pause(store, EVIL, None, by=EVIL, reason=EVIL)
     await audit.record(store, audit.Deed(EVIL, EVIL, {EVIL: [EVIL]}, EVIL, EVIL), {})
     pages = [await visitor.get(path) for path in PAGES]

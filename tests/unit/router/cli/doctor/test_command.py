@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 from support.cli import Cli, Terminal
+from support.filling import put_breaker
 from support.guarded import guarded_server
 from support.ports import reserve
 from support.servers import starting
@@ -444,3 +445,23 @@ def test_what_is_wrong(
     assert result.exit_code == 1
     assert f'"name": "{name}"' in result.stdout
     assert "hidden" not in result.output
+
+
+def test_breakers(real: Callable[..., dict[str, dict[str, str]]]) -> None:
+    """A target of handlers that is down is warned of, with why and since when; one that is up is fine."""
+    with starting() as server:
+
+        async def fill() -> None:
+            store = connect(server.url, Keys())
+            try:
+                await put_breaker(store, "crm")
+                await put_breaker(store, "erp")
+                await store.client.hset(store.keys.breaker("erp"), "opened", "0")
+            finally:
+                await store.aclose()
+
+        asyncio.run(fill())
+        checks = real(server.url)
+    assert checks["breaker crm"]["state"] == "warning"
+    assert "status 503" in checks["breaker crm"]["detail"]
+    assert checks["breaker erp"]["state"] == "ok"

@@ -13,6 +13,7 @@ from router.cli.command.stdio import shown_as
 from router.cli.top.view import Frame, render
 from router.store.client import Store
 from workers.operations.figures import Figures, Rates, Row
+from workers.state.breakers import BreakerState
 from workers.state.key_counts import KeyCounts
 from workers.state.overview import StreamOverview, SubscriptionOverview
 from workers.state.pauses import Pause
@@ -50,6 +51,17 @@ def test_a_frame() -> None:
     assert lines[4].split() == ["sync", "12.3", "4.6k", "1.2k", "1m", "5", "6", "0", "2", "runs"]
     assert lines[6].split() == ["STREAM", "IN/S", "EVENTS", "LAG"]
     assert lines[7].split() == [f"{FINANCIAL}/event0", "12.3", "56.8k", "1.2k"]
+
+
+def test_what_is_down_is_named() -> None:
+    """Open breakers are in a line of their own, with for how long and why; closed ones are not."""
+    down = BreakerState("crm", True, AT - timedelta(minutes=3), 5, AT, "status 503", AT)
+    up = replace(down, name="erp", is_open=False)
+    found = frame(ROW)
+    assert found.figures is not None
+    lines = drawn(replace(found, figures=replace(found.figures, breakers=(down, up))))
+    assert lines[2] == "down: crm for 3m: status 503"
+    assert lines[4].startswith("SUBSCRIPTION")
 
 
 def test_a_terminal_of_an_old_alphabet() -> None:
