@@ -67,6 +67,8 @@ class Leftover:
         has_it, left = await self._lead()
         if not has_it:
             return max(0.0, left / 1000) + context.random.uniform(0.05, 0.25)
+        # The group goes on without the lines: what they have read says nothing to a keyed worker that comes back.
+        await context.store.command("HDEL", self._lines.read, *(key for _, _, key in context.sources()))
         await self._let_all_go()
         moved, wait = await self._empty()
         if moved:
