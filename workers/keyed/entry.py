@@ -2,6 +2,7 @@
 
 import json
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -10,10 +11,13 @@ import msgspec
 
 from router.store.lines import Claim
 from router.store.reading import moment_of
-from router.store.record import AT, ATTEMPTS, CRASHES, HISTORY, ID, MERGED, ORDER, Fields, millis_of, number_of
+from router.store.record import AT, ATTEMPTS, CRASHES, HISTORY, ID, MERGED, ORDER, REASON, Fields, millis_of, number_of
 from router.store.scripts import Field
 from workers.delivery import Held, Merged, error_line, extended
 from workers.outcomes import WorkerLost
+
+BURIAL = b"burial"
+"""The field that names the one burial of an event, in its line alone: an event may be dead again in another life."""
 
 _ID = re.compile(rb"(\d{1,20})-(\d{1,20})")
 _pack = msgspec.msgpack.Encoder().encode
@@ -87,15 +91,21 @@ def unpack(body: bytes) -> tuple[bytes, dict[bytes, bytes]]:
 class LineHeld(Held):
     """A delivery that was claimed from its line; `refs` are those of all events that it stands for, its own last."""
 
-    __slots__ = ("_merged", "claim", "company", "refs")
+    __slots__ = ("_merged", "burial", "claim", "company", "refs")
 
     def __init__(
         self, claim: Claim, ref: bytes, body: bytes, crashes: int, others: Sequence[bytes], *, now: float, clock: float
     ) -> None:
         self.claim = claim
         self.company, fields = unpack(body)
-        self.refs = [*others[::2], ref]
-        self._merged = (*merged_before(fields), *map(_merged, others[::2], others[1::2]))
+        self.burial = fields.get(BURIAL) or secrets.token_hex(8).encode()
+        self._merged = tuple(merged_before(fields))
+        events = [(ref, _merged(ref, head)) for ref, head in zip(others[::2], others[1::2], strict=True)]
+        if REASON in fields:  # what came since it was noted to be dead is not named there, and does not end with it
+            events = [(ref, merged) for ref, merged in events if merged in self._merged]
+        else:
+            self._merged += tuple(merged for _, merged in events)
+        self.refs = [*(ref for ref, _ in events), ref]
         super().__init__(stream_of(ref), ref, _with_crashes(fields, crashes, clock), inbox=False, touched=now)
 
     @property
@@ -109,8 +119,8 @@ class LineHeld(Held):
         return len(self.refs)
 
     def buried(self) -> list[Field]:
-        """Return the further fields of a dead letter: its place, and what was merged into it."""
-        fields: list[Field] = [ORDER, order_of(self.entry_id)]
+        """Return the further fields of a dead letter: its place, its burial, and what was merged into it."""
+        fields: list[Field] = [ORDER, order_of(self.entry_id), BURIAL, self.burial]
         if self._merged:
             rows = [[merged.id, merged.type, round(merged.at.timestamp() * 1000)] for merged in self._merged]
             fields += [MERGED, json.dumps(rows)]

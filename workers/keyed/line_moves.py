@@ -14,7 +14,7 @@ from router.store.record import REASON
 from workers.consuming.context import Context
 from workers.consuming.moves import Step
 from workers.delivery import Held
-from workers.keyed.entry import LineHeld, pack
+from workers.keyed.entry import BURIAL, LineHeld, pack
 
 _BURIED = 7 * 86_400_000
 """Milliseconds for which it is known that an event has become a dead letter."""
@@ -43,17 +43,13 @@ class LineMoves:
     def dead(self, held: Held, reason: bytes, line: str | None) -> Step:
         """Note that it is to be a dead letter, make it one, and let its key go, or hold that."""
         held = _checked(held)
-        fields = [*held.moved(line), *held.buried(), REASON, reason]
-        return Step(
-            self._lines.doom(held.claim, held.entry_id, pack(held.company, fields, doomed=True)),
-            "dead",
-            [held],
-            then=self._bury(held, fields),
-        )
+        return self._doom(held, [*held.moved(line), *held.buried(), REASON, reason])
 
     def finish(self, held: LineHeld) -> Step:
         """Make a dead letter of what was noted to be one."""
-        return self._bury(held, held.moved())
+        if BURIAL in held.fields:
+            return self._bury(held, held.moved())
+        return self._doom(held, [*held.moved(), *held.buried()])
 
     def back(self, held: Held) -> Step:
         """Let its key be claimed by any consumer."""
@@ -71,6 +67,10 @@ class LineMoves:
         """Note it with the claim."""
         return self._lines.mark(_checked(held).claim)
 
+    def _doom(self, held: LineHeld, fields: Sequence[scripts.Field]) -> Step:
+        call = self._lines.doom(held.claim, held.entry_id, pack(held.company, fields, doomed=True))
+        return Step(call, "dead", [held], then=self._bury(held, fields))
+
     def _bury(self, held: LineHeld, fields: Sequence[scripts.Field]) -> Step:
         call = burial(self._context.keys, self._context.group, held, fields)
         return Step(call, "dead", [held], then=self._settle([held], "dead", hold=self._holds and not _is_alone(held)))
@@ -81,8 +81,12 @@ class LineMoves:
 
 def burial(keys: Keys, group: str, held: LineHeld, fields: Sequence[scripts.Field]) -> scripts.Call:
     """Return what adds a dead letter with these fields, once for each event of a line."""
-    marker = keys.buried(held.stream, group, held.entry_id.decode(errors="backslashreplace"))
-    return scripts.bury(keys.dead(held.stream, group), marker, _BURIED, fields)
+    noted = dict(zip(fields[::2], fields[1::2], strict=True))
+    name = held.burial if noted.pop(BURIAL, b"") or BURIAL in held.fields else b""
+    marker = keys.buried(held.stream, group, (held.entry_id + b":" + name).decode(errors="backslashreplace"))
+    return scripts.bury(
+        keys.dead(held.stream, group), marker, _BURIED, [part for pair in noted.items() for part in pair]
+    )
 
 
 def _is_alone(held: LineHeld) -> bool:
