@@ -70,6 +70,11 @@ def came_at(ref: bytes) -> datetime:
     return moment_of(again or place)
 
 
+def new_burial() -> bytes:
+    """Return the name of a burial that no other has."""
+    return secrets.token_hex(8).encode()
+
+
 def pack(company: bytes, fields: Sequence[Field], *, doomed: bool = False) -> bytes:
     """Return the body of an event in its line, from names and values in a row: see BODIES in lib/lines.lua."""
     parts = [part if isinstance(part, bytes) else str(part).encode(errors="backslashreplace") for part in fields]
@@ -98,11 +103,12 @@ class LineHeld(Held):
     ) -> None:
         self.claim = claim
         self.company, fields = unpack(body)
-        self.burial = fields.get(BURIAL) or secrets.token_hex(8).encode()
+        self.burial = fields.get(BURIAL, b"") if REASON in fields else new_burial()
         self._merged = tuple(merged_before(fields))
         events = [(ref, _merged(ref, head)) for ref, head in zip(others[::2], others[1::2], strict=True)]
         if REASON in fields:  # what came since it was noted to be dead is not named there, and does not end with it
-            events = [(ref, merged) for ref, merged in events if merged in self._merged]
+            named = {*self._merged}
+            events = [(ref, merged) for ref, merged in events if merged in named]
         else:
             self._merged += tuple(merged for _, merged in events)
         self.refs = [*(ref for ref, _ in events), ref]

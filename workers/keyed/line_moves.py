@@ -43,13 +43,13 @@ class LineMoves:
     def dead(self, held: Held, reason: bytes, line: str | None) -> Step:
         """Note that it is to be a dead letter, make it one, and let its key go, or hold that."""
         held = _checked(held)
-        return self._doom(held, [*held.moved(line), *held.buried(), REASON, reason])
+        fields = [*held.moved(line), *held.buried(), REASON, reason]
+        call = self._lines.doom(held.claim, held.entry_id, pack(held.company, fields, doomed=True))
+        return Step(call, "dead", [held], then=self._bury(held, fields))
 
     def finish(self, held: LineHeld) -> Step:
         """Make a dead letter of what was noted to be one."""
-        if BURIAL in held.fields:
-            return self._bury(held, held.moved())
-        return self._doom(held, [*held.moved(), *held.buried()])
+        return self._bury(held, held.moved())
 
     def back(self, held: Held) -> Step:
         """Let its key be claimed by any consumer."""
@@ -67,10 +67,6 @@ class LineMoves:
         """Note it with the claim."""
         return self._lines.mark(_checked(held).claim)
 
-    def _doom(self, held: LineHeld, fields: Sequence[scripts.Field]) -> Step:
-        call = self._lines.doom(held.claim, held.entry_id, pack(held.company, fields, doomed=True))
-        return Step(call, "dead", [held], then=self._bury(held, fields))
-
     def _bury(self, held: LineHeld, fields: Sequence[scripts.Field]) -> Step:
         call = burial(self._context.keys, self._context.group, held, fields)
         return Step(call, "dead", [held], then=self._settle([held], "dead", hold=self._holds and not _is_alone(held)))
@@ -81,11 +77,11 @@ class LineMoves:
 
 def burial(keys: Keys, group: str, held: LineHeld, fields: Sequence[scripts.Field]) -> scripts.Call:
     """Return what adds a dead letter with these fields, once for each event of a line."""
-    noted = dict(zip(fields[::2], fields[1::2], strict=True))
-    name = held.burial if noted.pop(BURIAL, b"") or BURIAL in held.fields else b""
-    marker = keys.buried(held.stream, group, (held.entry_id + b":" + name).decode(errors="backslashreplace"))
+    marker = keys.buried(held.stream, group, (held.entry_id + b":" + held.burial).decode(errors="backslashreplace"))
+    letter = dict(zip(fields[::2], fields[1::2], strict=True))
+    letter.pop(BURIAL, None)
     return scripts.bury(
-        keys.dead(held.stream, group), marker, _BURIED, [part for pair in noted.items() for part in pair]
+        keys.dead(held.stream, group), marker, _BURIED, [part for pair in letter.items() for part in pair]
     )
 
 

@@ -16,7 +16,7 @@ from router.store.record import ORDER, REASON
 from router.tasks.backoff import Backoff
 from router.tasks.ending import end
 from workers.consuming.context import Context
-from workers.keyed.entry import order_of, pack, place_of, ref_of
+from workers.keyed.entry import BURIAL, new_burial, order_of, pack, place_of, ref_of
 from workers.keyed.in_order import Entry, InOrder
 from workers.keyed.in_other_hands import in_other_hands
 from workers.keyed.keying import Keying
@@ -140,7 +140,7 @@ class Mover:
         ref = ref_of(stream, entry.entry_id, entry.fields, inbox=inbox, may_be_merged=keyed.may_be_merged)
         fields: list[scripts.Field] = [part for pair in entry.fields.items() for part in pair]
         if keyed.error:
-            fields += [REASON, keyed.error, ORDER, order_of(ref)]
+            fields += [REASON, keyed.error, ORDER, order_of(ref), BURIAL, new_burial()]
         key = _NOBODY + ref if keyed.key is None else keyed.key
         return Item(
             entry.source, place_of(entry.entry_id), key, ref, pack(keyed.company, fields, doomed=bool(keyed.error))

@@ -13,6 +13,7 @@ from router.store.errors import StoreRefused
 from workers.operations.audit import AuditLine
 from workers.operations.keys.line_keys import KeySelector
 from workers.operations.operations import NothingSelects, Operations
+from workers.operations.removal import Removal
 
 A, B = "/7/customer/a", "/7/customer/b"
 
@@ -96,6 +97,18 @@ async def test_a_skipped_dead_letter_can_be_replayed(bench: KeyedBench, operatio
     ((_, fields),) = await bench.store.client.xrange(bench.store.keys.dead(CUSTOMERS, "sync"))
     assert fields[b"order"] == b"1760000000000-0"
     assert (await operations.replay_dead_letters().run()).changed == 1
+
+
+async def test_what_is_skipped_in_a_second_life_is_a_dead_letter_again(
+    bench: KeyedBench, operations: Operations, store: Store, catalogue: Catalogue
+) -> None:
+    """A subscription that was removed with its dead letters, and begins anew, may have the same event skipped again."""
+    for _ in range(2):
+        await KeyedBench(store).bring("a1", customer="a")
+        assert (await operations.skip_keys("sync", KeySelector(key=A)).run(actor="ann")).changed == 1
+        assert await _dead(operations) == [("a1", "skipped by ann")]
+        await Removal(store, catalogue, Settings(), "sync", dead_letters=True).run()
+        await put_group(store, "sync")
 
 
 async def test_of_a_held_key_without_events_a_skip_releases(bench: KeyedBench, operations: Operations) -> None:
