@@ -25,6 +25,7 @@ LINES: Final = (
     "mover",
     "wake",
     "clock",
+    "trials",
 )
 """What the lines of a keyed subscription consist of: lib/lines.lua says what is in each."""
 

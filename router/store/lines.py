@@ -59,6 +59,15 @@ class Lines:
         """The key of the hash that says how many events of each stream there are."""
         return self._key("length")
 
+    @property
+    def trials(self) -> str:
+        """The key of the hash that says for which entries a user's key function was begun."""
+        return self._key("trials")
+
+    def try_keys(self, token: str, trials: Sequence[tuple[str, str, str]]) -> Call:
+        """Note for which entries a key function is about to run: source, first and last place. Reply: see try.lua."""
+        return self._call("try", token, *(part for trial in trials for part in trial))
+
     def add(self, token: str, lease: int, items: Sequence[Item]) -> Call:
         """Bring at most BATCH events. Reply: how many were new; -1 where another worker has the lease."""
         quiet, within, _ = self._merging

@@ -6,7 +6,7 @@ Reading takes nothing away, so a worker that lost its lease without noticing doe
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from router.store import scripts
 from router.store.errors import STORE_ERRORS, is_no_group
@@ -19,12 +19,15 @@ from workers.consuming.context import Context
 from workers.keyed.entry import BURIAL, new_burial, order_of, pack, place_of, ref_of
 from workers.keyed.in_order import Entry, InOrder
 from workers.keyed.in_other_hands import in_other_hands
-from workers.keyed.keying import Keying
+from workers.keyed.key_finder import KeyFinder
+from workers.keyed.keying import Keyed
 from workers.keyed.leadership import Leadership, NoLongerLeader
 from workers.keyed.positions import begun_again, positions
 
 _COUNT = 200
-"""Entries to take from one source in one read."""
+"""Entries to take from one source in one read, at most."""
+_BYTES = 1024 * 1024
+"""Bytes to bring in one script call, unless one entry has more: a script blocks the whole server while it runs."""
 _AGAIN = 30.0
 """Seconds until sources that could not be read, since they are of another type, are tried again."""
 _NOBODY = b"~"
@@ -39,11 +42,18 @@ class Mover:
         self._lines = lines
         self._leadership = leadership
         self._backoff = Backoff(context.random)
-        self._keying = Keying(context.subscription, context.catalogue)
         self._sources = {key: (stream, inbox) for stream, inbox, key in context.sources()}
+        self._finder = KeyFinder(context, lines, leadership, self._sources)
 
     async def run(self) -> None:
         """Bring events until cancelled, whatever happens to the store."""
+        try:
+            await self._take_turns()
+        finally:
+            self._finder.close()
+
+    async def _take_turns(self) -> None:
+        """Bring events whenever this consumer has the lease."""
         while True:
             read = await self._leadership.won()
             self._context.log.info("lines_led", consumer=self._context.consumer)
@@ -62,6 +72,7 @@ class Mover:
         """Bring events until the lease is lost; raises NoLongerLeader, StoreUnavailable and StoreRefused."""
         context = self._context
         await context.ensure_groups()
+        await self._finder.begin()
         sources = [key for key in self._sources if key not in context.spoilt] or [*self._sources]
         start = await positions(context, self._lines, {key: self._sources[key] for key in sources}, read)
         parts = [[key] for key in sources] if context.store.cluster else [sources]
@@ -113,10 +124,28 @@ class Mover:
             raise NoLongerLeader
 
     async def _take(self, entries: Sequence[Entry]) -> None:
-        for start in range(0, len(entries), scripts.BATCH):
-            if share := await self._free(entries[start : start + scripts.BATCH]):
-                await self._add(share)
-                await self._move_on(share)
+        for share in self._shares(entries):
+            if free := await self._free(share):
+                await self._add(free)
+                await self._move_on(free)
+
+    def _shares(self, entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+        """Yield as many as one script may take, in number and in bytes, and alone what a worker may have died of."""
+        share: list[Entry] = []
+        size = 0
+        for entry in entries:
+            length = sum(map(len, entry.fields.values()))
+            suspect = self._finder.is_suspect(entry)
+            if share and (suspect or len(share) == scripts.BATCH or size + length > _BYTES):
+                yield share
+                share, size = [], 0
+            if suspect:
+                yield [entry]
+            else:
+                share.append(entry)
+                size += length
+        if share:
+            yield share
 
     async def _free(self, entries: Sequence[Entry]) -> list[Entry]:
         """Leave out what an unkeyed worker has in hand."""
@@ -129,14 +158,14 @@ class Mover:
 
     async def _add(self, entries: Sequence[Entry]) -> None:
         """Add entries to the lines; raises NoLongerLeader where they are refused."""
-        items = [self._item(entry) for entry in entries]
+        keys = await self._finder.keys_of(entries)
+        items = [self._item(entry, keyed) for entry, keyed in zip(entries, keys, strict=True)]
         call = self._lines.add(self._leadership.token, self._leadership.lease, items)
         if await self._context.store.call(call) < 0:
             raise NoLongerLeader
 
-    def _item(self, entry: Entry) -> Item:
+    def _item(self, entry: Entry, keyed: Keyed) -> Item:
         stream, inbox = self._sources[entry.source]
-        keyed = self._keying.of(stream, entry.fields)
         ref = ref_of(stream, entry.entry_id, entry.fields, inbox=inbox, may_be_merged=keyed.may_be_merged)
         fields: list[scripts.Field] = [part for pair in entry.fields.items() for part in pair]
         if keyed.error:

@@ -20,6 +20,8 @@
 --   MOVER    string: the token of the one worker that brings events, while its lease lasts
 --   WAKE     stream: an entry says that something has become ready
 --   CLOCK    string: what time it was when one of the scripts ran last
+--   TRIALS   hash: `first last times token` by the key of a stream or an inbox: the places of the entries for which a user's
+--            key function was begun and has not ended, by how many workers so far, and by which last; see try.lua
 --
 -- A ref is `milliseconds-number` of the entry in its stream, with leading zeros, for one that was replayed `.` and its
 -- entry in the inbox, then `m` where the event may be merged into a later one, else `o`, and `/STREAM`. So refs sort in
@@ -28,7 +30,7 @@
 -- A key that has events is in exactly one of READY, DUE, QUIET and RUNNING, or it is in HELD; in that and in RUNNING while
 -- an operator ends its first event. One without is in none, except HELD.
 local LINES, BODIES, READY, TURNS, DUE, QUIET, RUNNING, OWNERS, BUSY, HELD, STOPPED, CRASHED, LENGTH, READ, MOVER, WAKE,
-  CLOCK = unpack(KEYS)
+  CLOCK, TRIALS = unpack(KEYS)
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)

@@ -60,6 +60,9 @@ for i = 5, #ARGV, 5 do
 end
 for source, position in pairs(read) do
   redis.call('HSET', READ, source, position)
+  if has_some(TRIALS) then
+    redis.call('HDEL', TRIALS, source)
+  end
 end
 for stream, number in pairs(came) do
   redis.call('HINCRBY', LENGTH, stream, number)
