@@ -13,7 +13,7 @@ from router.store.lines import Claim
 from router.store.reading import moment_of
 from router.store.record import AT, ATTEMPTS, CRASHES, HISTORY, ID, MERGED, ORDER, REASON, Fields, millis_of, number_of
 from router.store.scripts import Field
-from workers.delivery import Held, Merged, error_line, extended
+from workers.delivery import Held, Merged, error_line, extended, joined
 from workers.outcomes import WorkerLost
 
 BURIAL = b"burial"
@@ -79,8 +79,14 @@ def pack(company: bytes, fields: Sequence[Field], *, doomed: bool = False) -> by
     """Return the body of an event in its line, from names and values in a row: see BODIES in lib/lines.lua."""
     parts = [part if isinstance(part, bytes) else str(part).encode(errors="backslashreplace") for part in fields]
     known = dict(zip(parts[::2], parts[1::2], strict=True))
-    head = (company, known.get(ID, b""), known.get(AT, b""), b"1" if doomed else b"0")
+    head = (company, known.get(ID, b""), known.get(AT, b""), (b"1" if doomed else b"0") + _story(known))
     return b"\0".join([*(part.replace(b"\0", b" ") for part in head), _pack(parts)])
+
+
+def _story(fields: Fields) -> bytes:
+    """Return how often an event was tried, and how many it has stood for besides itself, where there is any."""
+    tried, before = _used(fields), len(merged_before(fields)) if MERGED in fields else 0
+    return b" %d %d" % (tried, before) if tried or before else b""
 
 
 def unpack(body: bytes) -> tuple[bytes, dict[bytes, bytes]]:
@@ -103,14 +109,15 @@ class LineHeld(Held):
     ) -> None:
         self.claim = claim
         self.company, fields = unpack(body)
+        events = [*zip(others[::2], others[1::2], strict=True)]
         self.burial = fields.get(BURIAL, b"") if REASON in fields else new_burial()
-        self._merged = tuple(merged_before(fields))
-        events = [(ref, _merged(ref, head)) for ref, head in zip(others[::2], others[1::2], strict=True)]
         if REASON in fields:  # what came since it was noted to be dead is not named there, and does not end with it
+            self._merged = tuple(merged_before(fields))
             named = {*self._merged}
-            events = [(ref, merged) for ref, merged in events if merged in named]
+            events = [(ref, said) for ref, said in events if _merged(ref, said) in named]
         else:
-            self._merged += tuple(merged for _, merged in events)
+            self._merged = _stands_for(fields, events)
+            fields = _with_attempts(fields, [unpack(said)[1] for _, said in events if _is_whole(said)])
         self.refs = [*(ref for ref, _ in events), ref]
         super().__init__(stream_of(ref), ref, _with_crashes(fields, crashes, clock), inbox=False, touched=now)
 
@@ -133,8 +140,25 @@ class LineHeld(Held):
         return fields
 
 
-def _merged(ref: bytes, head: bytes) -> Merged:
-    _, id_, at, *_ = (*head.split(b"\0"), b"", b"")
+def _stands_for(fields: Fields, events: Sequence[tuple[bytes, bytes]]) -> tuple[Merged, ...]:
+    """Return what a delivery with these fields stands for, and what each of that has stood for, oldest first."""
+    found, further = [], merged_before(fields)
+    for ref, said in events:
+        found.append(_merged(ref, said))
+        if _is_whole(said):
+            further += merged_before(unpack(said)[1])
+    if not further:
+        return tuple(found)
+    return tuple(sorted(dict.fromkeys([*further, *found]), key=lambda merged: merged.at))
+
+
+def _is_whole(said: bytes) -> bool:
+    """Return whether this is the body of an event, not its head alone: see merged in lib/lines.lua."""
+    return said.count(b"\0") > 2  # noqa: PLR2004 - the head has company, id and at
+
+
+def _merged(ref: bytes, said: bytes) -> Merged:
+    _, id_, at, *_ = (*said.split(b"\0", 3), b"", b"")
     moment = datetime.fromtimestamp(millis_of({AT: at}) / 1000, UTC)
     return Merged(id_.decode(errors="replace"), stream_of(ref).partition("/")[2], moment)
 
@@ -146,6 +170,20 @@ def merged_before(fields: Mapping[bytes, bytes]) -> list[Merged]:
         return [Merged(str(id_), str(kind), datetime.fromtimestamp(at / 1000, UTC)) for id_, kind, at in rows]
     except (ValueError, TypeError, OverflowError, OSError, RecursionError):
         return []
+
+
+def _with_attempts(fields: dict[bytes, bytes], others: Sequence[Fields]) -> dict[bytes, bytes]:
+    """Return the fields with the attempts that the most tried of all has had: a newer event does not begin anew."""
+    most = max([fields, *others], key=_used)
+    if most is fields or not _used(most):
+        return fields
+    history = joined(most.get(HISTORY, b""), fields.get(HISTORY, b""))
+    known = {name: most[name] for name in (ATTEMPTS, CRASHES) if name in most}
+    return {**fields, **known, **({HISTORY: history} if history else {})}
+
+
+def _used(fields: Fields) -> int:
+    return number_of(fields.get(ATTEMPTS)) + number_of(fields.get(CRASHES))
 
 
 def _with_crashes(fields: dict[bytes, bytes], crashes: int, clock: float) -> dict[bytes, bytes]:

@@ -94,9 +94,12 @@ def item(
     return Item(stream, place, key, ref, body_of(company, ref))
 
 
-def body_of(company: bytes, ref: bytes, said: bytes = b"", *, doomed: bool = False) -> bytes:
-    """Return the body of an event, as lib/lines.lua says."""
-    return b"\0".join((company, ref, b"at", b"1" if doomed else b"0", said))
+def body_of(
+    company: bytes, ref: bytes, said: bytes = b"", *, doomed: bool = False, tried: int = 0, before: int = 0
+) -> bytes:
+    """Return the body of an event, as lib/lines.lua says: how often tried, and how many it has stood for before."""
+    story = b" %d %d" % (tried, before) if tried or before else b""
+    return b"\0".join((company, ref, b"at", (b"1" if doomed else b"0") + story, said))
 
 
 class Place:

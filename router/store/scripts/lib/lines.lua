@@ -3,7 +3,9 @@
 -- KEYS of each of them:
 --   LINES    sorted set, all of score 0: `key NUL ref`. So the events of a key stand together, in order of their refs
 --   BODIES   hash: `company NUL id NUL at NUL doomed NUL packed fields` by ref; doomed is 1 where it is to be dead, else
---            0; behind that, where it has failed, from when on it waits for its turn again (epoch milliseconds)
+--            0; behind that, where it has failed, from when on it waits for its turn again (epoch milliseconds); behind
+--            that, where there is any, `SPACE tried SPACE before`: how often it was tried, and how many further events
+--            it has stood for, as a replayed dead letter may
 --   READY    sorted set, all of score 0: `company NUL since SPACE ref NUL key`, for each key whose first event may be
 --            handled now; since: when that was accepted, or from when on it waits for its turn again
 --   TURNS    sorted set: companies that have ready keys, by when it is their turn
@@ -235,30 +237,47 @@ local function remove(key, ref)
   end
 end
 
--- Returns the event that stands for as many as may be merged, at most so many with it, and those: ref, head of its body,
--- ref, … What is to be a dead letter ends them.
+-- Returns the event that stands for as many as may be merged, at most so many with it and with what these have stood for
+-- before, and those: ref, `company NUL id NUL at`, ref, … In place of that the whole body of each that has stood for
+-- others, and of the one that was tried most often, where that is more than the event itself was: so a delivery begins
+-- with what was known of all. What is to be a dead letter ends them.
 local function merged(key, head, most)
   if most < 2 or not may_be_merged(head) then
     return head, {}
   end
   local from, to = span(key)
-  local newest, others = nil, {}
+  local others, number, newest, most_tried = {}, 0, nil, { tried = 0 }
   for _, member in ipairs(redis.call('ZRANGEBYLEX', LINES, from, to, 'LIMIT', 0, most)) do
     local ref = string.sub(member, #key + 2)
     if not may_be_merged(ref) then
       break
     end
     local body = redis.call('HGET', BODIES, ref) or ''
-    local said, doomed = string.match(body, '^([^%z]*%z[^%z]*%z[^%z]*)%z(.)')
-    others[#others + 1], others[#others + 2] = ref, said or ''
-    newest = ref
+    local said, doomed, tried, before =
+      string.match(body, '^([^%z]*%z[^%z]*%z[^%z]*)%z([^%z]?)%d* ?(%d*) ?(%d*)[^%z]*%z')
+    before = doomed ~= '1' and tonumber(before) or 0
+    number = number + 1 + before
+    if newest and number > most then
+      break
+    end
+    if newest and newest.tried > 0 and newest.tried >= most_tried.tried then
+      most_tried = newest
+    end
+    others[#others + 1], others[#others + 2] = ref, before > 0 and body or said or ''
+    newest = { ref = ref, body = body, tried = tonumber(tried) or 0, at = #others }
     if doomed == '1' then
       break
     end
   end
+  if not newest then
+    return head, {}
+  end
   table.remove(others)
   table.remove(others)
-  return newest, others
+  if most_tried.tried > newest.tried then
+    others[most_tried.at] = most_tried.body
+  end
+  return newest.ref, others
 end
 
 local function wake()

@@ -16,7 +16,7 @@
 -- Reply    { claimed, milliseconds until to ask again or -1, the last entry of WAKE, keys taken back, 1 if a worker
 --          brings events, else 0 };
 --          of each claimed { key, ref, crashes, body, what is merged into it }, and of that, oldest first,
---          { ref, `company NUL id NUL at`, … }
+--          { ref, `company NUL id NUL at` or the whole body, … }: see merged in lib/lines.lua
 --- lib/lines.lua
 --- lib/frees.lua
 --- lib/line_clock.lua

@@ -7,7 +7,7 @@
 -- ARGV[3]  the ref of its first event, as it was seen
 -- ARGV[4]  how long the hold lasts, milliseconds
 -- ARGV[5]  how many the event may stand for at most
--- Reply    { ref, body, { ref, body, … of those that are merged into it, oldest first } };
+-- Reply    { ref, body, what is merged into it, as claim.lua says };
 --          0 where the first event is another one by now, -1 where the key is in the hands of a worker
 --- lib/lines.lua
 --- lib/frees.lua
