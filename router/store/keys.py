@@ -85,6 +85,10 @@ class Keys:
         """Return what says that an event of a keyed subscription has become a dead letter, and which entry that is."""
         return self._tagged(stream, f"dead:{subscription}:buried:{ref}")
 
+    def put_aside(self, stream: str, subscription: str, ref: str) -> str:
+        """Return what says that an event of a keyed subscription was put into the inbox, and which entry that is."""
+        return self._tagged(stream, f"inbox:{subscription}:aside:{ref}")
+
     def quarantine(self, publisher: str) -> str:
         """Return the stream of signed bodies that could not be read."""
         return self._tagged(publisher, "quarantine")

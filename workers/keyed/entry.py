@@ -131,6 +131,11 @@ class LineHeld(Held):
         """How many events of its line end with it."""
         return len(self.refs)
 
+    def placed(self) -> list[Field]:
+        """Return the fields to put it into an inbox with, from which it comes to its place again."""
+        fields = self.moved()
+        return fields if ORDER in self.fields else [*fields, ORDER, order_of(self.entry_id)]
+
     def buried(self) -> list[Field]:
         """Return the further fields of a dead letter: its place, its burial, and what was merged into it."""
         fields: list[Field] = [ORDER, order_of(self.entry_id), BURIAL, self.burial]

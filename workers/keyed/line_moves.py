@@ -17,7 +17,7 @@ from workers.delivery import Held
 from workers.keyed.entry import BURIAL, LineHeld, pack
 
 _BURIED = 7 * 86_400_000
-"""Milliseconds for which it is known that an event has become a dead letter."""
+"""Milliseconds for which it is known that an event has become a dead letter, or is in an inbox."""
 
 
 class LineMoves:
@@ -51,6 +51,14 @@ class LineMoves:
         """Make a dead letter of what was noted to be one."""
         return self._bury(held, held.moved())
 
+    def put_aside(self, held: LineHeld) -> Step:
+        """Put it into the inbox of its stream, where it stays for as long as nobody reads that; its key goes on.
+
+        What was merged into it stays in its line.
+        """
+        settle = Step(self._lines.settle([(held.claim, [held.entry_id])]), "returned", [held])
+        return Step(_put_aside(self._context.keys, self._context.group, held), "returned", [held], then=settle)
+
     def back(self, held: Held) -> Step:
         """Let its key be claimed by any consumer."""
         return Step(self._lines.back(_checked(held).claim), "returned", [held])
@@ -83,6 +91,11 @@ def burial(keys: Keys, group: str, held: LineHeld, fields: Sequence[scripts.Fiel
     return scripts.bury(
         keys.dead(held.stream, group), marker, _BURIED, [part for pair in letter.items() for part in pair]
     )
+
+
+def _put_aside(keys: Keys, group: str, held: LineHeld) -> scripts.Call:
+    marker = keys.put_aside(held.stream, group, held.entry_id.decode(errors="backslashreplace"))
+    return scripts.bury(keys.inbox(held.stream, group), marker, _BURIED, held.placed())
 
 
 def _is_alone(held: LineHeld) -> bool:

@@ -23,7 +23,8 @@ _LONGEST = 15.0
 class LineReader:
     """Claims from the lines of a subscription, at the pace of its consumer, and hands that to `put`.
 
-    What was claimed to be a dead letter goes to `finish`. `ask_to_lead` is called when nobody brings events.
+    What was claimed to be a dead letter goes to `finish`, and what is of a stream that the subscription's events leave
+    out to `put_aside`. `ask_to_lead` is called when nobody brings events.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class LineReader:
         pace: Pace,
         put: Callable[[list[Held]], None],
         finish: Callable[[LineHeld], None],
+        put_aside: Callable[[LineHeld], None],
         ask_to_lead: Callable[[], None],
     ) -> None:
         self._context = context
@@ -42,6 +44,8 @@ class LineReader:
         self._pace = pace
         self._put = put
         self._finish = finish
+        self._put_aside = put_aside
+        self._streams = frozenset(context.streams)
         self._ask_to_lead = ask_to_lead
         self._connection = ReadConnection(context.store, lines.wake, _LONGEST)
         self._seen = "0-0"
@@ -131,7 +135,9 @@ class LineReader:
         for held in items:
             if REASON in held.fields:
                 self._finish(held)
-        self._put([held for held in items if REASON not in held.fields])
+            elif held.stream not in self._streams:
+                self._put_aside(held)
+        self._put([held for held in items if REASON not in held.fields and held.stream in self._streams])
 
     async def _wait(self) -> None:
         """Return when there is word of something, or when something becomes due."""
