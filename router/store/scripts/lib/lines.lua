@@ -107,22 +107,58 @@ local function leave(company)
   joined[company] = nil
 end
 
--- Returns the member of READY that a key has, and whose its first event is; `company`: that, where the event is new.
-local function ready_member(key, ref, company)
-  local since = millis_of(ref)
-  if not company then
-    local again
-    company, again = string.match(redis.call('HGET', BODIES, ref) or '', '^([^%z]*)%z?[^%z]*%z?[^%z]*%z?[^%z]?(%d*)')
-    since = math.max(since, tonumber(again) or 0)
-  end
-  return company .. '\0' .. string.format('%015.0f ', since) .. ref .. '\0' .. key, company
+-- Returns the member of READY that a key has whose first event is this one of a company, `again`: from when on that waits
+-- for its turn again.
+local function member_of(key, ref, company, again)
+  local since = math.max(millis_of(ref), tonumber(again) or 0)
+  return company .. '\0' .. string.format('%015.0f ', since) .. ref .. '\0' .. key
 end
 
+-- Returns that, and whose the event is, as its body says.
+local function member_by(key, ref, body)
+  local company, again = string.match(body or '', '^([^%z]*)%z?[^%z]*%z?[^%z]*%z?[^%z]?(%d*)')
+  return member_of(key, ref, company, again), company
+end
+
+local function ready_member(key, ref)
+  return member_by(key, ref, redis.call('HGET', BODIES, ref))
+end
+
+-- Calls a command of a key for so many members, with as many in a command as it can have; returns what it replies to each.
+local function call_many(command, key, members)
+  if #members <= 1000 then
+    return #members > 0 and redis.call(command, key, unpack(members)) or {}
+  end
+  local replies = {}
+  for first = 1, #members, 1000 do
+    local reply = redis.call(command, key, unpack(members, first, math.min(#members, first + 999)))
+    for i, one in ipairs(type(reply) == 'table' and reply or {}) do
+      replies[first + i - 1] = one
+    end
+  end
+  return replies
+end
+
+-- Keys become ready together, at the end of a script, or before it looks at READY: see write_ready.
+local ready, ready_keys, ready_refs = {}, {}, {}
+
 local function make_ready(key, ref, company)
-  local member
-  member, company = ready_member(key, ref, company)
-  redis.call('ZADD', READY, 0, member)
-  join(company)
+  if company then
+    ready[#ready + 1], ready[#ready + 2] = 0, member_of(key, ref, company)
+    join(company)
+  else
+    ready_keys[#ready_keys + 1], ready_refs[#ready_refs + 1] = key, ref
+  end
+end
+
+local function write_ready()
+  for i, body in ipairs(call_many('HMGET', BODIES, ready_refs)) do
+    local member, company = member_by(ready_keys[i], ready_refs[i], body)
+    ready[#ready + 1], ready[#ready + 2] = 0, member
+    join(company)
+  end
+  call_many('ZADD', READY, ready)
+  ready, ready_keys, ready_refs = {}, {}, {}
 end
 
 -- When the events of a key may be handled: `quiet` after the last, at most `within` after the first (milliseconds). Where
@@ -153,21 +189,17 @@ local function queue(key, quiet, within, before, head, company)
   end
 end
 
--- Deletes members of a hash or of a sorted set, with as many in a command as it can have.
-local function delete(command, set, members)
-  for first = 1, #members, 1000 do
-    redis.call(command, set, unpack(members, first, math.min(#members, first + 999)))
+-- Returns what is known of who runs a key: its token, the company, the ref that it handles, whether that was started (as
+-- far as anybody knows: only of a suspect it is written down), whether the hold is in doubt.
+local function read_owner(text)
+  if text then
+    local started, doubted, token, company, ref = string.match(text, '^(.)(.)([^%z]*)%z([^%z]*)%z(.*)$')
+    return { token = token, company = company, ref = ref, started = started == '1', doubted = doubted == '1' }
   end
 end
 
--- Returns what is known of who runs a key: its token, the company, the ref that it handles, whether that was started (as
--- far as anybody knows: only of a suspect it is written down), whether the hold is in doubt.
 local function owner_of(key)
-  local owner = redis.call('HGET', OWNERS, key)
-  if owner then
-    local started, doubted, token, company, ref = string.match(owner, '^(.)(.)([^%z]*)%z([^%z]*)%z(.*)$')
-    return { token = token, company = company, ref = ref, started = started == '1', doubted = doubted == '1' }
-  end
+  return read_owner(redis.call('HGET', OWNERS, key))
 end
 
 local function owner_text(owner)
@@ -210,30 +242,25 @@ local function recover(key, owner, quiet, within)
   queue(key, quiet, within)
 end
 
--- Takes an event out of its line; returns the stream that it is from, where it was there.
-local function take_out(key, ref)
-  if redis.call('ZREM', LINES, key .. '\0' .. ref) == 1 then
-    return string.match(ref, '/(.*)')
+-- Ends events, each a member of LINES and its ref; those that are there no more are left out.
+local function remove(members, refs)
+  local gone, lengths = {}, {}
+  for i, score in ipairs(call_many('ZMSCORE', LINES, members)) do
+    if score then
+      local stream = string.match(refs[i], '/(.*)')
+      gone[#gone + 1] = refs[i]
+      lengths[stream] = (lengths[stream] or 0) + 1
+    end
   end
-end
-
--- Forgets events that were taken out of their lines; `lengths`: how many those were of each stream.
-local function forget(refs, lengths)
-  delete('HDEL', BODIES, refs)
+  call_many('ZREM', LINES, members)
+  call_many('HDEL', BODIES, gone)
   if has_some(CRASHED) then
-    delete('HDEL', CRASHED, refs)
+    call_many('HDEL', CRASHED, gone)
   end
   for stream, number in pairs(lengths) do
     if redis.call('HINCRBY', LENGTH, stream, -number) <= 0 then
       redis.call('HDEL', LENGTH, stream)
     end
-  end
-end
-
-local function remove(key, ref)
-  local stream = take_out(key, ref)
-  if stream then
-    forget({ ref }, { [stream] = 1 })
   end
 end
 
@@ -281,6 +308,7 @@ local function merged(key, head, most)
 end
 
 local function wake()
+  write_ready()
   if has_woken then
     redis.call('XADD', WAKE, 'MAXLEN', 1, '*', 'ready', '')
   end

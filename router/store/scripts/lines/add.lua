@@ -12,30 +12,66 @@
 --- lib/lines.lua
 --- lib/line_clock.lua
 local quiet, within = tonumber(ARGV[3]), tonumber(ARGV[4])
+local read, line_of, keys = {}, {}, {}
+local members, refs, bodies = {}, {}, {}
 
--- What is ready is known by its first event, and another one is that now.
-local function step_in_front(key, ref, before, company)
-  if redis.call('ZREM', READY, (ready_member(key, before))) == 1 then
-    queue(key, quiet, within, nil, ref, company)
+-- Takes note of what its source has not brought before.
+local function take(source, position, key, ref, body)
+  read[source] = read[source] or redis.call('HGET', READ, source) or ''
+  if position > read[source] then
+    read[source] = position
+    members[#members + 1] = key .. '\0' .. ref
+    keys[#keys + 1], refs[#refs + 1], bodies[#bodies + 1] = key, ref, body
   end
 end
 
--- Puts the key of an event that has just come into its line where it belongs.
-local function place(key, ref, body)
+-- Writes down what is in no line yet, and returns how many that are; `line_of`: by key, bodies by ref and how many.
+local function write_down()
+  local lines, contents, came, new = {}, {}, {}, 0
+  for i, score in ipairs(call_many('ZMSCORE', LINES, members)) do
+    if not score then
+      local key, ref, stream = keys[i], refs[i], string.match(refs[i], '/(.*)')
+      new = new + 1
+      lines[2 * new - 1], lines[2 * new] = 0, members[i]
+      contents[2 * new - 1], contents[2 * new] = ref, bodies[i]
+      came[stream] = (came[stream] or 0) + 1
+      line_of[key] = line_of[key] or { number = 0 }
+      line_of[key].number, line_of[key][ref] = line_of[key].number + 1, bodies[i]
+    end
+  end
+  call_many('ZADD', LINES, lines)
+  call_many('HSET', BODIES, contents)
+  for source, position in pairs(read) do
+    redis.call('HSET', READ, source, position)
+    if has_some(TRIALS) then
+      redis.call('HDEL', TRIALS, source)
+    end
+  end
+  for stream, number in pairs(came) do
+    redis.call('HINCRBY', LENGTH, stream, number)
+  end
+  return new
+end
+
+-- Puts a key for which events have come where it belongs. Where they stand in front, another event is its first now.
+local function place(key, brought)
   local waits = has_some(QUIET) and redis.call('ZSCORE', QUIET, key)
   if waits then
     redis.call('ZREM', QUIET, key)
     return queue(key, quiet, within, tonumber(waits))
   end
   local from, to = span(key)
-  local first = redis.call('ZRANGEBYLEX', LINES, from, to, 'LIMIT', 0, 2)
-  if first[1] == key .. '\0' .. ref then
-    local company = string.match(body, '^[^%z]*')
-    if first[2] then
-      step_in_front(key, ref, string.sub(first[2], #key + 2), company)
-    else
-      queue(key, quiet, within, nil, ref, company)
+  local first = redis.call('ZRANGEBYLEX', LINES, from, to, 'LIMIT', 0, brought.number + 1)
+  local head, before = string.sub(first[1], #key + 2), nil
+  for i = 1, #first do
+    before = string.sub(first[i], #key + 2)
+    if not brought[before] then
+      break
     end
+    before = nil
+  end
+  if brought[head] and (not before or redis.call('ZREM', READY, (ready_member(key, before))) == 1) then
+    queue(key, quiet, within, nil, head, string.match(brought[head], '^[^%z]*'))
   end
 end
 
@@ -43,29 +79,12 @@ if redis.call('GET', MOVER) ~= ARGV[1] then
   return -1
 end
 redis.call('PEXPIRE', MOVER, ARGV[2])
-local read, came, new = {}, {}, 0
 for i = 5, #ARGV, 5 do
-  local source, position, key, ref, body = unpack(ARGV, i, i + 4)
-  read[source] = read[source] or redis.call('HGET', READ, source) or ''
-  if position > read[source] then
-    read[source] = position
-    if redis.call('ZADD', LINES, 'NX', 0, key .. '\0' .. ref) == 1 then
-      redis.call('HSET', BODIES, ref, body)
-      local stream = string.match(ref, '/(.*)')
-      came[stream] = (came[stream] or 0) + 1
-      place(key, ref, body)
-      new = new + 1
-    end
-  end
+  take(unpack(ARGV, i, i + 4))
 end
-for source, position in pairs(read) do
-  redis.call('HSET', READ, source, position)
-  if has_some(TRIALS) then
-    redis.call('HDEL', TRIALS, source)
-  end
-end
-for stream, number in pairs(came) do
-  redis.call('HINCRBY', LENGTH, stream, number)
+local new = write_down()
+for key, brought in pairs(line_of) do
+  place(key, brought)
 end
 wake()
 return new

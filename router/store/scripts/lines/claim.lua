@@ -23,6 +23,7 @@
 local token, room, lease, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local quiet, within, most = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local MANY = 100
+local held_until = stamp(now + lease / 2)
 
 local function past(set)
   return redis.call('ZRANGEBYSCORE', set, '-inf', stamp(now), 'LIMIT', 0, MANY)
@@ -38,7 +39,7 @@ local function take_back()
     else
       owner.doubted = true
       own(key, owner)
-      redis.call('ZADD', RUNNING, stamp(now + lease / 2), key)
+      redis.call('ZADD', RUNNING, held_until, key)
     end
   end
   return taken
@@ -68,12 +69,6 @@ end
 
 local gone, running, owners, busy = {}, {}, {}, {}
 
-local function note(list, ...)
-  for _, part in ipairs({ ... }) do
-    list[#list + 1] = part
-  end
-end
-
 -- A crash is written down with the newest event of a delivery: the next one may stand for newer ones, and for this.
 local function claim(company, ready)
   local head, key = string.match(ready, '^%d+ ([^%z]*)%z(.*)$', #company + 2)
@@ -82,10 +77,12 @@ local function claim(company, ready)
   for i = 1, #others, 2 do
     crashes = crashes + crashes_of(others[i])
   end
-  note(gone, ready)
-  note(running, stamp(now + lease / 2), key)
-  note(owners, key, owner_text({ token = token, company = company, ref = ref, started = crashes == 0 }))
-  note(busy, 0, company .. '\0' .. key)
+  local size = #gone
+  gone[size + 1] = ready
+  running[2 * size + 1], running[2 * size + 2] = held_until, key
+  owners[2 * size + 1] = key
+  owners[2 * size + 2] = owner_text({ token = token, company = company, ref = ref, started = crashes == 0 })
+  busy[2 * size + 1], busy[2 * size + 2] = 0, company .. '\0' .. key
   return { key, ref, crashes, '', others }
 end
 
@@ -160,6 +157,7 @@ end
 local claimed = {}
 
 local function take_turns()
+  write_ready()
   while #claimed < room do
     local companies = next_companies(room - #claimed)
     if #companies == 0 then
