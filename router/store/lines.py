@@ -107,7 +107,7 @@ class Lines:
 
     def lead(self, token: str, lease: int) -> Call:
         """Take or renew the lease of who brings events. Reply: see lead.lua."""
-        return Call(_script("lines/lead"), (self._key("mover"), self.read), (token, lease))
+        return Call(_script("lines/lead"), (self._key("mover"), self.read), (token, lease, self._merging.most))
 
     def resign(self, token: str) -> Call:
         """Give the lease up. Reply: 1, or 0 where another has it."""
@@ -133,9 +133,9 @@ class Lines:
         """Let keys go on that are held, at most BATCH. Reply: how many were."""
         return self._call("release", *keys)
 
-    def seize(self, claim: Claim, ref: bytes, lease: int, most: int) -> Call:
+    def seize(self, claim: Claim, ref: bytes, lease: int) -> Call:
         """Claim one key whose first event has this ref, for an operator. Reply: see seize.lua."""
-        return self._call("seize", *claim, ref, lease, most)
+        return self._call("seize", *claim, ref, lease)
 
     def stop(self, company: bytes, milliseconds: int) -> Call:
         """Have nothing more of a company handled, for so long (0: until it is resumed). Reply: until when."""

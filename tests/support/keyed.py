@@ -19,10 +19,10 @@ _FIRST = 1_760_000_000_000
 class KeyedBench:
     """The lines of one subscription; what is brought there are events of customers, each one a second later."""
 
-    def __init__(self, store: Store, subscription: str = "sync") -> None:
+    def __init__(self, store: Store, subscription: str = "sync", *, most: int = 500) -> None:
         self.store = store
         self.name = subscription
-        self.lines = Lines(store.keys, subscription, Merging(0, 0, 500))
+        self.lines = Lines(store.keys, subscription, Merging(0, 0, most))
         self._numbers = count()
         self._claims = count()
 

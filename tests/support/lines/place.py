@@ -236,7 +236,7 @@ class Place:
             stopped=scores["stopped"],
             crashed={ref: int(number) for ref, number in found["crashed"].items()},
             length={stream: int(number) for stream, number in found["length"].items()},
-            read={source.decode(): place.decode() for source, place in found["read"].items()},
+            read={source.decode(): place.decode() for source, place in found["read"].items() if source != b"most"},
             woken=found["wake"][0][0] if found["wake"] else b"0-0",
         )
 

@@ -18,7 +18,8 @@
 --   STOPPED  sorted set: companies that an operator has paused, by until when
 --   CRASHED  hash: how many workers are thought to have died of an event, by ref
 --   LENGTH   hash: how many events of a stream are in the lines
---   READ     hash: the last entry that was brought from a stream or an inbox, by its key
+--   READ     hash: the last entry that was brought from a stream or an inbox, by its key; `most`: how many events one
+--            delivery may stand for, as the worker says that brings them
 --   MOVER    string: the token of the one worker that brings events, while its lease lasts
 --   WAKE     stream: an entry says that something has become ready
 --   CLOCK    string: what time it was when one of the scripts ran last
