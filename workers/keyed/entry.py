@@ -85,7 +85,7 @@ def pack(company: bytes, fields: Sequence[Field], *, doomed: bool = False) -> by
 
 def _story(fields: Fields) -> bytes:
     """Return how often an event was tried, and how many it has stood for besides itself, where there is any."""
-    tried, before = _used(fields), len(merged_before(fields)) if MERGED in fields else 0
+    tried, before = _used(fields), len(merged_before(fields))
     return b" %d %d" % (tried, before) if tried or before else b""
 
 
@@ -102,7 +102,7 @@ def unpack(body: bytes) -> tuple[bytes, dict[bytes, bytes]]:
 class LineHeld(Held):
     """A delivery that was claimed from its line; `refs` are those of all events that it stands for, its own last."""
 
-    __slots__ = ("_merged", "burial", "claim", "company", "refs")
+    __slots__ = ("_burial", "_merged", "claim", "company", "refs")
 
     def __init__(
         self, claim: Claim, ref: bytes, body: bytes, crashes: int, others: Sequence[bytes], *, now: float, clock: float
@@ -110,7 +110,7 @@ class LineHeld(Held):
         self.claim = claim
         self.company, fields = unpack(body)
         events = [*zip(others[::2], others[1::2], strict=True)]
-        self.burial = fields.get(BURIAL, b"") if REASON in fields else new_burial()
+        self._burial = fields.get(BURIAL, b"") if REASON in fields else None
         if REASON in fields:  # what came since it was noted to be dead is not named there, and does not end with it
             self._merged = tuple(merged_before(fields))
             named = {*self._merged}
@@ -120,6 +120,13 @@ class LineHeld(Held):
             fields = _with_attempts(fields, [unpack(said)[1] for _, said in events if _is_whole(said)])
         self.refs = [*(ref for ref, _ in events), ref]
         super().__init__(stream_of(ref), ref, _with_crashes(fields, crashes, clock), inbox=False, touched=now)
+
+    @property
+    def burial(self) -> bytes:
+        """The name of its burial: the one that it was noted to be dead with, else one that no other has."""
+        if self._burial is None:
+            self._burial = new_burial()
+        return self._burial
 
     @property
     def merged(self) -> tuple[Merged, ...]:
@@ -170,8 +177,10 @@ def _merged(ref: bytes, said: bytes) -> Merged:
 
 def merged_before(fields: Mapping[bytes, bytes]) -> list[Merged]:
     """Return what a dead letter that was replayed stood for."""
+    if MERGED not in fields:
+        return []
     try:
-        rows: list[Any] = json.loads(fields.get(MERGED, b"[]"))
+        rows: list[Any] = json.loads(fields[MERGED])
         return [Merged(str(id_), str(kind), datetime.fromtimestamp(at / 1000, UTC)) for id_, kind, at in rows]
     except (ValueError, TypeError, OverflowError, OSError, RecursionError):
         return []
@@ -179,7 +188,7 @@ def merged_before(fields: Mapping[bytes, bytes]) -> list[Merged]:
 
 def _with_attempts(fields: dict[bytes, bytes], others: Sequence[Fields]) -> dict[bytes, bytes]:
     """Return the fields with the attempts that the most tried of all has had: a newer event does not begin anew."""
-    most = max([fields, *others], key=_used)
+    most = max([fields, *others], key=_used) if others else fields
     if most is fields or not _used(most):
         return fields
     history = joined(most.get(HISTORY, b""), fields.get(HISTORY, b""))

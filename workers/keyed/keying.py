@@ -1,6 +1,7 @@
 """By what an event is ordered: its key, its company, and whether a later event of its key may stand for it."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 from urllib.parse import quote
@@ -133,5 +134,6 @@ def _explained(why: str) -> str:
     return f"its key could not be made: {text.decode(errors='ignore')}"
 
 
+@lru_cache(1024)  # there are few tenants and companies
 def _quoted(part: str | None) -> str:
     return quote(part or "", safe="", errors="backslashreplace")
