@@ -18,6 +18,8 @@ from workers.outcomes import WorkerLost
 
 BURIAL = b"burial"
 """The field that names the one burial of an event, in its line alone: an event may be dead again in another life."""
+SKIPPED = b"skipped"
+"""The field, in its line alone, of a dead letter that an operator makes for its key to go on: it holds nothing."""
 
 _ID = re.compile(rb"(\d{1,20})-(\d{1,20})")
 _pack = msgspec.msgpack.Encoder().encode

@@ -14,7 +14,7 @@ from router.store.record import REASON
 from workers.consuming.context import Context
 from workers.consuming.moves import Step
 from workers.delivery import Held
-from workers.keyed.entry import BURIAL, LineHeld, pack
+from workers.keyed.entry import BURIAL, SKIPPED, LineHeld, pack
 
 _BURIED = 7 * 86_400_000
 """Milliseconds for which it is known that an event has become a dead letter, or is in an inbox."""
@@ -77,7 +77,8 @@ class LineMoves:
 
     def _bury(self, held: LineHeld, fields: Sequence[scripts.Field]) -> Step:
         call = burial(self._context.keys, self._context.group, held, fields)
-        return Step(call, "dead", [held], then=self._settle([held], "dead", hold=self._holds and not _is_alone(held)))
+        hold = self._holds and not _is_alone(held) and SKIPPED not in held.fields
+        return Step(call, "dead", [held], then=self._settle([held], "dead", hold=hold))
 
     def _settle(self, share: Sequence[LineHeld], outcome: str, *, hold: bool = False) -> Step:
         return Step(self._lines.settle([(held.claim, held.refs) for held in share], hold=hold), outcome, [*share])
@@ -87,10 +88,8 @@ def burial(keys: Keys, group: str, held: LineHeld, fields: Sequence[scripts.Fiel
     """Return what adds a dead letter with these fields, once for each event of a line."""
     marker = keys.buried(held.stream, group, (held.entry_id + b":" + held.burial).decode(errors="backslashreplace"))
     letter = dict(zip(fields[::2], fields[1::2], strict=True))
-    letter.pop(BURIAL, None)
-    return scripts.bury(
-        keys.dead(held.stream, group), marker, _BURIED, [part for pair in letter.items() for part in pair]
-    )
+    kept = [part for pair in letter.items() if pair[0] not in (BURIAL, SKIPPED) for part in pair]
+    return scripts.bury(keys.dead(held.stream, group), marker, _BURIED, kept)
 
 
 def _put_aside(keys: Keys, group: str, held: LineHeld) -> scripts.Call:

@@ -21,7 +21,7 @@ from router.store.reading import checked, refusal_of
 from router.store.record import REASON
 from router.store.scripts import BATCH, Call
 from router.tasks.iterating import first
-from workers.keyed.entry import LineHeld, pack
+from workers.keyed.entry import SKIPPED, LineHeld, pack
 from workers.keyed.line_moves import burial
 from workers.operations.audit import CHANGED, FAILED
 from workers.operations.change import Change
@@ -220,5 +220,5 @@ def _reason(actor: str, reason: str) -> str:
 def _dead(held: LineHeld, reason: str) -> list[scripts.Field]:
     """Return the fields of a dead letter; what was to be one already keeps its reason."""
     if REASON in held.fields:
-        return held.moved()
-    return [*held.moved(), *held.buried(), REASON, reason.encode(errors="backslashreplace")]
+        return [*held.moved(), SKIPPED, "1"]
+    return [*held.moved(), *held.buried(), SKIPPED, "1", REASON, reason.encode(errors="backslashreplace")]
