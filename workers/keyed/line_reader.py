@@ -8,6 +8,7 @@ from typing import Any
 from router.store.errors import STORE_ERRORS
 from router.store.lines import Claim, Lines
 from router.store.read_connection import ReadConnection
+from router.store.reading import Pager
 from router.store.record import REASON
 from router.store.scripts import BATCH
 from router.tasks.backoff import Backoff
@@ -16,6 +17,8 @@ from workers.consuming.pace import Pace
 from workers.delivery import Held
 from workers.keyed.entry import LineHeld
 
+_FIRST = 32
+"""Keys to claim at most at first, when nothing is known of the size of events."""
 _LONGEST = 15.0
 """Seconds to wait for word before claiming all the same: another worker may have known of a retry, and have died."""
 
@@ -42,6 +45,7 @@ class LineReader:
         self._lines = lines
         self._tokens = (f"{worker}{number}/" for number in count())
         self._pace = pace
+        self._pager = Pager(most=BATCH, first=_FIRST)
         self._put = put
         self._finish = finish
         self._put_aside = put_aside
@@ -97,7 +101,7 @@ class LineReader:
         """Claim as many keys as there is room for; return whether there may be more."""
         context = self._context
         await self._be_sure()
-        room = max(1, min(BATCH, self._pace.count(self, 1)))
+        room = max(1, min(self._pager.count, self._pace.count(self, 1)))
         lease = round(context.settings.lease * 1000)
         token = self._unsure = next(self._tokens)
         call = self._lines.claim(token, room, lease, per_company=context.subscription.per_company or 0)
@@ -106,7 +110,9 @@ class LineReader:
         self._unsure = None
         self._wait_until = context.monotonic() + (_LONGEST if wait < 0 else min(_LONGEST, wait / 1000))
         self._seen = seen.decode()
-        self._take([self._held(token, row, asked_at) for row in rows])
+        items = [self._held(token, row, asked_at) for row in rows]
+        self._pager.took([(held.entry_id, held.fields) for held in items])
+        self._take(items)
         if taken_back:
             context.metrics.recovered.labels(context.group).inc(taken_back)
             context.log.warning("keys_taken_back", keys=taken_back)

@@ -12,6 +12,7 @@ from router.store import scripts
 from router.store.errors import STORE_ERRORS, is_no_group
 from router.store.lines import Item, Lines
 from router.store.read_connection import ReadConnection
+from router.store.reading import Pager
 from router.store.record import ORDER, REASON
 from router.tasks.backoff import Backoff
 from router.tasks.ending import end
@@ -26,6 +27,8 @@ from workers.keyed.positions import begun_again, positions
 
 _COUNT = 200
 """Entries to take from one source in one read, at most."""
+_FIRST = 32
+"""The same in the first read, when nothing is known of their size."""
 _BYTES = 1024 * 1024
 """Bytes to bring in one script call, unless one entry has more: a script blocks the whole server while it runs."""
 _AGAIN = 30.0
@@ -88,18 +91,20 @@ class Mover:
     async def _bring(self, start: dict[str, str]) -> None:
         context = self._context
         connection = ReadConnection(context.store, next(iter(start)), context.settings.block, unblockable=False)
-        in_order = InOrder()
+        in_order, pager = InOrder(), Pager(most=_COUNT, first=_FIRST)
         look_at = context.monotonic() + self._look_after()
         try:
             while True:
                 keys = [key for key in start if key not in in_order.waiting]
                 block = () if in_order.waiting else ("BLOCK", int(context.settings.block * 1000))
+                count = pager.count
                 reply = await connection.run(
-                    *("XREAD", "COUNT", _COUNT, *block, "STREAMS", *keys, *(start[key] for key in keys))
+                    *("XREAD", "COUNT", count, *block, "STREAMS", *keys, *(start[key] for key in keys))
                 )
                 found = {key.decode(): entries for key, entries in (reply or {}).items()}
                 start |= {key: entries[-1][0].decode() for key, entries in found.items() if entries}
-                await self._take(in_order.put(found, keys, _COUNT))
+                pager.took([entry for entries in found.values() for entry in entries if entry[1]], len(found))
+                await self._take(in_order.put(found, keys, count))
                 self._backoff.reset()
                 context.outage.over("bringing events into the lines")
                 if self._leadership.lost.is_set():
