@@ -66,6 +66,11 @@ def is_mergeable(ref: bytes) -> bool:
     return ref.partition(b"/")[0].endswith(b"m")
 
 
+def is_replayed(ref: bytes) -> bool:
+    """Return whether an event in its line came from the inbox."""
+    return b"." in ref.partition(b"/")[0]
+
+
 def came_at(ref: bytes) -> datetime:
     """Return when an event in its line came to its stream or, replayed, to the inbox."""
     place, _, again = ref.partition(b"/")[0][:-1].partition(b".")
