@@ -194,7 +194,7 @@ def merged_before(fields: Mapping[bytes, bytes]) -> list[Merged]:
 
 
 def _with_attempts(fields: dict[bytes, bytes], others: Sequence[Fields]) -> dict[bytes, bytes]:
-    """Return the fields with the attempts that the most tried of all has had: a newer event does not begin again at one."""
+    """Return the fields with the attempts that the most tried of all has had: a newer event does not begin again."""
     most = max([fields, *others], key=_used) if others else fields
     if most is fields or not _used(most):
         return fields
