@@ -57,6 +57,8 @@ class LogOutlet:
             self._write_last(line)
             return
         with self._changed:
+            if self._closed:  # by code of users that set up logging, and that is taken back
+                self._closed, self._at_once = False, self._at_once or _writer(self._descriptor)
             if not self._waiting and self._at_once is not None:
                 line = self._try(self._said() + line)
             if not line:
@@ -73,7 +75,10 @@ class LogOutlet:
             self._changed.wait_for(lambda: not self._waiting, max(0.0, deadline - time.monotonic()))
 
     def close(self) -> None:
-        """Write what waits, as `flush` does, and let go of the thread, and of what was opened if all is written."""
+        """Write what waits, as `flush` does, and let go of the thread, and of what was opened if all is written.
+
+        Lines that come later are written all the same.
+        """
         self.flush()
         with self._changed:
             self._closed = True
@@ -86,6 +91,8 @@ class LogOutlet:
     def __del__(self) -> None:
         with contextlib.suppress(AttributeError, OSError):  # it could not be made
             os.close(self._descriptor)
+            if self._at_once is not None:
+                self._at_once.close()
 
     def _write_last(self, line: bytes) -> None:
         """Write a line of an object that is freed with the interpreter: no thread runs or ends any more."""
