@@ -171,6 +171,8 @@ async def test_worker(server: GuardedServer, system: System, store: Store) -> No
     """
     await put_events(store, "one", "again", "dead", "kills")
     await put_in_line(store, "everything", "left")
+    await put_in_line(store, "keyed", "restored")
+    await store.client.unlink(*(KEYS.lines("keyed")[LINES.index(name)] for name in ("lines", "ready")))
     await store.client.xadd(KEYS.inbox(CUSTOMERS, "keyed"), {"id": "replayed", "at": "1", "raw": raw_of("replayed")})
     for body in (b"{", b"["):
         await put_quarantined(store, body)
@@ -186,7 +188,7 @@ async def test_worker(server: GuardedServer, system: System, store: Store) -> No
     await until(server, lambda: {"one", "again", "kills"} <= set(system.handled("keyed")))
     await until(server, lambda: server.ask("ZCARD", KEYS.lines("keyed")[LINES.index("held")]))
     assert server.ask("XLEN", KEYS.dead(CUSTOMERS, "keyed")) == 1
-    await until(server, lambda: "replayed" in system.handled("keyed") and "left" in system.handled())
+    await until(server, lambda: {"replayed", "restored"} <= set(system.handled("keyed")) and "left" in system.handled())
     await until(server, lambda: not server.ask("EXISTS", *KEYS.lines("everything")))
     await until(server, lambda: not server.ask("XLEN", EVENTS))
     await until(server, lambda: server.ask("XLEN", KEYS.quarantine(FINANCIAL)) == 1)
@@ -201,7 +203,7 @@ async def test_worker(server: GuardedServer, system: System, store: Store) -> No
     await until(server, lambda: system.handled()["slow"] == 2)
     assert await ended(process) == 0
     assert server.refusals() == []
-    assert server.unused("er-worker") == set()
+    assert server.unused("er-worker") <= {"wait"}  # which a Cluster needs
 
 
 COMMANDS = (

@@ -10,11 +10,16 @@ from typing import Final
 
 from router.store.lines import Lines
 from workers.consuming.context import Context
+from workers.keyed.entry import stream_of, unpack
 from workers.keyed.in_order import Entry
 from workers.keyed.key_thread import KeyThread
 from workers.keyed.keying import Keyed, Keying
 from workers.keyed.leadership import Leadership, NoLongerLeader
 
+NOBODY: Final = b"~"
+"""What the key of an event begins with that is ordered by nothing, and so is a key of its own."""
+_AGAIN: Final = "again/"
+"""What the name of a note begins with that is about events of the lines, which no source has."""
 _FEWEST: Final = 2
 """Workers that have died with an entry before it is blamed: one may have died of anything."""
 
@@ -34,10 +39,11 @@ class KeyFinder:
         self._thread = KeyThread(self._keying, subscription.name) if callable(subscription.key) else None
         self._limit = max(_FEWEST, subscription.retry.max_attempts)
         self._suspects: dict[str, str] = {}
+        self._careful = False
 
     async def begin(self) -> None:
         """Learn with which entries other workers have died; raises StoreUnavailable and StoreRefused."""
-        self._suspects = {}
+        self._suspects, self._careful = {}, False
         if self._thread is None:
             return
         noted = await self._context.store.command("HGETALL", self._lines.trials)
@@ -45,6 +51,7 @@ class KeyFinder:
             _, last, _, token = trial.decode(errors="surrogateescape").split(" ", 3)
             if token != self._leadership.token:
                 self._suspects[source.decode()] = last
+                self._careful |= source.startswith(_AGAIN.encode())
 
     def is_suspect(self, entry: Entry) -> bool:
         """Return whether a worker may have died of an entry, which is to be tried alone then."""
@@ -61,6 +68,35 @@ class KeyFinder:
             return [self._keying.without(stream, entry.fields, f"{died} workers died while the key function ran")]
         return await self._thread.keys_of(named)
 
+    async def again(self, events: Sequence[tuple[bytes, bytes, bytes]]) -> list[bytes]:
+        """Return the keys of events that are in the lines: ref, body, and the key where none can be made. As `keys_of`.
+
+        Where a worker has died of that, each is tried alone.
+        """
+        if self._careful and len(events) > 1:
+            return [key for event in events for key in await self.again([event])]
+        entries = [_entry_of(ref, body) for ref, body, _ in events]
+        keyed = await self._of_lines(entries) if events else []
+        return [
+            known if one.error else NOBODY + ref if one.key is None else one.key
+            for one, (ref, _, known) in zip(keyed, events, strict=True)
+        ]
+
+    async def _of_lines(self, entries: Sequence[tuple[str, Entry]]) -> list[Keyed]:
+        if self._thread is None:
+            return [self._keying.of(stream, entry.fields) for stream, entry in entries]
+        first, last = entries[0][1], entries[-1][1]
+        note = (_AGAIN + first.place, first.place, last.place)
+        call = self._lines.try_keys(self._leadership.token, [note])
+        times: int = await self._context.store.call(call)
+        if not times:
+            raise NoLongerLeader
+        if len(entries) == 1 and times > self._limit:
+            return [Keyed(None, error=f"{times - 1} workers died while the key function ran")]
+        keyed = await self._thread.keys_of(entries)
+        await self._context.store.command("HDEL", self._lines.trials, note[0])
+        return keyed
+
     def close(self) -> None:
         """End the thread of the key function, or leave it to itself."""
         if self._thread is not None:
@@ -75,3 +111,8 @@ class KeyFinder:
         if not times:
             raise NoLongerLeader
         return times
+
+
+def _entry_of(ref: bytes, body: bytes) -> tuple[str, Entry]:
+    _, fields = unpack(body)
+    return stream_of(ref), Entry("", b"", fields, ref.decode(errors="backslashreplace").replace(" ", "_"))

@@ -17,6 +17,7 @@ from workers.consuming.consumer import Consumer
 from workers.consuming.context import Context
 from workers.keyed.entry import LineHeld
 from workers.keyed.line_moves import burial
+from workers.keyed.rekeying import KEYING
 
 _AT_ONCE: Final = 50
 """Events to move in one go: their bodies may be large."""
@@ -68,7 +69,8 @@ class Leftover:
         if not has_it:
             return max(0.0, left / 1000) + context.random.uniform(0.05, 0.25)
         # The group goes on without the lines: what they have read says nothing to a keyed worker that comes back.
-        await context.store.command("HDEL", self._lines.read, *(key for _, _, key in context.sources()))
+        sources = (key for _, _, key in context.sources())
+        await context.store.command("HDEL", self._lines.read, KEYING, *sources)
         await self._let_all_go()
         moved, wait = await self._empty()
         if moved:

@@ -16,11 +16,15 @@ from workers.consuming.context import Context
 from workers.consuming.pace import Pace
 from workers.delivery import Held
 from workers.keyed.entry import LineHeld
+from workers.keyed.fingerprint import fingerprint
 
 _FIRST = 32
 """Keys to claim at most at first, when nothing is known of the size of events."""
 _LONGEST = 15.0
 """Seconds to wait for word before claiming all the same: another worker may have known of a retry, and have died."""
+
+_OF_ANOTHER_RULE = 2
+"""What a claim says in place of whether events are brought, where it may have no key."""
 
 
 class LineReader:
@@ -52,6 +56,8 @@ class LineReader:
         self._streams = frozenset(context.streams)
         self._ask_to_lead = ask_to_lead
         self._connection = ReadConnection(context.store, lines.wake, _LONGEST)
+        self._keying = fingerprint(context.subscription.key)
+        self._is_left_out = False
         self._seen = "0-0"
         self._wait_until = 0.0
         self._unsure: str | None = None
@@ -104,7 +110,8 @@ class LineReader:
         room = max(1, min(self._pager.count, self._pace.count(self, 1)))
         lease = round(context.settings.lease * 1000)
         token = self._unsure = next(self._tokens)
-        call = self._lines.claim(token, room, lease, per_company=context.subscription.per_company or 0)
+        limit = context.subscription.per_company or 0
+        call = self._lines.claim(token, room, lease, per_company=limit, keying=self._keying)
         asked_at = context.monotonic()
         rows, wait, seen, taken_back, led = await context.store.call(call)
         self._unsure = None
@@ -118,8 +125,15 @@ class LineReader:
             context.log.warning("keys_taken_back", keys=taken_back)
         if not led:
             self._ask_to_lead()
+        self._note_rule(is_ours=led != _OF_ANOTHER_RULE)
         self.has_read.set()
         return len(rows) == room
+
+    def _note_rule(self, *, is_ours: bool) -> None:
+        if self._is_left_out == is_ours:
+            self._is_left_out = not is_ours
+            event = "keys_made_by_our_rule" if is_ours else "waits_while_keys_are_of_another_rule"
+            self._context.log.warning(event, rule=self._keying)
 
     async def _be_sure(self) -> None:
         """Give back what a claim got whose reply was lost."""

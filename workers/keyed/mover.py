@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 
 from router.store import scripts
-from router.store.errors import STORE_ERRORS, is_no_group
+from router.store.errors import STORE_ERRORS, StoreUnavailable, is_no_group
 from router.store.lines import Item, Lines
 from router.store.read_connection import ReadConnection
 from router.store.reading import Pager
@@ -20,10 +20,12 @@ from workers.consuming.context import Context
 from workers.keyed.entry import BURIAL, new_burial, order_of, pack, place_of, ref_of
 from workers.keyed.in_order import Entry, InOrder
 from workers.keyed.in_other_hands import in_other_hands
-from workers.keyed.key_finder import KeyFinder
+from workers.keyed.key_finder import NOBODY, KeyFinder
 from workers.keyed.keying import Keyed
 from workers.keyed.leadership import Leadership, NoLongerLeader
+from workers.keyed.mending import Mending
 from workers.keyed.positions import begun_again, positions
+from workers.keyed.rekeying import Rekeying
 
 _COUNT = 200
 """Entries to take from one source in one read, at most."""
@@ -31,10 +33,12 @@ _FIRST = 32
 """The same in the first read, when nothing is known of their size."""
 _BYTES = 1024 * 1024
 """Bytes to bring in one script call, unless one entry has more: a script blocks the whole server while it runs."""
+_LOST = -2
+"""What the lines reply that do not know what they were brought before."""
 _AGAIN = 30.0
 """Seconds until sources that could not be read, since they are of another type, are tried again."""
-_NOBODY = b"~"
-"""What the key of an event begins with that is ordered by nothing, and so is a key of its own."""
+_CONFIRM = ("WAIT", 1, 1000)
+"""Has a replica take what was written before, within so many milliseconds."""
 
 
 class Mover:
@@ -45,8 +49,11 @@ class Mover:
         self._lines = lines
         self._leadership = leadership
         self._backoff = Backoff(context.random)
+        self._brought: dict[str, str] = {}
         self._sources = {key: (stream, inbox) for stream, inbox, key in context.sources()}
         self._finder = KeyFinder(context, lines, leadership, self._sources)
+        self._rekeying = Rekeying(context, lines, leadership, self._finder)
+        self._mending = Mending(context, lines, leadership, self._finder)
 
     async def run(self) -> None:
         """Bring events until cancelled, whatever happens to the store."""
@@ -76,10 +83,13 @@ class Mover:
         context = self._context
         await context.ensure_groups()
         await self._finder.begin()
+        await self._rekeying.run()
+        self._brought = {}
         sources = [key for key in self._sources if key not in context.spoilt] or [*self._sources]
         start = await positions(context, self._lines, {key: self._sources[key] for key in sources}, read)
         parts = [[key] for key in sources] if context.store.cluster else [sources]
         bringing = [asyncio.create_task(self._bring({key: start[key] for key in part})) for part in parts]
+        bringing.append(asyncio.create_task(self._mending.run(self._brought)))
         try:
             await asyncio.wait(bringing, return_when=asyncio.FIRST_COMPLETED)
             for task in bringing:
@@ -132,6 +142,7 @@ class Mover:
         for share in self._shares(entries):
             if free := await self._free(share):
                 await self._add(free)
+                await self._confirm(free)
                 await self._move_on(free)
 
     def _shares(self, entries: Sequence[Entry]) -> Iterator[list[Entry]]:
@@ -165,9 +176,35 @@ class Mover:
         """Add entries to the lines; raises NoLongerLeader where they are refused."""
         keys = await self._finder.keys_of(entries)
         items = [self._item(entry, keyed) for entry, keyed in zip(entries, keys, strict=True)]
-        call = self._lines.add(self._leadership.token, self._leadership.lease, items)
-        if await self._context.store.call(call) < 0:
+        self._accepted(await self._context.store.call(self._adding(entries, items)))
+        self._brought |= {entry.source: entry.place for entry in entries}
+
+    def _adding(self, entries: Sequence[Entry], items: Sequence[Item]) -> scripts.Call:
+        brought = {source: self._brought[source] for source in _by_source(entries) if source in self._brought}
+        return self._lines.add(self._leadership.token, self._leadership.lease, items, brought)
+
+    def _accepted(self, reply: int) -> None:
+        if reply == _LOST:
+            self._context.log.warning("lines_lost_writes")
+        if reply < 0:
             raise NoLongerLeader
+
+    async def _confirm(self, entries: Sequence[Entry]) -> None:
+        """Wait until a replica of the lines has what came from inboxes, which let it go for good.
+
+        On a Cluster these are on another node: a failover of the lines must not lose what is nowhere else. Where no
+        replica confirms it in time, there may be none. Elsewhere what lets them go is behind in the same replication.
+        """
+        from_inboxes = [entry for entry in entries if self._sources[entry.source][1]]
+        if not (self._context.store.cluster and from_inboxes):
+            return
+        adding = self._adding(from_inboxes, ())
+        reply, reached = await self._context.store.call_followed(adding, _CONFIRM)
+        if isinstance(reply, BaseException):
+            raise reply
+        self._accepted(reply)
+        if isinstance(reached, StoreUnavailable):
+            raise reached
 
     def _item(self, entry: Entry, keyed: Keyed) -> Item:
         stream, inbox = self._sources[entry.source]
@@ -175,7 +212,7 @@ class Mover:
         fields: list[scripts.Field] = [part for pair in entry.fields.items() for part in pair]
         if keyed.error:
             fields += [REASON, keyed.error, ORDER, order_of(ref), BURIAL, new_burial()]
-        key = _NOBODY + ref if keyed.key is None else keyed.key
+        key = NOBODY + ref if keyed.key is None else keyed.key
         return Item(
             entry.source, place_of(entry.entry_id), key, ref, pack(keyed.company, fields, doomed=bool(keyed.error))
         )

@@ -22,7 +22,8 @@ async def positions(
     once more, which they ignore, and then its source goes on, which the worker before had no time for. A source that
     ends before what the lines have of it was deleted and begun again: what they have is forgotten, since all that comes
     now would be taken for known. On a Cluster the lines are on another node than the stream: where a failover took the
-    last writes from them, the group is ahead of what they have, and they go on from that.
+    last writes from them, the group is ahead of what they have, and they go on from that. So it is written down at once
+    where they begin.
     """
     ends = await _ends(context, sources)
     groups = await _groups(context, sources)
@@ -34,6 +35,8 @@ async def positions(
             context.log.warning("stream_begun_again", key=source)
             known = ""
         start[source] = groups.get(source, _BEGINNING)
+        if not known and source in groups:
+            await context.store.command("HSET", lines.read, source, place_of(start[source].encode()))
         if context.store.cluster and known and known < place_of(start[source].encode()):
             start[source] = order_of(known.encode())
             context.log.warning("lines_fell_behind", key=source, read_on_from=start[source])

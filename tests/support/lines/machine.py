@@ -131,6 +131,13 @@ class LinesMachine(RuleBasedStateMachine):
             self.run(self.place.end_lease())
             self.leader = None
 
+    @rule()
+    def mend(self) -> None:
+        """Let the leader look for what is missing, which is nothing."""
+        if self.leader is None:
+            self._lead(LEADERS[0])
+        assert self.call(self.place.mend(self.leader)) == (b"", 0)
+
     def _lead(self, token: str) -> None:
         gets_it = self.leader in {None, token}
         assert self.run(self.place.lead(token)) == gets_it

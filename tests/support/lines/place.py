@@ -183,6 +183,11 @@ class Place:
         """Give up the lease of who brings events."""
         return bool(await self.call(self.lines.resign(token)))
 
+    async def mend(self, token: str) -> tuple[bytes, int]:
+        """Mend what is missing; return the key to go on behind, and how much was."""
+        after, mended = await self.call(self.lines.mend(token, LEASE, b"", 1000, per_company=self.per_company))
+        return after, mended
+
     async def end_lease(self) -> None:
         """Let the lease of who brings events run out."""
         await self.store.command("DEL", self.keys["mover"])

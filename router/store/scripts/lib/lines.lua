@@ -19,7 +19,8 @@
 --   CRASHED  hash: how many workers are thought to have died of an event, by ref
 --   LENGTH   hash: how many events of a stream are in the lines
 --   READ     hash: the last entry that was brought from a stream or an inbox, by its key; `most`: how many events one
---            delivery may stand for, as the worker says that brings them
+--            delivery may stand for, as the worker says that brings them; `keying`: what names the rule by which the keys
+--            were made, empty while another rule makes them again, and then no key is claimed
 --   MOVER    string: the token of the one worker that brings events, while its lease lasts
 --   WAKE     stream: an entry says that something has become ready
 --   CLOCK    string: what time it was when one of the scripts ran last
@@ -231,10 +232,20 @@ local function let_go(key, owner)
   make_room(key, owner)
 end
 
--- Takes a key away from a worker that is gone. A suspect counts only if it was started: see recover.lua. Who had it is
--- not known where somebody deleted that manually.
+-- Returns an owner for a key of which somebody deleted that manually: nothing is known but whose room it takes.
+local function unknown_owner(key)
+  local owner, last = { company = '', ref = '' }, '\0' .. key
+  for _, member in ipairs(has_some(BUSY) and redis.call('ZRANGE', BUSY, 0, -1) or {}) do
+    if string.sub(member, -#last) == last then
+      owner.company = string.sub(member, 1, -#last - 1)
+    end
+  end
+  return owner
+end
+
+-- Takes a key away from a worker that is gone. A suspect counts only if it was started: see recover.lua.
 local function recover(key, owner, quiet, within)
-  owner = owner or { company = '', ref = '' }
+  owner = owner or unknown_owner(key)
   if owner.started then
     redis.call('HINCRBY', CRASHED, owner.ref, 1)
     some[CRASHED] = true
@@ -243,11 +254,12 @@ local function recover(key, owner, quiet, within)
   queue(key, quiet, within)
 end
 
--- Ends events, each a member of LINES and its ref; those that are there no more are left out.
+-- Ends events, each a member of LINES and its ref; those that are there no more are left out, unless only their line was
+-- deleted manually.
 local function remove(members, refs)
   local gone, lengths = {}, {}
   for i, score in ipairs(call_many('ZMSCORE', LINES, members)) do
-    if score then
+    if score or redis.call('HGET', BODIES, refs[i]) then
       local stream = string.match(refs[i], '/(.*)')
       gone[#gone + 1] = refs[i]
       lengths[stream] = (lengths[stream] or 0) + 1

@@ -1,14 +1,17 @@
 -- Brings events into the lines, each once. Only the worker that has the lease of it may, and what was brought before is
--- known by the place of its entry: so a call whose reply was lost can be made again.
+-- known by the place of its entry: so a call whose reply was lost can be made again. Nothing may be missing in between:
+-- a server that took over may lack what the one before had answered.
 --
 -- KEYS      see lib/lines.lua
 -- ARGV[1]   token of the lease
 -- ARGV[2]   how long it lasts from now on, milliseconds
 -- ARGV[3]   quiet, milliseconds; 0 where nothing is merged
 -- ARGV[4]   within, milliseconds
--- ARGV[5..] for each event, at most 100: the key of the stream or inbox it comes from; the id of its entry there, with
+-- ARGV[5]   of how many sources it follows what the worker has brought before
+-- ARGV[6..] for each of those: its key; the place of the last entry that was brought; then
+--           for each event, at most 100: the key of the stream or inbox it comes from; the id of its entry there, with
 --           leading zeros; its key; its ref; its body
--- Reply     how many were new; -1 where another worker has the lease
+-- Reply     how many were new; -1 where another worker has the lease; -2 where what was brought before is not known
 --- lib/lines.lua
 --- lib/line_clock.lua
 local quiet, within = tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -79,7 +82,13 @@ if redis.call('GET', MOVER) ~= ARGV[1] then
   return -1
 end
 redis.call('PEXPIRE', MOVER, ARGV[2])
-for i = 5, #ARGV, 5 do
+local first = 6 + 2 * tonumber(ARGV[5])
+for i = 6, first - 1, 2 do
+  if (redis.call('HGET', READ, ARGV[i]) or '') < ARGV[i + 1] then
+    return -2
+  end
+end
+for i = first, #ARGV, 5 do
   take(unpack(ARGV, i, i + 4))
 end
 local new = write_down()

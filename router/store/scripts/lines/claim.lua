@@ -13,8 +13,9 @@
 -- ARGV[5]  quiet, milliseconds; 0 where nothing is merged
 -- ARGV[6]  within, milliseconds
 -- ARGV[7]  how many one delivery may stand for at most
+-- ARGV[8]  what names the worker's rule for keys: nothing is claimed where those were made by another; '' for any
 -- Reply    { claimed, milliseconds until to ask again or -1, the last entry of WAKE, keys taken back, 1 if a worker
---          brings events, else 0 };
+--          brings events, 2 where the keys are of another rule, else 0 };
 --          of each claimed { key, ref, crashes, body, what is merged into it }, and of that, oldest first,
 --          { ref, `company NUL id NUL at` or the whole body, … }: see merged in lib/lines.lua
 --- lib/lines.lua
@@ -122,19 +123,32 @@ local function next_companies(free)
     local number = math.min(share, allowed(name))
     local from, to = span(name)
     local ready = number > 0 and redis.call('ZRANGEBYLEX', READY, from, to, 'LIMIT', 0, number) or {}
-    companies[i] = { name = name, ready = ready, claimed = 0, had = 0 }
+    companies[i] = { name = name, ready = ready, looked = 0, had = 0 }
   end
   return companies
+end
+
+-- A key is ready twice where its line was deleted manually meanwhile: the other one is forgotten while it runs.
+local is_taken = {}
+local function runs(key)
+  return is_taken[key] or redis.call('ZSCORE', RUNNING, key)
 end
 
 -- Claims one key of each company that has one; returns whether there was any.
 local function go_round(companies, claimed)
   local before = #claimed
   for _, company in ipairs(companies) do
-    local ready = company.ready[company.claimed + 1]
+    local ready = company.ready[company.looked + 1]
     if ready and #claimed < room then
-      claimed[#claimed + 1] = claim(company.name, ready)
-      company.claimed, company.had = company.claimed + 1, #claimed
+      local key = string.match(ready, '^%d+ [^%z]*%z(.*)$', #company.name + 2)
+      company.looked = company.looked + 1
+      if runs(key) then
+        redis.call('ZREM', READY, ready)
+      else
+        is_taken[key] = true
+        claimed[#claimed + 1] = claim(company.name, ready)
+        company.had = #claimed
+      end
     end
   end
   return #claimed > before
@@ -184,6 +198,11 @@ end
 
 redis.call('SET', CLOCK, stamp(now), 'NX')
 local taken = take_back()
+local keying = redis.call('HGET', READ, 'keying')
+local is_ours = ARGV[8] == '' or not keying or keying == ARGV[8]
+if not is_ours then
+  room = 0 -- by the worker's rule, nobody knows what may run beside what
+end
 take_turns() -- what is ready goes before what has just become due: else an event tried again at once, and again, is all
 promote()
 take_turns()
@@ -191,4 +210,4 @@ if #claimed == room then
   wake() -- there may be more, for others
 end
 local last = redis.call('XREVRANGE', WAKE, '+', '-', 'COUNT', 1)[1]
-return { claimed, until_next(), last and last[1] or '0-0', taken, redis.call('EXISTS', MOVER) }
+return { claimed, until_next(), last and last[1] or '0-0', taken, is_ours and redis.call('EXISTS', MOVER) or 2 }

@@ -59,3 +59,15 @@ async def test_what_a_key_function_was_begun_for_is_known_until_it_is_added(line
     assert [*await place.store.client.hgetall(place.lines.trials)] == [b"another"]
     assert await place.resign("fourth")
     assert not await place.store.client.exists(place.lines.trials)
+
+
+async def test_nothing_is_brought_after_a_gap(lines: MakeLines) -> None:
+    """Where a server that took over does not know what was brought before, nothing is added behind the gap."""
+    place = await lines()
+    first, lost, last = (item(b"a", place.now + number) for number in range(3))
+    assert await place.add(first) == 1
+    call = place.lines.add("leader", 10_000, [last], {last.source: lost.place})
+    assert await place.call(call) == -2
+    assert (await place.kept()).lines == {b"a": [first.ref]}
+    assert await place.add(lost) == 1
+    assert await place.call(call) == 1
