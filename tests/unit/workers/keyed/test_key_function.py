@@ -83,15 +83,15 @@ async def test_an_event_whose_key_kills_its_workers_ends_dead(
 ) -> None:
     """After one death with a batch its entries are tried alone; the deadly one is dead after `max_attempts` more.
 
-    After one death alone nothing is blamed yet. The events beside it are handled once each, and in order.
+    After one death alone nothing is blamed yet. The events beside it are handled, and in order.
     """
     subscription = deadly.subscription(attempts)
     await bench.publish(*NAMES)
     await deadly.live(subscription, deaths)
     await bench.start(subscription, "last", lease=SHORT)
-    await bench.all_handled(len(GOOD))
+    await eventually(lambda: {*bench.handled} == {*GOOD})
     await bench.emptied(subscription)
-    assert sorted(bench.handled) == GOOD
+    assert {*bench.handled} == {*GOOD}  # once more where a worker died with what it had done
     assert bench.handled.index("a") < bench.handled.index("e")
     assert [*(letters := await bench.dead(subscription))] == ["bad"]
     assert (
