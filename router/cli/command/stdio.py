@@ -170,7 +170,8 @@ def put_back() -> None:
 
     What that holds is written, if that is possible.
     """
-    for name, ours in _adopted_ones.items():
+    while _adopted_ones:
+        name, ours = _adopted_ones.popitem()
         if (theirs := getattr(sys, name)) is not ours:
             with contextlib.suppress(Exception):
                 theirs.flush()

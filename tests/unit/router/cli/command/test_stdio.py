@@ -59,3 +59,12 @@ def test_what_a_wrapper_in_their_place_holds_is_written_before() -> None:
     """Code that gives standard output another alphabet loses nothing of what it prints."""
     ended = run("sys.stdout = io.TextIOWrapper(sys.stdout.buffer)\nprint('first')")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "first\nlast\n", "last\n")
+
+
+def test_the_end_of_a_run_puts_back_nothing_of_an_earlier_one() -> None:
+    """A process that runs several commands, as tests do, has its output at the end of each as at its beginning."""
+    another = (
+        "put_back()\nours = sys.stdout = io.TextIOWrapper(sys.stdout.buffer)\nput_back()\nassert sys.stdout is ours"
+    )
+    ended = run(another)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "last\n", "last\n")
