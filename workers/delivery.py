@@ -28,7 +28,7 @@ from router.store.scripts import Field
 from workers.deferrals import Deferrals, read_deferrals
 from workers.failure import described, trace_of
 
-__all__ = ["AttemptError", "Delivery", "Held", "Merged", "error_line", "extended", "read_history"]
+__all__ = ["AttemptError", "Delivery", "Held", "Merged", "error_line", "extended", "joined", "read_history"]
 
 _MESSAGE = 2_000
 _TRACEBACK = 8_000
@@ -216,7 +216,23 @@ def _legible(value: object) -> str:
 
 def extended(history: bytes, line: str) -> bytes:
     """Return the history with one more line: the first and the newest are kept when it grows long."""
-    lines = [*history.splitlines(), line.encode()]
+    return _shortened([*history.splitlines(), line.encode()])
+
+
+def joined(history: bytes, other: bytes) -> bytes:
+    """Return two histories as one, each line once, oldest first; what cannot be read is the oldest."""
+    if not (history and other):
+        return history or other
+    lines = dict.fromkeys([*other.splitlines(), *history.splitlines()])
+    return _shortened(sorted(lines, key=_moment_of))
+
+
+def _moment_of(line: bytes) -> datetime:
+    found = read_history(line)
+    return found[0].at if found else datetime.min.replace(tzinfo=UTC)
+
+
+def _shortened(lines: list[bytes]) -> bytes:
     if len(lines) > _HISTORY:
         lines = [lines[0], *lines[-_HISTORY + 1 :]]
     return b"\n".join(lines)

@@ -8,7 +8,7 @@ import structlog
 from config.settings import Settings
 from router.embedded.access import open_store
 from router.events.catalogue import Catalogue
-from router.process import signals
+from router.process.keeping import Keeper
 from router.process.ops import OpsServer
 from router.process.signals import watch_parent
 from router.process.supervisor import say_started
@@ -103,9 +103,10 @@ async def _run(name: str, consumers: Sequence[Consumer], ops: OpsServer, stop: a
     groups = [c.context.group for c in consumers]
     log.info("worker_started", name=name, subscriptions=groups, ops_port=await ops.start())
     say_started()
+    keeper = Keeper()
     running = [asyncio.create_task(_run_one(consumer)) for consumer in consumers]
     stopping = asyncio.create_task(stop.wait())
-    keeping = asyncio.create_task(signals.keep(stop, lease / 3))
+    keeping = asyncio.create_task(keeper.run(stop, lease / 3))
     try:
         done, _ = await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
         for task in done:
@@ -115,11 +116,14 @@ async def _run(name: str, consumers: Sequence[Consumer], ops: OpsServer, stop: a
     except WorkerMustEnd as end_of_it:
         raise end_of_it.error from None
     finally:
+        keeper.look_at_log()
         log.info("worker_stopping")
         ops.not_ready("stopping")
         await end([stopping, keeping, *running])
         await asyncio.gather(*(consumer.stop() for consumer in consumers))
         await ops.stop()
+        keeper.look_at_log()
+        keeper.close()
     log.info("worker_stopped")
 
 

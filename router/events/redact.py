@@ -1,4 +1,4 @@
-"""Raw bodies as they may be shown: their structure, and of their values only those that say which event it is.
+"""Bodies and events as they may be shown: their structure, and of their values only those that say which event it is.
 
 A body is a business document: customers, amounts, whatever the sender adds tomorrow. So what may be shown is listed,
 and all else is masked, the unknown included. Values are shown only in an item itself, not deeper: there a name means
@@ -23,6 +23,7 @@ _SHOWN_FIELDS: Final = (
     "action",
     "resource_id",
     "entity_id",
+    "entity",
     "relative_path",
     "company_id",
     "tenant_id",
@@ -32,6 +33,7 @@ _SHOWN_FIELDS: Final = (
     "scheduled",
 )
 _SHOWN: Final = frozenset(name for field in _SHOWN_FIELDS for name in getattr(Dialect(), field))
+_MASKED_FIELDS: Final = frozenset(Dialect.model_fields).difference(_SHOWN_FIELDS)
 _DISPATCHER: Final = "x-vwd-"
 _DEPTH: Final = 8  # objects and lists within each other
 _ITEMS: Final = 50  # of one object or list
@@ -56,6 +58,11 @@ def redacted(raw: bytes) -> str:
         return f"not readable as JSON: {len(raw)} bytes, sha256 {sha256(raw).hexdigest()}"
     text = "".join(_body(value))
     return text if len(text) <= _LENGTH else text[:_LENGTH] + _CUT
+
+
+def redacted_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields of an event by their names, as they may be shown: `***` for what is masked in a body, too."""
+    return {name: MASK if name in _MASKED_FIELDS and value is not None else value for name, value in fields.items()}
 
 
 def redacted_hints(hints: Mapping[str, str]) -> dict[str, str]:

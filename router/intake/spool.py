@@ -67,8 +67,12 @@ class Spool:
     def open(cls, directory: Path, *, max_bytes: int) -> "Spool":
         """Open this process's spool in a directory, with what others left over there; raises ConfigError."""
         file = SpoolFile.claim(directory)
-        _absorb_all(file)
-        spool = cls(file, max_bytes=max_bytes)
+        try:
+            _absorb_all(file)
+            spool = cls(file, max_bytes=max_bytes)
+        except BaseException:
+            file.close()
+            raise
         if spool.entries:
             _log.warning("spool_left_over", entries=spool.entries, bytes=spool.bytes, file=str(file.path))
         return spool
@@ -211,9 +215,11 @@ class Spool:
 
     async def close(self) -> None:
         """Finish the writing and let go of the file; what waits in it stays there."""
-        await self.written()
-        await self._in_thread(self._file.close)
-        self._thread.shutdown()
+        try:
+            await self.written()
+            await self._in_thread(self._file.close)
+        finally:
+            self._thread.shutdown()
 
     async def _write_all(self) -> None:
         """Write what waits, all of it with one commit, until nothing does."""

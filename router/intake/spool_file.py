@@ -254,8 +254,7 @@ def _try_open(path: Path, logged: set[Path]) -> SpoolFile | None:
         logged.add(path)
         return None
     try:
-        file = SpoolFile(path)
-        file.sizes()
+        return _open(path)
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return None
@@ -267,6 +266,16 @@ def _try_open(path: Path, logged: set[Path]) -> SpoolFile | None:
             _log.error("spool_broken", file=str(path), error=str(error))
         logged.add(path)
         return None
+
+
+def _open(path: Path) -> SpoolFile:
+    """Open a file, and read as much of it as says whether it can be used; raises sqlite3.Error and leaves it closed."""
+    file = SpoolFile(path)
+    try:
+        file.sizes()
+    except BaseException:
+        file.close()
+        raise
     return file
 
 

@@ -6,13 +6,10 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from router.tasks.ending import AGAIN, set_within
-from router.telemetry import logs
+from router.tasks.ending import AGAIN
 
 PARENT_FD = "ROUTER_PARENT_FD"
 """The environment variable that holds the descriptor of a pipe which closes when the supervising parent is gone."""
-
-_log = logs.get("signals")
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 HANDLED = (*_STOP_SIGNALS, signal.SIGHUP)
@@ -35,19 +32,6 @@ def install_last(stop: asyncio.Event) -> None:
     for number in signal.valid_signals():
         if number not in _STOP_SIGNALS and _ends(number):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-
-
-async def keep(stop: asyncio.Event, seconds: float) -> None:
-    """Have the signals stay handled as they are now until `stop` is set, looking every so many seconds.
-
-    Code of users runs in this process, and may take a signal for itself: nothing could stop the process any more.
-    """
-    ours = {number: signal.getsignal(number) for number in HANDLED}
-    while not await set_within(seconds, stop):
-        taken = [number for number, handler in ours.items() if signal.getsignal(number) != handler]
-        for number in taken:
-            signal.signal(number, ours[number])
-            _log.warning("signal_taken_back", signal=number.name, advice="leave the worker's signals as they are")
 
 
 def watch_parent(on_gone: Callable[[], None]) -> bool:

@@ -108,6 +108,11 @@ class Store:
         *replies, reply = await self.commands([*commands, last])
         return [(found, reply) for found in replies]
 
+    async def call_followed(self, call: Call, last: tuple[Any, ...]) -> tuple[Any, Any]:
+        """Run a script that the server knows, and `last` on the same connection; return both as `followed` does."""
+        (pair,) = await self.followed([_evalsha(call)], last)
+        return pair
+
     async def aclose(self) -> None:
         """Close the client's connections."""
         if isinstance(self.client, RedisCluster):

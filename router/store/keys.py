@@ -25,6 +25,7 @@ LINES: Final = (
     "mover",
     "wake",
     "clock",
+    "trials",
 )
 """What the lines of a keyed subscription consist of: lib/lines.lua says what is in each."""
 
@@ -83,6 +84,10 @@ class Keys:
     def buried(self, stream: str, subscription: str, ref: str) -> str:
         """Return what says that an event of a keyed subscription has become a dead letter, and which entry that is."""
         return self._tagged(stream, f"dead:{subscription}:buried:{ref}")
+
+    def put_aside(self, stream: str, subscription: str, ref: str) -> str:
+        """Return what says that an event of a keyed subscription was put into the inbox, and which entry that is."""
+        return self._tagged(stream, f"inbox:{subscription}:aside:{ref}")
 
     def quarantine(self, publisher: str) -> str:
         """Return the stream of signed bodies that could not be read."""

@@ -1,7 +1,8 @@
 """The scripts of a keyed subscription's lines, one typed function for each; lib/lines.lua says what they share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 from router.store.keys import LINES, Keys
@@ -10,6 +11,7 @@ from router.store.scripts import Call, Field, Script
 __all__ = ["Claim", "Item", "Lines", "Merging"]
 
 _script = cache(Script)
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Merging(NamedTuple):
@@ -55,18 +57,59 @@ class Lines:
         return self._key("read")
 
     @property
+    def lines(self) -> str:
+        """The key of the sorted set that has all events in order."""
+        return self._key("lines")
+
+    @property
+    def bodies(self) -> str:
+        """The key of the hash that has their bodies."""
+        return self._key("bodies")
+
+    @property
     def length(self) -> str:
         """The key of the hash that says how many events of each stream there are."""
         return self._key("length")
 
-    def add(self, token: str, lease: int, items: Sequence[Item]) -> Call:
-        """Bring at most BATCH events. Reply: how many were new; -1 where another worker has the lease."""
-        quiet, within, _ = self._merging
-        return self._call("add", token, lease, quiet, within, *(part for item in items for part in item))
+    @property
+    def trials(self) -> str:
+        """The key of the hash that says for which entries a user's key function was begun."""
+        return self._key("trials")
 
-    def claim(self, token: str, room: int, lease: int, *, per_company: int = 0) -> Call:
-        """Claim at most `room` keys, of a company so many at once. Reply: see claim.lua."""
-        return self._call("claim", token, room, lease, per_company, *self._merging)
+    def try_keys(self, token: str, trials: Sequence[tuple[str, str, str]]) -> Call:
+        """Note for which entries a key function is about to run: source, first and last place. Reply: see try.lua."""
+        return self._call("try", token, *(part for trial in trials for part in trial))
+
+    def add(self, token: str, lease: int, items: Sequence[Item], brought: Mapping[str, str] = _NOTHING) -> Call:
+        """Bring at most BATCH events, after what was `brought`: the last place, by source.
+
+        Reply: how many were new; -1 where another worker has the lease, -2 where what was brought is not known.
+        """
+        quiet, within, _ = self._merging
+        before = [part for pair in brought.items() for part in pair]
+        parts = (part for item in items for part in item)
+        return self._call("add", token, lease, quiet, within, len(brought), *before, *parts)
+
+    def keyed_by(self, token: str, keying: str, *, done: bool = False) -> Call:
+        """Say what the keys are made by; `done`: they were made again. Reply: see keying.lua."""
+        return self._call("keying", token, keying, "1" if done else "0")
+
+    def rekey(self, token: str, moved: Sequence[tuple[bytes, bytes, bytes]]) -> Call:
+        """Move at most BATCH events: key, ref, new key. Reply: how many were; nothing without the lease."""
+        quiet, within, _ = self._merging
+        return self._call("rekey", token, quiet, within, *(part for row in moved for part in row))
+
+    def mend(self, token: str, lease: int, after: bytes, count: int, *, per_company: int = 0) -> Call:
+        """Mend what is missing, of so many keys behind `after`. Reply: see mend.lua."""
+        return self._call("mend", token, lease, per_company, after, count)
+
+    def restore(self, token: str, events: Sequence[tuple[bytes, bytes]]) -> Call:
+        """Put at most BATCH events into their lines: key, ref. Reply: how many were; nothing without the lease."""
+        return self._call("restore", token, *(part for row in events for part in row))
+
+    def claim(self, token: str, room: int, lease: int, *, per_company: int = 0, keying: str = "") -> Call:
+        """Claim at most `room` keys, of a company so many at once, if made by this rule. Reply: see claim.lua."""
+        return self._call("claim", token, room, lease, per_company, *self._merging, keying)
 
     def settle(self, settled: Sequence[tuple[Claim, Sequence[bytes]]], *, hold: bool = False) -> Call:
         """End the events with these refs, and let their keys go; or `hold` these. Reply: numbers of those lost."""
@@ -98,7 +141,7 @@ class Lines:
 
     def lead(self, token: str, lease: int) -> Call:
         """Take or renew the lease of who brings events. Reply: see lead.lua."""
-        return Call(_script("lines/lead"), (self._key("mover"), self.read), (token, lease))
+        return Call(_script("lines/lead"), (self._key("mover"), self.read), (token, lease, self._merging.most))
 
     def resign(self, token: str) -> Call:
         """Give the lease up. Reply: 1, or 0 where another has it."""
@@ -124,9 +167,9 @@ class Lines:
         """Let keys go on that are held, at most BATCH. Reply: how many were."""
         return self._call("release", *keys)
 
-    def seize(self, claim: Claim, ref: bytes, lease: int, most: int) -> Call:
+    def seize(self, claim: Claim, ref: bytes, lease: int) -> Call:
         """Claim one key whose first event has this ref, for an operator. Reply: see seize.lua."""
-        return self._call("seize", *claim, ref, lease, most)
+        return self._call("seize", *claim, ref, lease)
 
     def stop(self, company: bytes, milliseconds: int) -> Call:
         """Have nothing more of a company handled, for so long (0: until it is resumed). Reply: until when."""

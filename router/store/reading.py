@@ -1,7 +1,7 @@
 """Reading a stream in pages, so that the memory it takes does not grow with the stream."""
 
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -81,15 +81,15 @@ def refusal_of(replies: Iterable[Any]) -> str:
 
 
 class Pager:
-    """How many entries to read next, `count`: few at first, then as many as fit into `share` bytes by the last ones."""
+    """How many entries to read next, `count`: `first`, then as many as fit into `share` bytes by the last ones."""
 
     __slots__ = ("_most", "_share", "count")
 
-    def __init__(self, share: int = BUDGET, most: int = PAGE) -> None:
+    def __init__(self, share: int = BUDGET, most: int = PAGE, first: int = 1) -> None:
         self._share, self._most = share, most
-        self.count = 1
+        self.count = first
 
-    def took(self, entries: Sequence[Entry], streams: int = 1) -> None:
+    def took(self, entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]], streams: int = 1) -> None:
         """Learn from what was read, of so many streams at once."""
         if entries:
             average = sum(map(_size, entries)) // len(entries)
@@ -97,7 +97,7 @@ class Pager:
             self.count = max(1, min(self._most, self.count * _GROWTH, fitting))
 
 
-def _size(entry: Entry) -> int:
+def _size(entry: tuple[bytes, Mapping[bytes, bytes]]) -> int:
     """Return about how many bytes an entry takes in memory."""
     return 200 + sum(len(name) + len(value) + 100 for name, value in entry[1].items())
 

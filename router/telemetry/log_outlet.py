@@ -3,9 +3,13 @@
 A line goes out at once if that takes no waiting; else a thread of its own writes it when there is room. What does not
 fit is counted, and said when there is room again. A pipe, a terminal or a socket is shared with other processes, so
 that it must not be made non-blocking for all of them: a pipe or terminal is opened once more instead.
+
+The descriptor is duplicated: code of users may close the standard ones, and a number that is free is soon given to a
+connection, which the log must not be written to.
 """
 
 import contextlib
+import fcntl
 import os
 import select
 import socket
@@ -26,18 +30,19 @@ FLUSH: Final = 2.0
 
 _CHUNK = 4096  # bytes that a pipe takes as a whole
 _POLL = 1000  # milliseconds
+_STANDARD = 3  # descriptors
 
 Notice = Callable[[int], bytes]
 
 
 class LogOutlet:
-    """Writes lines to a descriptor; `notice` makes the line that says how many were dropped."""
+    """Writes lines to what a descriptor leads to; `notice` makes the line that says how many were dropped."""
 
     def __init__(self, descriptor: int, notice: Notice, *, most: int = MOST) -> None:
-        self._descriptor = descriptor
+        self._descriptor = _own(descriptor)
         self._notice = notice
         self._most = most
-        self._at_once = _writer(descriptor)
+        self._at_once = _writer(self._descriptor)
         self._changed = threading.Condition(threading.RLock())
         self._waiting: deque[bytes] = deque()
         self._size = 0
@@ -52,6 +57,8 @@ class LogOutlet:
             self._write_last(line)
             return
         with self._changed:
+            if self._closed:  # by code of users that set up logging, and that is taken back
+                self._closed, self._at_once = False, self._at_once or _writer(self._descriptor)
             if not self._waiting and self._at_once is not None:
                 line = self._try(self._said() + line)
             if not line:
@@ -68,7 +75,10 @@ class LogOutlet:
             self._changed.wait_for(lambda: not self._waiting, max(0.0, deadline - time.monotonic()))
 
     def close(self) -> None:
-        """Write what waits, as `flush` does, and let go of the thread, and of what was opened if all is written."""
+        """Write what waits, as `flush` does, and let go of the thread, and of what was opened if all is written.
+
+        Lines that come later are written all the same.
+        """
         self.flush()
         with self._changed:
             self._closed = True
@@ -77,6 +87,12 @@ class LogOutlet:
                 with contextlib.suppress(OSError):
                     self._at_once.close()
                 self._at_once = None
+
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError, OSError):  # it could not be made
+            os.close(self._descriptor)
+            if self._at_once is not None:
+                self._at_once.close()
 
     def _write_last(self, line: bytes) -> None:
         """Write a line of an object that is freed with the interpreter: no thread runs or ends any more."""
@@ -123,8 +139,8 @@ class LogOutlet:
             with self._changed:
                 self._advance(line, written)
 
-    def _write_some(self, line: bytes, writer: "_Writer | None") -> int:
-        """Write a part of a line, waiting for room; return its length, all of it where nobody takes it."""
+    def _write_some(self, line: bytes, writer: "_Writer | None") -> int | None:
+        """Write a part of a line, waiting for room; return its length, None where nobody takes it."""
         try:
             poll = select.poll()
             poll.register(self._descriptor, select.POLLOUT)
@@ -133,20 +149,20 @@ class LogOutlet:
         except BlockingIOError:
             return 0
         except (OSError, ValueError):
-            with self._changed:
-                self._dropped += 1
-            return len(line)
+            return None
 
-    def _advance(self, line: bytes, written: int) -> None:
+    def _advance(self, line: bytes, written: int | None) -> None:
         """Take note of what is written of the first line, unless it is gone since."""
         if not self._waiting or self._waiting[0] is not line:
             return
-        self._size -= written
-        if written < len(line):
+        self._size -= len(line) if written is None else written
+        if written is not None and written < len(line):
             self._waiting[0] = line[written:]
             return
         self._waiting.popleft()
-        if not self._waiting and (said := self._said()):
+        if written is None:
+            self._dropped += 1  # said before the next line that somebody takes: a notice would not be taken either
+        elif not self._waiting and (said := self._said()):
             self._waiting.append(said)
             self._size += len(said)
         if not self._waiting:
@@ -168,6 +184,11 @@ class _Writer(NamedTuple):
 
     write: Callable[[bytes], int]
     close: Callable[[], None] = lambda: None
+
+
+def _own(descriptor: int) -> int:
+    """Return a duplicate of a descriptor that is none of the standard ones; raises OSError where it is not open."""
+    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _STANDARD)
 
 
 def _writer(descriptor: int) -> _Writer | None:

@@ -113,6 +113,7 @@ BAD = {
     "str_cancel": lambda: raises(Hostile(asyncio.CancelledError())),
     "closed": lambda: asyncio.gather(raises(GeneratorExit()), asyncio.sleep(1)),
     "exits": lambda: raises(SystemExit(2)),
+    "running_loop": lambda: then_wait(lambda: asyncio._set_running_loop(None)),
 }
 
 async def handler_of_exceptions():
@@ -150,7 +151,25 @@ async def later():
     await asyncio.sleep(0.05)
     sys.exit(3)
 
+async def no_running_loop():
+    asyncio._set_running_loop(None)
+
+async def no_running_loop_later():
+    running = loop()
+    running.call_soon(asyncio._set_running_loop, None)
+    task = asyncio.create_task(no_running_loop())
+    await asyncio.wait([task])
+    await asyncio.sleep(0)
+    asyncio._set_running_loop(None)
+
+async def loop_within():
+    asyncio._set_running_loop(None)
+    asyncio.run(asyncio.sleep(0))
+
 HARMLESS = {
+    "no_running_loop": no_running_loop,
+    "no_running_loop_later": no_running_loop_later,
+    "loop_within": loop_within,
     "protocol": protocol,
     "finaliser": finaliser,
     "stray_thread": stray_thread,
@@ -206,9 +225,13 @@ ERRORS = {
     "str_cancel": "Hostile",
     "closed": "LaneLost",  # Python closes what awaits a GeneratorExit, up to the lane itself
     "exits": "SystemExit",
+    "running_loop": "RuntimeError",
 }
 """How each event of BAD fails."""
-HARMLESS = ["handler_of_exceptions", "protocol", "finaliser", "stray_thread", "thread_exits", "left_behind"]
+HARMLESS = [
+    *("handler_of_exceptions", "protocol", "finaliser", "stray_thread", "thread_exits", "left_behind"),
+    *("no_running_loop", "no_running_loop_later", "loop_within"),
+]
 """What would end a process too, but is over when the handler returns, or not the attempt's for sure."""
 
 

@@ -156,6 +156,18 @@ async def test_a_handler_cannot_keep_its_worker_from_being_stopped(system: Syste
     assert code == 0, system.logs()
 
 
+async def test_a_handler_cannot_silence_its_worker(system: System) -> None:
+    """A handler that ends the log, closes what all print to, or has no signal wake anybody, does so for a moment."""
+    silent = "logging.disable(); os.close(1); sys.stdout.close(); signal.set_wakeup_fd(-1)"
+    process = await at_work(system, f"import logging, sys\n{ASYNC}    {silent}\n    say(here=1)\n")
+    for event in ("logging_taken_back", "descriptor_taken_back", "signal_taken_back"):
+        await eventually(lambda event=event: said(system, event), timeout=20)  # type: ignore[misc]
+    code, _ = await ended(process)
+    assert code == 0, system.logs()
+    assert said(system, "worker_stopped")
+    assert "Traceback" not in system.logs()
+
+
 async def test_children_that_are_left_are_ended(system: System) -> None:
     """What Python would have waited for does not stay behind as an orphan that does an event's work a second time."""
     process = await at_work(system, CASES["child"][0])

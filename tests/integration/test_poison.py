@@ -163,6 +163,49 @@ async def test_an_event_that_takes_all_memory_ends_dead(system: System, handler:
     assert set(await errors_of(system, "leak")) <= {"MemoryError", "WorkerLost"}
 
 
+KEYED = """
+def key_of(event):
+    if event.id in HOW:
+        HOW[event.id]()
+    return event.resource
+
+by_function = Subscription(
+    "poisoned", events=["*"], key=key_of, retry=Retry(max_attempts=3, first_delay=0.01, max_delay=0.02)
+)
+
+@by_function.handler
+async def handle_in_order(event: Event) -> None:
+    note("poisoned", event)
+"""
+
+
+@pytest.mark.parametrize(
+    "deadly",
+    [["segfault"], pytest.param(["exit", "signal", "abort"], marks=pytest.mark.long)],
+    ids=["one", "several"],
+)
+async def test_events_whose_key_function_kills_its_worker_end_dead(system: System, deadly: list[str]) -> None:
+    """Each kills the worker once with its batch and `max_attempts` times alone; one that only fails is dead at once.
+
+    The events beside them are handled, and none of them is blamed.
+    """
+    failing = ["bomb", "recursion", "sys-exit"]
+    good = [f"good-{number}" for number in range(30)]
+    ids = [*good]
+    for place, name in enumerate([*deadly, *failing]):
+        ids.insert(5 + place * 5, name)
+    async with kept_alive(system, system.module(POISON.partition("poisoned =")[0] + KEYED), 2, 4 << 30) as codes:
+        await system.post_many(ids)
+        await eventually(lambda: _all_dead(system, [*deadly, *failing]), timeout=150, interval=0.5)
+        await eventually(lambda: set(good) <= set(system.handled()))
+        assert ATTEMPTS * len(deadly) < len(codes) <= (ATTEMPTS + 1) * len(deadly)
+    assert await dead(system) == {*deadly, *failing}
+    assert set(system.handled()) == set(good)
+    for name in deadly:
+        letter = await system.json("dlq", "show", name)
+        assert letter["reason"] == f"its key could not be made: {ATTEMPTS} workers died while the key function ran"
+
+
 FREEZING = """
 frozen = Subscription(
     "frozen", events=["*"], concurrency=4, retry=Retry(max_attempts=3, first_delay=0.01, max_delay=0.02)

@@ -19,10 +19,10 @@ _FIRST = 1_760_000_000_000
 class KeyedBench:
     """The lines of one subscription; what is brought there are events of customers, each one a second later."""
 
-    def __init__(self, store: Store, subscription: str = "sync") -> None:
+    def __init__(self, store: Store, subscription: str = "sync", *, most: int = 500) -> None:
         self.store = store
         self.name = subscription
-        self.lines = Lines(store.keys, subscription, Merging(0, 0, 500))
+        self.lines = Lines(store.keys, subscription, Merging(0, 0, most))
         self._numbers = count()
         self._claims = count()
 
@@ -37,9 +37,17 @@ class KeyedBench:
         return [item.ref for item in items]
 
     async def bring_stored(
-        self, *entry_ids: str, key: str = "/7/customer/1", merged: bool = False, again: str = ""
+        self,
+        *entry_ids: str,
+        key: str = "/7/customer/1",
+        merged: bool = False,
+        again: str = "",
+        names: Sequence[str] = (),
     ) -> list[bytes]:
-        """Bring entries of the stream of customers as they are there; `again`: the entry of the inbox that each has."""
+        """Bring entries of the stream of customers as they are there.
+
+        again: the entry of the inbox that each has. names: the ids of events that each has stood for before.
+        """
         await self.store.call(self.lines.lead("mover", _LEASE))
         items = []
         for entry_id in entry_ids:
@@ -47,7 +55,8 @@ class KeyedBench:
             order = {b"order": entry_id.encode()} if again else {}
             at = (again or entry_id).encode()
             ref = ref_of(CUSTOMERS, at, {**fields, **order}, inbox=bool(again), may_be_merged=merged)
-            parts = [part for pair in fields.items() for part in pair]
+            rows = json.dumps([[id_, CUSTOMERS.partition("/")[2], _FIRST] for id_ in names]).encode()
+            parts = [part for pair in {**fields, b"merged": rows}.items() for part in pair]
             source = "inbox" if again else "source"
             items.append(Item(source, place_of(at), key.encode(), ref, pack(b"7", parts)))
         assert await self.store.call(self.lines.add("mover", _LEASE, items)) == len(items)

@@ -20,7 +20,7 @@ import uvloop
 from config.errors import RouterError
 from router.process.signals import HANDLED
 from workers.handlers.memory import end_at_once
-from workers.handlers.scope import SCOPE, report
+from workers.handlers.scope import SCOPE, report, run_within
 
 T = TypeVar("T")
 _soon, _soon_threadsafe, _later = uvloop.Loop.call_soon, uvloop.Loop.call_soon_threadsafe, uvloop.Loop.call_later
@@ -133,13 +133,14 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     with asyncio.Runner(loop_factory=WorkerLoop) as runner:
         loop = runner.get_loop()
         task = loop.create_task(work)
-        while True:
-            try:
-                return loop.run_until_complete(task)
-            except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
-                if task.done() or loop.is_closed() or _interrupted(error):
-                    raise
-                report(error, charged=False)
+        with run_within(loop):
+            while True:
+                try:
+                    return loop.run_until_complete(task)
+                except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
+                    if task.done() or loop.is_closed() or _interrupted(error):
+                        raise
+                    report(error, charged=False)
 
 
 def _interrupted(error: BaseException) -> bool:

@@ -5,10 +5,12 @@ cancels a task, is known to be an attempt's, of which one, and whether that stil
 variable is gone with the attempt.
 """
 
+import asyncio
+import contextlib
 import contextvars
 import decimal
 import types
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar
 
@@ -20,6 +22,8 @@ from workers.failure import described
 
 T = TypeVar("T")
 
+_running_loop = asyncio._get_running_loop  # noqa: SLF001 - documented, for those who make event loops
+_loop: asyncio.AbstractEventLoop | None = None
 log = logs.get("worker")
 
 
@@ -52,6 +56,9 @@ class Scope(msgspec.Struct, eq=False):  # made for each attempt: in a quarter of
             if not isinstance(error, SystemExit | KeyboardInterrupt):
                 raise
             self.charge(error)
+        finally:
+            if _loop is not None and _running_loop() is not _loop:
+                _run_again()
         if forking.generation != generation:
             forking.end_forked(generation, None)
 
@@ -113,6 +120,8 @@ async def run_in(
     ended = context.run(runner.send, (scope, function, argument))
     if forking.generation != generation:
         _end_forked(generation, ended)
+    if _loop is not None and _running_loop() is not _loop:
+        _run_again()
     if ended is not _DONE and type(ended) is not _Ended:
         ended = await _steps(context, runner, ended)
     if ended.error is not None:
@@ -175,7 +184,28 @@ def _steps(context: contextvars.Context, runner: Any, awaited: Any) -> Generator
         awaited = context.run(step, given)
         if forking.generation != generation:
             _end_forked(generation, awaited)
+        if _loop is not None and _running_loop() is not _loop:
+            _run_again()
     return awaited
+
+
+@contextlib.contextmanager
+def run_within(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Meanwhile have this event loop, in which attempts run, stay the running one for all others."""
+    global _loop  # noqa: PLW0603 - one for the whole process: to ask for it before each step takes as long
+    _loop = loop
+    try:
+        yield
+    finally:
+        _loop = None
+
+
+def _run_again() -> None:
+    """Have our event loop be the running one again, where code of an attempt has said that none is, or another.
+
+    Who wants to run a loop within this one does so. Nothing of the worker could wait for anything any more.
+    """
+    asyncio._set_running_loop(_loop)  # noqa: SLF001 - likewise
 
 
 def _end_forked(generation: int, awaited: Any) -> None:

@@ -29,7 +29,8 @@ class KeyedConsumer(Consumer):
         self._leadership = Leadership(context, self._lines, run)
         self._mover = Mover(context, self._lines, self._leadership)
         self._reader = LineReader(
-            *(context, self._lines, run, self._pace, self._executor.put, self._finish, self._leadership.ask_now),
+            *(context, self._lines, run, self._pace, self._executor.put),
+            *(self._finish, self._put_aside, self._leadership.ask_now),
         )
         self._moving: asyncio.Task[None] | None = None
 
@@ -55,6 +56,9 @@ class KeyedConsumer(Consumer):
 
     def _finish(self, held: LineHeld) -> None:
         self._settler.carry_out(self._moves.finish(held))
+
+    def _put_aside(self, held: LineHeld) -> None:
+        self._settler.carry_out(self._moves.put_aside(held))
 
 
 def _merging(coalesce: Coalesce | None) -> Merging:

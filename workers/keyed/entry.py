@@ -2,6 +2,7 @@
 
 import json
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -19,14 +20,20 @@ from router.store.record import (
     ID,
     MERGED,
     ORDER,
+    REASON,
     Fields,
     millis_of,
     number_of,
     text_of,
 )
 from router.store.scripts import Field
-from workers.delivery import Held, Merged, error_line, extended
+from workers.delivery import Held, Merged, error_line, extended, joined
 from workers.outcomes import WorkerLost
+
+BURIAL = b"burial"
+"""The field that names the one burial of an event, in its line alone: an event may be dead again in another life."""
+SKIPPED = b"skipped"
+"""The field, in its line alone, of a dead letter that an operator makes for its key to go on: it holds nothing."""
 
 _ID = re.compile(rb"(\d{1,20})-(\d{1,20})")
 _pack = msgspec.msgpack.Encoder().encode
@@ -73,10 +80,20 @@ def is_mergeable(ref: bytes) -> bool:
     return ref.partition(b"/")[0].endswith(b"m")
 
 
+def is_replayed(ref: bytes) -> bool:
+    """Return whether an event in its line came from the inbox."""
+    return b"." in ref.partition(b"/")[0]
+
+
 def came_at(ref: bytes) -> datetime:
     """Return when an event in its line came to its stream or, replayed, to the inbox."""
     place, _, again = ref.partition(b"/")[0][:-1].partition(b".")
     return moment_of(again or place)
+
+
+def new_burial() -> bytes:
+    """Return the name of a burial that no other has."""
+    return secrets.token_hex(8).encode()
 
 
 def pack(company: bytes, fields: Sequence[Field], *, doomed: bool = False) -> bytes:
@@ -84,8 +101,14 @@ def pack(company: bytes, fields: Sequence[Field], *, doomed: bool = False) -> by
     parts = [part if isinstance(part, bytes) else str(part).encode(errors="backslashreplace") for part in fields]
     known = dict(zip(parts[::2], parts[1::2], strict=True))
     came = b" ".join(filter(None, (known.get(AT), known.get(GENERATION))))
-    head = (company, known.get(ID, b""), came, b"1" if doomed else b"0")
+    head = (company, known.get(ID, b""), came, (b"1" if doomed else b"0") + _story(known))
     return b"\0".join([*(part.replace(b"\0", b" ") for part in head), _pack(parts)])
+
+
+def _story(fields: Fields) -> bytes:
+    """Return how often an event was tried, and how many it has stood for besides itself, where there is any."""
+    tried, before = _used(fields), len(merged_before(fields))
+    return b" %d %d" % (tried, before) if tried or before else b""
 
 
 def unpack(body: bytes) -> tuple[bytes, dict[bytes, bytes]]:
@@ -101,16 +124,31 @@ def unpack(body: bytes) -> tuple[bytes, dict[bytes, bytes]]:
 class LineHeld(Held):
     """A delivery that was claimed from its line; `refs` are those of all events that it stands for, its own last."""
 
-    __slots__ = ("_merged", "claim", "company", "refs")
+    __slots__ = ("_burial", "_merged", "claim", "company", "refs")
 
     def __init__(
         self, claim: Claim, ref: bytes, body: bytes, crashes: int, others: Sequence[bytes], *, now: float, clock: float
     ) -> None:
         self.claim = claim
         self.company, fields = unpack(body)
-        self.refs = [*others[::2], ref]
-        self._merged = (*merged_before(fields), *map(_merged, others[::2], others[1::2]))
+        events = [*zip(others[::2], others[1::2], strict=True)]
+        self._burial = fields.get(BURIAL, b"") if REASON in fields else None
+        if REASON in fields:  # what came since it was noted to be dead is not named there, and does not end with it
+            self._merged = tuple(_named(fields))
+            named = {*self._merged}
+            events = [(ref, said) for ref, said in events if _merged(ref, said) in named]
+        else:
+            self._merged = _stands_for(fields, events)
+            fields = _with_attempts(fields, [unpack(said)[1] for _, said in events if _is_whole(said)])
+        self.refs = [*(ref for ref, _ in events), ref]
         super().__init__(stream_of(ref), ref, _with_crashes(fields, crashes, clock), inbox=False, touched=now)
+
+    @property
+    def burial(self) -> bytes:
+        """The name of its burial: the one that it was noted to be dead with, else one that no other has."""
+        if self._burial is None:
+            self._burial = new_burial()
+        return self._burial
 
     @property
     def merged(self) -> tuple[Merged, ...]:
@@ -122,20 +160,42 @@ class LineHeld(Held):
         """How many events of its line end with it."""
         return len(self.refs)
 
+    def placed(self) -> list[Field]:
+        """Return the fields to put it into an inbox with, from which it comes to its place again."""
+        fields = self.moved()
+        return fields if ORDER in self.fields else [*fields, ORDER, order_of(self.entry_id)]
+
     def buried(self) -> list[Field]:
-        """Return the further fields of a dead letter: its place, and what was merged into it."""
-        fields: list[Field] = [ORDER, order_of(self.entry_id)]
+        """Return the further fields of a dead letter: its place, its burial, and what was merged into it."""
+        fields: list[Field] = [ORDER, order_of(self.entry_id), BURIAL, self.burial]
         if self._merged:
             rows = [
-                [merged.id, merged.type, round(merged.at.timestamp() * 1000), merged.publisher]
+                [merged.id, merged.type, round(merged.at.timestamp() * 1000), merged.publisher, merged.generation]
                 for merged in self._merged
             ]
             fields += [MERGED, json.dumps(rows)]
         return fields
 
 
-def _merged(ref: bytes, head: bytes) -> Merged:
-    _, id_, came, *_ = (*head.split(b"\0"), b"", b"")
+def _stands_for(fields: Fields, events: Sequence[tuple[bytes, bytes]]) -> tuple[Merged, ...]:
+    """Return what a delivery with these fields stands for, and what each of that has stood for, oldest first."""
+    found, further = [], merged_before(fields)
+    for ref, said in events:
+        found.append(_merged(ref, said))
+        if _is_whole(said):
+            further += merged_before(unpack(said)[1])
+    if not further:
+        return tuple(found)
+    return tuple(sorted(dict.fromkeys([*further, *found]), key=lambda merged: merged.at))
+
+
+def _is_whole(said: bytes) -> bool:
+    """Return whether this is the body of an event, not its head alone: see merged in lib/lines.lua."""
+    return said.count(b"\0") > 2  # noqa: PLR2004 - the head has company, id and at
+
+
+def _merged(ref: bytes, said: bytes) -> Merged:
+    _, id_, came, *_ = (*said.split(b"\0", 3), b"", b"")
     at, _, generation = came.partition(b" ")
     moment = datetime.fromtimestamp(millis_of({AT: at}) / 1000, UTC)
     publisher, _, type_ = stream_of(ref).partition("/")
@@ -145,16 +205,35 @@ def _merged(ref: bytes, head: bytes) -> Merged:
 def merged_before(fields: Mapping[bytes, bytes]) -> list[Merged]:
     """Return what a dead letter that was replayed stood for: the replay is one of all that."""
     generation = text_of(fields, GENERATION)
+    return [merged._replace(generation=generation) for merged in _named(fields)]
+
+
+def _named(fields: Fields) -> list[Merged]:
+    """Return what a dead letter stands for besides its own event."""
+    if MERGED not in fields:
+        return []
     try:
-        rows: list[Any] = json.loads(fields.get(MERGED, b"[]"))
+        rows: list[Any] = json.loads(fields[MERGED])
         return [
-            Merged(
-                str(id_), str(kind), datetime.fromtimestamp(at / 1000, UTC), "".join(map(str, publisher)), generation
-            )
-            for id_, kind, at, *publisher in rows
+            Merged(str(id_), str(kind), datetime.fromtimestamp(at / 1000, UTC), *map(str, more[:2]))
+            for id_, kind, at, *more in rows
         ]
     except (ValueError, TypeError, OverflowError, OSError, RecursionError):
         return []
+
+
+def _with_attempts(fields: dict[bytes, bytes], others: Sequence[Fields]) -> dict[bytes, bytes]:
+    """Return the fields with the attempts that the most tried of all has had: a newer event does not begin again."""
+    most = max([fields, *others], key=_used) if others else fields
+    if most is fields or not _used(most):
+        return fields
+    history = joined(most.get(HISTORY, b""), fields.get(HISTORY, b""))
+    known = {name: most[name] for name in (ATTEMPTS, CRASHES) if name in most}
+    return {**fields, **known, **({HISTORY: history} if history else {})}
+
+
+def _used(fields: Fields) -> int:
+    return number_of(fields.get(ATTEMPTS)) + number_of(fields.get(CRASHES))
 
 
 def _with_crashes(fields: dict[bytes, bytes], crashes: int, clock: float) -> dict[bytes, bytes]:

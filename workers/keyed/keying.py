@@ -1,6 +1,7 @@
 """By what an event is ordered: its key, its company, and whether a later event of its key may stand for it."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 from urllib.parse import quote
@@ -10,6 +11,7 @@ import msgspec
 from router.events.catalogue import Catalogue
 from router.events.event import Event
 from router.events.fields import UnreadableEvent
+from router.process.forking import contained
 from router.store.record import Fields, read_event
 from workers.failure import text_of
 from workers.subscription import Subscription
@@ -57,18 +59,31 @@ class Keying:
 
     def of(self, stream: str, fields: Fields) -> Keyed:
         """Return what orders the event of an entry, whatever the entry holds and a user's function does."""
-        try:
-            event = read_event(self._catalogue, stream, fields)
-        except (UnreadableEvent, ValueError, RecursionError):
-            return Keyed(None)  # it ends dead, for the same reason
-        company = (event.company_id or "") if self._by_company else ""
+        event = self._event(stream, fields)
+        if event is None:
+            return Keyed(None)
         may_be_merged = self._keep is not None and event.action not in self._keep
         try:
-            key = self._function(event) if self._function else self._known(event)
+            key = contained(self._function, event) if self._function else self._known(event)
             encoded = None if key is None else bounded(key)
         except BaseException as error:  # noqa: BLE001 - whatever a user's function raises, the other events go on
-            return Keyed(None, _encoded(company), error=_explained(error))
-        return Keyed(encoded, _encoded(company), may_be_merged and encoded is not None)
+            return Keyed(None, self._company(event), error=_explained(text_of(error) or type(error).__qualname__))
+        return Keyed(encoded, self._company(event), may_be_merged and encoded is not None)
+
+    def without(self, stream: str, fields: Fields, why: str) -> Keyed:
+        """Return what is known of an entry whose key cannot be found out, for this reason."""
+        event = self._event(stream, fields)
+        return Keyed(None) if event is None else Keyed(None, self._company(event), error=_explained(why))
+
+    def _event(self, stream: str, fields: Fields) -> Event | None:
+        """Return the event of an entry; None where there is none, and the entry ends dead for that reason."""
+        try:
+            return read_event(self._catalogue, stream, fields)
+        except (UnreadableEvent, ValueError, RecursionError):
+            return None
+
+    def _company(self, event: Event) -> bytes:
+        return bounded(event.company_id or "") if self._by_company else b""
 
     def _known(self, event: Event) -> str | None:
         return _NAMED[self._name](event) if self._name in _NAMED else None
@@ -114,16 +129,11 @@ def bounded(key: str) -> bytes:
     return encoded[:_LONGEST] + b"~" + sha256(encoded).hexdigest().encode()
 
 
-def _explained(error: BaseException) -> str:
-    text = (text_of(error) or type(error).__qualname__)[:_LONGEST_ERROR].encode(errors="backslashreplace")[
-        :_LONGEST_ERROR
-    ]
+def _explained(why: str) -> str:
+    text = why[:_LONGEST_ERROR].encode(errors="backslashreplace")[:_LONGEST_ERROR]
     return f"its key could not be made: {text.decode(errors='ignore')}"
 
 
+@lru_cache(1024)  # there are few tenants and companies
 def _quoted(part: str | None) -> str:
     return quote(part or "", safe="", errors="backslashreplace")
-
-
-def _encoded(company: str) -> bytes:
-    return bounded(company)

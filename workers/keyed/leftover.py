@@ -10,13 +10,14 @@ from router.store.errors import STORE_ERRORS, StoreRefused
 from router.store.keys import LINES
 from router.store.lines import Claim, Lines
 from router.store.reading import checked
-from router.store.record import ORDER, REASON
-from router.store.scripts import BATCH, Field
+from router.store.record import REASON
+from router.store.scripts import BATCH
 from router.tasks.backoff import Backoff
 from workers.consuming.consumer import Consumer
 from workers.consuming.context import Context
-from workers.keyed.entry import LineHeld, order_of
+from workers.keyed.entry import LineHeld
 from workers.keyed.line_moves import burial
+from workers.keyed.rekeying import KEYING
 
 _AT_ONCE: Final = 50
 """Events to move in one go: their bodies may be large."""
@@ -67,6 +68,9 @@ class Leftover:
         has_it, left = await self._lead()
         if not has_it:
             return max(0.0, left / 1000) + context.random.uniform(0.05, 0.25)
+        # The group goes on without the lines: what they have read says nothing to a keyed worker that comes back.
+        sources = (key for _, _, key in context.sources())
+        await context.store.command("HDEL", self._lines.read, KEYING, *sources)
         await self._let_all_go()
         moved, wait = await self._empty()
         if moved:
@@ -115,7 +119,7 @@ class Leftover:
         doomed = [held for held in items if REASON in held.fields]
         burials = [burial(context.keys, context.group, held, held.moved()) for held in doomed]
         free = [held for held in items if REASON not in held.fields]
-        commands = [("XADD", context.keys.inbox(held.stream, context.group), "*", *_fields(held)) for held in free]
+        commands = [("XADD", context.keys.inbox(held.stream, context.group), "*", *held.placed()) for held in free]
         replies = [*(await context.store.run(burials) if burials else [])]
         replies += await context.store.commands(commands) if commands else []
         await self._let_go([*doomed, *free], replies)
@@ -128,8 +132,3 @@ class Leftover:
         kept = [held for held, reply in pairs if isinstance(reply, BaseException)]
         calls = [self._lines.settle([(held.claim, held.refs) for held in moved])] if moved else []
         checked(await self._context.store.run([*calls, *(self._lines.back(held.claim) for held in kept)]))
-
-
-def _fields(held: LineHeld) -> list[Field]:
-    fields = held.moved()
-    return fields if ORDER in held.fields else [*fields, ORDER, order_of(held.entry_id)]

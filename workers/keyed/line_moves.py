@@ -14,10 +14,10 @@ from router.store.record import REASON
 from workers.consuming.context import Context
 from workers.consuming.moves import Step
 from workers.delivery import Held
-from workers.keyed.entry import LineHeld, pack
+from workers.keyed.entry import BURIAL, SKIPPED, LineHeld, pack
 
 _BURIED = 7 * 86_400_000
-"""Milliseconds for which it is known that an event has become a dead letter."""
+"""Milliseconds for which it is known that an event has become a dead letter, or is in an inbox."""
 
 
 class LineMoves:
@@ -50,16 +50,20 @@ class LineMoves:
         """Note that it is to be a dead letter, make it one, and let its key go, or hold that."""
         held = _checked(held)
         fields = [*held.moved(line), *held.buried(), REASON, reason]
-        return Step(
-            self._lines.doom(held.claim, held.entry_id, pack(held.company, fields, doomed=True)),
-            "dead",
-            [held],
-            then=self._bury(held, fields),
-        )
+        call = self._lines.doom(held.claim, held.entry_id, pack(held.company, fields, doomed=True))
+        return Step(call, "dead", [held], then=self._bury(held, fields))
 
     def finish(self, held: LineHeld) -> Step:
         """Make a dead letter of what was noted to be one."""
         return self._bury(held, held.moved())
+
+    def put_aside(self, held: LineHeld) -> Step:
+        """Put it into the inbox of its stream, where it stays for as long as nobody reads that; its key goes on.
+
+        What was merged into it stays in its line.
+        """
+        settle = Step(self._lines.settle([(held.claim, [held.entry_id])]), "returned", [held])
+        return Step(_put_aside(self._context.keys, self._context.group, held), "returned", [held], then=settle)
 
     def back(self, held: Held) -> Step:
         """Let its key be claimed by any consumer."""
@@ -79,7 +83,8 @@ class LineMoves:
 
     def _bury(self, held: LineHeld, fields: Sequence[scripts.Field]) -> Step:
         call = burial(self._context.keys, self._context.group, held, fields)
-        return Step(call, "dead", [held], then=self._settle([held], "dead", hold=self._holds and not _is_alone(held)))
+        hold = self._holds and not _is_alone(held) and SKIPPED not in held.fields
+        return Step(call, "dead", [held], then=self._settle([held], "dead", hold=hold))
 
     def _settle(self, share: Sequence[LineHeld], outcome: str, *, hold: bool = False) -> Step:
         return Step(self._lines.settle([(held.claim, held.refs) for held in share], hold=hold), outcome, [*share])
@@ -87,8 +92,15 @@ class LineMoves:
 
 def burial(keys: Keys, group: str, held: LineHeld, fields: Sequence[scripts.Field]) -> scripts.Call:
     """Return what adds a dead letter with these fields, once for each event of a line."""
-    marker = keys.buried(held.stream, group, held.entry_id.decode(errors="backslashreplace"))
-    return scripts.bury(keys.dead(held.stream, group), marker, _BURIED, fields)
+    marker = keys.buried(held.stream, group, (held.entry_id + b":" + held.burial).decode(errors="backslashreplace"))
+    letter = dict(zip(fields[::2], fields[1::2], strict=True))
+    kept = [part for pair in letter.items() if pair[0] not in (BURIAL, SKIPPED) for part in pair]
+    return scripts.bury(keys.dead(held.stream, group), marker, _BURIED, kept)
+
+
+def _put_aside(keys: Keys, group: str, held: LineHeld) -> scripts.Call:
+    marker = keys.put_aside(held.stream, group, held.entry_id.decode(errors="backslashreplace"))
+    return scripts.bury(keys.inbox(held.stream, group), marker, _BURIED, held.placed())
 
 
 def _is_alone(held: LineHeld) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from router.store.errors import STORE_ERRORS
 from router.store.lines import Claim, Lines
 from router.store.read_connection import ReadConnection
+from router.store.reading import Pager
 from router.store.record import REASON
 from router.store.scripts import BATCH
 from router.tasks.backoff import Backoff
@@ -15,15 +16,22 @@ from workers.consuming.context import Context
 from workers.consuming.pace import Pace
 from workers.delivery import Held
 from workers.keyed.entry import LineHeld
+from workers.keyed.fingerprint import fingerprint
 
+_FIRST = 32
+"""Keys to claim at most at first, when nothing is known of the size of events."""
 _LONGEST = 15.0
 """Seconds to wait for word before claiming all the same: another worker may have known of a retry, and have died."""
+
+_OF_ANOTHER_RULE = 2
+"""What a claim says in place of whether events are brought, where it may have no key."""
 
 
 class LineReader:
     """Claims from the lines of a subscription, at the pace of its consumer, and hands that to `put`.
 
-    What was claimed to be a dead letter goes to `finish`. `ask_to_lead` is called when nobody brings events.
+    What was claimed to be a dead letter goes to `finish`, and what is of a stream that the subscription's events leave
+    out to `put_aside`. `ask_to_lead` is called when nobody brings events.
     """
 
     def __init__(
@@ -34,16 +42,22 @@ class LineReader:
         pace: Pace,
         put: Callable[[list[Held]], None],
         finish: Callable[[LineHeld], None],
+        put_aside: Callable[[LineHeld], None],
         ask_to_lead: Callable[[], None],
     ) -> None:
         self._context = context
         self._lines = lines
         self._tokens = (f"{worker}{number}/" for number in count())
         self._pace = pace
+        self._pager = Pager(most=BATCH, first=_FIRST)
         self._put = put
         self._finish = finish
+        self._put_aside = put_aside
+        self._streams = frozenset(context.streams)
         self._ask_to_lead = ask_to_lead
         self._connection = ReadConnection(context.store, lines.wake, _LONGEST)
+        self._keying = fingerprint(context.subscription.key)
+        self._is_left_out = False
         self._seen = "0-0"
         self._wait_until = 0.0
         self._unsure: str | None = None
@@ -93,23 +107,33 @@ class LineReader:
         """Claim as many keys as there is room for; return whether there may be more."""
         context = self._context
         await self._be_sure()
-        room = max(1, min(BATCH, self._pace.count(self, 1)))
+        room = max(1, min(self._pager.count, self._pace.count(self, 1)))
         lease = round(context.settings.lease * 1000)
         token = self._unsure = next(self._tokens)
-        call = self._lines.claim(token, room, lease, per_company=context.subscription.per_company or 0)
+        limit = context.subscription.per_company or 0
+        call = self._lines.claim(token, room, lease, per_company=limit, keying=self._keying)
         asked_at = context.monotonic()
         rows, wait, seen, taken_back, led = await context.store.call(call)
         self._unsure = None
         self._wait_until = context.monotonic() + (_LONGEST if wait < 0 else min(_LONGEST, wait / 1000))
         self._seen = seen.decode()
-        self._take([self._held(token, row, asked_at) for row in rows])
+        items = [self._held(token, row, asked_at) for row in rows]
+        self._pager.took([(held.entry_id, held.fields) for held in items])
+        self._take(items)
         if taken_back:
             context.metrics.recovered.labels(context.group).inc(taken_back)
             context.log.warning("keys_taken_back", keys=taken_back)
         if not led:
             self._ask_to_lead()
+        self._note_rule(is_ours=led != _OF_ANOTHER_RULE)
         self.has_read.set()
         return len(rows) == room
+
+    def _note_rule(self, *, is_ours: bool) -> None:
+        if self._is_left_out == is_ours:
+            self._is_left_out = not is_ours
+            event = "keys_made_by_our_rule" if is_ours else "waits_while_keys_are_of_another_rule"
+            self._context.log.warning(event, rule=self._keying)
 
     async def _be_sure(self) -> None:
         """Give back what a claim got whose reply was lost."""
@@ -131,7 +155,9 @@ class LineReader:
         for held in items:
             if REASON in held.fields:
                 self._finish(held)
-        self._put([held for held in items if REASON not in held.fields])
+            elif held.stream not in self._streams:
+                self._put_aside(held)
+        self._put([held for held in items if REASON not in held.fields and held.stream in self._streams])
 
     async def _wait(self) -> None:
         """Return when there is word of something, or when something becomes due."""

@@ -6,29 +6,39 @@ Reading takes nothing away, so a worker that lost its lease without noticing doe
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from router.store import scripts
-from router.store.errors import STORE_ERRORS, is_no_group
+from router.store.errors import STORE_ERRORS, StoreUnavailable, is_no_group
 from router.store.lines import Item, Lines
 from router.store.read_connection import ReadConnection
+from router.store.reading import Pager
 from router.store.record import ORDER, REASON
 from router.tasks.backoff import Backoff
 from router.tasks.ending import end
 from workers.consuming.context import Context
-from workers.keyed.entry import order_of, pack, place_of, ref_of
+from workers.keyed.entry import BURIAL, new_burial, order_of, pack, place_of, ref_of
 from workers.keyed.in_order import Entry, InOrder
 from workers.keyed.in_other_hands import in_other_hands
-from workers.keyed.keying import Keying
+from workers.keyed.key_finder import NOBODY, KeyFinder
+from workers.keyed.keying import Keyed
 from workers.keyed.leadership import Leadership, NoLongerLeader
+from workers.keyed.mending import Mending
 from workers.keyed.positions import begun_again, positions
+from workers.keyed.rekeying import Rekeying
 
 _COUNT = 200
-"""Entries to take from one source in one read."""
+"""Entries to take from one source in one read, at most."""
+_FIRST = 32
+"""The same in the first read, when nothing is known of their size."""
+_BYTES = 1024 * 1024
+"""Bytes to bring in one script call, unless one entry has more: a script blocks the whole server while it runs."""
+_LOST = -2
+"""What the lines reply that do not know what they were brought before."""
 _AGAIN = 30.0
 """Seconds until sources that could not be read, since they are of another type, are tried again."""
-_NOBODY = b"~"
-"""What the key of an event begins with that is ordered by nothing, and so is a key of its own."""
+_CONFIRM = ("WAIT", 1, 1000)
+"""Has a replica take what was written before, within so many milliseconds."""
 
 
 class Mover:
@@ -39,11 +49,21 @@ class Mover:
         self._lines = lines
         self._leadership = leadership
         self._backoff = Backoff(context.random)
-        self._keying = Keying(context.subscription, context.catalogue)
+        self._brought: dict[str, str] = {}
         self._sources = {key: (stream, inbox) for stream, inbox, key in context.sources()}
+        self._finder = KeyFinder(context, lines, leadership, self._sources)
+        self._rekeying = Rekeying(context, lines, leadership, self._finder)
+        self._mending = Mending(context, lines, leadership, self._finder)
 
     async def run(self) -> None:
         """Bring events until cancelled, whatever happens to the store."""
+        try:
+            await self._take_turns()
+        finally:
+            self._finder.close()
+
+    async def _take_turns(self) -> None:
+        """Bring events whenever this consumer has the lease."""
         while True:
             read = await self._leadership.won()
             self._context.log.info("lines_led", consumer=self._context.consumer)
@@ -62,10 +82,14 @@ class Mover:
         """Bring events until the lease is lost; raises NoLongerLeader, StoreUnavailable and StoreRefused."""
         context = self._context
         await context.ensure_groups()
+        await self._finder.begin()
+        await self._rekeying.run()
+        self._brought = {}
         sources = [key for key in self._sources if key not in context.spoilt] or [*self._sources]
         start = await positions(context, self._lines, {key: self._sources[key] for key in sources}, read)
         parts = [[key] for key in sources] if context.store.cluster else [sources]
         bringing = [asyncio.create_task(self._bring({key: start[key] for key in part})) for part in parts]
+        bringing.append(asyncio.create_task(self._mending.run(self._brought)))
         try:
             await asyncio.wait(bringing, return_when=asyncio.FIRST_COMPLETED)
             for task in bringing:
@@ -77,18 +101,20 @@ class Mover:
     async def _bring(self, start: dict[str, str]) -> None:
         context = self._context
         connection = ReadConnection(context.store, next(iter(start)), context.settings.block, unblockable=False)
-        in_order = InOrder()
+        in_order, pager = InOrder(), Pager(most=_COUNT, first=_FIRST)
         look_at = context.monotonic() + self._look_after()
         try:
             while True:
                 keys = [key for key in start if key not in in_order.waiting]
                 block = () if in_order.waiting else ("BLOCK", int(context.settings.block * 1000))
+                count = pager.count
                 reply = await connection.run(
-                    *("XREAD", "COUNT", _COUNT, *block, "STREAMS", *keys, *(start[key] for key in keys))
+                    *("XREAD", "COUNT", count, *block, "STREAMS", *keys, *(start[key] for key in keys))
                 )
                 found = {key.decode(): entries for key, entries in (reply or {}).items()}
                 start |= {key: entries[-1][0].decode() for key, entries in found.items() if entries}
-                await self._take(in_order.put(found, keys, _COUNT))
+                pager.took([entry for entries in found.values() for entry in entries if entry[1]], len(found))
+                await self._take(in_order.put(found, keys, count))
                 self._backoff.reset()
                 context.outage.over("bringing events into the lines")
                 if self._leadership.lost.is_set():
@@ -113,10 +139,29 @@ class Mover:
             raise NoLongerLeader
 
     async def _take(self, entries: Sequence[Entry]) -> None:
-        for start in range(0, len(entries), scripts.BATCH):
-            if share := await self._free(entries[start : start + scripts.BATCH]):
-                await self._add(share)
-                await self._move_on(share)
+        for share in self._shares(entries):
+            if free := await self._free(share):
+                await self._add(free)
+                await self._confirm(free)
+                await self._move_on(free)
+
+    def _shares(self, entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+        """Yield as many as one script may take, in number and in bytes, and alone what a worker may have died of."""
+        share: list[Entry] = []
+        size = 0
+        for entry in entries:
+            length = sum(map(len, entry.fields.values()))
+            suspect = self._finder.is_suspect(entry)
+            if share and (suspect or len(share) == scripts.BATCH or size + length > _BYTES):
+                yield share
+                share, size = [], 0
+            if suspect:
+                yield [entry]
+            else:
+                share.append(entry)
+                size += length
+        if share:
+            yield share
 
     async def _free(self, entries: Sequence[Entry]) -> list[Entry]:
         """Leave out what an unkeyed worker has in hand."""
@@ -129,19 +174,45 @@ class Mover:
 
     async def _add(self, entries: Sequence[Entry]) -> None:
         """Add entries to the lines; raises NoLongerLeader where they are refused."""
-        items = [self._item(entry) for entry in entries]
-        call = self._lines.add(self._leadership.token, self._leadership.lease, items)
-        if await self._context.store.call(call) < 0:
+        keys = await self._finder.keys_of(entries)
+        items = [self._item(entry, keyed) for entry, keyed in zip(entries, keys, strict=True)]
+        self._accepted(await self._context.store.call(self._adding(entries, items)))
+        self._brought |= {entry.source: entry.place for entry in entries}
+
+    def _adding(self, entries: Sequence[Entry], items: Sequence[Item]) -> scripts.Call:
+        brought = {source: self._brought[source] for source in _by_source(entries) if source in self._brought}
+        return self._lines.add(self._leadership.token, self._leadership.lease, items, brought)
+
+    def _accepted(self, reply: int) -> None:
+        if reply == _LOST:
+            self._context.log.warning("lines_lost_writes")
+        if reply < 0:
             raise NoLongerLeader
 
-    def _item(self, entry: Entry) -> Item:
+    async def _confirm(self, entries: Sequence[Entry]) -> None:
+        """Wait until a replica of the lines has what came from inboxes, which let it go for good.
+
+        On a Cluster these are on another node: a failover of the lines must not lose what is nowhere else. Where no
+        replica confirms it in time, there may be none. Elsewhere what lets them go is behind in the same replication.
+        """
+        from_inboxes = [entry for entry in entries if self._sources[entry.source][1]]
+        if not (self._context.store.cluster and from_inboxes):
+            return
+        adding = self._adding(from_inboxes, ())
+        reply, reached = await self._context.store.call_followed(adding, _CONFIRM)
+        if isinstance(reply, BaseException):
+            raise reply
+        self._accepted(reply)
+        if isinstance(reached, StoreUnavailable):
+            raise reached
+
+    def _item(self, entry: Entry, keyed: Keyed) -> Item:
         stream, inbox = self._sources[entry.source]
-        keyed = self._keying.of(stream, entry.fields)
         ref = ref_of(stream, entry.entry_id, entry.fields, inbox=inbox, may_be_merged=keyed.may_be_merged)
         fields: list[scripts.Field] = [part for pair in entry.fields.items() for part in pair]
         if keyed.error:
-            fields += [REASON, keyed.error, ORDER, order_of(ref)]
-        key = _NOBODY + ref if keyed.key is None else keyed.key
+            fields += [REASON, keyed.error, ORDER, order_of(ref), BURIAL, new_burial()]
+        key = NOBODY + ref if keyed.key is None else keyed.key
         return Item(
             entry.source, place_of(entry.entry_id), key, ref, pack(keyed.company, fields, doomed=bool(keyed.error))
         )

@@ -7,7 +7,7 @@ from router.store.errors import is_refusal
 from router.store.lines import Lines
 from router.store.reading import checked
 from workers.consuming.context import Context
-from workers.keyed.entry import place_of
+from workers.keyed.entry import order_of, place_of
 from workers.state.groups import parse_groups
 
 _BEGINNING = "0-0"
@@ -21,7 +21,9 @@ async def positions(
     Of a stream that is where its group stands, and of an inbox its beginning. What the lines have already is brought
     once more, which they ignore, and then its source goes on, which the worker before had no time for. A source that
     ends before what the lines have of it was deleted and begun again: what they have is forgotten, since all that comes
-    now would be taken for known.
+    now would be taken for known. On a Cluster the lines are on another node than the stream: where a failover took the
+    last writes from them, the group is ahead of what they have, and they go on from that. So it is written down at once
+    where they begin.
     """
     ends = await _ends(context, sources)
     groups = await _groups(context, sources)
@@ -31,7 +33,13 @@ async def positions(
         if known and known > place_of(ends[source].encode()):
             await context.store.command("HDEL", lines.read, source)
             context.log.warning("stream_begun_again", key=source)
+            known = ""
         start[source] = groups.get(source, _BEGINNING)
+        if not known and source in groups:
+            await context.store.command("HSET", lines.read, source, place_of(start[source].encode()))
+        if context.store.cluster and known and known < place_of(start[source].encode()):
+            start[source] = order_of(known.encode())
+            context.log.warning("lines_fell_behind", key=source, read_on_from=start[source])
     return start
 
 

@@ -1,6 +1,6 @@
 """The worker module that ours runs: SUBSCRIPTIONS of them, on EVENTS; with KEY, with COALESCE of `quiet,within`.
 
-What has an id that ends in POISON fails for ever.
+With POISON the events of every hundredth number fail for ever: all of a key where the keys are a multiple of 100.
 """
 
 import asyncio
@@ -10,7 +10,8 @@ from typing import Any
 from ledger import DELAY, note
 from workers import Coalesce, Delivery, Event, Retry, Subscription
 
-POISON = os.environ.get("POISON", "no id ends so")
+POISON = int(os.environ.get("POISON", "-1"))
+"""What is left of a poisonous event's number when it is divided by 100."""
 
 
 async def handle(event: Event) -> None:
@@ -28,10 +29,10 @@ async def handle_of(event: Event, name: str) -> None:
 
 
 async def handle_merged(delivery: Delivery) -> None:
-    """Note an event for all that it stands for, unless it is poison."""
-    if delivery.event.id.endswith(POISON):
-        raise ValueError("poison")
+    """Note an event for all that it stands for, at each attempt; fail where it is poison."""
     note(delivery.event.id, [merged.id for merged in delivery.merged])
+    if int(delivery.event.id[-12:], 16) % 100 == POISON:
+        raise ValueError("poison")
     if DELAY:
         await asyncio.sleep(DELAY)
 

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from config.errors import ConfigError, RouterError
-from router.cli.command.stdio import InputFailed, OutputFailed, failure
+from router.cli.command.stdio import InputFailed, OutputFailed, failure, put_back
 from router.telemetry.printable import printable
 
 _own_process = False
@@ -64,7 +64,7 @@ class Guarded(TyperGroup):
         options["standalone_mode"] = False
         failed = None
         try:
-            code = super().main(*args, **options)
+            code = self._run(*args, **options)
         except OutputFailed as error:
             code, failed = ExitCode.DONE, error
         except typer.TyperException as error:
@@ -79,6 +79,13 @@ class Guarded(TyperGroup):
             complain(" ".join(str(error).split()))
             code = code_of(error)
         sys.exit(_ended(code if isinstance(code, int) else ExitCode.DONE, failed))
+
+    def _run(self, *args: Any, **options: Any) -> Any:
+        """Run a command line; whatever code of users did to output and error, this can say how it ended."""
+        try:
+            return super().main(*args, **options)
+        finally:
+            put_back()
 
 
 def _ended(code: int, failed: OutputFailed | None) -> int:

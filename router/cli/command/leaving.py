@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from router.cli.command.exits import code_of, complain, is_own_process
 from router.cli.command.loop import run
+from router.cli.command.stdio import put_back
 from router.process.signals import install_reload, install_stop
 from router.telemetry import logs
 from router.up import supervised
@@ -110,6 +111,7 @@ class Leaving:
             os._exit(code)
 
     def _last_words(self) -> None:
+        put_back()
         self._log.warning("ended_with_what_is_alive", **_alive())
         if self._error is not None:
             complain(" ".join(str(self._error).split()))

@@ -3,6 +3,9 @@
 What cannot be written raises OutputFailed, and no OSError: a store that is away raises those. It is raised once; what
 is written after it goes nowhere, so that neither a `finally` nor the end of the interpreter fails again. Nobody can be
 warned that standard error cannot be written, so that is no error at all.
+
+To close or detach one of the two is to flush it: they are everybody's in the process, and an object that wraps one and
+is freed would close it for all others.
 """
 
 import codecs
@@ -28,6 +31,9 @@ _INSTEAD: Final = {
 }
 """How an alphabet without them writes the characters that this package uses."""
 
+_adopted_ones: dict[str, Any] = {}
+"""The streams of this process as `adopt` left them, by their names in `sys`."""
+
 
 class OutputFailed(RouterError):
     """Standard output takes nothing more, and `why`; `is_said` where the command says so in words of its own."""
@@ -45,6 +51,9 @@ class InputFailed(RouterError):
 
 class _Raw(io.FileIO):
     """A descriptor that stays open; it waits also where others made the descriptor one that does not."""
+
+    def close(self) -> None:
+        """Stay open."""
 
     def __init__(self, descriptor: int, mode: str, *, missing: bool) -> None:
         super().__init__(descriptor, mode, closefd=False)
@@ -85,6 +94,24 @@ class _Errors(_Raw):
             return self._write_all(data)
         except OSError:
             return memoryview(data).nbytes
+
+
+class _Buffer(io.BufferedWriter):
+    def close(self) -> None:
+        self.flush()
+
+    def detach(self) -> Any:
+        self.flush()
+        return self.raw
+
+
+class _Text(io.TextIOWrapper):
+    def close(self) -> None:
+        self.flush()
+
+    def detach(self) -> Any:
+        self.flush()
+        return self.buffer
 
 
 class _Input(_Raw):
@@ -135,6 +162,20 @@ def adopt(closed: Collection[int]) -> None:
         sys.stdin = io.TextIOWrapper(io.BufferedReader(raw), encoding=encoding, errors=errors)
     sys.stdout = _adopted(sys.stdout, _Output(_OUT, "w", missing=_OUT in closed))
     sys.stderr = _adopted(sys.stderr, _Errors(_ERR, "w", missing=_ERR in closed), lines=True)
+    _adopted_ones.update(stdout=sys.stdout, stderr=sys.stderr)
+
+
+def put_back() -> None:
+    """Have output and error be as `adopt` left them: code of users may have put anything in their place.
+
+    What that holds is written, if that is possible.
+    """
+    while _adopted_ones:
+        name, ours = _adopted_ones.popitem()
+        if (theirs := getattr(sys, name)) is not ours:
+            with contextlib.suppress(Exception):
+                theirs.flush()
+            setattr(sys, name, ours)
 
 
 def _begin_anew() -> None:
@@ -193,7 +234,7 @@ def _adopted(before: Any, raw: _Raw, *, lines: bool = False) -> Any:
         return before
     encoding = _alphabet(raw, before.encoding if before else "utf-8")
     lines = lines or raw.isatty() or bool(before and before.write_through)
-    return io.TextIOWrapper(io.BufferedWriter(raw), encoding=encoding, errors=_PLAIN, line_buffering=lines)
+    return _Text(_Buffer(raw), encoding=encoding, errors=_PLAIN, line_buffering=lines)
 
 
 def _alphabet(raw: _Raw, encoding: str) -> str:

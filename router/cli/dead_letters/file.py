@@ -16,8 +16,11 @@ from router.telemetry.printable import printable_json
 STANDARD: Final = "-"
 """What stands for stdin or stdout."""
 
-LONGEST: Final = 64 * 1024 * 1024
-"""Bytes of a line; a file with a longer one is no export."""
+LONGEST: Final = 2 * 1024**3
+"""Bytes of a line: a server takes at most 1 GiB in one command, and JSON writes a body in at most twice its bytes."""
+
+_AT_ONCE: Final = 64 * 1024 * 1024
+"""Bytes of a line that are read before it is looked at."""
 
 _PRIVATE = 0o600  # the bodies are somebody's business
 
@@ -140,17 +143,28 @@ def readable(file: str) -> Iterator[BinaryIO]:
 
 
 def numbered(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
-    """Yield the lines that are not blank with their numbers, from the first one on; None for one that is too long."""
+    """Yield the lines that are not blank with their numbers, from the first one on; None for one that is too long.
+
+    A line takes as much memory as its dead letter needs; of a large file of another kind 64 MiB are kept at most.
+    """
     file.seek(0)
     number = 0
-    while line := file.readline(LONGEST):
+    while line := file.readline(_AT_ONCE):
         number += 1
-        if len(line) == LONGEST and not line.endswith(b"\n"):
-            while (rest := file.readline(LONGEST)) and not rest.endswith(b"\n"):
-                pass
-            yield number, None
+        if len(line) == _AT_ONCE and not line.endswith(b"\n"):
+            yield number, _to_its_end(file, line)
         elif line.strip():
             yield number, line
+
+
+def _to_its_end(file: BinaryIO, line: bytes) -> bytes | None:
+    """Read the rest of a long line; return all of it, or None where it cannot be a dead letter."""
+    parts, size, fits = [line], len(line), line.lstrip().startswith(b"{")
+    while not parts[-1].endswith(b"\n") and (more := file.readline(_AT_ONCE)):
+        size += len(more)
+        fits = fits and size <= LONGEST
+        parts = [*parts, more] if fits else [more]
+    return b"".join(parts) if fits else None
 
 
 @contextlib.contextmanager

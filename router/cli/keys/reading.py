@@ -147,11 +147,14 @@ async def _find(
 
 
 def _event_json(event: LineEvent) -> dict[str, Any]:
-    return fields_of(event, "id", "type", "stream", "at", "attempts", "merged_into", "reason")
+    shown = fields_of(event, "id", "type", "stream", "at", "attempts", "merged_into", "reason")
+    return {**shown, "merged": [fields_of(merged, "id", "type", "at") for merged in event.merged]}
 
 
 def _event_row(catalogue: Catalogue, event: LineEvent) -> tuple[object, ...]:
     merged = f"will be merged into {event.merged_into}" if event.merged_into else None
     dead = f"becomes a dead letter: {event.reason}" if event.reason else None
     came = TwoForms(stamp(event.at), age(event.at))
-    return (event.id, event_cell(catalogue, event.stream), came, event.attempts, merged or dead)
+    before = f"stands for {number_of(len(event.merged), 'earlier event')} too" if event.merged else None
+    known = "; ".join(part for part in (merged or dead, before) if part) or None
+    return (event.id, event_cell(catalogue, event.stream), came, event.attempts, known)

@@ -9,7 +9,7 @@ from router.events.catalogue import Catalogue
 from router.events.event import Event
 from router.events.globs import short
 from router.events.hints import read_hints
-from router.events.redact import MASK, redacted, redacted_hints
+from router.events.redact import MASK, redacted, redacted_fields, redacted_hints
 from workers.delivery import AttemptError
 from workers.operations.dead_letters.entry import DeadLetterEntry
 from workers.operations.quarantined import Quarantined
@@ -29,10 +29,12 @@ DEAD_LETTER_COLUMNS = (
 def event_json(event: Event, *, reveal: bool) -> dict[str, Any]:
     """Return an event under the names of its fields; `reveal`: with the values that are masked otherwise.
 
-    Those are the values of the body, of the fields that have no name here, and of hints that callers chose.
+    Those are the values of the body, of the fields that are masked there or have no name here, and of hints that
+    callers chose.
     """
     dumped = event.model_dump(exclude={"raw"}, mode="json")
     if not reveal:
+        dumped = redacted_fields(dumped)
         dumped["extra"] = dict.fromkeys(event.extra, MASK)
         dumped["hints"] = redacted_hints(event.hints)
     return {**dumped, "raw": body_of(event.raw, reveal=reveal)}

@@ -9,7 +9,7 @@ from router.console.forms import moment_in, streams_in
 from router.console.paging import Cursor, list_page, search
 from router.console.site import Page, go
 from router.events.globs import short
-from router.events.redact import redacted, redacted_hints
+from router.events.redact import redacted, redacted_fields, redacted_hints
 from router.http.response import Response
 from router.tasks.ending import in_time
 from workers.operations.events import EventFilter, StoredEvent
@@ -44,14 +44,15 @@ async def show(page: Page) -> Response:
         text = "No event has this id, or it was trimmed: events are kept until they are done and old enough."
         return page.problem("Not found", text, status=404)
     raw = await page.revealed(event.raw, f"event {event.id} of {stored.stream}")
-    facts = [(name, getattr(event, name)) for name in type(event).model_fields if name not in _HIDDEN]
+    facts = {name: getattr(event, name) for name in type(event).model_fields if name not in _HIDDEN}
+    facts = facts if raw else redacted_fields(facts)
     return page.answer(
         "event.html",
         event=event,
         stream=stored.stream,
         type_name=short(console.catalogue, stored.stream),
         life=await console.operations.life(stored),
-        facts=[(name.replace("_", " "), value) for name, value in facts if value is not None],
+        facts=[(name.replace("_", " "), value) for name, value in facts.items() if value is not None],
         extra=sorted(event.extra),
         hints=event.hints if raw else redacted_hints(event.hints),
         url=f"/event?{urlencode({'id': event.id})}",

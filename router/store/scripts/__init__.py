@@ -73,7 +73,7 @@ def move(
 
 
 def bury(dead: str, marker: str, ttl: int, fields: Sequence[Field]) -> Call:
-    """Add a dead letter, once within `ttl` milliseconds by its marker. Reply: its entry id."""
+    """Add an event to its dead letters or an inbox, once in `ttl` milliseconds by its marker. Reply: its entry id."""
     return Call(_script("bury"), (dead, marker), (ttl, *fields))
 
 

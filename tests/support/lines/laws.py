@@ -2,10 +2,10 @@
 
 from collections import Counter
 
-from support.lines.model import SLACK, Model, may_be_merged, millis_of
+from support.lines.model import SLACK, Model, before_of, may_be_merged, millis_of, tried_of
 from support.lines.place import LEASE, Claimed, Reply
 
-__all__ = ["Holds", "Quiet", "Sleepers", "Turns"]
+__all__ = ["Attempts", "Holds", "Quiet", "Sleepers", "Turns"]
 
 
 class Turns:
@@ -32,6 +32,36 @@ class Turns:
     def look(self, model: Model) -> None:
         """Let those wait anew that may not have a turn now."""
         self._waited = {company: self._waited.get(company, Counter()) for company in model.claimable()}
+
+
+class Attempts:
+    """A delivery knows how often it was tried, whatever newer events it stands for, and all that it stands for."""
+
+    def __init__(self) -> None:
+        self._tried: dict[bytes, int] = {}
+        self._before: dict[bytes, int] = {}
+
+    def came(self, ref: bytes, before: int) -> None:
+        """Take note of an event that has stood for others before."""
+        self._before[ref] = before
+
+    def failed(self, claimed: Claimed) -> None:
+        """Take note of a delivery that is tried again."""
+        self._tried[claimed.ref] = tried(claimed) + 1
+
+    def judge(self, claimed: Claimed, most: int) -> None:
+        """Judge a delivery: with an event that was tried it was tried as often, and what one stands for is there."""
+        assert tried(claimed) >= max(self._tried.get(ref, 0) for ref in claimed.refs), "attempts begin anew"
+        rows = [*claimed.merged, (claimed.ref, claimed.body)]
+        for ref, said in rows:
+            assert before_of(said) >= self._before.get(ref, 0), "names of what an event stood for are lost"
+        before = sum(self._before.get(ref, 0) for ref, _ in claimed.merged)
+        assert len(rows) == 1 or len(rows) + before <= most, "a delivery stands for too many"
+
+
+def tried(claimed: Claimed) -> int:
+    """Return how often a delivery was tried, as its worker sees it."""
+    return max(tried_of(said) for said in (claimed.body, *(said for _, said in claimed.merged)))
 
 
 class Holds:

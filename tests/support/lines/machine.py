@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from support.lines.agreement import agree
-from support.lines.laws import Holds, Quiet, Sleepers, Turns
-from support.lines.model import Model, company_of, may_be_merged, stream_of
+from support.lines.laws import Attempts, Holds, Quiet, Sleepers, Turns, tried
+from support.lines.model import Model, before_of, company_of, may_be_merged, stream_of
 from support.lines.place import LEASE, Claimed, Place, Reply, body_of
 from support.stores import fresh_keys
 
@@ -48,6 +48,7 @@ class LinesMachine(RuleBasedStateMachine):
         self.place = Place(self.store, merging, per_company=limit)
         self.model = Model(merging, limit)
         self.turns, self.holds, self.quiet, self.sleepers = Turns(), Holds(), Quiet(), Sleepers()
+        self.attempts = Attempts()
         self.log: dict[str, list[Item]] = {}
         self.given: list[Claimed] = []
         self.bodies: dict[bytes, bytes] = {}
@@ -62,12 +63,13 @@ class LinesMachine(RuleBasedStateMachine):
 
     # events come
 
-    def _append(self, source: str, key: bytes, ref: Callable[[str], bytes], company: bytes) -> None:
+    def _append(self, source: str, key: bytes, ref: Callable[[str], bytes], company: bytes, *, before: int = 0) -> None:
         log = self.log.setdefault(source, [])
         at = max(self.model.now, int(log[-1].place.partition("-")[0]) if log else 0)
         place = f"{at:015}-{len(log):05}"
         named = ref(place)
-        log.append(Item(source, place, key, named, body_of(company, named)))
+        log.append(Item(source, place, key, named, body_of(company, named, before=before)))
+        self.attempts.came(named, before)
         self.bodies[named] = log[-1].body
 
     @rule(
@@ -87,9 +89,9 @@ class LinesMachine(RuleBasedStateMachine):
             self._bring(stream, 0, len(keys))
 
     @precondition(lambda self: self.model.ended)
-    @rule(pick=some, key=st.sampled_from(KEYS))
-    def replay(self, pick: int, key: bytes) -> None:
-        """Replay an event that has ended: it has its old place in the order."""
+    @rule(pick=some, key=st.sampled_from(KEYS), before=st.sampled_from([0, 0, 1, 2]))
+    def replay(self, pick: int, key: bytes, before: int) -> None:
+        """Replay an event that has ended: it has its old place in the order, and may have stood for others."""
         old = _one_of(sorted(self.model.ended), pick)
         if b"." in old:
             return
@@ -99,7 +101,7 @@ class LinesMachine(RuleBasedStateMachine):
             return b"%s.%s%s/%s" % (head[:-1], place.encode(), head[-1:], stream)
 
         inbox = f"inbox of {stream.decode()}"
-        self._append(inbox, key, ref, company_of(self.bodies[old]))
+        self._append(inbox, key, ref, company_of(self.bodies[old]), before=before)
         self._bring(inbox, 0, 1)
 
     @precondition(lambda self: self.log)
@@ -128,6 +130,13 @@ class LinesMachine(RuleBasedStateMachine):
         else:
             self.run(self.place.end_lease())
             self.leader = None
+
+    @rule()
+    def mend(self) -> None:
+        """Let the leader look for what is missing, which is nothing."""
+        if self.leader is None:
+            self._lead(LEADERS[0])
+        assert self.call(self.place.mend(self.leader)) == (b"", 0)
 
     def _lead(self, token: str) -> None:
         gets_it = self.leader in {None, token}
@@ -177,8 +186,8 @@ class LinesMachine(RuleBasedStateMachine):
         assert claimed.refs == refs, "not the first of the line, or not what may be merged into one"
         assert len(refs) == 1 or all(map(may_be_merged, refs))
         assert claimed.body == self.model.bodies[claimed.ref]
-        for ref, said in claimed.merged:
-            assert said == self.model.bodies[ref].rsplit(b"\0", 2)[0]
+        assert [said for _, said in claimed.merged] == self.model.said(claimed.claim.key)
+        self.attempts.judge(claimed, self.model.merging.most)
         assert claimed.crashes == self.model.crashes(claimed.claim.key)
 
     def _judge_wait(self, reply: Reply) -> None:
@@ -216,8 +225,12 @@ class LinesMachine(RuleBasedStateMachine):
     def retry(self, pick: int, delay: int, *, stale: bool) -> None:
         """Have a delivery tried again later."""
         one = self._delivery(pick, stale=stale)
-        body = body_of(company_of(one.body), one.ref, b"tried %d" % self.claims)
-        assert self.call(self.place.retry(one, delay, body)) == self.model.retry(one, body, delay)
+        story = {"tried": tried(one) + 1, "before": before_of(one.body)}
+        body = body_of(company_of(one.body), one.ref, b"tried %d" % self.claims, **story)
+        was_there = self.call(self.place.retry(one, delay, body))
+        assert was_there == self.model.retry(one, body, delay)
+        if was_there:
+            self.attempts.failed(one)
 
     @precondition(lambda self: self.given)
     @rule(pick=some, verb=st.sampled_from(["back", "doom", "mark"]), stale=rarely)
@@ -229,7 +242,8 @@ class LinesMachine(RuleBasedStateMachine):
         elif verb == "mark":
             assert self.call(self.place.mark(one)) == self.model.mark(one.claim)
         else:
-            body = body_of(company_of(one.body), one.ref, doomed=True)
+            before = len(one.merged) + sum(before_of(said) for _, said in one.merged) + before_of(one.body)
+            body = body_of(company_of(one.body), one.ref, doomed=True, tried=tried(one), before=before)
             assert self.call(self.place.doom(one, body)) == self.model.doom(one, body)
 
     @rule(worker=st.sampled_from(WORKERS), number=st.integers(1, 8))

@@ -9,7 +9,7 @@ from support.lines.place import LEASE, START, Claimed
 
 from router.store.lines import Claim, Item, Merging
 
-__all__ = ["SLACK", "Model", "Run", "company_of", "may_be_merged", "millis_of", "stream_of"]
+__all__ = ["SLACK", "Model", "Run", "before_of", "company_of", "may_be_merged", "millis_of", "stream_of", "tried_of"]
 
 SLACK = 1000
 """By so much, milliseconds, two clocks may differ and nobody minds."""
@@ -42,13 +42,28 @@ def is_doomed(body: bytes) -> bool:
 
 def waits_since(body: bytes) -> int:
     """Return from when on an event that has failed waits for its turn again, epoch milliseconds; 0 for others."""
-    return int(body.split(b"\0")[3][1:] or 0)
+    return int(body.split(b"\0")[3][1:].split(b" ")[0] or 0)
+
+
+def tried_of(body: bytes) -> int:
+    """Return how often an event was tried, as far as its body says; 0 where it is the head of one alone."""
+    return int(_story(body)[0])
+
+
+def before_of(body: bytes) -> int:
+    """Return how many events an event has stood for before."""
+    return int(_story(body)[1])
+
+
+def _story(body: bytes) -> list[bytes]:
+    return [*body.split(b"\0"), b"", b"", b""][3].split(b" ")[1:] or [b"0", b"0"]
 
 
 def waiting_since(body: bytes, moment: int) -> bytes:
     """Return the body of an event that has failed, and waits for its turn again from then on."""
     company, id_, at, doomed, packed = body.split(b"\0", 4)
-    return b"\0".join((company, id_, at, doomed[:1] + b"%d" % moment, packed))
+    _, space, story = doomed.partition(b" ")
+    return b"\0".join((company, id_, at, doomed[:1] + b"%d" % moment + space + story, packed))
 
 
 @dataclass
@@ -129,12 +144,26 @@ class Model:
     def delivery(self, key: bytes) -> list[bytes]:
         """Return what a claim of this key has to hand out, oldest first."""
         line = self.lines[key]
-        number = 0
-        while number < min(self.merging.most, len(line)) and may_be_merged(line[number]):
+        number = stands_for = 0
+        for ref in line[: self.merging.most]:
+            body = self.bodies[ref]
+            stands_for += 1 if is_doomed(body) else 1 + before_of(body)
+            if not may_be_merged(ref) or (number and stands_for > self.merging.most):
+                break
             number += 1
-            if is_doomed(self.bodies[line[number - 1]]):
+            if is_doomed(body):
                 break
         return line[: max(number, 1)]
+
+    def said(self, key: bytes) -> list[bytes]:
+        """Return what a claim of this key has to say of each that is merged: its head, or the whole body.
+
+        Whole is what has stood for others, and the most tried of all, where the newest was tried less often.
+        """
+        *others, newest = [self.bodies[ref] for ref in self.delivery(key)]
+        most = max([*map(tried_of, others), 0])
+        last = max([at for at, body in enumerate(others) if tried_of(body) == most > tried_of(newest)], default=-1)
+        return [body if before_of(body) or at == last else body.rsplit(b"\0", 2)[0] for at, body in enumerate(others)]
 
     def crashes(self, key: bytes) -> int:
         """Return how many workers are thought to have died of what a claim of this key has to hand out."""

@@ -94,9 +94,12 @@ def item(
     return Item(stream, place, key, ref, body_of(company, ref))
 
 
-def body_of(company: bytes, ref: bytes, said: bytes = b"", *, doomed: bool = False) -> bytes:
-    """Return the body of an event, as lib/lines.lua says."""
-    return b"\0".join((company, ref, b"at", b"1" if doomed else b"0", said))
+def body_of(
+    company: bytes, ref: bytes, said: bytes = b"", *, doomed: bool = False, tried: int = 0, before: int = 0
+) -> bytes:
+    """Return the body of an event, as lib/lines.lua says: how often tried, and how many it has stood for before."""
+    story = b" %d %d" % (tried, before) if tried or before else b""
+    return b"\0".join((company, ref, b"at", (b"1" if doomed else b"0") + story, said))
 
 
 class Place:
@@ -180,6 +183,11 @@ class Place:
         """Give up the lease of who brings events."""
         return bool(await self.call(self.lines.resign(token)))
 
+    async def mend(self, token: str) -> tuple[bytes, int]:
+        """Mend what is missing; return the key to go on behind, and how much was."""
+        after, mended = await self.call(self.lines.mend(token, LEASE, b"", 1000, per_company=self.per_company))
+        return after, mended
+
     async def end_lease(self) -> None:
         """Let the lease of who brings events run out."""
         await self.store.command("DEL", self.keys["mover"])
@@ -233,7 +241,7 @@ class Place:
             stopped=scores["stopped"],
             crashed={ref: int(number) for ref, number in found["crashed"].items()},
             length={stream: int(number) for stream, number in found["length"].items()},
-            read={source.decode(): place.decode() for source, place in found["read"].items()},
+            read={source.decode(): place.decode() for source, place in found["read"].items() if source != b"most"},
             woken=found["wake"][0][0] if found["wake"] else b"0-0",
         )
 

@@ -21,15 +21,11 @@ from router.store.reading import checked, refusal_of
 from router.store.record import REASON
 from router.store.scripts import BATCH, Call
 from router.tasks.iterating import first
-from workers.keyed.entry import LineHeld, pack
+from workers.keyed.entry import SKIPPED, LineHeld, pack
 from workers.keyed.line_moves import burial
 from workers.operations.audit import CHANGED, FAILED
 from workers.operations.change import Change
 from workers.operations.keys.line_keys import KeySelector, LineKey, LineKeys
-
-_MERGED: Final = 500
-"""How many events a skipped one may stand for, as by default one that is handled."""
-
 
 _LOOK_AGAIN: Final = 0.05
 """Seconds until the inboxes are looked at again."""
@@ -122,6 +118,7 @@ class Release(KeyChange):
 class Skip(KeyChange):
     """Makes a dead letter of the first event of keys, with what would be merged into it; their keys go on.
 
+    That is what the next delivery would stand for: no more than `Coalesce(most=)` of the workers allows.
     A key that is held goes on, too; of one that is held without events that is all. What a worker has in hand is left
     to it, and is said to have failed.
     """
@@ -156,7 +153,7 @@ class Skip(KeyChange):
         """Claim the keys; return what there is to end."""
         lines, lease = self._keys.lines, round(self.lease * 1000)
         claims = [Claim(key.name, f"operator/{secrets.token_hex(8)}") for key in keys]
-        calls = [lines.seize(claim, key.ref, lease, _MERGED) for claim, key in zip(claims, keys, strict=True)]
+        calls = [lines.seize(claim, key.ref, lease) for claim, key in zip(claims, keys, strict=True)]
         seized = []
         for claim, key, reply in zip(claims, keys, await self._run(calls), strict=True):
             if isinstance(reply, list):
@@ -223,5 +220,5 @@ def _reason(actor: str, reason: str) -> str:
 def _dead(held: LineHeld, reason: str) -> list[scripts.Field]:
     """Return the fields of a dead letter; what was to be one already keeps its reason."""
     if REASON in held.fields:
-        return held.moved()
-    return [*held.moved(), *held.buried(), REASON, reason.encode(errors="backslashreplace")]
+        return [*held.moved(), SKIPPED, "1"]
+    return [*held.moved(), *held.buried(), SKIPPED, "1", REASON, reason.encode(errors="backslashreplace")]

@@ -18,8 +18,8 @@ from router.store.lines import Lines
 from router.store.reading import moment_of
 from router.store.record import EVENT, ID, REASON, read_event, text_of
 from router.store.scripts import BATCH
-from workers.delivery import Held
-from workers.keyed.entry import came_at, is_mergeable, stream_of, unpack
+from workers.delivery import Held, Merged
+from workers.keyed.entry import came_at, is_mergeable, merged_before, stream_of, unpack
 from workers.operations.criteria import Criteria
 
 _PAGE_BYTES: Final = 1024 * 1024
@@ -78,6 +78,7 @@ class LineEvent:
 
     at: when it came to its stream or, replayed, to the inbox. attempts: how many were used up. merged_into: the id of
     the later event that stands for it, as far as that is known yet. reason: why it is about to be a dead letter.
+    merged: the events that it has stood for before, as a dead letter that was replayed; or will as a dead letter.
     """
 
     id: str
@@ -86,6 +87,7 @@ class LineEvent:
     attempts: int
     merged_into: str | None = None
     reason: str | None = None
+    merged: tuple[Merged, ...] = ()
 
     @property
     def type(self) -> str:
@@ -229,4 +231,5 @@ def _events(pairs: Sequence[tuple[bytes, bytes]], running: bytes) -> Iterable[Li
     for (ref, body), id_, merged_into in zip(pairs, ids, into, strict=True):
         held = Held(stream_of(ref), ref, unpack(body)[1], inbox=False, touched=0.0)
         reason = text_of(held.fields, REASON) or None
-        yield LineEvent(id_, held.stream, came_at(ref), held.used, merged_into, reason)
+        merged = tuple(merged_before(held.fields))
+        yield LineEvent(id_, held.stream, came_at(ref), held.used, merged_into, reason, merged)

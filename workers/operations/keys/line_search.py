@@ -13,7 +13,7 @@ from router.store.keys import LINES
 from router.store.lines import Lines
 from router.store.record import EVENT, ID, text_of
 from workers.delivery import Held
-from workers.keyed.entry import is_mergeable, place_in_line, stream_of, unpack
+from workers.keyed.entry import is_mergeable, is_replayed, merged_before, place_in_line, stream_of, unpack
 from workers.keyed.keying import usual_keys
 from workers.operations.keys.line_keys import worker_of
 
@@ -21,12 +21,15 @@ _PAGE = 1000
 _LINE = 500
 """How many events of one line are looked at: as many as one delivery stands for by default."""
 _BYTES = 1024 * 1024
+_BODIES = 50
+"""How many bodies one reply has: they may be large."""
 
 
 @dataclass(frozen=True, slots=True)
 class InLine:
     """An event in its line: the state of its key with the time of it (epoch milliseconds or nothing), and its delivery.
 
+    That is of another event where this one was merged into that before, and that was replayed.
     first: the id of the first event of the key; is_first: whether it is that, or stands for that. merged_into: the id
     of the later event that stands for it. is_handled: whether a worker handles it now, which is `worker`.
     """
@@ -63,7 +66,7 @@ class LineSearch:
         complete = bool(found) or await self._has_usual_keys()
         if not complete:
             found, complete = await self._scan(most)
-        return [await self._describe(key, ref) for key, ref in found], complete
+        return [await self._describe(key, ref) for key, ref in dict.fromkeys(found)], complete
 
     async def _of_usual_keys(self) -> list[tuple[bytes, bytes]]:
         keys = usual_keys(self._event) if self._event else []
@@ -75,6 +78,10 @@ class LineSearch:
                 "ZRANGEBYLEX", self._key["lines"], b"[" + start, b"(" + start + b"~", "LIMIT", 0, 100
             )
             found += self._of_ours(members)
+            members = await self._store.command(
+                "ZRANGEBYLEX", self._key["lines"], b"[" + key + b"\0", b"(" + key + b"\1", "LIMIT", 0, _PAGE
+            )
+            found += await self._that_name_ours(members)
         return found
 
     async def _has_usual_keys(self) -> bool:
@@ -92,6 +99,7 @@ class LineSearch:
         while searched < most:
             members = await self._store.command("ZRANGEBYLEX", self._key["lines"], start, "+", "LIMIT", 0, _PAGE)
             found += self._of_ours(members)
+            found += await self._that_name_ours(members)
             searched += len(members)
             if len(members) < _PAGE:
                 return found, True
@@ -105,6 +113,22 @@ class LineSearch:
             for key, _, ref in parted
             if ref.startswith(self._place) and ref.partition(b"/")[2] == self._stream
         ]
+
+    async def _that_name_ours(self, members: list[bytes]) -> list[tuple[bytes, bytes]]:
+        """Return those that were replayed and have stood for the event before."""
+        parted = (member.partition(b"\0") for member in members)
+        replayed = [(key, ref) for key, _, ref in parted if is_replayed(ref)]
+        found = []
+        for start in range(0, len(replayed) if self._event else 0, _BODIES):
+            share = replayed[start : start + _BODIES]
+            bodies = await self._store.command("HMGET", self._key["bodies"], *(ref for _, ref in share))
+            found += [pair for pair, body in zip(share, bodies, strict=True) if self._names_ours(body)]
+        return found
+
+    def _names_ours(self, body: bytes | None) -> bool:
+        event, kind = self._event, self._stream.decode().partition("/")[2]
+        named = merged_before(unpack(body or b"")[1])
+        return event is not None and any((merged.id, merged.type) == (event.id, kind) for merged in named)
 
     async def _describe(self, key: bytes, ref: bytes) -> InLine:
         (row,) = await self._store.call(self._lines.look([key], 1))
@@ -121,10 +145,13 @@ class LineSearch:
             at=at,
             first=_id_of(row[6]),
             is_first=ref in (row[5], _stands_for(refs, row[5], running)),
-            merged_into=_id_of(bodies[into]) if into else None,
+            merged_into=_id_of(bodies[into]) if into else self._stood_for_by(body),
             is_handled=handled,
             worker=worker_of(token) if handled else "",
         )
+
+    def _stood_for_by(self, body: bytes) -> str | None:
+        return _id_of(body) if self._names_ours(body) else None
 
     async def _line(self, key: bytes) -> tuple[bytes, list[bytes], dict[bytes, bytes]]:
         running, *found = await self._store.call(self._lines.line(key, b"", _LINE, _BYTES))

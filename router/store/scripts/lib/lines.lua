@@ -2,9 +2,10 @@
 --
 -- KEYS of each of them:
 --   LINES    sorted set, all of score 0: `key NUL ref`. So the events of a key stand together, in order of their refs
---   BODIES   hash: `company NUL id NUL at NUL doomed NUL packed fields` by ref; behind at, SPACE and the generation where it
---            has one; doomed is 1 where it is to be dead, else
---            0; behind that, where it has failed, from when on it waits for its turn again (epoch milliseconds)
+--   BODIES   hash: `company NUL id NUL at NUL doomed NUL packed fields` by ref; behind at, SPACE and the generation where
+--            it has one; doomed is 1 where it is to be dead, else 0; behind that, where it has failed, from when on it waits
+--            for its turn again (epoch milliseconds); behind that, where there is any, `SPACE tried SPACE before`: how often
+--            it was tried, and how many further events it has stood for, as a replayed dead letter may
 --   READY    sorted set, all of score 0: `company NUL since SPACE ref NUL key`, for each key whose first event may be
 --            handled now; since: when that was accepted, or from when on it waits for its turn again
 --   TURNS    sorted set: companies that have ready keys, by when it is their turn
@@ -17,10 +18,14 @@
 --   STOPPED  sorted set: companies that an operator has paused, by until when
 --   CRASHED  hash: how many workers are thought to have died of an event, by ref
 --   LENGTH   hash: how many events of a stream are in the lines
---   READ     hash: the last entry that was brought from a stream or an inbox, by its key
+--   READ     hash: the last entry that was brought from a stream or an inbox, by its key; `most`: how many events one
+--            delivery may stand for, as the worker says that brings them; `keying`: what names the rule by which the keys
+--            were made, empty while another rule makes them again, and then no key is claimed
 --   MOVER    string: the token of the one worker that brings events, while its lease lasts
 --   WAKE     stream: an entry says that something has become ready
 --   CLOCK    string: what time it was when one of the scripts ran last
+--   TRIALS   hash: `first last times token` by the key of a stream or an inbox: the places of the entries for which a user's
+--            key function was begun and has not ended, by how many workers so far, and by which last; see try.lua
 --
 -- A ref is `milliseconds-number` of the entry in its stream, with leading zeros, for one that was replayed `.` and its
 -- entry in the inbox, then `m` where the event may be merged into a later one, else `o`, and `/STREAM`. So refs sort in
@@ -29,7 +34,7 @@
 -- A key that has events is in exactly one of READY, DUE, QUIET and RUNNING, or it is in HELD; in that and in RUNNING while
 -- an operator ends its first event. One without is in none, except HELD.
 local LINES, BODIES, READY, TURNS, DUE, QUIET, RUNNING, OWNERS, BUSY, HELD, STOPPED, CRASHED, LENGTH, READ, MOVER, WAKE,
-  CLOCK = unpack(KEYS)
+  CLOCK, TRIALS = unpack(KEYS)
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -104,22 +109,58 @@ local function leave(company)
   joined[company] = nil
 end
 
--- Returns the member of READY that a key has, and whose its first event is; `company`: that, where the event is new.
-local function ready_member(key, ref, company)
-  local since = millis_of(ref)
-  if not company then
-    local again
-    company, again = string.match(redis.call('HGET', BODIES, ref) or '', '^([^%z]*)%z?[^%z]*%z?[^%z]*%z?[^%z]?(%d*)')
-    since = math.max(since, tonumber(again) or 0)
-  end
-  return company .. '\0' .. string.format('%015.0f ', since) .. ref .. '\0' .. key, company
+-- Returns the member of READY that a key has whose first event is this one of a company, `again`: from when on that waits
+-- for its turn again.
+local function member_of(key, ref, company, again)
+  local since = math.max(millis_of(ref), tonumber(again) or 0)
+  return company .. '\0' .. string.format('%015.0f ', since) .. ref .. '\0' .. key
 end
 
+-- Returns that, and whose the event is, as its body says.
+local function member_by(key, ref, body)
+  local company, again = string.match(body or '', '^([^%z]*)%z?[^%z]*%z?[^%z]*%z?[^%z]?(%d*)')
+  return member_of(key, ref, company, again), company
+end
+
+local function ready_member(key, ref)
+  return member_by(key, ref, redis.call('HGET', BODIES, ref))
+end
+
+-- Calls a command of a key for so many members, with as many in a command as it can have; returns what it replies to each.
+local function call_many(command, key, members)
+  if #members <= 1000 then
+    return #members > 0 and redis.call(command, key, unpack(members)) or {}
+  end
+  local replies = {}
+  for first = 1, #members, 1000 do
+    local reply = redis.call(command, key, unpack(members, first, math.min(#members, first + 999)))
+    for i, one in ipairs(type(reply) == 'table' and reply or {}) do
+      replies[first + i - 1] = one
+    end
+  end
+  return replies
+end
+
+-- Keys become ready together, at the end of a script, or before it looks at READY: see write_ready.
+local ready, ready_keys, ready_refs = {}, {}, {}
+
 local function make_ready(key, ref, company)
-  local member
-  member, company = ready_member(key, ref, company)
-  redis.call('ZADD', READY, 0, member)
-  join(company)
+  if company then
+    ready[#ready + 1], ready[#ready + 2] = 0, member_of(key, ref, company)
+    join(company)
+  else
+    ready_keys[#ready_keys + 1], ready_refs[#ready_refs + 1] = key, ref
+  end
+end
+
+local function write_ready()
+  for i, body in ipairs(call_many('HMGET', BODIES, ready_refs)) do
+    local member, company = member_by(ready_keys[i], ready_refs[i], body)
+    ready[#ready + 1], ready[#ready + 2] = 0, member
+    join(company)
+  end
+  call_many('ZADD', READY, ready)
+  ready, ready_keys, ready_refs = {}, {}, {}
 end
 
 -- When the events of a key may be handled: `quiet` after the last, at most `within` after the first (milliseconds). Where
@@ -150,21 +191,17 @@ local function queue(key, quiet, within, before, head, company)
   end
 end
 
--- Deletes members of a hash or of a sorted set, with as many in a command as it can have.
-local function delete(command, set, members)
-  for first = 1, #members, 1000 do
-    redis.call(command, set, unpack(members, first, math.min(#members, first + 999)))
+-- Returns what is known of who runs a key: its token, the company, the ref that it handles, whether that was started (as
+-- far as anybody knows: only of a suspect it is written down), whether the hold is in doubt.
+local function read_owner(text)
+  if text then
+    local started, doubted, token, company, ref = string.match(text, '^(.)(.)([^%z]*)%z([^%z]*)%z(.*)$')
+    return { token = token, company = company, ref = ref, started = started == '1', doubted = doubted == '1' }
   end
 end
 
--- Returns what is known of who runs a key: its token, the company, the ref that it handles, whether that was started (as
--- far as anybody knows: only of a suspect it is written down), whether the hold is in doubt.
 local function owner_of(key)
-  local owner = redis.call('HGET', OWNERS, key)
-  if owner then
-    local started, doubted, token, company, ref = string.match(owner, '^(.)(.)([^%z]*)%z([^%z]*)%z(.*)$')
-    return { token = token, company = company, ref = ref, started = started == '1', doubted = doubted == '1' }
-  end
+  return read_owner(redis.call('HGET', OWNERS, key))
 end
 
 local function owner_text(owner)
@@ -195,10 +232,20 @@ local function let_go(key, owner)
   make_room(key, owner)
 end
 
--- Takes a key away from a worker that is gone. A suspect counts only if it was started: see recover.lua. Who had it is
--- not known where somebody deleted that manually.
+-- Returns an owner for a key of which somebody deleted that manually: nothing is known but whose room it takes.
+local function unknown_owner(key)
+  local owner, last = { company = '', ref = '' }, '\0' .. key
+  for _, member in ipairs(has_some(BUSY) and redis.call('ZRANGE', BUSY, 0, -1) or {}) do
+    if string.sub(member, -#last) == last then
+      owner.company = string.sub(member, 1, -#last - 1)
+    end
+  end
+  return owner
+end
+
+-- Takes a key away from a worker that is gone. A suspect counts only if it was started: see recover.lua.
 local function recover(key, owner, quiet, within)
-  owner = owner or { company = '', ref = '' }
+  owner = owner or unknown_owner(key)
   if owner.started then
     redis.call('HINCRBY', CRASHED, owner.ref, 1)
     some[CRASHED] = true
@@ -207,18 +254,21 @@ local function recover(key, owner, quiet, within)
   queue(key, quiet, within)
 end
 
--- Takes an event out of its line; returns the stream that it is from, where it was there.
-local function take_out(key, ref)
-  if redis.call('ZREM', LINES, key .. '\0' .. ref) == 1 then
-    return string.match(ref, '/(.*)')
+-- Ends events, each a member of LINES and its ref; those that are there no more are left out, unless only their line was
+-- deleted manually.
+local function remove(members, refs)
+  local gone, lengths = {}, {}
+  for i, score in ipairs(call_many('ZMSCORE', LINES, members)) do
+    if score or redis.call('HGET', BODIES, refs[i]) then
+      local stream = string.match(refs[i], '/(.*)')
+      gone[#gone + 1] = refs[i]
+      lengths[stream] = (lengths[stream] or 0) + 1
+    end
   end
-end
-
--- Forgets events that were taken out of their lines; `lengths`: how many those were of each stream.
-local function forget(refs, lengths)
-  delete('HDEL', BODIES, refs)
+  call_many('ZREM', LINES, members)
+  call_many('HDEL', BODIES, gone)
   if has_some(CRASHED) then
-    delete('HDEL', CRASHED, refs)
+    call_many('HDEL', CRASHED, gone)
   end
   for stream, number in pairs(lengths) do
     if redis.call('HINCRBY', LENGTH, stream, -number) <= 0 then
@@ -227,40 +277,51 @@ local function forget(refs, lengths)
   end
 end
 
-local function remove(key, ref)
-  local stream = take_out(key, ref)
-  if stream then
-    forget({ ref }, { [stream] = 1 })
-  end
-end
-
--- Returns the event that stands for as many as may be merged, at most so many with it, and those: ref, head of its body,
--- ref, … What is to be a dead letter ends them.
+-- Returns the event that stands for as many as may be merged, at most so many with it and with what these have stood for
+-- before, and those: ref, `company NUL id NUL at`, ref, … In place of that the whole body of each that has stood for
+-- others, and of the one that was tried most often, where that is more than the event itself was: so a delivery begins
+-- with what was known of all. What is to be a dead letter ends them.
 local function merged(key, head, most)
   if most < 2 or not may_be_merged(head) then
     return head, {}
   end
   local from, to = span(key)
-  local newest, others = nil, {}
+  local others, number, newest, most_tried = {}, 0, nil, { tried = 0 }
   for _, member in ipairs(redis.call('ZRANGEBYLEX', LINES, from, to, 'LIMIT', 0, most)) do
     local ref = string.sub(member, #key + 2)
     if not may_be_merged(ref) then
       break
     end
     local body = redis.call('HGET', BODIES, ref) or ''
-    local said, doomed = string.match(body, '^([^%z]*%z[^%z]*%z[^%z]*)%z(.)')
-    others[#others + 1], others[#others + 2] = ref, said or ''
-    newest = ref
+    local said, doomed, tried, before =
+      string.match(body, '^([^%z]*%z[^%z]*%z[^%z]*)%z([^%z]?)%d* ?(%d*) ?(%d*)[^%z]*%z')
+    before = doomed ~= '1' and tonumber(before) or 0
+    number = number + 1 + before
+    if newest and number > most then
+      break
+    end
+    if newest and newest.tried > 0 and newest.tried >= most_tried.tried then
+      most_tried = newest
+    end
+    others[#others + 1], others[#others + 2] = ref, before > 0 and body or said or ''
+    newest = { ref = ref, body = body, tried = tonumber(tried) or 0, at = #others }
     if doomed == '1' then
       break
     end
   end
+  if not newest then
+    return head, {}
+  end
   table.remove(others)
   table.remove(others)
-  return newest, others
+  if most_tried.tried > newest.tried then
+    others[most_tried.at] = most_tried.body
+  end
+  return newest.ref, others
 end
 
 local function wake()
+  write_ready()
   if has_woken then
     redis.call('XADD', WAKE, 'MAXLEN', 1, '*', 'ready', '')
   end

@@ -13,16 +13,18 @@
 -- ARGV[5]  quiet, milliseconds; 0 where nothing is merged
 -- ARGV[6]  within, milliseconds
 -- ARGV[7]  how many one delivery may stand for at most
+-- ARGV[8]  what names the worker's rule for keys: nothing is claimed where those were made by another; '' for any
 -- Reply    { claimed, milliseconds until to ask again or -1, the last entry of WAKE, keys taken back, 1 if a worker
---          brings events, else 0 };
+--          brings events, 2 where the keys are of another rule, else 0 };
 --          of each claimed { key, ref, crashes, body, what is merged into it }, and of that, oldest first,
---          { ref, `company NUL id NUL at`, … }
+--          { ref, `company NUL id NUL at` or the whole body, … }: see merged in lib/lines.lua
 --- lib/lines.lua
 --- lib/frees.lua
 --- lib/line_clock.lua
 local token, room, lease, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local quiet, within, most = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local MANY = 100
+local held_until = stamp(now + lease / 2)
 
 local function past(set)
   return redis.call('ZRANGEBYSCORE', set, '-inf', stamp(now), 'LIMIT', 0, MANY)
@@ -38,7 +40,7 @@ local function take_back()
     else
       owner.doubted = true
       own(key, owner)
-      redis.call('ZADD', RUNNING, stamp(now + lease / 2), key)
+      redis.call('ZADD', RUNNING, held_until, key)
     end
   end
   return taken
@@ -68,12 +70,6 @@ end
 
 local gone, running, owners, busy = {}, {}, {}, {}
 
-local function note(list, ...)
-  for _, part in ipairs({ ... }) do
-    list[#list + 1] = part
-  end
-end
-
 -- A crash is written down with the newest event of a delivery: the next one may stand for newer ones, and for this.
 local function claim(company, ready)
   local head, key = string.match(ready, '^%d+ ([^%z]*)%z(.*)$', #company + 2)
@@ -82,10 +78,12 @@ local function claim(company, ready)
   for i = 1, #others, 2 do
     crashes = crashes + crashes_of(others[i])
   end
-  note(gone, ready)
-  note(running, stamp(now + lease / 2), key)
-  note(owners, key, owner_text({ token = token, company = company, ref = ref, started = crashes == 0 }))
-  note(busy, 0, company .. '\0' .. key)
+  local size = #gone
+  gone[size + 1] = ready
+  running[2 * size + 1], running[2 * size + 2] = held_until, key
+  owners[2 * size + 1] = key
+  owners[2 * size + 2] = owner_text({ token = token, company = company, ref = ref, started = crashes == 0 })
+  busy[2 * size + 1], busy[2 * size + 2] = 0, company .. '\0' .. key
   return { key, ref, crashes, '', others }
 end
 
@@ -125,19 +123,32 @@ local function next_companies(free)
     local number = math.min(share, allowed(name))
     local from, to = span(name)
     local ready = number > 0 and redis.call('ZRANGEBYLEX', READY, from, to, 'LIMIT', 0, number) or {}
-    companies[i] = { name = name, ready = ready, claimed = 0, had = 0 }
+    companies[i] = { name = name, ready = ready, looked = 0, had = 0 }
   end
   return companies
+end
+
+-- A key is ready twice where its line was deleted manually meanwhile: the other one is forgotten while it runs.
+local is_taken = {}
+local function runs(key)
+  return is_taken[key] or redis.call('ZSCORE', RUNNING, key)
 end
 
 -- Claims one key of each company that has one; returns whether there was any.
 local function go_round(companies, claimed)
   local before = #claimed
   for _, company in ipairs(companies) do
-    local ready = company.ready[company.claimed + 1]
+    local ready = company.ready[company.looked + 1]
     if ready and #claimed < room then
-      claimed[#claimed + 1] = claim(company.name, ready)
-      company.claimed, company.had = company.claimed + 1, #claimed
+      local key = string.match(ready, '^%d+ [^%z]*%z(.*)$', #company.name + 2)
+      company.looked = company.looked + 1
+      if runs(key) then
+        redis.call('ZREM', READY, ready)
+      else
+        is_taken[key] = true
+        claimed[#claimed + 1] = claim(company.name, ready)
+        company.had = #claimed
+      end
     end
   end
   return #claimed > before
@@ -160,6 +171,7 @@ end
 local claimed = {}
 
 local function take_turns()
+  write_ready()
   while #claimed < room do
     local companies = next_companies(room - #claimed)
     if #companies == 0 then
@@ -186,6 +198,11 @@ end
 
 redis.call('SET', CLOCK, stamp(now), 'NX')
 local taken = take_back()
+local keying = redis.call('HGET', READ, 'keying')
+local is_ours = ARGV[8] == '' or not keying or keying == ARGV[8]
+if not is_ours then
+  room = 0 -- by the worker's rule, nobody knows what may run beside what
+end
 take_turns() -- what is ready goes before what has just become due: else an event tried again at once, and again, is all
 promote()
 take_turns()
@@ -193,4 +210,4 @@ if #claimed == room then
   wake() -- there may be more, for others
 end
 local last = redis.call('XREVRANGE', WAKE, '+', '-', 'COUNT', 1)[1]
-return { claimed, until_next(), last and last[1] or '0-0', taken, redis.call('EXISTS', MOVER) }
+return { claimed, until_next(), last and last[1] or '0-0', taken, is_ours and redis.call('EXISTS', MOVER) or 2 }

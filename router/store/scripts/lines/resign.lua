@@ -7,7 +7,7 @@
 if redis.call('GET', MOVER) ~= ARGV[1] then
   return 0
 end
-redis.call('DEL', MOVER)
+redis.call('DEL', MOVER, TRIALS) -- who gives it up has not died of what it tried
 has_woken = true -- for those who wait: a claim says that nobody brings events
 wake()
 return 1

@@ -19,7 +19,7 @@ end
 local due = now + tonumber(ARGV[5])
 
 local function write(ref, body, since)
-  local said, packed = string.match(body, '^([^%z]*%z[^%z]*%z[^%z]*%z[^%z])%d*(%z.*)$')
+  local said, packed = string.match(body, '^([^%z]*%z[^%z]*%z[^%z]*%z[^%z])%d*([^%z]*%z.*)$')
   redis.call('HSET', BODIES, ref, said and said .. stamp(since) .. packed or body)
 end
 

@@ -10,40 +10,39 @@
 --- lib/frees.lua
 --- lib/line_clock.lua
 local quiet, within = tonumber(ARGV[1]), tonumber(ARGV[2])
-local gone, ended, lengths = {}, {}, {}
 
-local function take_out_all(key, first, last)
-  for i = first, last do
-    local stream = take_out(key, ARGV[i])
-    if stream then
-      gone[#gone + 1] = ARGV[i]
-      lengths[stream] = (lengths[stream] or 0) + 1
-    end
-  end
+local settled, keys, at = {}, {}, 3
+while at <= #ARGV do
+  local count = tonumber(ARGV[at + 3])
+  keys[#keys + 1] = ARGV[at]
+  settled[#settled + 1] = { token = ARGV[at + 1], hold = ARGV[at + 2] == '1', first = at + 4, last = at + 3 + count }
+  at = at + 4 + count
 end
 
-local lost, at, number = {}, 3, 0
-while at <= #ARGV do
-  local key, token, hold, count = ARGV[at], ARGV[at + 1], ARGV[at + 2] == '1', tonumber(ARGV[at + 3])
-  local owner = owned(key, token)
-  number = number + 1
-  if owner and not ended[key] then
-    take_out_all(key, at + 4, at + 3 + count)
-    if hold then
+local members, refs, ended, owners, lost = {}, {}, {}, {}, {}
+for i, text in ipairs(redis.call('HMGET', OWNERS, unpack(keys))) do
+  local key, one, owner = keys[i], settled[i], read_owner(text)
+  if owner and owner.token == one.token and not owners[key] then
+    for ref = one.first, one.last do
+      refs[#refs + 1] = ARGV[ref]
+      members[#members + 1] = key .. '\0' .. ARGV[ref]
+    end
+    if one.hold then
       redis.call('ZADD', HELD, stamp(now), key)
       some[HELD] = true
     end
-    ended[key] = true
+    owners[key] = owner
     ended[#ended + 1] = key
-    make_room(key, owner)
-    queue(key, quiet, within)
   else
-    lost[#lost + 1] = number
+    lost[#lost + 1] = i
   end
-  at = at + 4 + count
 end
-forget(gone, lengths)
-delete('ZREM', RUNNING, ended)
-delete('HDEL', OWNERS, ended)
+remove(members, refs)
+call_many('ZREM', RUNNING, ended)
+call_many('HDEL', OWNERS, ended)
+for _, key in ipairs(ended) do
+  make_room(key, owners[key])
+  queue(key, quiet, within)
+end
 wake()
 return lost

@@ -201,6 +201,15 @@ async def test_an_event_and_its_life(store: Store, visitor: Visitor) -> None:
     assert [line.verb async for line in audit.lines(store)] == ["reveal"]
 
 
+async def test_who_made_a_change_is_masked(store: Store, visitor: Visitor) -> None:
+    """The fields of an event show nothing that is masked in its body, until somebody reveals it."""
+    raw = json.dumps({"event": "customer_changed", "notificationId": "e-1", "userId": "hunter2"})
+    fields = {"id": "e-1", "at": 1_760_000_000_000, "raw": raw}
+    await store.client.xadd(store.keys.events(CUSTOMERS), fields, id="1760000000000-0")
+    assert "hunter2" not in await visitor.get("/event", id="e-1")
+    assert "hunter2" in await (await visitor.post("/event?id=e-1")).text()
+
+
 async def test_events_filter(store: Store, visitor: Visitor) -> None:
     """Events are filtered as on the command line."""
     await put_events(store, "e-1", resource="customer/5", company=9)

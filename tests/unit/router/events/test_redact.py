@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from config.publishers import Dialect
-from router.events.redact import MASK, redacted
+from router.events.event import Event
+from router.events.redact import MASK, redacted, redacted_fields
 
 CANARY = "canary-71c0"
 
@@ -53,6 +54,14 @@ def test_identity_is_the_item_s_own() -> None:
         "event": {"name": MASK},
         "action": [MASK],
     }
+
+
+@pytest.mark.parametrize("field", [field for field, names in Dialect() if names and field in Event.model_fields])
+def test_an_event_shows_what_its_body_shows(field: str) -> None:
+    """A field of the event is masked where the value that it was read from is, and shown where that is."""
+    (name, *_) = getattr(Dialect(), field)
+    assert redacted_fields({field: "seen"}) == {field: shown({name: "seen"})[name]}
+    assert redacted_fields({field: None}) == {field: None}
 
 
 def test_every_name_of_an_identity_is_known() -> None:

@@ -14,6 +14,7 @@ from support.spools import MemoryStore, append, entry, waiting
 from support.waiting import eventually
 
 from router.intake import drain
+from router.intake import spool as spool_module
 from router.intake.confirmation import NotDurable
 from router.intake.drain import Drain
 from router.intake.group_commit import Appender
@@ -334,6 +335,18 @@ async def test_a_broken_leftover_is_left_alone(opened: Callable[..., Parts], tmp
     parts = opened()
     assert parts.spool.entries == 0
     assert (tmp_path / "7.db").exists()
+
+
+def test_a_spool_that_cannot_be_opened_lets_go_of_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails at the start keeps no file: the next try finds it free, with the error of the first still at hand."""
+    with monkeypatch.context() as broken:
+        broken.setattr(spool_module, "left_over", lambda _file: 1 / 0)
+        with pytest.raises(ZeroDivisionError) as kept:
+            Spool.open(tmp_path, max_bytes=1000)
+    file = SpoolFile.claim(tmp_path)
+    assert file.path.name == "0.db"
+    assert kept.traceback
+    file.close()
 
 
 async def test_it_drains_by_itself_and_then_rests(parts: Parts) -> None:

@@ -4,8 +4,9 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -251,3 +252,25 @@ def test_a_damaged_file_is_not_taken(tmp_path: Path) -> None:
     assert again.path.name == "1.db"
     assert list(left_over(again)) == []
     again.close()
+
+
+def test_a_file_that_cannot_be_read_is_closed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is passed over is not kept open: its lock would keep it from who repairs it."""
+    connections: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def connected(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connections.append(connect(*arguments, **options))
+        return connections[-1]
+
+    own = SpoolFile(tmp_path / "0.db")
+    with closing(connect(tmp_path / "7.db")) as database:
+        database.execute("CREATE TABLE waiting (id INTEGER PRIMARY KEY)")
+    monkeypatch.setattr(sqlite3, "connect", connected)
+    with capture_logs() as logged:
+        assert list(left_over(own)) == []
+    own.close()
+    assert [line["event"] for line in logged] == ["left_over_spool_unreadable"]
+    assert len(connections) == 1
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connections[0].execute("SELECT 1")

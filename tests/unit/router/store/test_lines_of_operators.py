@@ -50,9 +50,9 @@ class Bench:
         """End events of a key."""
         return await self.store.call(self.lines.settle([(claim, refs)], hold=hold))
 
-    async def seize(self, key: str, ref: bytes, most: int = 500) -> Any:
+    async def seize(self, key: str, ref: bytes) -> Any:
         """Claim a key as an operator does."""
-        return await self.store.call(self.lines.seize(Claim(key.encode(), "op"), ref, LEASE, most))
+        return await self.store.call(self.lines.seize(Claim(key.encode(), "op"), ref, LEASE))
 
     async def state(self, key: str) -> str:
         """Return the state of a key."""
@@ -122,7 +122,7 @@ async def test_an_operator_may_end_the_first_event_of_a_key_in_any_state(bench: 
         await bench.hold("a")
         refs = refs[1:]
     assert await bench.state("a") == state
-    ref, _, others = await bench.seize("a", refs[0], most=1)
+    ref, _, others = await bench.seize("a", refs[0])
     assert (ref, others) == (refs[0], [])
     assert await bench.places("a") == (["running", "held"] if state == "held" else ["running"])
     claim = Claim(b"a", "op")

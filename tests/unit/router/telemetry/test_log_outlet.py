@@ -150,6 +150,51 @@ def test_a_reader_that_is_gone() -> None:
     os.close(writer)
 
 
+def test_a_reader_that_goes_while_lines_wait() -> None:
+    """The thread that waited for room ends its work: it does not try for ever to say what was dropped."""
+    reader, writer = _pipe()
+    outlet = LogOutlet(writer, notice)
+    for _ in range(1000):
+        outlet.write(LINE)
+    os.close(reader)
+    outlet.flush(30)
+    assert not outlet._waiting
+    assert outlet._dropped
+    outlet.close()
+    os.close(writer)
+
+
+@pytest.fixture
+def stranger() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Yield a connection of somebody else: one end that may get any number, and one that reads what it is sent."""
+    one, other = socket.socketpair()
+    other.setblocking(False)
+    with one, other:
+        yield one, other
+
+
+def test_the_log_goes_on_when_its_descriptor_is_closed(
+    ends: Ends, stranger: tuple[socket.socket, socket.socket]
+) -> None:
+    """Who closes standard error closes only that: lines go where they went, and not to who gets the number next."""
+    outlet = LogOutlet(ends.writer, notice)
+    os.dup2(stranger[0].fileno(), ends.writer)
+    outlet.write(LINE)
+    assert read_until(ends.reader, lambda read: read.endswith(b"\n")) == LINE
+    with pytest.raises(BlockingIOError):
+        stranger[1].recv(1)
+    outlet.close()
+
+
+def test_an_outlet_that_is_freed_leaves_nothing_open(tmp_path: Path) -> None:
+    """Logging that is set up anew, again and again, takes no more descriptors each time."""
+    with (tmp_path / "log").open("ab") as file:
+        before = os.listdir("/proc/self/fd")  # noqa: PTH208 - numbers, not paths
+        for _ in range(9):
+            LogOutlet(file.fileno(), notice).close()
+        assert os.listdir("/proc/self/fd") == before  # noqa: PTH208 - likewise
+
+
 def test_a_disk_that_was_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines that a file did not take are counted, and that is said before the next one that it takes."""
     file = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -168,8 +213,10 @@ def test_a_file_is_written_at_once_and_at_its_end(tmp_path: Path) -> None:
     """What a file holds already stays, and a line is there when the call returns."""
     (tmp_path / "log").write_bytes(b"before\n")
     file = os.open(tmp_path / "log", os.O_WRONLY | os.O_APPEND)
-    LogOutlet(file, notice).write(LINE)
+    outlet = LogOutlet(file, notice)
+    outlet.write(LINE)
     assert (tmp_path / "log").read_bytes() == b"before\n" + LINE
+    outlet.close()
     os.close(file)
 
 

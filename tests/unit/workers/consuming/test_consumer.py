@@ -1282,13 +1282,13 @@ async def test_a_poison_event_ends_dead_and_its_neighbours_are_handled(bench: Be
     subscription = Subscription(
         "sub", events=[STREAM], concurrency=4, retry=Retry(max_attempts=3, first_delay=0.05, max_delay=0.05)
     )
-    alive: list[Consumer] = []
 
     @subscription.handler
     async def handler(delivery: Delivery) -> None:
         if delivery.event.id == "poison":
             deliveries.append(delivery.attempt)
-            bench.kill(alive.pop())
+            (alive,) = bench.alive  # it may still be starting
+            bench.kill(alive)
             died.set()
             await asyncio.Event().wait()
         handled.add(delivery.event.id)
@@ -1297,8 +1297,7 @@ async def test_a_poison_event_ends_dead_and_its_neighbours_are_handled(bench: Be
     await bench.publish(*names[:6], "poison", *names[6:])
     for life in range(20):
         died.clear()
-        alive.append(await bench.start(subscription, f"life-{life}", lease=SHORT))
-        dying = alive[0]
+        dying = await bench.start(subscription, f"life-{life}", lease=SHORT)
         buried = asyncio.ensure_future(eventually(lambda: bench.count(subscription, "dead") == 1))
         await asyncio.wait([buried, asyncio.ensure_future(died.wait())], return_when=asyncio.FIRST_COMPLETED)
         if buried.done():

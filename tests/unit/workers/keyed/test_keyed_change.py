@@ -253,3 +253,32 @@ async def test_what_one_inbox_refuses_is_moved_out_of_the_lines_once(
     await eventually(lambda: looks >= 3)
     assert await bench.client.xlen(inbox) == 1
     assert await bench.lines_hold("sub", 1)
+
+
+async def test_what_was_handled_without_a_key_is_not_brought_into_lines_that_were_left(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A subscription with a key again goes on behind what was handled meanwhile, on a Cluster too, once each."""
+    monkeypatch.setattr(bench.store, "cluster", True)
+    gate = Gate()
+    gate.open.set()
+    gate.later = {"a1"}
+    keyed = gate.subscription(key="resource")
+    await bench.publish("b1@b", "a1@a")
+    first = await bench.start(keyed, "first")
+    await eventually(lambda: bench.count(keyed, "retried") == 1 and gate.ended == ["b1"])
+    await bench.stop(first)
+    unkeyed = await bench.start(gate.subscription(), "unkeyed")
+    await bench.publish("a2@a", "a3@a")
+    await eventually(lambda: len(gate.ended) == 3)
+    read = Lines(bench.keys, "sub").read
+
+    async def forgotten() -> bool:
+        return not await bench.client.exists(read)
+
+    await eventually(forgotten)
+    await bench.stop(unkeyed)
+    await bench.start(keyed, "again")
+    await bench.publish("c1@c")
+    await eventually(lambda: "c1" in gate.ended)
+    assert sorted(gate.ended) == ["a2", "a3", "b1", "c1"]

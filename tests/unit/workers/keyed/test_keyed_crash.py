@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from support.keyed_bench import CALM, SHORT, SLUG, STREAM, Bench
 from support.waiting import eventually
 
+from router.store.lines import Lines
 from workers import Delivery, Retry, Subscription
 from workers.consuming.consumer import Consumer
 from workers.keyed.consumer import KeyedConsumer
@@ -344,3 +345,49 @@ async def leading(bench: Bench, consumer: Consumer) -> bool:
 async def leads(bench: Bench, consumer: Consumer) -> None:
     """Wait until a consumer has the lease."""
     await eventually(lambda: leading(bench, consumer))
+
+
+@pytest.mark.parametrize("cluster", [False, True])
+async def test_lines_that_lost_their_last_events_get_them_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, *, cluster: bool
+) -> None:
+    """On a Cluster the node of the lines may lose its last writes: what it does not know of is brought again, once.
+
+    On one server lines and group are lost together: what the group has passed is with others, and not brought again.
+    """
+    monkeypatch.setattr(bench.store, "cluster", cluster)
+    gate = asyncio.Event()
+    subscription = Subscription("sub", events=[STREAM], key="resource", retry=QUICK)
+
+    @subscription.handler
+    async def sync(delivery: Delivery) -> None:
+        if delivery.event.id in ("b1", "c1"):
+            await gate.wait()
+        await bench.handle(delivery)
+
+    await bench.publish("a1@a")
+    first = await bench.start(subscription, "first", lease=SHORT)
+    await bench.all_handled(1)
+    await bench.emptied(subscription)
+    read = Lines(bench.keys, "sub").read
+    before = await bench.client.hgetall(read)
+    await bench.publish("b1@a", "c1@a")
+    await eventually(lambda: bench.lines_hold("sub", 2))
+    events = bench.keys.events(STREAM)
+    ((last, _),) = await bench.client.xrevrange(events, count=1)
+
+    async def passed() -> bool:
+        (group,) = await bench.client.xinfo_groups(events)
+        return bool(group["last-delivered-id"] == last)
+
+    await eventually(passed)
+    await bench.kill(first)
+    for key in bench.keys.lines("sub"):
+        await bench.client.delete(key)
+    await bench.client.hset(read, mapping=before)
+    gate.set()
+    await bench.publish("d1@a")
+    await bench.start(subscription, "second", lease=SHORT)
+    await eventually(lambda: "d1" in bench.handled)
+    await bench.emptied(subscription)
+    assert bench.handled == (["a1", "b1", "c1", "d1"] if cluster else ["a1", "d1"])

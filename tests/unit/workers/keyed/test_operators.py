@@ -2,10 +2,14 @@
 
 import asyncio
 
+import pytest
 from support.keyed_bench import STREAM, Bench
 from support.waiting import eventually
 
 from config.settings import Settings
+from router.store.errors import StoreRefused
+from router.store.keys import LINES
+from router.store.lines import Lines
 from workers import DeadLetter, Delivery, Retry, Subscription
 from workers.operations.keys.line_keys import KeySelector
 from workers.operations.operations import Operations
@@ -79,6 +83,53 @@ async def test_a_skipped_event_lets_its_key_go_on_at_once(bench: Bench) -> None:
     assert bench.handled == ["a2"]
     (letter,) = [letter async for letter in operations.dead_letters()]
     assert (letter.event_id, letter.reason, letter.used) == ("a1", "skipped by ann: no such record", 1)
+
+
+@pytest.mark.parametrize("state", ["held", "waiting"])
+async def test_a_skip_whose_process_died_holds_no_key(bench: Bench, state: str) -> None:
+    """A worker that finishes the skip of an operator's process lets the key go on, though dead letters hold theirs.
+
+    A key that was held before the skip stays so, as it was seen; the skip is repeated then.
+    """
+    subscription = Subscription("sub", events=[STREAM], key="resource", after_dead="hold")
+    subscription.handler(bench.handle)
+    lines, client = Lines(bench.keys, "sub"), bench.client
+    await bench.publish("a1@a", "a2@a")
+    paused = await _brought(bench, subscription)
+    if state == "held":
+        (key,) = [key async for key in _operations(bench).keys("sub")]
+        await client.zadd(lines.keys[LINES.index("held")], {key.name: 1})
+    operations = _operations(bench)
+    skip = operations.skip_keys("sub", KeySelector(key=paused))
+
+    async def dies(*_: object) -> list[object]:
+        raise StoreRefused("killed")
+
+    skip._settle = dies  # type: ignore[attr-defined]
+    with pytest.raises(StoreRefused):
+        await skip.run(actor="ann")
+    await bench.store.call(lines.abandon("operator/"))
+    await bench.store.call(lines.resume(b"1"))
+    await bench.start(subscription, "second")
+    if state == "held":
+        await operations.skip_keys("sub", KeySelector(key=paused)).run(actor="bob")
+    await bench.all_handled(1)
+    await bench.emptied(subscription)
+    assert bench.handled == ["a2"]
+    assert "held" not in await bench.lines(subscription)
+    letters = await bench.dead(subscription)
+    assert {id_: letter["reason"] for id_, letter in letters.items()} == {"a1": "skipped by ann"}
+    assert not {"skipped", "burial"} & letters["a1"].keys()
+
+
+async def _brought(bench: Bench, subscription: Subscription) -> str:
+    """Have a worker bring the two events while their company is paused, and end; return their key."""
+    await bench.store.call(Lines(bench.keys, "sub").stop(b"1", 0))
+    first = await bench.start(subscription, "first")
+    await eventually(lambda: bench.lines_hold("sub", 2))
+    await bench.stop(first)
+    (key,) = [key async for key in _operations(bench).keys("sub")]
+    return str(key.key)
 
 
 async def test_a_company_is_paused_while_workers_run(bench: Bench) -> None:

@@ -1,5 +1,7 @@
 """The life of an event that a keyed subscription has in the line of its key."""
 
+from collections.abc import Sequence
+
 import pytest
 from support.filling import CUSTOMERS, put_dead, put_events, put_group
 from support.keyed import KeyedBench
@@ -10,6 +12,7 @@ from workers.keyed.keying import usual_keys
 from workers.operations import life as life_module
 from workers.operations.events import Browser
 from workers.operations.keys import line_search
+from workers.operations.keys.line_keys import LineEvent, LineKeys
 from workers.operations.life import Place, life
 
 
@@ -23,12 +26,26 @@ class Bench(KeyedBench):
 
     async def begin(self, *, key: str = "", merged: bool = False) -> None:
         """Store the events and bring them, by their usual key unless another is given."""
+        await self.stored()
+        await self.bring_stored(*self.entries, key=key or await self.usual_key(), merged=merged)
+
+    async def stored(self) -> None:
+        """Store the events, which their stream has let go."""
         await put_group(self.store, "sync")
         self.entries = await put_events(self.store, "e1", "e2", "e3")
         await self.store.client.xreadgroup("sync", "w0", {self.store.keys.events(CUSTOMERS): ">"})
         await self.store.client.xack(self.store.keys.events(CUSTOMERS), "sync", *self.entries)
         await self.claim()  # as a worker does that has just started
-        await self.bring_stored(*self.entries, key=key or await self.usual_key(), merged=merged)
+
+    async def begin_with(self, *, names: Sequence[str], key: str) -> None:
+        """Store the events, and bring a replay of the second, which has stood for others before."""
+        await self.stored()
+        key = key or await self.usual_key()
+        await self.bring_stored(self.entries[1], key=key, merged=True, again="1790000000000-0", names=names)
+
+    async def shown(self, key: str) -> list[LineEvent]:
+        """Return the events of a key as `keys show` has them."""
+        return await LineKeys(self.store, self.catalogue, "sync").line(key.encode(), 10)
 
     async def usual_key(self) -> str:
         """Return the key by resource of the events."""
@@ -52,6 +69,21 @@ class Bench(KeyedBench):
 def bench(store: Store, catalogue: Catalogue) -> Bench:
     """Return a bench on each kind of store."""
     return Bench(store, catalogue)
+
+
+@pytest.mark.parametrize("key", ["", "whatever a function says"])
+async def test_an_event_that_a_replayed_dead_letter_stands_for_is_where_that_is(bench: Bench, key: str) -> None:
+    """What was merged before into an event that waits again is not done: it ends with that, or later."""
+    await bench.begin_with(names=["e1"], key=key)
+    assert await bench.told("e1") == [("line", None, "e2")]
+    assert await bench.told("e2") == [("line", None, None)]
+    await bench.bring_stored(bench.entries[2], key=key or await bench.usual_key(), merged=True)
+    assert await bench.told("e1") == [("line", None, "e3")]
+    assert await bench.told("e2") == [("line", None, "e3")]
+    await bench.claim()
+    assert await bench.told("e1") == [("pending", None, "e3")]
+    shown = await bench.shown(key or await bench.usual_key())
+    assert [(event.id, [merged.id for merged in event.merged]) for event in shown] == [("e2", ["e1"]), ("e3", [])]
 
 
 @pytest.mark.parametrize("key", ["", "whatever a function says"])

@@ -368,10 +368,26 @@ def test_many_bad_lines_are_not_all_told(dlq: Cli) -> None:
 
 
 def test_long_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line that is too long is a bad one, and takes no more memory than it may."""
-    monkeypatch.setattr(dlq_file, "LONGEST", 10)
-    file = io.BytesIO(b"short\n" + b"x" * 35 + b"\nnext\n" + b"y" * 30)
-    assert list(dlq_file.numbered(file)) == [(1, b"short\n"), (2, None), (3, b"next\n"), (4, None)]
+    """A line that is too long, or long and no dead letter, is a bad one, and takes no more memory than it may."""
+    monkeypatch.setattr(dlq_file, "LONGEST", 30)
+    monkeypatch.setattr(dlq_file, "_AT_ONCE", 10)
+    lines = [b"short\n", b"x" * 25 + b"\n", b' {"fits": 123456789012345678}\n', b"{" + b"x" * 30 + b"\n", b"{" * 30]
+    file = io.BytesIO(b"".join([*lines[:3], b"next\n", *lines[3:]]))
+    read = [(1, lines[0]), (2, None), (3, lines[2]), (4, b"next\n"), (5, None), (6, lines[4])]
+    assert list(dlq_file.numbered(file)) == read
+
+
+def test_a_dead_letter_of_any_size_comes_back(dlq: Cli, tmp_path: Path) -> None:
+    """What an export has written is put back, however large the bodies are that ingress was set to take."""
+    body = '{"note":"' + '\\"' * (17 * 1024 * 1024) + '"}'  # each quote is four bytes in the line
+    dlq.fill(lambda store: put_dead(store, "large", entry_id="1750000003000-0", fields={"raw": body}))
+    file = tmp_path / "dead.jsonl"
+    dlq.ok("dlq", "export", str(file))
+    assert file.stat().st_size > 64 * 1024 * 1024
+    dlq.ok("dlq", "purge", "large", "--yes")
+    dlq.ok("dlq", "import", str(file), "--yes")
+    (letter,) = [entry for entry in _entries(dlq) if entry[b"id"] == b"large"]
+    assert letter[b"raw"] == body.encode()
 
 
 def test_a_pipe_as_a_file(dlq: Cli, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """What people see of raw bodies, and what is kept of those who saw more."""
 
+import json
+
 import pytest
 from support.cli import Cli
 from support.filling import CUSTOMERS, FINANCIAL
@@ -8,7 +10,14 @@ from router.store.client import Store
 from workers.operations import audit
 
 CANARY = "canary-55ab"
-RAW = f'{{"event": "customer_changed", "notificationId": "n1", "contextId": "51", "name": "{CANARY}"}}'.encode()
+RAW = json.dumps(
+    {
+        "event": "customer_changed",
+        "notificationId": "n1",
+        "contextId": "51",
+        **dict.fromkeys(["userId", "apiClientId", "connectId", "name"], CANARY),
+    }
+).encode()
 
 COMMANDS = [("events", "show", "n1"), ("dlq", "show", "n1"), ("quarantine", "show", "q1")]
 
@@ -66,6 +75,16 @@ def test_fields_of_the_senders_own_are_masked(filled: Cli) -> None:
     assert filled.json("dlq", "show", "n1")["event"]["extra"] == {"name": "***"}
     assert filled.json("events", "show", "n1", "--reveal")["extra"] == {"name": CANARY}
     assert filled.json("events", "show", "n1")["company_id"] == "51"
+
+
+def test_the_fields_of_an_event_are_masked_as_in_its_body(filled: Cli) -> None:
+    """Who made a change is masked in the event as in the bytes beside it, and shown in both where it is revealed."""
+    people = ("user_id", "api_client_id", "connect_id")
+    for command in (("events", "show", "n1"), ("dlq", "show", "n1")):
+        masked, revealed = filled.json(*command), filled.json(*command, "--reveal")
+        assert {masked.get("event", masked)[name] for name in people} == {"***"}
+        assert {revealed.get("event", revealed)[name] for name in people} == {CANARY}
+    assert filled.json("events", "show", "n1")["scheduled"] is None
 
 
 @pytest.mark.parametrize("command", LISTS)

@@ -1,7 +1,7 @@
 """Events of a key that are merged into one delivery."""
 
 import pytest
-from support.lines.place import MakeLines, item
+from support.lines.place import MakeLines, body_of, item
 
 from router.store.lines import Merging
 
@@ -91,3 +91,40 @@ async def test_a_key_that_begins_to_wait_wakes_workers_up(lines: MakeLines) -> N
     await place.add(item(b"k", place.now))
     assert (await place.kept()).woken != asleep.last
     assert (await place.claim("w:2")).wait == 5000
+
+
+async def test_a_delivery_knows_the_attempts_of_what_it_stands_for(lines: MakeLines) -> None:
+    """Of the most tried event the body comes along, so that a newer one does not begin anew; of others the head."""
+    place = await lines(Merging(most=100))
+    bodies, heads = [], []
+    for number in range(4):
+        one = item(b"k", place.now, number=number)
+        await place.add(one)
+        claimed = (await place.claim(f"w:{number}")).one
+        assert [said for _, said in claimed.merged] == [*heads[:-1], *bodies[-1:]]
+        assert await place.retry(claimed, 0, body_of(b"c", one.ref, b"failed", tried=number + 1))
+        bodies.append((await place.kept()).bodies[one.ref])
+        heads.append(b"\0".join((b"c", one.ref, b"at")))
+
+
+async def test_a_delivery_has_what_a_replay_has_stood_for(lines: MakeLines) -> None:
+    """Its body comes along, which names those; they count towards how many a delivery may stand for."""
+    place = await lines(Merging(most=4))
+    row = [item(b"k", place.now, number=number) for number in range(3)]
+    first = row[0]._replace(body=body_of(b"c", row[0].ref, b"names", before=2))
+    await place.add(first, *row[1:])
+    claimed = (await place.claim("w:1")).one
+    assert claimed.merged == ((first.ref, first.body),)
+    await place.settle(claimed)
+    assert (await place.claim("w:2")).one.refs == [row[2].ref]
+
+
+async def test_what_has_stood_for_as_many_as_may_be_is_delivered_alone(lines: MakeLines) -> None:
+    """A replay that names more than one delivery may stand for holds nothing up."""
+    place = await lines(Merging(most=2))
+    row = [item(b"k", place.now, number=number) for number in range(2)]
+    await place.add(row[0]._replace(body=body_of(b"c", row[0].ref, before=5)), row[1])
+    claimed = (await place.claim("w:1")).one
+    assert claimed.refs == [row[0].ref]
+    await place.settle(claimed)
+    assert (await place.claim("w:2")).one.refs == [row[1].ref]

@@ -1,6 +1,7 @@
 """Releasing keys and skipping their first events."""
 
 import asyncio
+import json
 
 import pytest
 from support.filling import CUSTOMERS, put_group
@@ -13,6 +14,7 @@ from router.store.errors import StoreRefused
 from workers.operations.audit import AuditLine
 from workers.operations.keys.line_keys import KeySelector
 from workers.operations.operations import NothingSelects, Operations
+from workers.operations.removal import Removal
 
 A, B = "/7/customer/a", "/7/customer/b"
 
@@ -98,6 +100,18 @@ async def test_a_skipped_dead_letter_can_be_replayed(bench: KeyedBench, operatio
     assert (await operations.replay_dead_letters().run()).changed == 1
 
 
+async def test_what_is_skipped_in_a_second_life_is_a_dead_letter_again(
+    bench: KeyedBench, operations: Operations, store: Store, catalogue: Catalogue
+) -> None:
+    """A subscription that was removed with its dead letters, and begins anew, may have the same event skipped again."""
+    for _ in range(2):
+        await KeyedBench(store).bring("a1", customer="a")
+        assert (await operations.skip_keys("sync", KeySelector(key=A)).run(actor="ann")).changed == 1
+        assert await _dead(operations) == [("a1", "skipped by ann")]
+        await Removal(store, catalogue, Settings(), "sync", dead_letters=True).run()
+        await put_group(store, "sync")
+
+
 async def test_of_a_held_key_without_events_a_skip_releases(bench: KeyedBench, operations: Operations) -> None:
     """Where there is nothing to skip, the key goes on all the same."""
     await bench.bring("a1", customer="a")
@@ -116,6 +130,20 @@ async def test_what_is_merged_is_skipped_with_it(bench: KeyedBench, operations: 
     ((_, fields),) = await bench.store.client.xrange(bench.store.keys.dead(CUSTOMERS, "sync"))
     assert b'"a1"' in fields[b"merged"]
     assert await bench.handled() == [last]
+
+
+@pytest.mark.parametrize(("most", "skipped"), [(0, ["a1"]), (1, ["a1"]), (3, ["a1", "a2", "a3"])])
+async def test_a_skip_takes_no_more_than_the_next_delivery_would_stand_for(
+    store: Store, operations: Operations, most: int, skipped: list[str]
+) -> None:
+    """As many events as the workers merge end in one skip, and the others of the key are handled."""
+    bench = KeyedBench(store, most=most)
+    refs = await bench.bring("a1", "a2", "a3", "a4", "a5", customer="a", merged=True)
+    await operations.skip_keys("sync", KeySelector(key=A)).run(actor="ann")
+    assert await _dead(operations) == [(skipped[-1], "skipped by ann")]
+    ((_, fields),) = await store.client.xrange(store.keys.dead(CUSTOMERS, "sync"))
+    assert [id_ for id_, *_ in json.loads(fields.get(b"merged", b"[]"))] == skipped[:-1]
+    assert await store.client.zcard(bench.lines.keys[0]) == len(refs) - len(skipped)
 
 
 async def test_what_a_worker_has_is_left_to_it(bench: KeyedBench, operations: Operations) -> None:
