@@ -23,11 +23,12 @@ from workers.breakers.of_erp import erp_breaker
 from workers.consuming.consumer import Consumer
 from workers.erp.clients import check_set, open_clients
 from workers.erp.metrics import ErpMetrics
+from workers.feedback import Feedback, FeedbackMetrics, Poster, posting
 from workers.handlers.memory import end_at_once
 from workers.keyed.consumer import KeyedConsumer
 from workers.keyed.leftover import UnkeyedConsumer
 from workers.limits.limiter import Limiter, limiting
-from workers.limits.of_erp import erp_limit
+from workers.limits.of_erp import OF_FEEDBACK, erp_limit
 from workers.metrics import WorkerMetrics
 from workers.operations.store_metrics import StoreMetrics
 from workers.outcomes import WorkerMustEnd
@@ -62,7 +63,8 @@ async def serve_workers(
         Janitor(consumer, store, catalogue, settings.retention, metrics),
         limiting(Limiter(store, consumer, metrics)),
         breaking(Breakers(store, metrics)),
-        open_clients(settings, quota=erp_limit(), breaker=erp_breaker, metrics=ErpMetrics(registry)),
+        open_clients(settings, quota=erp_limit(), breaker=erp_breaker, metrics=ErpMetrics(registry)) as clients,
+        posting(Poster(clients, erp_limit(OF_FEEDBACK), FeedbackMetrics(registry), breaker=erp_breaker)) as poster,
     ):
         registry.register(guard)
         consumers = [
@@ -70,6 +72,7 @@ async def serve_workers(
                 *(subscription, consumer, store, catalogue, settings.workers, metrics),
                 returning=name is not None,
                 tracing=tracing,
+                feedback=_feedback(subscription, catalogue, poster),
             )
             for subscription in subscriptions
         ]
@@ -79,7 +82,7 @@ async def serve_workers(
             registry,
             role="worker",
             name=consumer,
-            warnings=lambda: guard.warnings() | {c.context.group: c.warning for c in consumers if c.warning},
+            warnings=lambda: guard.warnings() | _warnings(consumers, poster),
             refresh=StoreMetrics(store, catalogue, settings.workers.lease, registry).refresh,
         )
         await _run(consumer, consumers, ops, stop, settings.workers.lease)
@@ -89,9 +92,27 @@ async def serve_workers(
 def check_records(settings: Settings, subscriptions: Sequence[Subscription], catalogue: Catalogue) -> None:
     """Raise ConfigError where every event of a subscription would fail, since its ERP is not set."""
     for subscription in subscriptions:
-        if subscription.hydrate:
-            streams = catalogue.select(*subscription.events)
-            check_set(settings, subscription.name, (stream.partition("/")[0] for stream in streams))
+        wanted = {"wants records of": subscription.hydrate, "gives feedback to": subscription.feedback}
+        for does in (does for does, is_wanted in wanted.items() if is_wanted):
+            check_set(settings, subscription.name, does, _publishers(subscription, catalogue))
+
+
+def _publishers(subscription: Subscription, catalogue: Catalogue) -> set[str]:
+    return {stream.partition("/")[0] for stream in catalogue.select(*subscription.events)}
+
+
+def _feedback(subscription: Subscription, catalogue: Catalogue, poster: Poster) -> Feedback | None:
+    """Return what tells the ERP of a subscription's events, where it is to."""
+    if not subscription.feedback:
+        return None
+    for publisher in _publishers(subscription, catalogue):
+        poster.show(publisher)
+    return Feedback(subscription.name, catalogue, poster.put, poster.monotonic)
+
+
+def _warnings(consumers: Sequence[Consumer], poster: Poster) -> dict[str, str]:
+    found = {c.context.group: c.warning for c in consumers}
+    return {name: text for name, text in {**found, "feedback": poster.warning}.items() if text}
 
 
 async def _readiness(consumers: Sequence[Consumer], store: Store) -> dict[str, bool | str]:

@@ -22,6 +22,7 @@ from config.settings import Settings
 from router.embedded.access import open_store
 from router.store.health.guard import guarded
 from router.store.keys import LINES, Keys
+from workers.erp.fake import FakeErp, Options, serving
 
 FINANCIAL = "visma-net-financial"
 CUSTOMERS, SUPPLIERS = f"er:{{{FINANCIAL}/customer_changed}}", f"er:{{{FINANCIAL}/supplier_changed}}"
@@ -200,6 +201,28 @@ async def test_what_handlers_call_is_down(system: System) -> None:
     await system.post_many(["one"])
     await expect(prometheus, "EventRouterBreakerOpen")
     assert not {"EventRouterRetryStorm", "EventRouterDeadLetters"} & prometheus.firing()
+
+
+TELLING = """
+from workers import Event, Subscription
+
+@Subscription("telling", events=["*/customer_changed"], feedback=True).handler
+async def handle(event: Event) -> None:
+    pass
+"""
+
+
+async def test_feedback_that_is_refused(system: System) -> None:
+    """Notes that the ERP does not take are told of."""
+    async with serving(FakeErp(Options(clients={"c": "another"}))) as erp:
+        known = {"BASE_URL": erp.base_url, "TOKEN_URL": erp.token_url, "CLIENT_ID": "c", "CLIENT_SECRET": "s3cret"}
+        known |= {"TENANT_ID": "t1"}
+        environment = {f"ROUTER_ERP__VISMA_NET_FINANCIAL__{name}": value for name, value in known.items()}
+        prometheus = await begin(system, WORKER, "worker", system.module(TELLING), **environment)
+        await system.start("ingress", ROUTER_OPS__PORT=str(reserve()))
+        await eventually(lambda: "ingress_started" in system.logs())
+        await system.post_many([f"n{number}" for number in range(12)])
+        await expect(prometheus, "EventRouterFeedbackNotPosted")
 
 
 _PENDING = "return redis.call('XPENDING', KEYS[1], 'stormy', '-', '+', 100)"

@@ -23,6 +23,7 @@ from router.process.ops import OpsServer
 from router.store.health.guard import StoreGuard
 from router.telemetry.identity import new_registry
 from workers.erp.metrics import ErpMetrics
+from workers.feedback import FeedbackMetrics
 from workers.metrics import WorkerMetrics
 from workers.operations.store_metrics import StoreMetrics
 
@@ -81,6 +82,7 @@ async def all_rows() -> dict[str, list[Row]]:
         )
         WorkerMetrics(worker)
         ErpMetrics(worker)
+        FeedbackMetrics(worker)
         StoreMetrics(store, catalogue, 1.0, figures)
         guard = StoreGuard(store, settings, asyncio.Event())
         common.register(guard)

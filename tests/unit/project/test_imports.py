@@ -35,7 +35,7 @@ LAYERS = (
     {"workers.erp", "workers.erp.fake"},
     {"workers.exactly_once", "workers.subscription"},
     {"workers"},
-    {"workers.handlers", "workers.limits", "workers.modules", "workers.state"},
+    {"workers.feedback", "workers.handlers", "workers.limits", "workers.modules", "workers.state"},
     {"workers.breakers", "workers.consuming", "workers.retention"},
     {"workers.keyed"},
     {
