@@ -331,6 +331,24 @@ async def test_while_the_store_is_away_each_worker_judges_alone(store: Store, mo
         assert isinstance(await trip(breaker), BreakerOpen)
 
 
+async def test_a_name_that_cannot_be_written_down_fails_no_call(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that goes away behind the script fails nothing: the name is written down with a later call."""
+    command, away = store.command, True
+
+    async def asked(*what: Any) -> Any:
+        if away and what[0] == "ZADD":
+            raise StoreUnavailable("no answer")
+        return await command(*what)
+
+    monkeypatch.setattr(store, "command", asked)
+    breaker = Breaker("crm")
+    async with breaking(Breakers(store)):
+        assert await closes(breaker)
+        away = False
+        assert await closes(breaker)
+    assert await store.client.zcard(store.keys.breakers()) == 1
+
+
 async def test_it_is_used_in_a_call_within_a_call(store: Store) -> None:
     """Breakers may be nested, and used by many tasks at once: each call is heard of for itself."""
     outer, inner = Breaker("outer", failures=1), Breaker("inner", failures=1)
