@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Sequence
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from config.settings import Settings
 from router.embedded.access import open_store
 from router.events.catalogue import Catalogue
+from router.intake.writer import Batch
 from router.process import signals
 from router.process.ops import OpsServer
 from router.process.signals import watch_parent
@@ -21,7 +23,7 @@ from router.telemetry.tracing import open_tracing
 from workers.breakers.breakers import Breakers, breaking
 from workers.breakers.of_erp import erp_breaker
 from workers.consuming.consumer import Consumer
-from workers.erp.clients import check_set, open_clients
+from workers.erp.clients import Clients, check_set, open_clients
 from workers.erp.metrics import ErpMetrics
 from workers.feedback import Feedback, FeedbackMetrics, Poster, posting
 from workers.handlers.memory import end_at_once
@@ -32,6 +34,11 @@ from workers.limits.of_erp import OF_FEEDBACK, erp_limit
 from workers.metrics import WorkerMetrics
 from workers.operations.store_metrics import StoreMetrics
 from workers.outcomes import WorkerMustEnd
+from workers.reconcile.metrics import ReconcileMetrics
+from workers.reconcile.plan import Plan, check_plans
+from workers.reconcile.sweeper import Sweeper
+from workers.reconcile.sweeps import Sweeps
+from workers.reconcile.tools import Tools
 from workers.retention.janitor import Janitor
 from workers.subscription import Subscription
 
@@ -48,23 +55,25 @@ async def serve_workers(
     Returns the subscriptions whose handlers could not be ended: the event loop would wait for them for ever.
     `name` is the consumer's name, which no two processes may have at once; by default a new one.
     Raises UnknownStream for a glob that matches nothing, ConfigError for a store that is not safe, or an ERP that
-    is not set although a subscription wants records of it.
+    is not set although a subscription wants records of it, or its records are to be swept.
     """
     watch_parent(stop.set)
     catalogue = Catalogue.for_settings(settings)
     check_records(settings, subscriptions, catalogue)
+    plans = check_plans(settings, catalogue)
     registry = new_registry("worker")
     metrics = WorkerMetrics(registry)
     consumer = name or process_name()
     async with (
         open_tracing(settings.tracing, "worker") as tracing,
         open_store(settings) as store,
-        guarded(store, settings, stop, "worker") as guard,
+        guarded(store, settings, stop, "worker", *(("reconcile",) if plans else ())) as guard,
         Janitor(consumer, store, catalogue, settings.retention, metrics),
         limiting(Limiter(store, consumer, metrics)),
         breaking(Breakers(store, metrics)),
         open_clients(settings, quota=erp_limit(), breaker=erp_breaker, metrics=ErpMetrics(registry)) as clients,
         posting(Poster(clients, erp_limit(OF_FEEDBACK), FeedbackMetrics(registry), breaker=erp_breaker)) as poster,
+        _sweeper(settings, store, plans, clients, catalogue, registry),
     ):
         registry.register(guard)
         consumers = [
@@ -83,10 +92,22 @@ async def serve_workers(
             role="worker",
             name=consumer,
             warnings=lambda: guard.warnings() | _warnings(consumers, poster),
-            refresh=StoreMetrics(store, catalogue, settings.workers.lease, registry).refresh,
+            refresh=StoreMetrics(store, catalogue, settings.workers.lease, registry, settings=settings).refresh,
         )
         await _run(consumer, consumers, ops, stop, settings.workers.lease)
     return [consumer.context.group for consumer in consumers if consumer.stuck]
+
+
+def _sweeper(
+    settings: Settings,
+    store: Store,
+    plans: Sequence[Plan],
+    clients: Clients,
+    catalogue: Catalogue,
+    registry: CollectorRegistry,
+) -> Sweeper:
+    batch = Batch.for_settings(store, settings)
+    return Sweeper(Sweeps(plans, Tools(store, batch, ReconcileMetrics(registry)), clients, catalogue))
 
 
 def check_records(settings: Settings, subscriptions: Sequence[Subscription], catalogue: Catalogue) -> None:

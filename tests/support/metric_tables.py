@@ -26,6 +26,7 @@ from workers.erp.metrics import ErpMetrics
 from workers.feedback import FeedbackMetrics
 from workers.metrics import WorkerMetrics
 from workers.operations.store_metrics import StoreMetrics
+from workers.reconcile.metrics import ReconcileMetrics
 
 __all__ = ["DOCUMENT", "Row", "all_rows", "written"]
 
@@ -83,6 +84,7 @@ async def all_rows() -> dict[str, list[Row]]:
         WorkerMetrics(worker)
         ErpMetrics(worker)
         FeedbackMetrics(worker)
+        ReconcileMetrics(worker)
         StoreMetrics(store, catalogue, 1.0, figures)
         guard = StoreGuard(store, settings, asyncio.Event())
         common.register(guard)
