@@ -61,6 +61,12 @@ class ErpSettings(BaseModel):
         return tuple(name for name in _NEEDED if not getattr(self, name))
 
     @property
+    def only_reads(self) -> bool:
+        """Whether every scope that is asked for names itself as one for reading."""
+        scopes = self.scope.split()
+        return bool(scopes) and all(scope.endswith(":read") for scope in scopes)
+
+    @property
     def in_clear(self) -> tuple[str, ...]:
         """The names of the settings whose URL would carry secrets over a network without encryption."""
         urls = {"base_url": urlsplit(self.base_url), "token_url": urlsplit(self.token_url)}

@@ -80,7 +80,7 @@ class Dialect(_Row):
 
     Some fields only other publishers have. entity: what it happened to, where one event stands for all kinds of
     things. record_key: a list of objects whose values are the key of the record. deleted_at: the time, read before
-    `timestamp` for what was deleted and after it for all else.
+    `timestamp` for what was deleted and after it for all else. origin: no sender has it; the router's own items do.
     """
 
     event: Annotated[WireNames, Field(min_length=1)] = ("event",)
@@ -102,6 +102,7 @@ class Dialect(_Row):
     api_client_id: WireNames = ("apiclientid",)
     connect_id: WireNames = ("connectid",)
     scheduled: WireNames = ("isscheduler", "ischeduler")
+    origin: WireNames = ("eventrouterorigin",)
 
     @model_validator(mode="after")
     def _one_field_a_name(self) -> "Dialect":

@@ -10,10 +10,12 @@ from pydantic.functional_validators import AfterValidator
 from config.durability import Durability
 from config.erp import ErpSettings
 from config.publisher_types import HeaderNames
+from config.reconcile import ReconcileSettings
 from config.urls import check_redis_url
 
 T = TypeVar("T")
 
+_NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,59}")
 _TOKEN = re.compile(r"[!-~]{16,512}")  # visible ASCII
 
 
@@ -62,6 +64,14 @@ def _by_slug(values: dict[str, T]) -> dict[str, T]:
 def _set_up(values: dict[str, ErpSettings]) -> dict[str, ErpSettings]:
     """Leave out sections in which nothing is set, as the packaged file has them."""
     return _by_slug({slug: value for slug, value in values.items() if value != ErpSettings()})
+
+
+def _swept(values: dict[str, ReconcileSettings]) -> dict[str, ReconcileSettings]:
+    """Leave out sections in which nothing is set, as the packaged file has them; a name becomes part of keys."""
+    for name in values:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name[:60]!r} is no name: use a to z, digits and '_'")
+    return {name: value for name, value in values.items() if value != ReconcileSettings()}
 
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -175,6 +185,7 @@ class Settings(_Section):
     secrets: Annotated[dict[str, Secrets], AfterValidator(_by_slug)] = {}
     dedup_windows: Annotated[dict[str, DedupWindow], AfterValidator(_by_slug)] = {}
     erp: Annotated[dict[str, ErpSettings], AfterValidator(_set_up)] = {}
+    reconcile: Annotated[dict[str, ReconcileSettings], AfterValidator(_swept)] = {}
 
     def secrets_for(self, slug: str) -> tuple[bytes, ...]:
         """Return the publisher's accepted secrets as UTF-8 bytes; none when it has none."""

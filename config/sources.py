@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 from config.erp import ErpSettings
 from config.errors import ConfigError
 from config.files import read_regular
+from config.reconcile import ReconcileSettings
 from config.secret_files import files_of, with_secrets
 from config.settings import Settings
 from config.urls import redact_url
@@ -24,7 +25,8 @@ from config.wanted import wanted
 
 _PREFIX = "ROUTER_"
 _PLAIN = ("data_dir", "publishers", "publishers_dir", "allow_unsigned")  # the settings outside any section
-_BY_PUBLISHER: Mapping[str, type[BaseModel]] = {"erp": ErpSettings}  # what has a section for each publisher
+_BY_NAME: Mapping[str, type[BaseModel]] = {"erp": ErpSettings, "reconcile": ReconcileSettings}
+"""What has a section for each publisher, or for each name."""
 _SHOWN = 120  # characters of a wrong value that an error message repeats
 
 _Values = dict[str, Any]
@@ -93,7 +95,7 @@ def _place(values: _Values, variable: str, value: str) -> None:
         if not nested:
             raise ConfigError(f"{variable}: a section, not a setting; set one of its settings, as in {variable}__NAME")
         within, name = values.setdefault(section, {}), key
-        if section in _BY_PUBLISHER:
+        if section in _BY_NAME:
             slug, nested, name = key.partition("__")
             if not nested:
                 raise ConfigError(
@@ -123,7 +125,7 @@ _SLIPS = {
 def _explain(problem: ErrorDetails, environment: _Values, file: Path) -> str:
     """Say in one line which setting is wrong, where it was set, to what, and what is allowed."""
     first, *rest = (str(part) for part in problem["loc"])
-    keys = [first] if first in _PLAIN else [first, *rest[: 2 if first in _BY_PUBLISHER else 1]]
+    keys = [first] if first in _PLAIN else [first, *rest[: 2 if first in _BY_NAME else 1]]
     section: Any = environment
     for key in keys:
         section = section.get(key) if isinstance(section, dict) else section
@@ -138,7 +140,7 @@ def _explain(problem: ErrorDetails, environment: _Values, file: Path) -> str:
 
 def _beside(keys: Sequence[str]) -> Mapping[str, FieldInfo]:
     """Return the settings of the section that a setting is in, or all sections."""
-    if keys[0] in _BY_PUBLISHER:
-        return _BY_PUBLISHER[keys[0]].model_fields
+    if keys[0] in _BY_NAME:
+        return _BY_NAME[keys[0]].model_fields
     section = Settings.model_fields[keys[0]].default if len(keys) > 1 else None
     return type(section).model_fields if isinstance(section, BaseModel) else Settings.model_fields

@@ -15,6 +15,7 @@ from contract import asyncapi_page, schema_page
 
 from config.erp import ErpSettings
 from config.publishers import PACKAGED, EventType, load_publishers
+from config.reconcile import ReconcileSettings
 from config.settings import Settings
 from router.cli.app import app, load
 
@@ -24,6 +25,7 @@ _TOML = PACKAGED.parent / "router.toml"
 _MANY = 4
 """Options that two commands of a group share, from which on the page does not repeat them."""
 
+_BY_NAME: Mapping[str, Any] = {"erp": ErpSettings, "reconcile": ReconcileSettings}
 _NO_FILTERS = tuple(f"| `--{name}`" for name in ("json", "limit", "reveal"))
 
 _SETTING = re.compile(r"# (\w+) = (.+)")
@@ -117,8 +119,8 @@ def _sections(toml: str) -> dict[str, dict[str, tuple[str, str]]]:
 
 def _setting(section: str, name: str, default: str, words: str) -> str:
     model: Any = Settings.model_fields[section].annotation if section in Settings.model_fields else Settings
-    if section.startswith("erp."):
-        model = ErpSettings
+    if (kind := section.partition(".")[0]) in _BY_NAME:
+        model = _BY_NAME[kind]
     if name not in model.model_fields:
         raise KeyError(f"{section}.{name} is in router.toml and no setting")
     variable = "__".join(filter(None, ("ROUTER", *section.split("."), name))).upper().replace("-", "_")

@@ -85,7 +85,19 @@ class Delivery(msgspec.Struct, frozen=True):
 class Held:
     """A delivery in this worker's hands, as it was read from a stream; `fields` as `store.record` names them."""
 
-    __slots__ = ("attempts", "crashes", "entry_id", "fields", "inbox", "lost", "received", "stream", "touched", "until")
+    __slots__ = (
+        "attempts",
+        "crashes",
+        "entry_id",
+        "fields",
+        "inbox",
+        "lost",
+        "received",
+        "said",
+        "stream",
+        "touched",
+        "until",
+    )
 
     def __init__(
         self, stream: str, entry_id: bytes, fields: Mapping[bytes, bytes], *, inbox: bool, touched: float
@@ -97,6 +109,7 @@ class Held:
         self.touched = touched
         self.lost = False
         self.until: float | None = None  # epoch seconds after which no attempt can succeed any more
+        self.said = ""  # what became of it, in words for the users of the ERP; empty for no more than the outcome
         self.received = 0  # epoch milliseconds, once `event` has read it
         self.attempts = number_of(fields[ATTEMPTS]) if ATTEMPTS in fields else 0
         self.crashes = number_of(fields[CRASHES]) if CRASHES in fields else 0

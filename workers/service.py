@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Sequence
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from config.settings import Settings
 from router.embedded.access import open_store
 from router.events.catalogue import Catalogue
+from router.intake.writer import Batch
 from router.process.keeping import Keeper
 from router.process.ops import OpsServer
 from router.process.signals import watch_parent
@@ -21,16 +23,22 @@ from router.telemetry.tracing import open_tracing
 from workers.breakers.breakers import Breakers, breaking
 from workers.breakers.of_erp import erp_breaker
 from workers.consuming.consumer import Consumer
-from workers.erp.clients import check_set, open_clients
+from workers.erp.clients import Clients, check_set, open_clients
 from workers.erp.metrics import ErpMetrics
+from workers.feedback import Feedback, FeedbackMetrics, Poster, posting
 from workers.handlers.memory import end_at_once
 from workers.keyed.consumer import KeyedConsumer
 from workers.keyed.leftover import UnkeyedConsumer
 from workers.limits.limiter import Limiter, limiting
-from workers.limits.of_erp import erp_limit
+from workers.limits.of_erp import OF_FEEDBACK, erp_limit
 from workers.metrics import WorkerMetrics
 from workers.operations.store_metrics import StoreMetrics
 from workers.outcomes import WorkerMustEnd
+from workers.reconcile.metrics import ReconcileMetrics
+from workers.reconcile.plan import Plan, check_plans
+from workers.reconcile.sweeper import Sweeper
+from workers.reconcile.sweeps import Sweeps
+from workers.reconcile.tools import Tools
 from workers.retention.janitor import Janitor
 from workers.subscription import Subscription
 
@@ -47,22 +55,25 @@ async def serve_workers(
     Returns the subscriptions whose handlers could not be ended: the event loop would wait for them for ever.
     `name` is the consumer's name, which no two processes may have at once; by default a new one.
     Raises UnknownStream for a glob that matches nothing, ConfigError for a store that is not safe, or an ERP that
-    is not set although a subscription wants records of it.
+    is not set although a subscription wants records of it, or its records are to be swept.
     """
     watch_parent(stop.set)
     catalogue = Catalogue.for_settings(settings)
     check_records(settings, subscriptions, catalogue)
+    plans = check_plans(settings, catalogue)
     registry = new_registry("worker")
     metrics = WorkerMetrics(registry)
     consumer = name or process_name()
     async with (
         open_tracing(settings.tracing, "worker") as tracing,
         open_store(settings) as store,
-        guarded(store, settings, stop, "worker") as guard,
+        guarded(store, settings, stop, "worker", *(("reconcile",) if plans else ())) as guard,
         Janitor(consumer, store, catalogue, settings.retention, metrics),
         limiting(Limiter(store, consumer, metrics)),
         breaking(Breakers(store, metrics)),
-        open_clients(settings, quota=erp_limit(), breaker=erp_breaker, metrics=ErpMetrics(registry)),
+        open_clients(settings, quota=erp_limit(), breaker=erp_breaker, metrics=ErpMetrics(registry)) as clients,
+        posting(Poster(clients, erp_limit(OF_FEEDBACK), FeedbackMetrics(registry), breaker=erp_breaker)) as poster,
+        _sweeper(settings, store, plans, clients, catalogue, registry),
     ):
         registry.register(guard)
         consumers = [
@@ -70,6 +81,7 @@ async def serve_workers(
                 *(subscription, consumer, store, catalogue, settings.workers, metrics),
                 returning=name is not None,
                 tracing=tracing,
+                feedback=_feedback(subscription, catalogue, poster),
             )
             for subscription in subscriptions
         ]
@@ -79,19 +91,49 @@ async def serve_workers(
             registry,
             role="worker",
             name=consumer,
-            warnings=lambda: guard.warnings() | {c.context.group: c.warning for c in consumers if c.warning},
-            refresh=StoreMetrics(store, catalogue, settings.workers.lease, registry).refresh,
+            warnings=lambda: guard.warnings() | _warnings(consumers, poster),
+            refresh=StoreMetrics(store, catalogue, settings.workers.lease, registry, settings=settings).refresh,
         )
         await _run(consumer, consumers, ops, stop, settings.workers.lease)
     return [consumer.context.group for consumer in consumers if consumer.stuck]
 
 
+def _sweeper(
+    settings: Settings,
+    store: Store,
+    plans: Sequence[Plan],
+    clients: Clients,
+    catalogue: Catalogue,
+    registry: CollectorRegistry,
+) -> Sweeper:
+    batch = Batch.for_settings(store, settings)
+    return Sweeper(Sweeps(plans, Tools(store, batch, ReconcileMetrics(registry)), clients, catalogue))
+
+
 def check_records(settings: Settings, subscriptions: Sequence[Subscription], catalogue: Catalogue) -> None:
     """Raise ConfigError where every event of a subscription would fail, since its ERP is not set."""
     for subscription in subscriptions:
-        if subscription.hydrate:
-            streams = catalogue.select(*subscription.events)
-            check_set(settings, subscription.name, (stream.partition("/")[0] for stream in streams))
+        wanted = {"wants records of": subscription.hydrate, "gives feedback to": subscription.feedback}
+        for does in (does for does, is_wanted in wanted.items() if is_wanted):
+            check_set(settings, subscription.name, does, _publishers(subscription, catalogue))
+
+
+def _publishers(subscription: Subscription, catalogue: Catalogue) -> set[str]:
+    return {stream.partition("/")[0] for stream in catalogue.select(*subscription.events)}
+
+
+def _feedback(subscription: Subscription, catalogue: Catalogue, poster: Poster) -> Feedback | None:
+    """Return what tells the ERP of a subscription's events, where it is to."""
+    if not subscription.feedback:
+        return None
+    for publisher in _publishers(subscription, catalogue):
+        poster.show(publisher)
+    return Feedback(subscription.name, catalogue, poster.put, poster.monotonic)
+
+
+def _warnings(consumers: Sequence[Consumer], poster: Poster) -> dict[str, str]:
+    found = {c.context.group: c.warning for c in consumers}
+    return {name: text for name, text in {**found, "feedback": poster.warning}.items() if text}
 
 
 async def _readiness(consumers: Sequence[Consumer], store: Store) -> dict[str, bool | str]:

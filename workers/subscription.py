@@ -57,6 +57,7 @@ class Subscription:
     per_company: how many handlers may run at once for one company, over all workers; None for any number.
     hydrate: whether the record that an event is about is fetched from the ERP at the start of each attempt: the handler
         takes it as its second argument, a `Record`.
+    feedback: whether the ERP's users see what became of each notification: done, or dead and why.
     fair_by: whether companies take turns, where there is a key or a limit: `company`, or None.
     defer_max: seconds for which an event may be deferred (`Defer`), counted from the first time; then it is dead.
     """
@@ -79,6 +80,7 @@ class Subscription:
         fair_by: Literal["company"] | None = "company",
         defer_max: float = 259_200.0,
         hydrate: bool = False,
+        feedback: bool = False,
     ) -> None:
         self.name = name
         self.events = (events,) if isinstance(events, str) else tuple(events)
@@ -95,6 +97,7 @@ class Subscription:
         self.fair_by = fair_by
         self.defer_max = defer_max
         self.hydrate = hydrate
+        self.feedback = feedback
         self._handler: Handler | None = None
         self._validate()
         self._validate_order()

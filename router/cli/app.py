@@ -75,6 +75,14 @@ _COMMANDS: Mapping[str, tuple[str | Mapping[str, str], str]] = {
         {"list": "cli.breakers.reading:list_", "show": "cli.breakers.reading:show"},
         "The breakers: what handlers call and is left alone while it is down, over all workers.",
     ),
+    "reconcile": (
+        {
+            "list": "cli.reconcile.reading:list_",
+            "run": "cli.reconcile.run:run",
+            "show": "cli.reconcile.reading:show",
+        },
+        "Sweeps of the ERP, for changes that no webhook reported.",
+    ),
     "audit": (
         "cli.audit:audit",
         "List who changed what in the store, or looked at what is hidden otherwise; newest first.",

@@ -35,7 +35,7 @@ async def serve_console(
     async with open_store(settings, create=False) as store:
         console = Console.of(settings, catalogue, store, token)
         name, registry = process_name(), new_registry("console")
-        figures = StoreMetrics(store, catalogue, settings.workers.lease, registry)
+        figures = StoreMetrics(store, catalogue, settings.workers.lease, registry, settings=settings)
         ops = OpsServer(
             settings.ops,
             partial(store_check, store),

@@ -90,6 +90,9 @@ class Event(BaseModel):
     scheduled: bool | None = None
     """Whether a scheduled job of the ERP did it, not a person."""
 
+    origin: str | None = None
+    """`reconcile` where a sweep of the ERP found the change; None where a webhook reported it."""
+
     extra: dict[str, Any] = Field(default_factory=dict)
     """Everything else in the notification, by its name as sent."""
 

@@ -88,8 +88,13 @@ def _guid(random: Random) -> str:
     return str(UUID(int=random.getrandbits(128), version=4))
 
 
+def collection_of(entity: str) -> str:
+    """Return the collection of an interface in which the records of an entity are: `customerInvoice`."""
+    return _COLLECTIONS.get(entity, fold(entity))
+
+
 def _path(event: EventType, number: str) -> str:
-    return f"v1/{_COLLECTIONS.get(event.entity, fold(event.entity))}/{number}"
+    return f"v1/{collection_of(event.entity)}/{number}"
 
 
 def _number(random: Random) -> str:

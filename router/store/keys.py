@@ -136,6 +136,22 @@ class Keys:
         """Return the hash of a breaker: see breakers/breaker.lua."""
         return self._tagged(f"breaker:{name}", "state")
 
+    def sweeping(self, reconciliation: str, company: str) -> str:
+        """Return the lease of the process that sweeps the records of a company; its value is that sweep's own."""
+        return self._tagged(f"reconcile:{reconciliation}", f"lease:{company}")
+
+    def swept(self, reconciliation: str, company: str) -> str:
+        """Return the hash of how far the sweeps of a company are: see `workers.state.reconcile`."""
+        return self._tagged(f"reconcile:{reconciliation}", f"state:{company}")
+
+    def judged(self, reconciliation: str, company: str) -> str:
+        """Return the hash of the records near the cursor that were seen: when each was changed, by its name."""
+        return self._tagged(f"reconcile:{reconciliation}", f"judged:{company}")
+
+    def known_records(self, reconciliation: str, company: str) -> str:
+        """Return the hash of the records that were there: when each was changed (epoch milliseconds), by its name."""
+        return self._tagged(f"reconcile:{reconciliation}", f"records:{company}")
+
     def janitor(self) -> str:
         """Return the claim of the worker that does the present round of retention; its TTL is the interval."""
         return self._tagged("janitor", "round")

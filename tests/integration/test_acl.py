@@ -12,6 +12,7 @@ import pytest
 import typer
 from redis.exceptions import ResponseError
 from support.cli import Cli
+from support.erp import erp_in_a_thread, erp_variables
 from support.filling import (
     CUSTOMERS,
     FINANCIAL,
@@ -35,6 +36,7 @@ from router.store.client import Store, connect
 from router.store.keys import LINES, Keys
 from router.store.lines import Item, Lines
 from router.store.scripts import append
+from workers.erp.fake import FakeErp, serving
 from workers.keyed.entry import pack
 from workers.operations.pauses import pause, resume
 
@@ -172,6 +174,16 @@ async def put_in_line(store: Store, name: str, id_: str) -> None:
     await store.call(lines.resign("t"))
 
 
+SWEEPING = {
+    "ROUTER_RECONCILE__CUSTOMERS__PATH": "v1/customer",
+    "ROUTER_RECONCILE__CUSTOMERS__COMPANIES": "t1/7",
+    "ROUTER_RECONCILE__CUSTOMERS__WAIT": "0",
+    "ROUTER_RECONCILE__CUSTOMERS__EVERY": "1s",
+    "ROUTER_RECONCILE__CUSTOMERS__DELETES": "1s",
+    "ROUTER_RECONCILE__CUSTOMERS__MAX_DELETES": "0.9",
+}
+"""Settings of a worker that sweeps."""
+
 TIDY = {
     "ROUTER_RETENTION__INTERVAL": "0.5",
     "ROUTER_RETENTION__EVENTS": "0.1",
@@ -225,6 +237,26 @@ async def test_worker(server: GuardedServer, system: System, store: Store) -> No
     assert server.unused("er-worker") <= {"wait"}  # which a Cluster needs
 
 
+@pytest.mark.parametrize("server", ["server", pytest.param("cluster", marks=pytest.mark.long)], indirect=True)
+async def test_reconciler(server: GuardedServer, system: System) -> None:
+    """A worker that sweeps makes events of what changed and of what is gone, with a user of its own."""
+    sweeping = {"ROUTER_REDIS__URL": server.url("er-reconciler"), "ROUTER_INGRESS__DURABILITY": "fsynced", **SWEEPING}
+    async with serving(FakeErp()) as erp:
+        for number in ("1", "2"):
+            erp.books("t1").put(f"v1/customer/{number}", {"number": number})
+        process = await system.start("worker", system.module(HANDLERS), **sweeping, **erp_variables(erp))
+        await until(server, lambda: server.ask("XLEN", EVENTS) == 2)
+        erp.books("t1").delete("v1/customer/1")
+        await until(server, lambda: server.ask("XLEN", EVENTS) == 3)
+        await until(server, lambda: len(system.handled()) == 3)
+        async with aiohttp.ClientSession() as session, session.get(system.ops_url("/metrics")) as response:
+            assert 'event_router_reconcile_held_records{reconciliation="customers"} 0.0' in await response.text()
+        assert await ended(process) == 0
+    assert server.refusals() == []
+    rare = {"wait", "bitfield"}  # for `replicated`; and what a sweep repeats after a crash
+    assert server.unused("er-reconciler") - server.unused("er-worker") <= rare
+
+
 COMMANDS = (
     "streams",
     "doctor",
@@ -256,6 +288,10 @@ COMMANDS = (
     "limits show crm",
     "breakers list",
     "breakers show crm",
+    "reconcile list",
+    "reconcile show customers",
+    "reconcile run customers",
+    "reconcile run customers --complete",
     "keys skip sync /7/customer/1 --yes",
     "keys skip sync /7/customer/2 --yes",
     "subscriptions pause sync --company 7",
@@ -312,10 +348,17 @@ def test_operator(
     monkeypatch.setenv("ROUTER_REDIS__URL", server.url("er-operator"))
     monkeypatch.setenv("ROUTER_SECRETS__VISMA_NET_FINANCIAL", "x")
     monkeypatch.setenv("ROUTER_INGRESS__DURABILITY", "fsynced")  # of what `quarantine retry` appends
-    for line in COMMANDS:
-        result = cli.run(*line.format(quarantined=quarantined, folder=tmp_path).split())
-        assert server.refusals() == [], line
-        assert result.exit_code == 0, f"{line}: {result.output}"
+    with erp_in_a_thread() as erp:
+        for name, value in (erp_variables(erp) | SWEEPING).items():
+            monkeypatch.setenv(name, value)
+        for number in ("1", "2"):
+            erp.books("t1").put(f"v1/customer/{number}", {"number": number})
+        for line in COMMANDS:
+            result = cli.run(*line.format(quarantined=quarantined, folder=tmp_path).split())
+            assert server.refusals() == [], line
+            assert result.exit_code == 0, f"{line}: {result.output}"
+            if line == "reconcile run customers":
+                erp.books("t1").delete("v1/customer/1")
     monkeypatch.setenv("ROUTER_INGRESS__DURABILITY", "replicated:1")  # without a replica, so it stays
     assert "NotDurable" in cli.fails(1, "quarantine", "retry", "--text", "unconfirmed")
     assert server.refusals() == []
@@ -385,6 +428,15 @@ FORBIDDEN = {
         "XADD other * a b",
         "CLIENT LIST",
     ],
+    "er-reconciler": [
+        *ANYBODY,
+        f"XDEL {EVENTS} 1-1",
+        f"DEL {EVENTS}",
+        f"SET {EVENTS} x",
+        f"GET {SEEN}",
+        "XADD other * a b",
+        "CLIENT LIST",
+    ],
     "er-operator": [
         *ANYBODY,
         f"XDEL {EVENTS} 1-1",
@@ -429,7 +481,7 @@ async def test_a_user_without_a_password_cannot_log_in(tmp_path: Path) -> None:
     """The file as it comes is loaded by a server, and lets nobody in: no password of it is known to all."""
     with starting("--aclfile", str(USERS)) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        for user in ("default", "admin", "er-ingress", "er-worker", "er-operator"):
+        for user in ("default", "admin", "er-ingress", "er-worker", "er-reconciler", "er-operator"):
             for password in ("", user, "password"):
                 writer.write(f'AUTH {user} "{password}"\r\n'.encode())
                 assert (await reader.readline()).startswith(b"-WRONGPASS")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from support.erp import erp_variables
 from support.ports import reserve
 from support.processes import SECRET, System, running_system
 from support.promql import samples_of
@@ -22,6 +23,7 @@ from config.settings import Settings
 from router.embedded.access import open_store
 from router.store.health.guard import guarded
 from router.store.keys import LINES, Keys
+from workers.erp.fake import FakeErp, Options, serving
 
 FINANCIAL = "visma-net-financial"
 CUSTOMERS, SUPPLIERS = f"er:{{{FINANCIAL}/customer_changed}}", f"er:{{{FINANCIAL}/supplier_changed}}"
@@ -200,6 +202,45 @@ async def test_what_handlers_call_is_down(system: System) -> None:
     await system.post_many(["one"])
     await expect(prometheus, "EventRouterBreakerOpen")
     assert not {"EventRouterRetryStorm", "EventRouterDeadLetters"} & prometheus.firing()
+
+
+TELLING = """
+from workers import Event, Subscription
+
+@Subscription("telling", events=["*/customer_changed"], feedback=True).handler
+async def handle(event: Event) -> None:
+    pass
+"""
+
+
+async def test_feedback_that_is_refused(system: System) -> None:
+    """Notes that the ERP does not take are told of."""
+    async with serving(FakeErp(Options(clients={"c": "another"}))) as erp:
+        known = {"BASE_URL": erp.base_url, "TOKEN_URL": erp.token_url, "CLIENT_ID": "c", "CLIENT_SECRET": "s3cret"}
+        known |= {"TENANT_ID": "t1"}
+        environment = {f"ROUTER_ERP__VISMA_NET_FINANCIAL__{name}": value for name, value in known.items()}
+        prometheus = await begin(system, WORKER, "worker", system.module(TELLING), **environment)
+        await system.start("ingress", ROUTER_OPS__PORT=str(reserve()))
+        await eventually(lambda: "ingress_started" in system.logs())
+        await system.post_many([f"n{number}" for number in range(12)])
+        await expect(prometheus, "EventRouterFeedbackNotPosted")
+
+
+async def test_sweeps_that_fail_or_find_too_much_gone(system: System) -> None:
+    """Records that seem to be gone, too many to believe, are reported, and sweeps that fail."""
+    named = {"PATH": "v1/customer", "COMPANIES": "t1/7", "EVERY": "1s", "DELETES": "1s", "WAIT": "0"}
+    sweeping = {f"ROUTER_RECONCILE__CUSTOMERS__{name}": value for name, value in named.items()}
+    async with serving(FakeErp()) as erp:
+        erp.books("t1").put("v1/customer/1", {"number": "1"})
+        given = sweeping | erp_variables(erp)
+        prometheus = await begin(system, WORKER, "worker", system.module(LIMITED), **given)
+        await eventually(lambda: '"swept"' in system.logs())
+        assert "EventRouterReconcileHeld" not in prometheus.firing()
+        erp.books("t1").delete("v1/customer/1")
+        await expect(prometheus, "EventRouterReconcileHeld")
+        assert "EventRouterReconcileFailing" not in prometheus.firing()
+        erp.redirects["v1/customer"] = "https://elsewhere.example/"
+        await expect(prometheus, "EventRouterReconcileFailing")
 
 
 _PENDING = "return redis.call('XPENDING', KEYS[1], 'stormy', '-', '+', 100)"

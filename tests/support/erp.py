@@ -1,7 +1,9 @@
 """An ERP to fetch from: the fake one that the product has, a clock for it, and settings that lead there."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from aiohttp import web
@@ -9,10 +11,21 @@ from aiohttp import web
 from config.erp import ErpSettings
 from config.settings import Settings
 from router.events.event import Event
-from workers.erp.fake import FakeErp
+from workers.erp.fake import FakeErp, serving
 from workers.testing import sample_event
 
-__all__ = ["CUSTOMERS", "SLUG", "TENANT", "Clock", "Steps", "answering", "customer_event", "erp_settings"]
+__all__ = [
+    "CUSTOMERS",
+    "SLUG",
+    "TENANT",
+    "Clock",
+    "Steps",
+    "answering",
+    "customer_event",
+    "erp_in_a_thread",
+    "erp_settings",
+    "erp_variables",
+]
 
 SLUG = "visma-net-financial"
 CUSTOMERS = f"{SLUG}/customer_updated"
@@ -65,3 +78,31 @@ async def answering(answer: Callable[[web.Request], Awaitable[web.StreamResponse
         yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
     finally:
         await runner.cleanup()
+
+
+@contextmanager
+def erp_in_a_thread() -> Iterator[FakeErp]:
+    """Yield a fake ERP that serves beside the test, for commands that have an event loop of their own."""
+    erps, end = list[FakeErp](), threading.Event()
+    ready = threading.Event()
+
+    async def serve() -> None:
+        async with serving(FakeErp()) as erp:
+            erps.append(erp)
+            ready.set()
+            await asyncio.to_thread(end.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        assert ready.wait(30)
+        yield erps[0]
+    finally:
+        end.set()
+        thread.join(30)
+
+
+def erp_variables(erp: FakeErp) -> dict[str, str]:
+    """Return the environment in which a fake ERP is the one of Visma.net Financial."""
+    values = {"BASE_URL": erp.base_url, "TOKEN_URL": erp.token_url, "CLIENT_ID": "c1", "CLIENT_SECRET": "s3cret"}
+    return {f"ROUTER_ERP__VISMA_NET_FINANCIAL__{name}": value for name, value in values.items()}

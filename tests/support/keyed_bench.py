@@ -16,6 +16,7 @@ from router.store.client import Store
 from router.store.keys import LINES
 from workers import Delivery, Subscription
 from workers.consuming.consumer import Consumer
+from workers.feedback import Feedback
 from workers.keyed.consumer import KeyedConsumer
 from workers.keyed.leftover import UnkeyedConsumer
 from workers.metrics import WorkerMetrics
@@ -47,14 +48,20 @@ class Bench:
         self.overlaps: list[str] = []
 
     async def start(
-        self, subscription: Subscription, name: str = "c1", *, returning: bool = False, **options: Any
+        self,
+        subscription: Subscription,
+        name: str = "c1",
+        *,
+        returning: bool = False,
+        feedback: Feedback | None = None,
+        **options: Any,
     ) -> Consumer:
         """Start a consumer; `returning` as of Consumer."""
         options = {"lease": CALM, "block": 0.1, "sweep_interval": CALM, "shutdown_timeout": 5.0, **options}
         settings = WorkerSettings(**options)
         kind = KeyedConsumer if subscription.keyed else UnkeyedConsumer
         given = (subscription, name, self.store, self.catalogue, settings, self.metrics)
-        consumer = kind(*given, returning=returning)
+        consumer = kind(*given, returning=returning, feedback=feedback)
         self.alive.append(consumer)
         await consumer.start()
         return consumer

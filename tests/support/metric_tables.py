@@ -23,8 +23,10 @@ from router.process.ops import OpsServer
 from router.store.health.guard import StoreGuard
 from router.telemetry.identity import new_registry
 from workers.erp.metrics import ErpMetrics
+from workers.feedback import FeedbackMetrics
 from workers.metrics import WorkerMetrics
 from workers.operations.store_metrics import StoreMetrics
+from workers.reconcile.metrics import ReconcileMetrics
 
 __all__ = ["DOCUMENT", "Row", "all_rows", "written"]
 
@@ -81,6 +83,8 @@ async def all_rows() -> dict[str, list[Row]]:
         )
         WorkerMetrics(worker)
         ErpMetrics(worker)
+        FeedbackMetrics(worker)
+        ReconcileMetrics(worker)
         StoreMetrics(store, catalogue, 1.0, figures)
         guard = StoreGuard(store, settings, asyncio.Event())
         common.register(guard)

@@ -68,8 +68,7 @@ class Breakers:
         """
         position = await self._heard(terms, ticket, fault)
         if position.turned:
-            is_open = position.open
-            _log.warning("breaker_opened" if is_open else "breaker_closed", breaker=terms.name, reason=fault or None)
+            _say(terms, position, fault)
         if not fault:
             return None
         self._count(terms, "failed")
@@ -110,6 +109,13 @@ class Breakers:
     def _count(self, terms: Terms, outcome: str) -> None:
         if self._metrics is not None:
             self._metrics.breaker_calls.labels(terms.name, outcome).inc()
+
+
+def _say(terms: Terms, position: Position, fault: str) -> None:
+    if position.open:
+        _log.warning("breaker_opened", breaker=terms.name, failures=position.failures, reason=fault)
+    else:
+        _log.info("breaker_closed", breaker=terms.name)
 
 
 def current() -> Breakers | None:

@@ -21,6 +21,7 @@ from workers.consuming.reader import readers_of
 from workers.consuming.schedule import Schedule
 from workers.consuming.settler import Settler
 from workers.consuming.sweeper import Sweeper, forget
+from workers.feedback.feedback import Feedback
 from workers.metrics import WorkerMetrics
 from workers.state.pauses import Pause
 from workers.subscription import Subscription
@@ -65,10 +66,12 @@ class Consumer:
         *,
         returning: bool = False,
         tracing: "Tracing | None" = None,
+        feedback: Feedback | None = None,
     ) -> None:
         self._returning = returning
         streams = catalogue.select(*subscription.events)
-        self.context = Context(subscription, streams, name, store, catalogue, settings, metrics, tracing=tracing)
+        given = (subscription, streams, name, store, catalogue, settings, metrics)
+        self.context = Context(*given, tracing=tracing, feedback=feedback)
         self._schedule = Schedule(self.context)
         self._settler = Settler(self.context, self._retry_scheduled)
         self._executor = Executor(self.context, self._settler)

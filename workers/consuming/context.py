@@ -15,6 +15,7 @@ from router.store.keys import Keys
 from router.tasks.outage import Outage
 from workers.consuming.in_hand import InHand
 from workers.consuming.moves import Moves, StreamMoves
+from workers.feedback.feedback import Feedback
 from workers.metrics import WorkerMetrics
 from workers.state.groups import create_groups
 from workers.subscription import Subscription
@@ -43,6 +44,7 @@ class Context:
     outage: Outage = field(init=False)
     moves: Moves = field(init=False)
     tracing: "Tracing | None" = None
+    feedback: Feedback | None = None
 
     def __post_init__(self) -> None:
         self.log = structlog.get_logger("worker").bind(subscription=self.group)

@@ -6,7 +6,7 @@ deliveries stay in hand meanwhile, so their hold is renewed as soon as the store
 
 import asyncio
 import contextvars
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from router.store.errors import is_no_group
@@ -15,6 +15,7 @@ from workers.consuming.context import Context
 from workers.consuming.moves import Step
 from workers.deferrals import deferred_again
 from workers.delivery import Held, error_line
+from workers.feedback.note import reason_of
 from workers.outcomes import DeferFor, Done, Outcome, RetryIn
 
 _LONGEST = 3650 * 86_400.0
@@ -54,6 +55,8 @@ class Settler:
             deferred = deferred_again(held.deferrals, self._context.clock(), outcome)
             self.carry_out(self._context.moves.defer(held, min(outcome.seconds, _LONGEST), deferred))
         else:
+            if self._context.feedback is not None:
+                held.said = reason_of(outcome.reason, error)
             reason = outcome.reason.encode(errors="backslashreplace")
             self.carry_out(self._context.moves.dead(held, reason, self._line(held, error)))
 
@@ -133,10 +136,19 @@ class Settler:
         self._context.outage.failed("settling", error)
         await asyncio.sleep(delay)
 
-    def _count_merged(self, step: Step, reply: Any) -> None:
-        lost = self._context.moves.lost(step.held, reply) if isinstance(reply, list) else set()
-        merged = sum(held.stands_for - 1 for held in step.held if held not in lost)
-        self._context.metrics.merged.labels(self._context.group).inc(merged)
+    def _finished(self, step: Step, reply: Any) -> Sequence[Held]:
+        """Return the deliveries that ended with a step, and were still ours."""
+        if isinstance(reply, list):
+            lost = self._context.moves.lost(step.held, reply)
+            return [held for held in step.held if held not in lost]
+        return step.held if reply and not isinstance(reply, BaseException) else ()
+
+    def _tell(self, step: Step, ended: Sequence[Held]) -> None:
+        context = self._context
+        if context.subscription.coalesce:
+            context.metrics.merged.labels(context.group).inc(sum(held.stands_for - 1 for held in ended))
+        if context.feedback is not None:
+            context.feedback.settled(ended, success=step.outcome == "done")
 
     def _note(self, step: Step, reply: Any) -> None:
         """Count what was settled."""
@@ -150,8 +162,8 @@ class Settler:
             # Also where the reply says that it was not ours: the first try may have done it and its reply been lost.
             self._scheduled(step.held[0].stream, step.delay)
         self._counters[step.outcome].inc(len(step.held) - lost)
-        if context.subscription.coalesce and step.outcome in ("done", "dead"):
-            self._count_merged(step, reply)
+        if step.outcome in ("done", "dead") and (context.feedback is not None or context.subscription.coalesce):
+            self._tell(step, self._finished(step, reply))
         if lost:
             self._counters["lost"].inc(lost)
             context.log.warning("lease_lost", deliveries=lost, outcome=step.outcome)

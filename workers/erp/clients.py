@@ -29,8 +29,11 @@ class Clients:
         self._connections = connections
         self._loop = asyncio.get_running_loop()
 
-    def for_event(self, event: Event) -> Erp:
-        """Return the ERP that an event came from, for its tenant; raises ErpNotSet, NoTenant."""
+    def for_event(self, event: Event, quota: Quota | None = None, guard: Guard | None = None) -> Erp:
+        """Return the ERP that an event came from, for its tenant; raises ErpNotSet, NoTenant.
+
+        quota, guard: what is asked before its requests, where those are not the ones of handlers.
+        """
         if asyncio.get_running_loop() is not self._loop:
             raise ErpNotSet("the ERP is asked in the event loop of the worker: make the handler async, or use hydrate")
         connection = self._connections.get(fold_slug(event.publisher))
@@ -39,7 +42,7 @@ class Clients:
         tenant = event.tenant_id or connection.settings.tenant_id
         if not tenant:
             raise NoTenant(f"event {event.id} names no tenant; is there only one, set erp.{event.publisher}.tenant_id")
-        return Erp(connection, tenant, event)
+        return Erp(connection, tenant, event, quota, guard)
 
 
 @asynccontextmanager
@@ -98,11 +101,11 @@ def _current() -> Clients:
     return clients
 
 
-def check_set(settings: Settings, subscription: str, publishers: Iterable[str]) -> None:
-    """Raise ConfigError where a subscription wants records of a publisher whose ERP is not set."""
+def check_set(settings: Settings, subscription: str, does: str, publishers: Iterable[str]) -> None:
+    """Raise ConfigError where a subscription `wants records of` a publisher whose ERP is not set, or does else."""
     for slug in sorted(set(publishers)):
         if (erp := settings.erp_for(slug)).missing:
-            raise ConfigError(f"subscription {subscription!r} wants records of {slug}: set {_advice(slug, erp)}")
+            raise ConfigError(f"subscription {subscription!r} {does} {slug}: set {_advice(slug, erp)}")
 
 
 def _advice(slug: str, erp: ErpSettings) -> str:

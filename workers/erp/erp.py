@@ -56,10 +56,19 @@ class Erp:
     followed. Every call raises ErpError where it does not succeed.
     """
 
-    def __init__(self, connection: Connection, tenant: str, event: Event) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        tenant: str,
+        event: Event,
+        quota: Quota | None = None,
+        guard: Guard | None = None,
+    ) -> None:
         self._connection = connection
         self._tenant = tenant
         self._event = event
+        self._quota = quota or connection.quota
+        self._guard = guard or connection.guard
 
     async def get(self, path: str, params: Params | None = None) -> Record:
         """Return a record; its `gone` says that there is none. What the ERP answers in the background is waited for."""
@@ -141,8 +150,8 @@ class Erp:
 
     async def _counted(self, method: str, url: URL, headers: dict[str, str], data: bytes | None) -> Answer:
         """Send a request once the breaker and the quota let it go, and have both hear of the answer."""
-        quota = self._connection.quota
-        async with self._connection.guard as asked:
+        quota = self._quota
+        async with self._guard as asked:
             await quota.acquire(self._event)
             try:
                 answer = await self._connection.transport.send(method, url, headers, data)

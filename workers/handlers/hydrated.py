@@ -1,6 +1,7 @@
 """Calling a handler with the record that its event is about, fetched within the attempt and its time."""
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from typing import Any
@@ -9,7 +10,8 @@ from workers.delivery import Delivery
 from workers.erp.hydrate import record_of
 from workers.handlers.handling import call
 from workers.handlers.memory import release
-from workers.handlers.scope import Scope
+from workers.handlers.scope import Scope, run_in
+from workers.record import Record
 from workers.subscription import Handler
 
 __all__ = ["call_in", "call_with_record"]
@@ -26,8 +28,8 @@ async def call_with_record(
     handler: Handler, deliveries: Sequence[Delivery], thread: Callable[[], Executor] | None, scope: Scope | None = None
 ) -> list[BaseException | None]:
     """Do what `call_in` does, with the record; where that cannot be fetched, the error that says so is the outcome."""
-    try:
-        record = await record_of(deliveries[0].event)
+    try:  # as a part of the attempt: what times out in it cancels the task of the lane, which only that may
+        record: Record = await run_in(contextvars.copy_context(), scope, record_of, deliveries[0].event)
     except asyncio.CancelledError:
         raise
     except Exception as error:  # noqa: BLE001 - it is the outcome of this attempt, and must not end the lane

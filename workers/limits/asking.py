@@ -53,6 +53,10 @@ class Asking:
     async def note(self, key: str, name: str) -> None:
         """Write down in a sorted set that something of this name is used, now and then."""
         now = self._monotonic()
-        if self._store is not None and self._noted.get(name, float("-inf")) < now - _NOTED:
-            self._noted[name] = now
-            await self._store.commands([("ZADD", key, round(self._clock() * 1000), name)])
+        if self._store is None or self._noted.get(name, float("-inf")) >= now - _NOTED:
+            return
+        self._noted[name] = now
+        try:
+            await in_time(_PATIENCE, self._store.command("ZADD", key, round(self._clock() * 1000), name))
+        except STORE_ERRORS:
+            self._noted.pop(name, None)  # it went away behind the script: with a later call

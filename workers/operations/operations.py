@@ -32,12 +32,14 @@ from workers.operations.markers import markers_needed
 from workers.operations.quarantine import Quarantine, QuarantineChange
 from workers.operations.quarantined import Quarantined, QuarantineSelector
 from workers.operations.removal import Removal
+from workers.operations.sweeping import SweepNow, SweptNow
 from workers.state.breakers import BreakerState, breakers
 from workers.state.companies import keyed_ones, paused_companies
 from workers.state.former import all_streams
 from workers.state.groups import existing_groups, live_consumers
 from workers.state.limits import LimitState, limits
 from workers.state.pauses import Pause, paused
+from workers.state.reconcile import CompanyState, reconciliations
 
 T = TypeVar("T")
 
@@ -274,6 +276,14 @@ class Operations:
     async def breakers(self) -> tuple[BreakerState, ...]:
         """Return which targets of handlers are down, and which are not, in order of name."""
         return await breakers(self.store)
+
+    async def reconciliations(self) -> list[CompanyState]:
+        """Return how far the sweeps of each company are, in the order of the settings."""
+        return await reconciliations(self.store, self.settings)
+
+    async def sweep(self, name: str, wanted: SweepNow) -> list[SweptNow]:
+        """Sweep companies of a reconciliation now; return what became of each. Raises ConfigError."""
+        return await wanted.run(self.store, self.catalogue, self.settings, name)
 
     # The audit
 

@@ -6,6 +6,7 @@ the console tell the same figures, and any of them may be the last that runs: ta
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from config.errors import described
+from config.settings import Settings
 from router.events.catalogue import Catalogue
 from router.store.client import Store
 from router.store.errors import forgiven
@@ -26,6 +28,7 @@ from workers.operations.figures import Figures, figures
 from workers.state.key_counts import STATES, KeyCounts
 from workers.state.limits import LimitState, limits
 from workers.state.pauses import Pause
+from workers.state.reconcile import CompanyState, reconciliations
 
 _KEPT = 5.0
 """Seconds for which an answer is good enough."""
@@ -38,8 +41,8 @@ _FIGURES = {
     "dead": "Dead: events that the subscription gave up.",
 }
 
-_Found = tuple[Figures, Mapping[str, int], Sequence[LimitState]]
-"""The figures, how much is quarantined by publisher, and the limits."""
+_Found = tuple[Figures, Mapping[str, int], Sequence[LimitState], Sequence[CompanyState]]
+"""The figures, how much is quarantined by publisher, the limits, and how far the sweeps of each company are."""
 
 _log = logs.get("store")
 
@@ -54,8 +57,10 @@ class StoreMetrics(Collector):
         lease: float,
         registry: CollectorRegistry,
         monotonic: Callable[[], float] = time.monotonic,
+        settings: Settings | None = None,
     ) -> None:
         self._store = store
+        self._settings = settings or Settings()
         self._catalogue = catalogue
         self._lease = lease
         self._monotonic = monotonic
@@ -81,7 +86,7 @@ class StoreMetrics(Collector):
             [],
             [(self._found is not None,)],
         )
-        found, quarantined, shared = self._found or (Figures(0.0, (), ()), {}, ())
+        found, quarantined, shared, swept = self._found or (Figures(0.0, (), ()), {}, (), ())
         lengths = [(seen.stream, seen.length) for seen in found.streams]
         yield _family("stream_events", "Events that a stream holds, finished or not.", ["stream"], lengths)
         text = "Bodies in quarantine: signed, but not understood."
@@ -98,6 +103,7 @@ class StoreMetrics(Collector):
         yield _family("limit_quotas", text, ["limit"], [(limit.name, len(limit.quotas)) for limit in shared])
         text = "Quotas of a limit that are used up, or refused by the other side: their calls wait."
         yield _family("limit_quotas_waiting", text, ["limit"], [(limit.name, limit.waiting) for limit in shared])
+        yield from _of_sweeps(swept)
 
         text = "1 where a breaker is open: what handlers call is down, and their events wait. 0 where it is closed."
         opened = [(breaker.name, breaker.is_open) for breaker in found.breakers]
@@ -118,7 +124,8 @@ class StoreMetrics(Collector):
         slugs = list(dict.fromkeys(seen.stream.partition("/")[0] for seen in found.streams))
         keys = [self._store.keys.quarantine(slug) for slug in slugs]
         lengths = checked(forgiven(await self._store.commands([("XLEN", key) for key in keys]), keys, 0))
-        return found, dict(zip(slugs, lengths, strict=True)), await limits(self._store)
+        shared, swept = await limits(self._store), await reconciliations(self._store, self._settings)
+        return found, dict(zip(slugs, lengths, strict=True)), shared, swept
 
 
 def _lasting(pause: Pause | None) -> float:
@@ -144,6 +151,17 @@ def _of_keys(found: Mapping[str, KeyCounts]) -> Iterator[GaugeMetricFamily]:
     )
     oldest = [(name, counts.oldest or 0.0) for name, counts in found.items()]
     yield _family("subscription_keys_oldest_seconds", text, ["subscription"], oldest)
+
+
+def _of_sweeps(companies: Sequence[CompanyState]) -> Iterator[GaugeMetricFamily]:
+    held, failing = Counter[str](), Counter[str]()
+    for each in companies:
+        held[each.name] += each.swept.held
+        failing[each.name] += each.swept.failures > 0
+    text = "Records that seem to be gone, too many to believe: they wait for an operator."
+    yield _family("reconcile_held_records", text, ["reconciliation"], held.items())
+    text = "Companies of which the last sweep has failed."
+    yield _family("reconcile_failing_companies", text, ["reconciliation"], failing.items())
 
 
 def _family(name: str, text: str, labels: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> GaugeMetricFamily:

@@ -21,6 +21,7 @@ from router.cli.doctor.checks import (
 )
 from router.cli.doctor.erp_checks import judge_erps, try_erps
 from router.cli.doctor.probe import ask_ingresses, ask_workers, look_at_spool, talk_to
+from router.cli.doctor.reconcile_checks import judge_reconciliations
 from router.cli.doctor.security_checks import (
     judge_knowing,
     judge_ops,
@@ -82,6 +83,7 @@ def _examine() -> Iterator[Check]:
     yield Check("catalogue", "ok", f"{len(catalogue.publishers)} publishers, {events} events")
     yield from judge_publishers(settings, catalogue)
     yield from judge_erps(settings, catalogue)
+    yield from judge_reconciliations(settings, catalogue)
     yield from run(_asked_of_erps(settings))
     ingresses = run(ask_ingresses(settings))
     yield from judge_ops(settings.ops, ingresses)

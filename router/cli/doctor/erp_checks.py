@@ -35,7 +35,8 @@ def _judge_set(name: str, erp: ErpSettings) -> Check:
     if erp.in_clear:
         detail = f"{' and '.join(erp.in_clear)} without encryption: secret, tokens and records can be read on the way"
         return Check(name, "warning", detail, "write https://")
-    return Check(name, "ok", f"records of {urlsplit(erp.base_url).hostname}, as client {erp.client_id}")
+    reads = "; its scope is for reading, not for writes and feedback" if erp.only_reads else ""
+    return Check(name, "ok", f"records of {urlsplit(erp.base_url).hostname}, as client {erp.client_id}{reads}")
 
 
 async def try_erps(settings: Settings) -> AsyncIterator[Check]:

@@ -16,7 +16,7 @@ from router.store.health.judgement import Check
 from router.store.health.survey import is_denied
 from router.store.keys import Keys
 
-Role = Literal["ingress", "worker"]
+Role = Literal["ingress", "worker", "reconcile"]
 
 Trial = tuple[str, BaseException]
 """What was tried, by the name of its command, and the error that it ended in."""
@@ -52,7 +52,7 @@ def _needed_by(role: Role, keys: Keys, *, cluster: bool) -> list[tuple[str, Comm
     """Return what a role runs, by the names of the commands; several streams at once only where that is no Cluster."""
     stream, others, group = scratch_stream(1), [] if cluster else [scratch_stream(2)], "x"
     events = keys.events(stream)
-    if role == "ingress":
+    if role in ("ingress", "reconcile"):
         seen = [keys.seen(name, "x") for name in (stream, *others)]
         return [
             ("EXISTS", ("EXISTS", *seen)),

@@ -35,8 +35,8 @@ LAYERS = (
     {"workers.erp", "workers.erp.fake"},
     {"workers.exactly_once", "workers.subscription"},
     {"workers"},
-    {"workers.handlers", "workers.limits", "workers.modules", "workers.state"},
-    {"workers.breakers", "workers.consuming", "workers.retention"},
+    {"workers.feedback", "workers.handlers", "workers.limits", "workers.modules", "workers.state"},
+    {"workers.breakers", "workers.consuming", "workers.reconcile", "workers.retention"},
     {"workers.keyed"},
     {
         "workers.operations.audit",
@@ -50,6 +50,7 @@ LAYERS = (
         "workers.operations.change",
         "workers.operations.pauses",
         "workers.operations.store_metrics",
+        "workers.operations.sweeping",
     },
     {"workers.operations.dead_letters", "workers.operations.handover", "workers.operations.quarantined"},
     {"workers.operations.keys", "workers.operations.quarantine", "workers.operations.removal"},

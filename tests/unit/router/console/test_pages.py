@@ -245,6 +245,17 @@ async def test_no_such_page(visitor: Visitor) -> None:
     await visitor.get("/static/../console.py", status=404)
 
 
+async def test_what_is_down_is_shown(store: Store, visitor: Visitor) -> None:
+    """The overview names each breaker that is open, and the page of limits says why; a closed one is no news."""
+    await put_breaker(store, "crm", "status 503")
+    await put_breaker(store, "calm")
+    await store.client.hset(store.keys.breaker("calm"), mapping={"opened": "0", "failures": "0"})
+    overview, page = await visitor.get("/"), await visitor.get("/limits")
+    assert "crm" in overview
+    assert "calm" not in overview
+    assert page.index("crm") < page.index("status 503") < page.index("calm")
+
+
 # What senders and strangers write
 
 

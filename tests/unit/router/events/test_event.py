@@ -31,6 +31,7 @@ VALUES = {
     "api_client_id": None,
     "connect_id": None,
     "scheduled": False,
+    "origin": "reconcile",
     "extra": {"entityId": "ü", "big": 10**30},
     "hints": {"orderref": "17"},
     "raw": '{"event":"customer_changed","x":"ü"}'.encode(),

@@ -111,6 +111,28 @@ async def test_a_probe_that_dies_gives_up_its_interval(bench: Bench) -> None:
         await eventually(lambda: set(done) == {"a", "b"})
 
 
+async def test_a_key_waits_and_its_order_is_kept(bench: Bench) -> None:
+    """With a key, the key waits for its first event, and what comes behind that does not overtake it."""
+    breaker, crm, done = Breaker("crm", failures=1, interval=0.2), Crm(), list[str]()
+    sub = subscription(key="resource")
+
+    @sub.handler
+    async def sync(event: Event) -> None:
+        async with breaker:
+            await crm.call()
+        done.append(event.id)
+
+    crm.down = TimeoutError
+    await bench.publish("a@1", "b@1", "c@1")
+    async with breaking(Breakers(bench.store, bench.metrics)):
+        await bench.start(sub)
+        await eventually(lambda: bench.count(sub, "deferred") >= 3)
+        crm.down = None
+        await eventually(lambda: len(done) == 3)
+    assert done == ["a", "b", "c"]
+    assert bench.count(sub, "retried") == bench.count(sub, "dead") == 0
+
+
 async def test_a_bad_record_opens_nothing(bench: Bench) -> None:
     """Errors of one record, however many, are attempts, and other events go on."""
     breaker, sub, done = Breaker("crm", failures=1), subscription(retry=Retry(max_attempts=2, first_delay=0)), []
@@ -307,6 +329,24 @@ async def test_while_the_store_is_away_each_worker_judges_alone(store: Store, mo
         assert await closes(breaker)
         assert isinstance(await trip(breaker), TimeoutError)
         assert isinstance(await trip(breaker), BreakerOpen)
+
+
+async def test_a_name_that_cannot_be_written_down_fails_no_call(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that goes away behind the script fails nothing: the name is written down with a later call."""
+    command, away = store.command, True
+
+    async def asked(*what: Any) -> Any:
+        if away and what[0] == "ZADD":
+            raise StoreUnavailable("no answer")
+        return await command(*what)
+
+    monkeypatch.setattr(store, "command", asked)
+    breaker = Breaker("crm")
+    async with breaking(Breakers(store)):
+        assert await closes(breaker)
+        away = False
+        assert await closes(breaker)
+    assert await store.client.zcard(store.keys.breakers()) == 1
 
 
 async def test_it_is_used_in_a_call_within_a_call(store: Store) -> None:

@@ -358,8 +358,8 @@ async def test_where_no_erp_is_set(erp: FakeErp) -> None:
             async with erp_for(customer_event()):
                 pass
     with pytest.raises(ConfigError, match="subscription 's' wants records of visma-net-financial: set ROUTER"):
-        check_set(erp_settings(erp, client_id=""), "s", ["visma-net-financial"])
-    check_set(erp_settings(erp), "s", ["visma-net-financial"])
+        check_set(erp_settings(erp, client_id=""), "s", "wants records of", ["visma-net-financial"])
+    check_set(erp_settings(erp), "s", "wants records of", ["visma-net-financial"])
 
 
 async def test_many_at_once_use_few_connections(erp: FakeErp) -> None:

@@ -159,6 +159,23 @@ async def test_a_slow_erp_costs_the_attempt_its_time(bench: Bench, erp: FakeErp)
     assert {error.error for error in mirror.deliveries[0].errors} == {"HandlerTimeout"}
 
 
+async def test_the_time_of_the_erp_counts_in_a_worker(bench: Bench, erp: FakeErp) -> None:
+    """A fetch that hangs ends after `timeout` of the ERP's settings, also where a handler may take for ever."""
+    mirror = Mirror()
+    async with open_clients(erp_settings(erp, tenant_id=TENANT, timeout=0.2)):
+        async with erp_for(customer_event()) as found:
+            await found.get(PATH)  # so that there is a token
+        await bench.publish("a@1")
+        erp.gate_open.clear()
+        subscription = subscribe(mirror.handle, timeout=None)
+        consumer = await bench.start(subscription)
+        await eventually(lambda: bench.count(subscription, "retried"))
+        erp.gate_open.set()
+        await eventually(lambda: mirror.records)
+        await bench.stop(consumer)
+    assert {error.error for error in mirror.deliveries[0].errors} == {"ErpUnavailable"}
+
+
 async def test_a_fetch_that_is_late_abandons_no_thread(bench: Bench, erp: FakeErp) -> None:
     """Where the time of a plain handler is over before its record has come, no thread is said to be left behind."""
     seen: list[str] = []

@@ -26,7 +26,8 @@ async def erp() -> AsyncIterator[FakeErp]:
 @pytest.mark.parametrize(
     ("slug", "values", "state", "text"),
     [
-        (SLUG, SET, "ok", "records of erp.example, as client c1"),
+        (SLUG, SET, "ok", "records of erp.example, as client c1; its scope is for reading"),
+        (SLUG, SET | {"scope": "erp:read erp:update"}, "ok", "records of erp.example, as client c1"),
         (SLUG, {"base_url": "https://erp.example"}, "failed", "off: client_id, client_secret not set"),
         (SLUG, {"client_secret": SecretStr("s3cret")}, "failed", "off: base_url, client_id not set"),
         (SLUG, SET | {"base_url": "http://erp.example"}, "warning", "base_url without encryption"),
@@ -42,6 +43,7 @@ def test_what_is_wrong_with_an_erp(
     (check,) = judge_erps(Settings(erp={slug: ErpSettings(**values)}), catalogue)  # type: ignore[arg-type]
     assert check.state == state
     assert text in check.detail
+    assert ("its scope is for reading" in check.detail) == (state == "ok" and "scope" not in values)
     assert bool(check.advice) == (state != "ok")
     assert "s3cret" not in repr(check)
 

@@ -1,0 +1,1 @@
+"""`reconcile`: sweeps of the ERP for changes that no webhook reported."""

@@ -1,0 +1,74 @@
+"""What a sweep writes down, under its lease: how far it is, which records it judged, which ones were there."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Final
+
+from config.errors import RouterError
+from router.store.client import Store
+from router.store.reading import checked
+from router.store.reconciling import Kept
+from router.store.scripts import Field
+from workers.state.reconcile import Swept, read_state
+
+__all__ = ["LeaseLost", "Notebook"]
+
+_SCANNED: Final = 1000
+_AT_ONCE: Final = 20
+"""Scripts of one round trip."""
+
+
+class LeaseLost(RouterError):
+    """Another process sweeps the same records by now: this one was held up for longer than its lease."""
+
+
+class Notebook:
+    """The hashes of one company; every method raises StoreUnavailable, and what writes raises LeaseLost."""
+
+    def __init__(self, store: Store, kept: Kept) -> None:
+        self._store = store
+        self._kept = kept
+
+    async def state(self) -> Swept:
+        """Return how far the company is."""
+        return await read_state(self._store, self._kept.state)
+
+    async def put_state(self, values: Mapping[str, Field]) -> None:
+        """Write down how far it is."""
+        await self._note(self._kept.state, values, ())
+
+    async def judged(self) -> dict[str, int]:
+        """Return the records near the cursor that were judged, each with its change (epoch ms)."""
+        return {name: modified async for name, modified in self._all(self._kept.judged)}
+
+    async def put_judged(self, records: Mapping[str, int], gone: Sequence[str] = ()) -> None:
+        """Write down what was judged, and forget others."""
+        await self._note(self._kept.judged, records, gone)
+
+    def known(self) -> AsyncIterator[tuple[str, int]]:
+        """Yield the records that were there, each with its last change that was seen (epoch ms)."""
+        return self._all(self._kept.records)
+
+    async def put_known(self, records: Mapping[str, int], gone: Sequence[str] = ()) -> None:
+        """Write down what is there, and forget others."""
+        await self._note(self._kept.records, records, gone)
+
+    async def forget(self) -> None:
+        """Forget all records."""
+        await self.put_judged({}, [*await self.judged()])
+        await self.put_known({}, [name async for name, _ in self.known()])
+
+    async def _note(self, key: str, values: Mapping[str, Field], gone: Sequence[str]) -> None:
+        calls = self._kept.notes(key, values, gone)
+        for start in range(0, len(calls), _AT_ONCE):
+            if not all(checked(await self._store.run(calls[start : start + _AT_ONCE]))):
+                raise LeaseLost("another process sweeps these records by now")
+
+    async def _all(self, key: str) -> AsyncIterator[tuple[str, int]]:
+        cursor: bytes | int = 0
+        while True:
+            cursor, found = await self._store.command("HSCAN", key, cursor, "COUNT", _SCANNED)
+            pairs = found.items() if isinstance(found, Mapping) else zip(found[::2], found[1::2], strict=False)
+            for name, value in pairs:
+                yield name.decode(errors="replace"), int(value) if value.isdigit() else 0
+            if int(cursor) == 0:
+                return

@@ -1,0 +1,114 @@
+"""Sweeps under a lease: one process of all sweeps the records of a company at any time."""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from typing import Final
+
+from config.errors import described
+from config.reconcile import Company
+from router.events.catalogue import Catalogue
+from router.store.errors import STORE_ERRORS
+from router.store.reconciling import Kept
+from router.tasks.ending import end, ended_in, in_time
+from router.telemetry import logs
+from workers.erp.clients import Clients
+from workers.limits.of_erp import erp_limit
+from workers.reconcile.notebook import LeaseLost
+from workers.reconcile.plan import Plan
+from workers.reconcile.reports import Reports
+from workers.reconcile.sweep import Asked, Sweep
+from workers.reconcile.tools import Tools
+from workers.state.reconcile import Swept, read_state
+
+__all__ = ["LEASE", "Sweeps"]
+
+LEASE: Final = 30.0
+"""Seconds after which another process may go on for one that has died."""
+_PATIENCE: Final = 2.0
+_log = logs.get("reconcile")
+
+
+class Sweeps:
+    """Sweeps the companies of reconciliations in one process."""
+
+    def __init__(self, plans: Sequence[Plan], tools: Tools, clients: Clients, catalogue: Catalogue) -> None:
+        self.plans = plans
+        self.tools = tools
+        self._clients = clients
+        store = tools.store
+        self._reports = {plan.name: Reports(store, catalogue, plan.reported_by, plan.erp.tenant_id) for plan in plans}
+        for plan in plans:
+            tools.metrics.show(plan.name)
+
+    def kept(self, plan: Plan, company: Company) -> Kept:
+        """Return what is kept of a company, for a sweep of its own."""
+        return Kept(self.tools.store.keys, plan.name, company.name, secrets.token_hex(8))
+
+    async def sweep(self, plan: Plan, company: Company, asked: Asked | None = None) -> Swept | None:
+        """Sweep a company, and return how far it is then; without `asked` as far as it is due.
+
+        Returns None where another process sweeps it, or nothing is due. Raises StoreUnavailable, and where `asked`
+        whatever the sweep ended in, which is written down in any case.
+        """
+        kept = self.kept(plan, company)
+        if not await self.tools.store.call(kept.lease(int(LEASE * 1000))):
+            return None
+        try:
+            return await self._leased(plan, company, kept, asked)
+        finally:
+            await self._give_up(kept)
+
+    async def _leased(self, plan: Plan, company: Company, kept: Kept, asked: Asked | None) -> Swept | None:
+        todo = asked or self._due(plan, await read_state(self.tools.store, kept.state))
+        if todo is None:
+            return None
+        erp = self._clients.for_event(plan.subject(company), erp_limit(plan.terms.reserve))
+        sweep = Sweep(plan, company, self.tools, kept, erp, self._reports[plan.name])
+        outcomes = self.tools.metrics.sweeps
+        try:
+            swept = await self._while_held(kept, sweep, todo)
+        except (LeaseLost, *STORE_ERRORS):
+            outcomes.labels(plan.name, "failed").inc()
+            raise
+        except Exception as error:
+            outcomes.labels(plan.name, "failed").inc()
+            _log.warning("sweep_failed", reconciliation=plan.name, company=company.name, error=described(error))
+            await sweep.failed(described(error))
+            if asked is not None:
+                raise
+            return None
+        outcomes.labels(plan.name, "held" if swept.held and todo.complete else "done").inc()
+        return swept
+
+    def _due(self, plan: Plan, state: Swept) -> Asked | None:
+        now = self.tools.now()
+        if state.about == plan.about and state.due > now:
+            return None
+        every = int(plan.terms.deletes * 1000)
+        return Asked(complete=bool(every) and (state.about != plan.about or state.complete + every <= now))
+
+    async def _while_held(self, kept: Kept, sweep: Sweep, todo: Asked) -> Swept:
+        """Sweep as long as the lease is renewed in time; raises LeaseLost where another process has taken it."""
+        running = asyncio.create_task(sweep.run(todo), name="sweep")
+        renewing = asyncio.create_task(self._renew(kept), name="sweep-lease")
+        try:
+            await asyncio.wait([running, renewing], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            done = running.done()
+            await end([running, renewing])
+        if done:
+            return running.result()
+        raise ended_in(renewing) or LeaseLost("the lease of the sweep was lost")
+
+    async def _renew(self, kept: Kept) -> None:
+        while True:
+            await asyncio.sleep(LEASE / 3)
+            if not await self.tools.store.call(kept.lease(int(LEASE * 1000))):
+                raise LeaseLost("another process sweeps these records by now")
+
+    async def _give_up(self, kept: Kept) -> None:
+        try:
+            await in_time(_PATIENCE, self.tools.store.call(kept.lease(0)))
+        except STORE_ERRORS:  # it ends by itself
+            return
