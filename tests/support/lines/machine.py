@@ -336,6 +336,7 @@ class LinesMachine(RuleBasedStateMachine):
             self.append(STREAMS[0], [key], 0, merge=False, bring=True)
             for one in self._claim(worker, 1).claimed:
                 self._settle([(one.claim, one.refs)], hold=False)
+                self.quiet.look(self.model)  # what is ready stays so, whatever comes next
 
     @rule(milliseconds=jumps)
     def clock_is_set(self, milliseconds: int) -> None:

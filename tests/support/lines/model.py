@@ -3,6 +3,7 @@
 What claim.lua hands out is not foretold but judged: any order of companies that their turns allow is right.
 """
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from support.lines.place import LEASE, START, Claimed
@@ -185,24 +186,28 @@ class Model:
 
     def add(self, items: list[Item]) -> int:
         """Bring events; return how many were new."""
-        before = self.accepted
+        came: dict[bytes, set[bytes]] = defaultdict(set)
         for one in items:
             if one.place > self.read.get(one.source, ""):
                 self.read[one.source] = one.place
-                self._insert(one)
-        return self.accepted - before
+                self.lines.setdefault(one.key, []).append(one.ref)
+                self.bodies[one.ref] = one.body
+                came[one.key].add(one.ref)
+        for key, refs in came.items():
+            self._place(key, refs)
+        new = sum(map(len, came.values()))
+        self.accepted += new
+        return new
 
-    def _insert(self, one: Item) -> None:
-        line = self.lines.setdefault(one.key, [])
-        self.accepted += 1
-        line.append(one.ref)
+    def _place(self, key: bytes, came: set[bytes]) -> None:
+        """Have a key wait where it belongs, for which events have come together."""
+        line = self.lines[key]
         line.sort()
-        self.bodies[one.ref] = one.body
-        before = self.quiet.pop(one.key, None)
-        steps_in_front = one.key in self.ready and line[0] == one.ref
-        if len(line) == 1 or before is not None or steps_in_front:
-            self.ready.discard(one.key)
-            self._queue(one.key, before=before)
+        before = self.quiet.pop(key, None)
+        steps_in_front = key in self.ready and line[0] in came
+        if came.issuperset(line) or before is not None or steps_in_front:
+            self.ready.discard(key)
+            self._queue(key, before=before)
 
     def look(self) -> int:
         """Do what a claim does first; return how many keys were taken back."""

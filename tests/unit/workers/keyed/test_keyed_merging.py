@@ -21,7 +21,7 @@ def merging(most: int = 500, attempts: int = 1) -> Subscription:
 
 def names_of(letter: dict[str, str]) -> list[str]:
     """Return the ids of the events that a dead letter stands for besides its own."""
-    return [id_ for id_, _, _ in json.loads(letter.get("merged", "[]"))]
+    return [id_ for id_, *_ in json.loads(letter.get("merged", "[]"))]
 
 
 async def replay(bench: Bench) -> None:
