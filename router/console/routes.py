@@ -15,6 +15,7 @@ from router.console.pages import (
     login,
     overview,
     quarantine,
+    reconcile,
     subscriptions,
 )
 from router.console.rendering import asset
@@ -37,6 +38,7 @@ _GET: Mapping[str, PageAnswering] = {
     "/subscriptions": subscriptions.list_,
     "/keys": keys.list_,
     "/limits": limits.list_,
+    "/reconcile": reconcile.list_,
     "/audit": audit.list_,
 }
 _POST: Mapping[str, PageAnswering] = {

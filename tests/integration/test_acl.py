@@ -382,7 +382,17 @@ async def test_console(server: GuardedServer, system: System, quarantined: str) 
         status, page = await post("/login", token=token)
         assert status == 200, f"{server.refusals()} {system.logs()}"
         csrf = re.findall(r'name="csrf" value="([^"]+)"', page)[0]
-        for path in ("/", "/dead-letters", "/quarantine", "/events", "/subscriptions", "/keys", "/audit", "/metrics"):
+        for path in (
+            "/",
+            "/dead-letters",
+            "/quarantine",
+            "/events",
+            "/subscriptions",
+            "/keys",
+            "/reconcile",
+            "/audit",
+            "/metrics",
+        ):
             headers = {"Authorization": f"Bearer {token}"} if path == "/metrics" else {}
             async with session.get(system.ops_url(path), headers=headers) as response:
                 assert response.status == 200, f"{path}: {server.refusals()}"

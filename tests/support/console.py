@@ -74,9 +74,11 @@ class Visitor:
 
 
 @asynccontextmanager
-async def visiting(store: Store, catalogue: Catalogue, *, signed_in: bool = True) -> AsyncIterator[Visitor]:
+async def visiting(
+    store: Store, catalogue: Catalogue, *, signed_in: bool = True, settings: Settings | None = None
+) -> AsyncIterator[Visitor]:
     """Yield a visitor of the console of a store."""
-    console = Console.of(Settings(), catalogue, store, TOKEN)
+    console = Console.of(settings or Settings(), catalogue, store, TOKEN)
     async with (
         serving(console) as origin,
         ClientSession(origin, cookie_jar=CookieJar(unsafe=True)) as client,
