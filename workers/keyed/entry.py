@@ -15,6 +15,7 @@ from router.store.record import (
     AT,
     ATTEMPTS,
     CRASHES,
+    DEFERRED,
     GENERATION,
     HISTORY,
     ID,
@@ -27,6 +28,7 @@ from router.store.record import (
     text_of,
 )
 from router.store.scripts import Field
+from workers.deferrals import read_deferrals
 from workers.delivery import Held, Merged, error_line, extended, joined
 from workers.outcomes import WorkerLost
 
@@ -106,8 +108,8 @@ def pack(company: bytes, fields: Sequence[Field], *, doomed: bool = False) -> by
 
 
 def _story(fields: Fields) -> bytes:
-    """Return how often an event was tried, and how many it has stood for besides itself, where there is any."""
-    tried, before = _used(fields), len(merged_before(fields))
+    """Return how often an event was handed out, and how many it has stood for besides itself, where there is any."""
+    tried, before = _tried(fields), len(merged_before(fields))
     return b" %d %d" % (tried, before) if tried or before else b""
 
 
@@ -223,17 +225,20 @@ def _named(fields: Fields) -> list[Merged]:
 
 
 def _with_attempts(fields: dict[bytes, bytes], others: Sequence[Fields]) -> dict[bytes, bytes]:
-    """Return the fields with the attempts that the most tried of all has had: a newer event does not begin again."""
-    most = max([fields, *others], key=_used) if others else fields
-    if most is fields or not _used(most):
+    """Return the fields with the attempts and deferrals of the most tried of all: a newer event does not begin anew."""
+    most = max([fields, *others], key=_tried) if others else fields
+    if most is fields or not _tried(most):
         return fields
     history = joined(most.get(HISTORY, b""), fields.get(HISTORY, b""))
-    known = {name: most[name] for name in (ATTEMPTS, CRASHES) if name in most}
+    known = {name: most[name] for name in (ATTEMPTS, CRASHES, DEFERRED) if name in most}
     return {**fields, **known, **({HISTORY: history} if history else {})}
 
 
-def _used(fields: Fields) -> int:
-    return number_of(fields.get(ATTEMPTS)) + number_of(fields.get(CRASHES))
+def _tried(fields: Fields) -> int:
+    """Return how often an event was handed out without an end: attempts, crashes and deferrals."""
+    deferrals = read_deferrals(fields.get(DEFERRED))
+    used = number_of(fields.get(ATTEMPTS)) + number_of(fields.get(CRASHES))
+    return used + (deferrals.times if deferrals else 0)
 
 
 def _with_crashes(fields: dict[bytes, bytes], crashes: int, clock: float) -> dict[bytes, bytes]:

@@ -8,7 +8,7 @@ from support.waiting import eventually
 
 from router.store import scripts
 from router.store.lines import Lines
-from workers import Coalesce, Delivery, Retry, Subscription
+from workers import Coalesce, Defer, Delivery, Retry, Subscription
 from workers.consuming.consumer import Consumer
 
 
@@ -55,6 +55,26 @@ async def test_a_burst_does_not_have_its_key_tried_for_ever(bench: Bench) -> Non
     letter = (await bench.dead(subscription))["a3"]
     assert names_of(letter) == ["a0", "a1", "a2"]
     assert [json.loads(line)["message"] for line in letter["history"].splitlines()] == ["a0", "a1", "a2", "a3"]
+
+
+async def test_a_burst_does_not_have_its_key_deferred_for_ever(bench: Bench) -> None:
+    """Each deferral of a key counts, and from the first one on, also where newer events came since."""
+    seen: list[tuple[str, int]] = []
+    subscription = merging()
+
+    @subscription.handler
+    async def sync(delivery: Delivery) -> None:
+        seen.append((delivery.event.id, delivery.deferred))
+        if len(seen) < 4:
+            await bench.publish(f"a{len(seen)}@a")
+            await eventually(lambda: bench.lines_hold("sub", len(delivery.merged) + 2))
+            raise Defer(0.001)
+
+    await bench.publish("a0@a")
+    await bench.start(subscription)
+    await eventually(lambda: len(seen) > 3)
+    await bench.emptied(subscription)
+    assert seen == [(f"a{number}", number) for number in range(4)]
 
 
 async def test_what_comes_after_a_dead_letter_begins_anew(bench: Bench) -> None:
