@@ -26,7 +26,7 @@ async def customers(store: Store, catalogue: Catalogue, erp: FakeErp, clock: Clo
         for number in HUNDRED:
             await found.webhook(number)
         assert (await found.sweep(complete=True)).made == 0
-        clock.now += 86_400
+        clock.now += 3600
         yield found
 
 
@@ -41,9 +41,16 @@ async def test_a_deletion_is_told_once(customers: Reconciled, clock: Clock) -> N
     assert (await customers.sweep()).made == 0
     swept = await customers.sweep(complete=True)
     assert (swept.made, swept.repaired, swept.deleted, swept.held) == (5, 5, 5, 0)
-    clock.now += 86_400
     assert (await customers.sweep(complete=True)).made == 0
     assert await deleted(customers) == ["100", "101", "102", "103", "104"]
+
+
+async def test_all_are_listed_when_that_is_due(customers: Reconciled, clock: Clock) -> None:
+    """Once in `deletes` a sweep lists all records, asked or not."""
+    customers.delete(100)
+    assert (await customers.sweep()).made == 0
+    clock.now += 86_400
+    assert (await customers.sweep()).deleted == 1
 
 
 async def test_a_record_that_comes_back_and_goes_again(customers: Reconciled, clock: Clock) -> None:
