@@ -46,6 +46,11 @@ class WorkerMetrics:
             "Deliveries that `once` ended, since their effect was made at an earlier delivery.",
             "subscription",
         )
+        self.echoes = counter(
+            "event_router_echoes_total",
+            "Events that were done without their handler, since their record holds nothing new but writes of ours.",
+            "subscription",
+        )
         self.limit_calls = counter(
             "event_router_limit_calls_total",
             "Calls of a limit by what became of them: granted, deferred, local (granted while the store was away), "
@@ -94,5 +99,13 @@ class WorkerMetrics:
 
     def subscribe(self, subscription: str) -> None:
         """Tell of a subscription from now on: of a counter that appears with its first count no increase is seen."""
-        for counter in (self.delivered, self.recovered, self.gone, self.merged, self.already_done, self.lanes_lost):
+        for counter in (
+            self.delivered,
+            self.recovered,
+            self.gone,
+            self.merged,
+            self.already_done,
+            self.echoes,
+            self.lanes_lost,
+        ):
             counter.labels(subscription)

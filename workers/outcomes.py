@@ -13,6 +13,7 @@ __all__ = [
     "Defer",
     "DeferFor",
     "Done",
+    "Echoed",
     "HandlerTimeout",
     "Outcome",
     "RetryIn",
@@ -72,6 +73,10 @@ class AlreadyDone(BaseException):
     def __init__(self, stream: str, event_id: str, generation: str) -> None:
         super().__init__(f"{event_id} was done already")
         self.event = (stream, event_id, generation)
+
+
+class Echoed(AlreadyDone):
+    """Ends an attempt before its handler: the record holds nothing new but writes of ours. The event is done."""
 
 
 class WorkerMustEnd(RouterError):

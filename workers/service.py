@@ -23,6 +23,7 @@ from router.telemetry.tracing import open_tracing
 from workers.breakers.breakers import Breakers, breaking
 from workers.breakers.of_erp import erp_breaker
 from workers.consuming.consumer import Consumer
+from workers.echoes.noted import NotedWrites
 from workers.erp.clients import Clients, check_set, open_clients
 from workers.erp.metrics import ErpMetrics
 from workers.feedback import Feedback, FeedbackMetrics, Poster, posting
@@ -71,7 +72,13 @@ async def serve_workers(
         Janitor(consumer, store, catalogue, settings.retention, metrics),
         limiting(Limiter(store, consumer, metrics)),
         breaking(Breakers(store, metrics)),
-        open_clients(settings, quota=erp_limit(), breaker=erp_breaker, metrics=ErpMetrics(registry)) as clients,
+        open_clients(
+            settings,
+            quota=erp_limit(),
+            breaker=erp_breaker,
+            writes=NotedWrites(store),
+            metrics=ErpMetrics(registry),
+        ) as clients,
         posting(Poster(clients, erp_limit(OF_FEEDBACK), FeedbackMetrics(registry), breaker=erp_breaker)) as poster,
         _sweeper(settings, store, plans, clients, catalogue, registry),
     ):

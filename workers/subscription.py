@@ -57,6 +57,7 @@ class Subscription:
     per_company: how many handlers may run at once for one company, over all workers; None for any number.
     hydrate: whether the record that an event is about is fetched from the ERP at the start of each attempt: the handler
         takes it as its second argument, a `Record`.
+    echo: `drop`: an event whose record holds nothing new but writes of ours is done without the handler; needs hydrate.
     feedback: whether the ERP's users see what became of each notification: done, or dead and why.
     fair_by: whether companies take turns, where there is a key or a limit: `company`, or None.
     defer_max: seconds for which an event may be deferred (`Defer`), counted from the first time; then it is dead.
@@ -81,6 +82,7 @@ class Subscription:
         defer_max: float = 259_200.0,
         hydrate: bool = False,
         feedback: bool = False,
+        echo: Literal["drop"] | None = None,
     ) -> None:
         self.name = name
         self.events = (events,) if isinstance(events, str) else tuple(events)
@@ -98,9 +100,11 @@ class Subscription:
         self.defer_max = defer_max
         self.hydrate = hydrate
         self.feedback = feedback
+        self.echo = echo
         self._handler: Handler | None = None
         self._validate()
         self._validate_order()
+        self._validate_echo()
         note(self)
 
     def __repr__(self) -> str:
@@ -153,6 +157,12 @@ class Subscription:
             raise ConfigError(f"subscription {self.name!r}: fair_by is 'company' or None, not {self.fair_by!r}")
         if self.per_company is not None and self.fair_by is None:
             raise ConfigError(f"subscription {self.name!r}: per_company needs fair_by='company'")
+
+    def _validate_echo(self) -> None:
+        if self.echo not in ("drop", None):
+            raise ConfigError(f"subscription {self.name!r}: echo is 'drop' or None, not {self.echo!r}")
+        if self.echo is not None and not self.hydrate:
+            raise ConfigError(f"subscription {self.name!r}: echo='drop' needs hydrate=True: its record tells an echo")
 
     def _validate(self) -> None:
         if not _NAME.fullmatch(str(self.name)):

@@ -31,6 +31,7 @@ _SHOWN_FIELDS: Final = (
     "document_status",
     "erp_event",
     "scheduled",
+    "origin",
 )
 _SHOWN: Final = frozenset(name for field in _SHOWN_FIELDS for name in getattr(Dialect(), field))
 _MASKED_FIELDS: Final = frozenset(Dialect.model_fields).difference(_SHOWN_FIELDS)

@@ -4,7 +4,9 @@ All keys of one stream (`publisher/type`) carry the same hash tag, so on a Redis
 script may touch several of them.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
+from hashlib import sha256
 from typing import Final
 
 LINES: Final = (
@@ -151,6 +153,15 @@ class Keys:
     def known_records(self, reconciliation: str, company: str) -> str:
         """Return the hash of the records that were there: when each was changed (epoch milliseconds), by its name."""
         return self._tagged(f"reconcile:{reconciliation}", f"records:{company}")
+
+    def versions(self, record: Sequence[str]) -> str:
+        """Return the hash of what is known of the versions of a record of an ERP: see echoes/versions.lua."""
+        digest = sha256("\0".join(record).encode(errors="backslashreplace")).hexdigest()[:32]
+        return self._tagged(f"echo:{digest}", "versions")
+
+    def echoed(self, stream: str, subscription: str, event_id: str) -> str:
+        """Return what says that an event was an echo for a subscription; its TTL is a week."""
+        return self._tagged(stream, f"echo:{subscription}:{event_id}")
 
     def janitor(self) -> str:
         """Return the claim of the worker that does the present round of retention; its TTL is the interval."""

@@ -36,7 +36,7 @@ from router.store.client import Store, connect
 from router.store.keys import LINES, Keys
 from router.store.lines import Item, Lines
 from router.store.scripts import append
-from workers.erp.fake import FakeErp, serving
+from workers.erp.fake import FakeErp, Options, serving
 from workers.keyed.entry import pack
 from workers.operations.pauses import pause, resume
 
@@ -162,6 +162,19 @@ async def handle_keyed(delivery: Delivery) -> None:
 """
 
 
+ECHOING = """
+from workers import Record
+from workers.erp import erp_for
+
+echoing = Subscription("echoing", events=["*/customer_changed"], hydrate=True, echo="drop")
+
+@echoing.handler
+async def write_back(event: Event, record: Record) -> None:
+    async with erp_for(event) as erp:
+        await erp.put(event.resource_path, {"name": event.id}, if_match=record.etag)
+"""
+
+
 async def put_in_line(store: Store, name: str, id_: str) -> None:
     """Put an event into the lines of a subscription, as if it had a key."""
     lines = Lines(store.keys, name)
@@ -184,6 +197,14 @@ SWEEPING = {
 }
 """Settings of a worker that sweeps."""
 
+
+@pytest.fixture
+async def erp() -> AsyncIterator[FakeErp]:
+    """Yield a fake ERP that makes up what it is asked for."""
+    async with serving(FakeErp(Options(invent=True))) as found:
+        yield found
+
+
 TIDY = {
     "ROUTER_RETENTION__INTERVAL": "0.5",
     "ROUTER_RETENTION__EVENTS": "0.1",
@@ -194,7 +215,7 @@ TIDY = {
 
 
 @pytest.mark.parametrize("server", ["server", pytest.param("cluster", marks=pytest.mark.long)], indirect=True)
-async def test_worker(server: GuardedServer, system: System, store: Store) -> None:
+async def test_worker(server: GuardedServer, system: System, store: Store, erp: FakeErp) -> None:
     """A worker reads, retries, gives up, takes over, gives back and tidies up with its own user, and nothing more.
 
     So does one of a keyed subscription, in whose lines it also merges, holds and takes turns, with its replays; and one
@@ -209,7 +230,10 @@ async def test_worker(server: GuardedServer, system: System, store: Store) -> No
         await put_quarantined(store, body)
     server.forget()
     access = {"ROUTER_REDIS__URL": server.url("er-worker"), "ROUTER_WORKERS__SHUTDOWN_TIMEOUT": "1", **TIDY}
-    module = system.module(HANDLERS)
+    known = {"BASE_URL": erp.base_url, "TOKEN_URL": erp.token_url, "CLIENT_ID": "c", "CLIENT_SECRET": "s3cret"}
+    known |= {"TENANT_ID": "t1"}
+    access |= {f"ROUTER_ERP__VISMA_NET_FINANCIAL__{name}": value for name, value in known.items()}
+    module = system.module(HANDLERS + ECHOING)
     killed = await system.start("worker", module, **access)
     await until(server, lambda: killed.returncode == -signal.SIGKILL)
     process = await system.start("worker", module, **access)
@@ -234,6 +258,7 @@ async def test_worker(server: GuardedServer, system: System, store: Store) -> No
     await until(server, lambda: system.handled()["slow"] == 2)
     assert await ended(process) == 0
     assert server.refusals() == []
+    assert system.said("echo_dropped")
     assert server.unused("er-worker") <= {"wait"}  # which a Cluster needs
 
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 from router.store import scripts
@@ -18,11 +19,12 @@ from workers.consuming.lingering import Lingering
 from workers.consuming.settler import Settler
 from workers.consuming.traced import TracedAttempts
 from workers.delivery import Delivery, Held
+from workers.echoes.guard import EchoGuard
 from workers.erp.background import in_time, last_chance
 from workers.failure import described, text_of
 from workers.handlers.hydrated import call_in, call_with_record
 from workers.handlers.scope import Scope
-from workers.outcomes import AlreadyDone, Dead, DeferFor, Done, HandlerTimeout, RetryIn, WorkerMustEnd
+from workers.outcomes import AlreadyDone, Dead, DeferFor, Done, Echoed, HandlerTimeout, RetryIn, WorkerMustEnd
 from workers.retry import decide, deferral_of
 
 
@@ -36,11 +38,19 @@ class Attempts:
         self.lingering = Lingering(context)
         """What runs on after its attempt."""
         self._handler = context.subscription.handled_by
-        self._run = call_with_record if self._handler.wants_record else call_in
+        self._run = self._runner() if self._handler.wants_record else call_in
         self._seconds = context.metrics.seconds.labels(context.group)
         self._waited = Waited(context.metrics.waited.labels(context.group), context.clock)
         self._traced = TracedAttempts(context.tracing, context.group, context.consumer) if context.tracing else None
         self._stale_after = context.settings.lease / 2
+
+    def _runner(self) -> Callable[..., Awaitable[list[BaseException | None]]]:
+        """Return what calls a handler that wants a record."""
+        subscription = self._context.subscription
+        if subscription.echo is None:
+            return call_with_record
+        store, random = self._context.store, self._context.random
+        return partial(call_with_record, echoes=EchoGuard(store, subscription.name, subscription.timeout, random))
 
     async def run(self, lane: Lane) -> None:
         """Attempt what the lane holds, and leave the lane empty; when cancelled, it stays with the lane."""
@@ -145,8 +155,7 @@ class Attempts:
             outcome = in_time(outcome, held.until - context.clock())
         if isinstance(outcome, Done):
             if isinstance(result, AlreadyDone):
-                self._context.metrics.already_done.labels(self._context.group).inc()
-                self._context.log.info("already_done", attempt=held.used + 1, **_about(held, None))
+                self._already_done(held, result)
             self._settler.settle(held, outcome)
         elif isinstance(outcome, DeferFor):
             context.log.info("deferred", delay=round(outcome.seconds, 3), **_about(held, result))
@@ -158,6 +167,14 @@ class Attempts:
         else:
             was_attempt = result is None or deferral_of(result) is None
             self._bury(held, outcome, result if was_attempt else None)
+
+    def _already_done(self, held: Held, result: AlreadyDone) -> None:
+        context, is_echo = self._context, isinstance(result, Echoed)
+        counter = context.metrics.echoes if is_echo else context.metrics.already_done
+        counter.labels(context.group).inc(held.stands_for if is_echo else 1)
+        if is_echo:
+            held.said = "an echo of a write of ours"
+        context.log.info("echo_dropped" if is_echo else "already_done", attempt=held.used + 1, **_about(held, None))
 
     def _deferrable(self, held: Held) -> float:
         """Return for how many seconds a delivery may still be deferred."""

@@ -16,6 +16,7 @@ from workers.erp.metrics import ErpMetrics, Observed
 from workers.erp.quota import Guard, Quota, Unguarded, Unlimited
 from workers.erp.tokens import Tokens
 from workers.erp.transport import open_transport
+from workers.erp.writes import Writes
 
 __all__ = ["Clients", "check_set", "erp_for", "open_clients"]
 
@@ -51,6 +52,7 @@ async def open_clients(
     *,
     quota: Quota | None = None,
     breaker: Callable[[str], Guard] | None = None,
+    writes: Writes | None = None,
     metrics: ErpMetrics | None = None,
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[object]] | None = None,
@@ -58,6 +60,7 @@ async def open_clients(
     """Have `erp_for` work within: for workers, and for scripts and tests that call handlers themselves.
 
     breaker: what makes the breaker of a target, by its name: `erp.PUBLISHER`, and `erp.PUBLISHER.token` for its tokens.
+    writes: what takes note of each write.
     """
     async with AsyncExitStack() as stack:
         connections = {}
@@ -69,7 +72,7 @@ async def open_clients(
                 guard, at_token = (breaker(of) if breaker else Unguarded() for of in (name, f"{name}.token"))
                 tokens = Tokens(erp, transport, monotonic, at_token)
                 stack.push_async_callback(tokens.aclose)
-                connection = Connection(erp, transport, tokens, quota or Unlimited(), guard)
+                connection = Connection(erp, transport, tokens, quota or Unlimited(), guard, writes)
                 connections[slug] = connection
                 if sleep is not None:
                     connection.sleep = sleep

@@ -14,11 +14,12 @@ from config.erp import ErpSettings
 from router.events.event import Event
 from workers.erp import background
 from workers.erp.address import Params, address
-from workers.erp.errors import BackgroundExpired, BackgroundPending, ErpRefused, ErpUnavailable
+from workers.erp.errors import BackgroundExpired, BackgroundPending, ErpConflict, ErpRefused, ErpUnavailable
 from workers.erp.judgement import read_record
 from workers.erp.quota import Guard, Quota
 from workers.erp.tokens import Tokens
 from workers.erp.transport import Answer, Transport
+from workers.erp.writes import CREATED, UNKNOWN, Noted, Unnoted, Writes, made_on, path_made
 from workers.record import Background, Record
 
 __all__ = ["Connection", "Erp"]
@@ -27,6 +28,10 @@ _POLLS = (0.25, 0.5, 1.0, 2.0, 5.0)
 """Seconds between looks at a background answer; the last one again and again."""
 _PENDING = 30.0
 """Seconds until an attempt that waited in vain is made again."""
+_MARGIN = 5.0
+"""Seconds that a write may take beside its requests."""
+_TURNS = 3
+"""How often a record is fetched for a write that others may be faster than."""
 
 
 class Connection:
@@ -39,6 +44,7 @@ class Connection:
         tokens: Tokens,
         quota: Quota,
         guard: Guard,
+        writes: Writes | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self.settings = settings
@@ -46,6 +52,7 @@ class Connection:
         self.tokens = tokens
         self.quota = quota
         self.guard = guard
+        self.writes = writes or Unnoted()
         self.sleep = sleep
 
 
@@ -80,13 +87,38 @@ class Erp:
     async def put(self, path: str, body: Any, *, if_match: str | None = None) -> Record:
         """Change a record; with `if_match`, only that version of it: else ErpConflict is raised.
 
-        `body` is written as JSON. Where the ERP does it in the background, the record says so: see `background`.
+        `body` is written as JSON. Where the ERP does it in the background, the record says so: see `background`. Where
+        a subscription tells echoes of this record, it is fetched before a write without `if_match`.
         """
-        return await self._request("PUT", path, body=body, if_match=if_match)
+        writes, whose = self._connection.writes, self.whose
+        noted = await writes.begin(whose, path, 2 * self._connection.settings.timeout + _MARGIN)
+        version, on = None, UNKNOWN
+        try:
+            record, on = await self._put(path, body, if_match, guarded=noted.guarded)
+            version = None if record.status == HTTPStatus.ACCEPTED else record.etag
+        finally:
+            await writes.end(whose, path, noted, version, on)
+        return record
+
+    async def _put(self, path: str, body: Any, if_match: str | None, *, guarded: bool) -> tuple[Record, str]:
+        """Change a record; return what was answered, and which version the write was made on."""
+        for _ in range(_TURNS if guarded and if_match is None else 0):
+            try:
+                if (before := (await self._request("GET", path)).etag) is None:
+                    break
+                return await self._request("PUT", path, body=body, if_match=before), made_on(before)
+            except ErpConflict:
+                continue
+            except ErpRefused:
+                break  # it may be the condition that the ERP does not take; what it refused was not done
+        return await self._request("PUT", path, body=body, if_match=if_match), made_on(if_match)
 
     async def post(self, path: str, body: Any) -> Record:
         """Make a record, as `put` changes one."""
-        return await self._request("POST", path, body=body)
+        record, answer = await self._exchange("POST", path, body=body)
+        if (made := path_made(path, answer.headers.get("Location"), record)) is not None:
+            await self._connection.writes.end(self.whose, made, Noted(), record.etag, CREATED)
+        return record
 
     async def background(self, id_: str, version: str = "v1") -> Record:
         """Return a background answer, waiting for it up to `background_wait` seconds.
@@ -117,9 +149,20 @@ class Erp:
             raise BackgroundExpired(f"the ERP has no content of the background answer {found.id} any more")
         return Record(status or record.status, record.etag, record.body, fetched_at=record.fetched_at, background=found)
 
+    @property
+    def whose(self) -> tuple[str, str, str]:
+        """The publisher, tenant and company whose records these are."""
+        return self._event.publisher, self._tenant, self._event.company_id or ""
+
     async def _request(
         self, method: str, path: str, *, params: Params | None = None, body: Any = None, if_match: str | None = None
     ) -> Record:
+        record, _ = await self._exchange(method, path, params=params, body=body, if_match=if_match)
+        return record
+
+    async def _exchange(
+        self, method: str, path: str, *, params: Params | None = None, body: Any = None, if_match: str | None = None
+    ) -> tuple[Record, Answer]:
         url = address(self._connection.settings.base_url, path, params)
         headers = {"Accept": "application/json"} | ({"If-Match": if_match} if if_match else {})
         data = None
@@ -131,11 +174,11 @@ class Erp:
         answer = await self._authorized(method, url, headers, data)
         record = read_record(answer, about, fetched_at, reading=method == "GET")
         if answer.status != HTTPStatus.ACCEPTED:
-            return record
+            return record, answer
         id_ = background.id_of(record.body)
         if id_ is None and method == "GET":
             raise ErpRefused(f"{about}: 202 without the id of a background answer", answer.status)
-        return replace(record, background=Background(id_) if id_ else None)
+        return replace(record, background=Background(id_) if id_ else None), answer
 
     async def _authorized(self, method: str, url: URL, headers: dict[str, str], data: bytes | None) -> Answer:
         """Send a request with the tenant's token; a second time with a new one, where that was refused."""

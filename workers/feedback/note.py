@@ -13,7 +13,8 @@ __all__ = ["Note", "is_notification", "line_of", "reason_of"]
 
 _LONGEST: Final = 250
 """Characters of a description; what the ERP takes is not published."""
-_DIGEST: Final = "sha256:"
+_NONE: Final = ("sha256:", "reconcile-")
+"""What ids begin with that no sender gave: digests, and those of changes that a sweep has found."""
 _MASKED: Final[Mapping[re.Pattern[str], str]] = {
     re.compile(r"(://)[^/\s@]+@"): r"\1…@",
     re.compile(r"(://[^\s?#]+\?)[^\s'\"]+"): r"\1…",
@@ -48,7 +49,7 @@ class Note:
 
 def is_notification(id_: str) -> bool:
     """Tell whether an event's id is one that its sender gave, which the ERP knows."""
-    return bool(id_) and not id_.startswith(_DIGEST)
+    return bool(id_) and not id_.startswith(_NONE)
 
 
 def reason_of(reason: str, error: BaseException | None) -> str:

@@ -42,7 +42,8 @@ class Place:
     a pending one in hand, renewed_at: when that worker last said so, deliveries: how often it was handed out from where
     it is. dead_entry_id, reason: of a dead letter. key: by which a keyed subscription orders it, while it is in line.
     behind: the id of the first event of that line, where it is another one. merged_into: the id of the later event that
-    stands for it. deferrals: how often it was deferred, since when and why.
+    stands for it. deferrals: how often it was deferred, since when and why. echo: whether it was done
+    without its handler, since it only repeated a write of ours; known for a week.
 
     `done` is also said of what was in the stream before a subscription that starts at `latest`.
     """
@@ -62,6 +63,7 @@ class Place:
     behind: str | None = None
     merged_into: str | None = None
     deferrals: Deferrals | None = None
+    echo: bool = False
 
     @property
     def shown_state(self) -> str:
@@ -129,7 +131,16 @@ class _Look:
             found, complete = await self._everywhere(group.name, is_keyed=is_keyed)
         if ahead and not any(place.key for place in found):  # what comes into a line is let go by the stream afterwards
             found.insert(0, Place(group.name, "undelivered", 0))
-        return found or [Place(group.name, "done" if complete else "unknown")]
+        if found or not complete:
+            return found or [Place(group.name, "unknown")]
+        return [Place(group.name, "done", echo=await self._was_echo(group.name))]
+
+    async def _was_echo(self, name: str) -> bool:
+        if self._event is None:
+            return False
+        key = self._store.keys.echoed(self._stream, name, self._event.id)
+        (value,) = checked(forgiven(await self._store.commands([("GET", key)]), [key], None))
+        return value is not None
 
     async def _everywhere(self, name: str, *, is_keyed: bool) -> tuple[list[Place], bool]:
         found, complete = await self._copies(name)

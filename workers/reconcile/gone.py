@@ -32,7 +32,6 @@ class Gone:
         self._reports = reports
         self._names: set[str] = set()
         self.made = self.held = self.known = 0
-        self.is_complete = False
 
     async def find(self, maker: Maker, since: int, confirmed: int) -> None:
         """List all records, and make events of those that are gone.
@@ -42,9 +41,6 @@ class Gone:
         """
         listing = Listing(self._plan, self._erp, self._tools.ask, None)
         await listing.once(self._take)
-        if listing.unreadable:
-            return
-        self.is_complete = True
         missing = await self._missing()
         if len(missing) > max(self._plan.terms.max_deletes * self.known, confirmed):
             self.held = len(missing)
@@ -70,11 +66,11 @@ class Gone:
         """Make events of those that the ERP says are gone; a record may have slipped from one page to another."""
         gone, others = list[Listed](), list[str]()
         for name, modified in missing:
-            path = self._plan.path_of(name)
-            if path is None:
+            record = self._plan.known(name, modified)
+            if record is None:
                 others.append(name)
-            elif await self._is_gone(path):
-                gone.append(Listed(name, path, name.rpartition("/")[2], modified))
+            elif await self._is_gone(record.path):
+                gone.append(record)
             elif self._plan.terms.query:
                 others.append(name)  # it is there, and not one of those that are asked for any more
         if gone:

@@ -119,16 +119,14 @@ class Plan:
             return None
         return Listed(found.name, found.path, found.id, modified)
 
-    def path_of(self, resource: str) -> str | None:
-        """Return where a record is read whose name is known; None where the name is no record of this collection."""
+    def known(self, resource: str, modified: int) -> Listed | None:
+        """Return a record that was listed before, by its name; None where that is no record of this collection."""
         collection = self.terms.path.rpartition("/")[2].lower()
         key = resource.removeprefix(f"{collection}/")
-        if key == resource:
-            return None
-        parts = key.split("/", len(self.terms.number) - 1)
-        link = "/".join([self.terms.path, *parts[:-1], quote(parts[-1], safe="")])
-        found = self._records.read(link, parts[-1])
-        return found.path if found is not None and found.name == resource else None
+        *before, number = key.split("/", len(self.terms.number) - 1)
+        link = "/".join([self.terms.path, *before, quote(number, safe="")])
+        found = self._records.read(link, number)
+        return Listed(resource, found.path, number, modified) if found is not None and found.name == resource else None
 
     def notice(self, company: Company, record: Listed, *, gone_at: int | None = None) -> Identified:
         """Return the event of a change that was missed, or of a record that is gone (found so then, epoch ms).

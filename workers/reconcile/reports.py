@@ -26,6 +26,8 @@ _ROUNDING: Final = 1_000
 """Milliseconds by which a webhook may date a change earlier than the record does: both are rounded."""
 _MOST: Final = 200_000
 """Records that are remembered, before the memory is made again of what is still asked for."""
+_WORTH_IT: Final = 600_000
+"""Milliseconds that this has to leave out."""
 
 
 class _Word(NamedTuple):
@@ -54,7 +56,8 @@ class Reports:
         """Read what came since then (epoch milliseconds) up to now; raises StoreUnavailable."""
         since -= _EARLIER
         async with self._reading:
-            if self._since is None or since < self._since or len(self._words) > _MOST:
+            is_full = len(self._words) > _MOST and self._since is not None and since > self._since + _WORTH_IT
+            if self._since is None or since < self._since or is_full:
                 self._since, self._last = since, {}
                 self._words.clear()
             for stream in self._streams:
@@ -85,15 +88,15 @@ class Reports:
         received = int(event.received_at.timestamp() * 1000)
         occurred = received if event.occurred_at is None else int(event.occurred_at.timestamp() * 1000)
         said = _Word(event.company_id, occurred, received, event.action == DELETED)
-        words = self._words.setdefault((event.resource.casefold(), (event.tenant_id or "").casefold()), [])
+        words = self._words.setdefault((event.resource, (event.tenant_id or "").casefold()), [])
         if not any(_says_more(word, said) for word in words):
             words[:] = [*(word for word in words if not _says_more(said, word)), said]
 
     def _about(self, company: Company, record: Listed) -> Iterator[_Word]:
-        tenant, resource = company.tenant.casefold(), record.resource.casefold()
+        tenant = company.tenant.casefold()
         tenants = (tenant, "") if tenant == self._own else (tenant,)
         for name in tenants:
-            for word in self._words.get((resource, name), ()):
+            for word in self._words.get((record.resource, name), ()):
                 if company.company is None or word.company in (None, company.company):
                     yield word
 

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from config.errors import described
@@ -46,7 +47,7 @@ class Sweeps:
         return Kept(self.tools.store.keys, plan.name, company.name, secrets.token_hex(8))
 
     async def sweep(self, plan: Plan, company: Company, asked: Asked | None = None) -> Swept | None:
-        """Sweep a company, and return how far it is then; without `asked` as far as it is due.
+        """Sweep a company, and return how far it is then; without `asked` only where that is due.
 
         Returns None where another process sweeps it, or nothing is due. Raises StoreUnavailable, and where `asked`
         whatever the sweep ended in, which is written down in any case.
@@ -60,7 +61,7 @@ class Sweeps:
             await self._give_up(kept)
 
     async def _leased(self, plan: Plan, company: Company, kept: Kept, asked: Asked | None) -> Swept | None:
-        todo = asked or self._due(plan, await read_state(self.tools.store, kept.state))
+        todo = self._todo(plan, await read_state(self.tools.store, kept.state), asked)
         if todo is None:
             return None
         erp = self._clients.for_event(plan.subject(company), erp_limit(plan.terms.reserve))
@@ -81,12 +82,13 @@ class Sweeps:
         outcomes.labels(plan.name, "held" if swept.held and todo.complete else "done").inc()
         return swept
 
-    def _due(self, plan: Plan, state: Swept) -> Asked | None:
-        now = self.tools.now()
-        if state.about == plan.about and state.due > now:
+    def _todo(self, plan: Plan, state: Swept, asked: Asked | None) -> Asked | None:
+        """Return what to do: all records are listed once in `deletes`, too; None where nothing is asked or due."""
+        now, deletes, is_new = self.tools.now(), int(plan.terms.deletes * 1000), state.about != plan.about
+        if asked is None and not is_new and state.due > now:
             return None
-        every = int(plan.terms.deletes * 1000)
-        return Asked(complete=bool(every) and (state.about != plan.about or state.complete + every <= now))
+        todo, is_due = asked or Asked(), bool(deletes) and (is_new or state.complete + deletes <= now)
+        return replace(todo, complete=todo.complete or is_due)
 
     async def _while_held(self, kept: Kept, sweep: Sweep, todo: Asked) -> Swept:
         """Sweep as long as the lease is renewed in time; raises LeaseLost where another process has taken it."""

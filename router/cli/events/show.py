@@ -76,6 +76,7 @@ def _place_json(place: Place) -> dict[str, Any]:
         **more,
         **of_keyed,
         **_deferrals_json(place),
+        **({"echo": True} if place.echo else {}),
         "errors": [attempt_json(error) for error in place.errors],
     }
 
@@ -112,6 +113,8 @@ def place_text(place: Place) -> str:
         return f"the next attempt is due {stamp(place.due_at)}{_deferrals(place)}{_last_error(place)}"
     if place.state == "dead":
         return f"{place.reason or 'given up'}{_deferrals(place)}{_last_error(place)}; dead letter {place.dead_entry_id}"
+    if place.echo:
+        return "an echo: its record held nothing new but writes of ours"
     return _WORDS[place.state] + _deferrals(place) + _last_error(place)
 
 

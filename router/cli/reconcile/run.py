@@ -25,7 +25,7 @@ def run(
     ] = None,
     since: Since = None,
     complete: Annotated[
-        bool, typer.Option("--complete", help="List all records, to find those that are gone.")
+        bool, typer.Option("--complete", help="List all records, to find those that are gone, though that is not due.")
     ] = False,
     confirm: Annotated[
         bool, typer.Option("--confirm", help="Let as many records be gone as are held; lists all records again.")
@@ -36,8 +36,9 @@ def run(
 ) -> None:
     """Sweep now, whether it is due or not; safe to repeat.
 
-    Changes that no webhook reported become events. Records that are gone do, too, with --complete; where they are too
-    many to believe they are held, and --confirm lets them go. Exit code 1: a company was not swept, or is held.
+    Changes that no webhook reported become events. Records that are gone do, too, where `deletes` is due or with
+    --complete; where they are too many to believe they are held, and --confirm lets them go. Exit code 1: a company was
+    not swept, or is held.
     """
     wanted = SweepNow(company or (), complete or confirm, since, reason=reason)
     found = operate(lambda operations: _run(operations, name, wanted, confirm=confirm, yes=yes))
@@ -49,9 +50,9 @@ def run(
     for each in found:
         if each.swept is not None and each.swept.error:
             complain(f"{each.company}: {each.swept.error}")
-        if each.swept is not None and complete and not confirm and each.swept.held:
+        if each.swept is not None and not confirm and each.swept.held:
             complain(f"{each.company}: are they gone? event-router reconcile run {name} --confirm")
-    if any(each.swept is None or (wanted.complete and each.swept.held) for each in found):
+    if any(each.swept is None or each.swept.held for each in found):
         raise typer.Exit(ExitCode.PARTLY_FAILED)
 
 

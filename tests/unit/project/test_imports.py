@@ -35,7 +35,7 @@ LAYERS = (
     {"workers.erp", "workers.erp.fake"},
     {"workers.exactly_once", "workers.subscription"},
     {"workers"},
-    {"workers.feedback", "workers.handlers", "workers.limits", "workers.modules", "workers.state"},
+    {"workers.echoes", "workers.feedback", "workers.handlers", "workers.limits", "workers.modules", "workers.state"},
     {"workers.breakers", "workers.consuming", "workers.reconcile", "workers.retention"},
     {"workers.keyed"},
     {

@@ -52,4 +52,5 @@ def test_a_digest_is_no_notification() -> None:
     """An event whose sender gave it no id is none that the ERP knows."""
     assert is_notification("0e4f")
     assert not is_notification("sha256:0e4f")
+    assert not is_notification("reconcile-0e4f")
     assert not is_notification("")

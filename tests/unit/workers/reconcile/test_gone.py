@@ -1,6 +1,7 @@
 """What is gone is found by a complete sweep alone, each record by itself, and too much of it is held."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from support.erp import TENANT, Clock
@@ -25,7 +26,7 @@ async def customers(store: Store, catalogue: Catalogue, erp: FakeErp, clock: Clo
         for number in HUNDRED:
             await found.webhook(number)
         assert (await found.sweep(complete=True)).made == 0
-        clock.now += 86_400
+        clock.now += 3600
         yield found
 
 
@@ -40,9 +41,16 @@ async def test_a_deletion_is_told_once(customers: Reconciled, clock: Clock) -> N
     assert (await customers.sweep()).made == 0
     swept = await customers.sweep(complete=True)
     assert (swept.made, swept.repaired, swept.deleted, swept.held) == (5, 5, 5, 0)
-    clock.now += 86_400
     assert (await customers.sweep(complete=True)).made == 0
     assert await deleted(customers) == ["100", "101", "102", "103", "104"]
+
+
+async def test_all_are_listed_when_that_is_due(customers: Reconciled, clock: Clock) -> None:
+    """Once in `deletes` a sweep lists all records, asked or not."""
+    customers.delete(100)
+    assert (await customers.sweep()).made == 0
+    clock.now += 86_400
+    assert (await customers.sweep()).deleted == 1
 
 
 async def test_a_record_that_comes_back_and_goes_again(customers: Reconciled, clock: Clock) -> None:
@@ -128,13 +136,44 @@ async def test_a_record_that_slips_to_another_page_is_not_gone(customers: Reconc
     assert await deleted(customers) == ["100"]
 
 
-async def test_records_without_a_number_hide_no_deletion(customers: Reconciled, erp: FakeErp) -> None:
-    """While an item cannot be read nothing is taken to be gone, and the state says why."""
+async def test_a_record_without_a_number_hides_no_deletion(customers: Reconciled, erp: FakeErp) -> None:
+    """An item that cannot be read is counted, and hides no other record that is gone: each is asked for by itself."""
     customers.delete(100)
-    erp.books(TENANT).put("v1/customer/999", {"name": "no number"})
+    erp.books(TENANT).put("v1/customer/101", {"name": "no number any more"})
     swept = await customers.sweep(complete=True)
-    assert (swept.made, swept.held) == (0, 0)
-    assert "nothing is taken to be gone" in swept.error
+    assert (swept.made, swept.held, swept.unreadable) == (1, 0, 1)
+    assert await deleted(customers) == ["100"]
+
+
+@pytest.mark.parametrize("number", ["A#1", "50%", "1/2", "a b", "ÆØÅ", "x" * 200])
+async def test_any_number(store: Store, catalogue: Catalogue, erp: FakeErp, clock: Clock, number: str) -> None:
+    """A number is itself in both events of a record, of its change and of its deletion, and on both paths."""
+    async with reconciled(store, catalogue, erp, clock, deletes="1d", max_deletes=0.9) as found:
+        books = erp.books(TENANT)
+        for each in (number, "other"):
+            books.put(f"v1/customer/{each}", {"number": each})
+        await found.sweep(complete=True)
+        books.delete(f"v1/customer/{number}")
+        assert (await found.sweep(complete=True)).made == 1
+        events = [event for event in await found.events() if event.resource_id != "other"]
+        assert [(event.resource_id, event.action) for event in events] == [(number, "changed"), (number, "deleted")]
+        assert events[0].resource == events[1].resource == f"customer/{number}"
+        assert events[0].resource_path == events[1].resource_path
+
+
+async def test_a_key_of_two_parts(store: Store, catalogue: Catalogue, erp: FakeErp, clock: Clock) -> None:
+    """An order is known by its type and number, both in the order of its path."""
+    terms: dict[str, Any] = {"path": "v1/salesorder", "number": ["type", "no"], "deletes": "1d", "max_deletes": 0.9}
+    async with reconciled(store, catalogue, erp, clock, **terms) as found:
+        books = erp.books(TENANT)
+        for each in ("1", "2/3"):
+            books.put(f"v1/salesorder/SO/{each}", {"type": "SO", "no": each})
+        await found.sweep(complete=True)
+        books.delete("v1/salesorder/SO/2/3")
+        await found.sweep(complete=True)
+        events = await found.events("visma-net-financial/sales_order_changed")
+        assert [event.resource for event in events] == ["salesorder/SO/1", "salesorder/SO/2/3", "salesorder/SO/2/3"]
+        assert [event.resource_id for event in events] == ["1", "2/3", "2/3"]
 
 
 async def test_another_collection_forgets_the_records(customers: Reconciled, erp: FakeErp, clock: Clock) -> None:

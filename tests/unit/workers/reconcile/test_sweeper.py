@@ -2,14 +2,19 @@
 
 import asyncio
 from random import Random
+from typing import Any
 
+import pytest
 from support.erp import TENANT, Clock
 from support.reconciling import reconciled
 from support.waiting import eventually
 
 from router.events.catalogue import Catalogue
 from router.store.client import Store
+from router.store.errors import StoreUnavailable
 from workers.erp.fake import FakeErp
+from workers.reconcile import sweeper
+from workers.reconcile.notebook import LeaseLost
 from workers.reconcile.sweeper import Sweeper
 
 EVERY = 0.3
@@ -89,6 +94,62 @@ async def test_a_company_that_waits_for_its_quota_holds_up_no_other(
                 return await customers.made() == ["2"]
 
             await eventually(made)
+
+
+async def test_a_store_that_is_away_is_waited_for(
+    store: Store, catalogue: Catalogue, erp: FakeErp, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the store does not answer nothing is swept and nothing ends; the sweep is made up for once it is back."""
+    monkeypatch.setattr(sweeper, "_OUTAGE", 0.01)
+    async with reconciled(store, catalogue, erp, clock, every=EVERY) as customers:
+        customers.change(1)
+        away = asyncio.Event()
+
+        async def refuse(*_: object) -> None:
+            away.set()
+            raise StoreUnavailable("away")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(store, "call", refuse)
+            running = Sweeper(customers.sweeps, Random(1))
+            await running.__aenter__()
+            await asyncio.wait_for(away.wait(), 30)
+        try:
+
+            async def made() -> bool:
+                return await customers.made() == ["1"]
+
+            await eventually(made)
+        finally:
+            await running.__aexit__()
+
+
+async def test_a_sweep_that_lost_its_lease_writes_nothing_down(
+    store: Store, catalogue: Catalogue, erp: FakeErp, clock: Clock
+) -> None:
+    """A process that was held up for longer than its lease leaves cursor and records to the one that sweeps now."""
+    async with reconciled(store, catalogue, erp, clock, deletes="1d") as customers:
+        customers.change(1)
+        lease = store.keys.sweeping("customers", customers.company.name)
+        books = erp.books(TENANT)
+        listed = books.sweep
+
+        def lose(*args: Any, **options: Any) -> Any:
+            stolen.append(asyncio.ensure_future(store.client.set(lease, "another")))
+            return listed(*args, **options)
+
+        stolen = list[Any]()
+        books.sweep = lose  # type: ignore[method-assign]
+        with pytest.raises(LeaseLost):
+            await customers.sweep()
+        await asyncio.gather(*stolen)
+        assert (await customers.state()).cursor == int(clock.now * 1000) - 3_600_000
+        assert await store.client.get(lease) == b"another"
+        assert not await store.client.exists(store.keys.known_records("customers", customers.company.name))
+        books.sweep = listed  # type: ignore[method-assign]
+        await store.client.delete(lease)
+        await customers.sweep()
+        assert await customers.made() == ["1"]
 
 
 async def test_a_sweep_leaves_its_share_of_the_quota(
