@@ -39,10 +39,16 @@ def may_be_echo(delivery: Delivery) -> bool:
     event = delivery.event
     return (
         delivery.attempt == 1
-        and not delivery.errors  # a replay has a line of its own among them
+        and not delivery.errors
+        and not _is_replay(delivery.generation)
         and event.action in _CHANGES
-        and all(_is_change(merged.type) and not merged.generation for merged in delivery.merged)
+        and all(_is_change(merged.type) and not _is_replay(merged.generation) for merged in delivery.merged)
     )
+
+
+def _is_replay(generation: str) -> bool:
+    """Tell a replay, which names an entry of a stream, from a webhook that has a name of its own."""
+    return "-" in generation
 
 
 def _is_change(type_: str) -> bool:

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from support.erp import TENANT, customer_event, erp_settings
@@ -21,7 +22,8 @@ from workers.echoes.noted import NotedWrites
 from workers.erp import ErpUnavailable, erp_for, open_clients
 from workers.erp.fake import FakeErp
 from workers.erp.fake.books import Books
-from workers.operations.events import Browser
+from workers.operations.events import Browser, EventFilter
+from workers.operations.handover import Handover
 from workers.operations.life import life
 
 PATH = "v1/customer/1"
@@ -295,6 +297,26 @@ def bench_transport(delivery: Delivery) -> Any:
     return current_erp(delivery.event)._connection.transport
 
 
+@KEYS
+async def test_a_replay_is_handled(bench: TwoWays, key: Any) -> None:
+    """What an operator replays is handled, also where it was an echo and still is one."""
+
+    async def work(delivery: Delivery, record: Record) -> None:
+        if len(bench.versions) == 1:
+            await write_back(delivery, record)
+            await bench.send()
+
+    subscription = bench.subscribe(work, key=key)
+    await bench.send()
+    await bench.start(subscription)
+    await bench.finished(subscription, 2)
+    assert bench.versions == ['"1"']
+    replay = Handover(bench.store, bench.catalogue, "sub", EventFilter(since=NOW - timedelta(days=365)))
+    assert (await replay.run()).changed == 2
+    await bench.finished(subscription, 4)
+    assert bench.versions == ['"1"', '"2"', '"2"']
+
+
 async def test_no_body_reaches_the_store(bench: TwoWays) -> None:
     """Of writes versions are kept, for a day, and nothing of what was written."""
 
@@ -322,6 +344,9 @@ async def test_no_body_reaches_the_store(bench: TwoWays) -> None:
         (False, {"action": "status_changed"}, {}),
         (False, {"action": "action_triggered"}, {}),
         (False, {"action": None}, {}),
+        (True, {}, {"generation": uuid4().hex}),
+        (False, {}, {"generation": "1760000000000-0"}),
+        (False, {}, {"generation": "1760000000.000001/1760000000000-0"}),
         (False, {}, {"attempt": 2}),
         (False, {}, {"errors": (AttemptError(NOW, 1, "Replayed", ""),)}),
         (False, {}, {"merged": (OTHER, OTHER._replace(type="customer_deleted"))}),
