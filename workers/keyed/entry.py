@@ -225,7 +225,7 @@ def _named(fields: Fields) -> list[Merged]:
 
 
 def _with_attempts(fields: dict[bytes, bytes], others: Sequence[Fields]) -> dict[bytes, bytes]:
-    """Return the fields with the attempts and deferrals of the most tried of all: a newer event does not begin again."""
+    """Return the fields with the attempts and deferrals of the most tried: a newer event does not start over."""
     most = max([fields, *others], key=_tried) if others else fields
     if most is fields or not _tried(most):
         return fields
