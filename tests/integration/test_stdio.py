@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.filling import CUSTOMERS, put_dead, put_events, put_group, put_quarantined, raw_of
+from support.filling import CUSTOMERS, put_breaker, put_dead, put_events, put_group, put_limit, put_quarantined, raw_of
 from support.keyed import KeyedBench
 from support.processes import System
 
@@ -77,8 +77,9 @@ for line in sys.stdin:
 """
 """Runs a command in a fork of itself for each line: starting the interpreter for each would take minutes."""
 
+NOBODY = "http://127.0.0.1:1"
 RUNS = {
-    "send": ("send", "visma-net-financial", "customer_changed", "--url", "http://127.0.0.1:1"),
+    "send": ("send", "visma-net-financial", "customer_changed", "--url", NOBODY),
     "catalogue": ("catalogue",),
     "streams": ("streams",),
     "top": ("top", "--once", "--interval", "0.1"),
@@ -106,6 +107,13 @@ RUNS = {
     "keys show": ("keys", "show", "sync", "/7/customer/1"),
     "keys release": ("keys", "release", "sync", "--yes"),
     "keys skip": ("keys", "skip", "sync", "/7/customer/2", "--yes"),
+    "limits list": ("limits", "list"),
+    "limits show": ("limits", "show", "crm"),
+    "breakers list": ("breakers", "list"),
+    "breakers show": ("breakers", "show", "crm"),
+    "reconcile list": ("reconcile", "list"),
+    "reconcile show": ("reconcile", "show", "customers"),
+    "reconcile run": ("reconcile", "run", "customers"),
     "subscriptions list": ("subscriptions", "list"),
     "subscriptions pause": ("subscriptions", "pause", "sync"),
     "subscriptions resume": ("subscriptions", "resume", "sync"),
@@ -113,7 +121,11 @@ RUNS = {
 }
 """Each command so that it ends by itself and prints something."""
 
-STAYING = {"up", "ingress", "worker", "console", "demo"}
+AWAY = {"BASE_URL": NOBODY, "TOKEN_URL": NOBODY, "CLIENT_ID": "c1", "CLIENT_SECRET": "s"}
+"""An ERP at which nobody answers."""
+STAYING = {"up", "ingress", "worker", "console", "demo", "fake-erp"}
+SENDING = {"send", "reconcile run"}
+"""Those that fail for want of somebody who answers, and have nothing to write."""
 WRITING = {"dlq export", "events capture", "quarantine capture"}
 """Those that write what a file would hold: where it is not all there, they have failed."""
 
@@ -152,6 +164,9 @@ def environment(real_store: Store, server_url: str, tmp_path: Path) -> dict[str,
         "ROUTER_SECRETS__VISMA_NET_FINANCIAL": "secret",
         "ROUTER_DATA_DIR": str(tmp_path / "data"),
         "ROUTER_OPS__PORT": "0",
+        "ROUTER_RECONCILE__CUSTOMERS__PATH": "v1/customer",
+        "ROUTER_RECONCILE__CUSTOMERS__COMPANIES": "t1/7",
+        **{f"ROUTER_ERP__VISMA_NET_FINANCIAL__{name}": value for name, value in AWAY.items()},
     }
 
 
@@ -176,6 +191,8 @@ async def _fill(store: Store) -> dict[str, str]:
     await store.client.xreadgroup("sync", "worker", {store.keys.events(CUSTOMERS): ">"})
     for number in range(3):
         await put_dead(store, f"e{number}")
+    await put_limit(store)
+    await put_breaker(store)
     keyed = KeyedBench(store)
     await keyed.bring("e3", "e4")
     await keyed.hold()
@@ -232,11 +249,11 @@ async def test_every_command(real_store: Store, forks: Forks, way: dict[str, str
         assert "Traceback" not in said, seen
         assert "Exception ignored" not in said, seen
         assert "the store" not in said, seen
-        if way.get("stdout") in {"full", "closed"} and name != "send":
+        if way.get("stdout") in {"full", "closed"} and name not in SENDING:
             assert code == 1, seen
             own = [line for line in said.splitlines() if line.startswith("event-router: ")]  # the others are logged
             assert "stderr" in way or sum("standard output cannot be written" in line for line in own) == 1, seen
-        elif way.get("stdout") == "broken" and name not in {"send", "doctor", *WRITING}:
+        elif way.get("stdout") == "broken" and name not in {"doctor", *SENDING, *WRITING}:
             assert code == 0, seen
             assert "standard output" not in said, seen
 

@@ -15,13 +15,13 @@ from router.store.keys import Keys
 from router.tasks.outage import Outage
 from workers.consuming.in_hand import InHand
 from workers.consuming.moves import Moves, StreamMoves
-from workers.feedback.feedback import Feedback
 from workers.metrics import WorkerMetrics
 from workers.state.groups import create_groups
 from workers.subscription import Subscription
 
 if TYPE_CHECKING:
     from router.telemetry.spans import Tracing
+    from workers.feedback.feedback import Feedback
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class Context:
     outage: Outage = field(init=False)
     moves: Moves = field(init=False)
     tracing: "Tracing | None" = None
-    feedback: Feedback | None = None
+    feedback: "Feedback | None" = None
 
     def __post_init__(self) -> None:
         self.log = structlog.get_logger("worker").bind(subscription=self.group)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from config.errors import RouterError
 from config.settings import Settings
@@ -32,7 +32,6 @@ from workers.operations.markers import markers_needed
 from workers.operations.quarantine import Quarantine, QuarantineChange
 from workers.operations.quarantined import Quarantined, QuarantineSelector
 from workers.operations.removal import Removal
-from workers.operations.sweeping import SweepNow, SweptNow
 from workers.state.breakers import BreakerState, breakers
 from workers.state.companies import keyed_ones, paused_companies
 from workers.state.former import all_streams
@@ -40,6 +39,9 @@ from workers.state.groups import existing_groups, live_consumers
 from workers.state.limits import LimitState, limits
 from workers.state.pauses import Pause, paused
 from workers.state.reconcile import CompanyState, reconciliations
+
+if TYPE_CHECKING:  # it needs aiohttp, which other commands do without
+    from workers.operations.sweeping import SweepNow, SweptNow
 
 T = TypeVar("T")
 
@@ -281,7 +283,7 @@ class Operations:
         """Return how far the sweeps of each company are, in the order of the settings."""
         return await reconciliations(self.store, self.settings)
 
-    async def sweep(self, name: str, wanted: SweepNow) -> list[SweptNow]:
+    async def sweep(self, name: str, wanted: "SweepNow") -> "list[SweptNow]":
         """Sweep companies of a reconciliation now; return what became of each. Raises ConfigError."""
         return await wanted.run(self.store, self.catalogue, self.settings, name)
 
