@@ -147,9 +147,13 @@ class Subscription:
             raise ConfigError(
                 f"subscription {self.name!r}: after_dead is 'continue' or 'hold', not {self.after_dead!r}"
             )
+        if not isinstance(self.coalesce, Coalesce | None):
+            raise ConfigError(
+                f"subscription {self.name!r}: coalesce takes Coalesce(quiet=…, within=…) or None, not {self.coalesce!r}"
+            )
         if self.key is None and (self.coalesce is not None or self.after_dead == "hold"):
             raise ConfigError(f"subscription {self.name!r}: coalesce and after_dead='hold' need a key")
-        if self.per_company is not None and self.per_company < 1:
+        if self.per_company is not None and not _is_count(self.per_company):
             raise ConfigError(
                 f"subscription {self.name!r}: per_company is a number from 1, or None, not {self.per_company!r}"
             )
@@ -173,13 +177,13 @@ class Subscription:
             raise ConfigError(f"subscription {self.name!r}: start is 'earliest' or 'latest', not {self.start!r}")
         numbers = {"concurrency": self.concurrency, "batch_size": self.batch_size}
         for field, number in numbers.items():
-            if number < 1:
+            if not _is_count(number):
                 raise ConfigError(f"subscription {self.name!r}: {field} is a number from 1, not {number!r}")
-        if self.timeout is not None and not self.timeout > 0:
+        if self.timeout is not None and not (_is_number(self.timeout) and self.timeout > 0):
             raise ConfigError(f"subscription {self.name!r}: timeout is in seconds, or None, not {self.timeout!r}")
-        if not 0 < self.defer_max < float("inf"):
+        if not (_is_number(self.defer_max) and 0 < self.defer_max < float("inf")):
             raise ConfigError(f"subscription {self.name!r}: defer_max is in seconds, not {self.defer_max!r}")
-        if not self.batch_wait >= 0:
+        if not (_is_number(self.batch_wait) and self.batch_wait >= 0):
             raise ConfigError(f"subscription {self.name!r}: batch_wait is in seconds, not {self.batch_wait!r}")
 
 
@@ -212,6 +216,14 @@ def _named(function: Callable[..., Any]) -> str:
     stem = Path(code.co_filename).stem  # a module that was loaded as a file has another name than its author knows
     module = target.__module__ if target.__module__.rpartition(".")[2] == stem else stem
     return f"{module}.{target.__qualname__} ({code.co_filename}:{code.co_firstlineno})"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_count(value: object) -> bool:
+    return _is_number(value) and isinstance(value, int) and value > 0
 
 
 def _is_deferred(function: Callable[..., Any]) -> bool:

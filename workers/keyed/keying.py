@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -107,6 +107,10 @@ _NAMED: Mapping[str | None, Callable[[Event | _Identity], str | None]] = {
 }
 
 
+_PARTS = {"resource": 3, "company": 2}
+"""Of how many parts a key is that is made by one of the usual rules."""
+
+
 def usual_keys(event: Event | bytes) -> list[bytes]:
     """Return the keys that an event, or one as JSON, has where its subscription needs no function for that."""
     try:
@@ -114,6 +118,14 @@ def usual_keys(event: Event | bytes) -> list[bytes]:
     except (ValueError, RecursionError):
         return []
     return [bounded(key) for make in _NAMED.values() if (key := make(known)) is not None]
+
+
+def whose(rule: str, key: bytes) -> tuple[str, str | None]:
+    """Return company and resource that a key names which was made by this rule; what it does not name is empty."""
+    parts = key.decode(errors="backslashreplace").split("/", 2)
+    if len(parts) != _PARTS.get(rule):
+        return "", None
+    return unquote(parts[1]), parts[2] if rule == "resource" else None
 
 
 def bounded(key: str) -> bytes:

@@ -6,7 +6,7 @@ from router.cli.keys.reading import KEY_COLUMNS, Subscribed, key_row, selected
 from router.cli.options.common import taking
 from workers.operations.keys.line_keys import KeySelector
 
-_HINT = "; `event-router keys list` shows what there is"
+_HINT = "; `event-router keys list SUBSCRIPTION` shows what there is"
 RELEASE = Kind(
     verb="release",
     done="released",

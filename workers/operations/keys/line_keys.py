@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
@@ -20,6 +20,7 @@ from router.store.record import EVENT, ID, REASON, read_event, text_of
 from router.store.scripts import BATCH
 from workers.delivery import Held, Merged
 from workers.keyed.entry import came_at, is_mergeable, merged_before, stream_of, unpack
+from workers.keyed.keying import whose
 from workers.operations.criteria import Criteria
 
 _PAGE_BYTES: Final = 1024 * 1024
@@ -32,7 +33,7 @@ _NO_TIME = b"inf"
 class KeySelector(Criteria):
     """Which keys are wanted: one of them by name, only held ones, of a company, of resources that fit a glob.
 
-    A resource is that of a key's first event.
+    A resource is that of a key's first event; of a held key without events that in its name, if no function made it.
     """
 
     key: str | None = None
@@ -110,9 +111,10 @@ class LineKeys:
         self._catalogue = catalogue
         self.lines = Lines(store.keys, subscription)
         self._places = dict(zip(LINES, self.lines.keys, strict=True))
+        self._rule: str | None = None
 
     async def select(self, selector: KeySelector) -> AsyncIterator[LineKey]:
-        """List keys in order of their names, then those that are held without events."""
+        """List keys in order of their names, then those held without events; held ones alone by when they were."""
         async for names in self._names(selector):
             async for found in self.look(names):
                 if selector.wants(found):
@@ -126,7 +128,7 @@ class LineKeys:
             left = left[len(rows) :]
             for row in rows:
                 if row[2]:
-                    yield self._key(row)
+                    yield self._key(row) if row[1] else await self._without_events(row)
 
     async def show(self, name: bytes) -> LineKey | None:
         """Describe one key; None for one without anything."""
@@ -195,6 +197,14 @@ class LineKeys:
             until=moment if state in ("scheduled", "quiet") else None,
             worker=worker_of(token) if token else None,
         )
+
+    async def _without_events(self, row: Sequence[Any]) -> LineKey:
+        """Describe a held key that no event tells of, by its name as far as that says whose it is."""
+        if self._rule is None:
+            rule = await self._store.command("HGET", self.lines.read, "keying")
+            self._rule = (rule or b"").decode(errors="replace")
+        company, resource = whose(self._rule, row[0])
+        return replace(self._key(row), company=company, resource=resource)
 
     def _resource(self, ref: bytes, fields: dict[bytes, bytes]) -> str | None:
         with suppress(UnreadableEvent, ValueError, RecursionError, OverflowError):

@@ -74,6 +74,24 @@ async def test_keys_are_selected(bench: KeyedBench, operations: Operations) -> N
     assert await _keys(operations, key="/8/customer/b", held=True) == []
 
 
+@pytest.mark.parametrize(("rule", "company"), [("resource", "7"), ("mine:0f", ""), (None, "")])
+async def test_a_held_key_without_events_is_selected_by_its_name(
+    bench: KeyedBench, operations: Operations, rule: str | None, company: str
+) -> None:
+    """It is of the company and the resource that its name says, unless a function made it."""
+    await bench.bring("a1", customer="a b")
+    await bench.hold("a b")
+    if rule is not None:
+        await bench.store.client.hset(bench.lines.read, "keying", rule)
+    [key] = await _keys(operations, held=True)
+    assert (key.events, key.company, key.resource) == (0, company, "customer/a b" if company else None)
+    assert (
+        len(await _keys(operations, company="7"))
+        == len(await _keys(operations, resource="customer/a*"))
+        == bool(company)
+    )
+
+
 async def test_many_keys_are_read_in_pages(
     bench: KeyedBench, operations: Operations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
