@@ -107,8 +107,8 @@ local function is_somewhere(key, head)
 end
 
 local function mend_keys()
+  local from = after == '' and '-' or '(' .. after .. '\1'
   for _ = 1, count do
-    local from = after == '' and '-' or '(' .. after .. '\1'
     local member = redis.call('ZRANGEBYLEX', LINES, from, '+', 'LIMIT', 0, 1)[1]
     if not member then
       return ''
@@ -118,7 +118,7 @@ local function mend_keys()
       queue(key, 0, 0)
       mended = mended + 1
     end
-    after = key
+    after, from = key, '(' .. key .. '\1'
   end
   return after
 end
