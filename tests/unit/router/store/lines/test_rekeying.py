@@ -57,6 +57,7 @@ async def test_what_is_held_stays_held(lines: MakeLines) -> None:
     await place.settle((await place.claim("w:1")).one, hold=True)
     assert await rekey(place, b"c", waiting) == 1
     assert (await place.claim("w:2")).claimed == []
+    assert await place.release(b"a") == 0  # it has nothing any more, and is no key of the new rule
     assert await place.release(b"c") == 1
     assert (await place.claim("w:3")).one.ref == waiting.ref
 
