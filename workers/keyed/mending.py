@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from router.store.errors import StoreRefused
 from router.store.lines import Lines
@@ -44,24 +45,26 @@ class Mending:
 
     async def look(self) -> None:
         """Mend what is found in one look, and go on until nothing more is."""
-        restored, mended = await self._restore(), 0
-        while True:
-            self._after, found = await self._mend()
+        found, is_lacking = await self._mend()
+        restored, mended = 0, found
+        if is_lacking and (restored := await self._restore()):
+            self._after, found = b"", restored
+        while found or (restored and self._after):
+            found, _ = await self._mend()
             mended += found
-            if not (found or (restored and self._after)):
-                break
         if restored or mended:
             self._context.log.warning("lines_mended", events_put_back=restored, places=mended)
 
-    async def _mend(self) -> tuple[bytes, int]:
+    async def _mend(self) -> tuple[int, bool]:
+        """Mend the next keys; return how much that was, and whether there are bodies of events that are in no line."""
         subscription, lease = self._context.subscription, round(self._context.settings.lease * 1000)
         limit = subscription.per_company or 0
         call = self._lines.mend(self._leadership.token, lease, self._after, _KEYS, per_company=limit)
         reply = await self._context.store.call(call)
         if reply is None:
             raise NoLongerLeader
-        after, mended = reply
-        return after, mended
+        self._after, mended, lacking = reply
+        return mended, lacking > 0
 
     async def _check(self, brought: Mapping[str, str]) -> None:
         """Raise NoLongerLeader where the lines do not know any more what they were brought: it is brought again."""
@@ -74,18 +77,26 @@ class Mending:
 
     async def _restore(self) -> int:
         """Put events into their lines that are in none, though there are bodies of them; return how many."""
-        store, lines = self._context.store, self._lines
-        bodies = await store.command("HLEN", lines.bodies)
-        if bodies <= await store.command("ZCARD", lines.lines):
-            return 0
-        self._after, cursor, restored = b"", 0, 0
-        while True:
-            cursor, found = await store.command("HSCAN", lines.bodies, cursor, "COUNT", BATCH)
-            rows = [*found.items()]
-            for first in range(0, len(rows), BATCH):
-                restored += await self._put(rows[first : first + BATCH])
-            if not int(cursor):
-                return restored
+        store, restored = self._context.store, 0
+        lacking = sorted(await self._in_no_line())
+        for first in range(0, len(lacking), BATCH):
+            refs = lacking[first : first + BATCH]
+            bodies = await store.command("HMGET", self._lines.bodies, *refs)
+            restored += await self._put([row for row in zip(refs, bodies, strict=True) if row[1] is not None])
+        return restored
+
+    async def _in_no_line(self) -> set[bytes]:
+        """Return the refs of events that have a body and stand in no line, whatever their key is by now."""
+        store, lines, refs = self._context.store, self._lines, set[bytes]()
+        cursor: Any = None
+        while cursor is None or int(cursor):
+            cursor, found = await store.command("HSCAN", lines.bodies, cursor or 0, "COUNT", BATCH)
+            refs.update(found)
+        start = b"-"  # afterwards: what has come meanwhile is in its line by now
+        while members := await store.command("ZRANGEBYLEX", lines.lines, start, "+", "LIMIT", 0, _KEYS):
+            refs.difference_update(member.partition(b"\0")[2] for member in members)
+            start = b"(" + members[-1]
+        return refs
 
     async def _put(self, rows: Sequence[tuple[bytes, bytes]]) -> int:
         keys = await self._finder.again([(ref, body, NOBODY + ref) for ref, body in rows])

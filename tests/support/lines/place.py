@@ -185,7 +185,7 @@ class Place:
 
     async def mend(self, token: str) -> tuple[bytes, int]:
         """Mend what is missing; return the key to go on behind, and how much was."""
-        after, mended = await self.call(self.lines.mend(token, LEASE, b"", 1000, per_company=self.per_company))
+        after, mended, _ = await self.call(self.lines.mend(token, LEASE, b"", 1000, per_company=self.per_company))
         return after, mended
 
     async def end_lease(self) -> None:

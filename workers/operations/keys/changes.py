@@ -8,7 +8,7 @@ import asyncio
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -29,6 +29,11 @@ from workers.operations.keys.line_keys import KeySelector, LineKey, LineKeys
 
 _LOOK_AGAIN: Final = 0.05
 """Seconds until the inboxes are looked at again."""
+_WHY_NOT: Final[Mapping[Any, str]] = {
+    -1: "a worker has it now",
+    -2: "workers make the keys by another rule now, skip again when they have",
+}
+"""Why a key cannot be had, by the reply of seize.lua."""
 
 
 class KeyChange(Change[LineKey]):
@@ -161,7 +166,7 @@ class Skip(KeyChange):
                 seized.append(LineHeld(claim, ref, body or b"", 0, others, now=0.0, clock=time.time()))
             elif reply != 0:
                 counts[FAILED] += 1
-                self.result.note(f"{key.key} stays: " + ("a worker has it now" if reply == -1 else str(reply)))
+                self.result.note(f"{key.key} stays: {_WHY_NOT.get(reply) or reply}")
         return seized
 
     async def _bury(self, seized: Sequence[LineHeld], reason: str, counts: Counter[str]) -> list[LineHeld]:

@@ -7,7 +7,8 @@
 -- ARGV[3]  how many of one company may run at once; 0 for any number
 -- ARGV[4]  the key to begin behind; '' for the first
 -- ARGV[5]  how many keys to look at
--- Reply    { the key to go on behind, or ''; how much was mended }; nothing where another worker has the lease
+-- Reply    { the key to go on behind, or ''; how much was mended; how many more bodies than events in lines there are };
+--          nothing where another worker has the lease
 --- lib/lines.lua
 --- lib/frees.lua
 --- lib/line_clock.lua
@@ -106,8 +107,8 @@ local function is_somewhere(key, head)
 end
 
 local function mend_keys()
+  local from = after == '' and '-' or '(' .. after .. '\1'
   for _ = 1, count do
-    local from = after == '' and '-' or '(' .. after .. '\1'
     local member = redis.call('ZRANGEBYLEX', LINES, from, '+', 'LIMIT', 0, 1)[1]
     if not member then
       return ''
@@ -117,7 +118,7 @@ local function mend_keys()
       queue(key, 0, 0)
       mended = mended + 1
     end
-    after = key
+    after, from = key, '(' .. key .. '\1'
   end
   return after
 end
@@ -129,4 +130,4 @@ if after == '' then
 end
 local last = mend_keys()
 wake()
-return { last, mended }
+return { last, mended, redis.call('HLEN', BODIES) - redis.call('ZCARD', LINES) }

@@ -43,6 +43,9 @@ local function move(from, ref, to)
   if redis.call('ZSCORE', HELD, from) then
     redis.call('ZADD', HELD, 'NX', stamp(now), to)
     some[HELD] = true
+    if not first_of(LINES, from) then
+      redis.call('ZREM', HELD, from) -- nothing comes for it any more that an operator could release
+    end
   end
   put_down(from, head, due)
   if head == ref and due and first_of(LINES, to) == ref then

@@ -8,7 +8,8 @@
 -- ARGV[3]  the ref of its first event, as it was seen
 -- ARGV[4]  how long the hold lasts, milliseconds
 -- Reply    { ref, body, what is merged into it, as claim.lua says };
---          0 where the first event is another one by now, -1 where the key is in the hands of a worker
+--          0 where the first event is another one by now, -1 where the key is in the hands of a worker, -2 where keys are
+--          made again: see keying.lua
 --- lib/lines.lua
 --- lib/frees.lua
 --- lib/line_clock.lua
@@ -18,6 +19,9 @@ if first_of(LINES, key) ~= seen then
 end
 if redis.call('ZSCORE', RUNNING, key) then
   return -1
+end
+if redis.call('HGET', READ, 'keying') == '' then
+  return -2
 end
 local member, company = ready_member(key, seen)
 redis.call('ZREM', READY, member)

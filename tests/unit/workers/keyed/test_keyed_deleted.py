@@ -10,7 +10,7 @@ from support.keyed_bench import STREAM, Bench
 from support.waiting import eventually
 
 from router.store.keys import LINES
-from workers import Coalesce, Delivery, RetryLater, Subscription
+from workers import Coalesce, Delivery, Event, RetryLater, Subscription
 
 QUICKLY = {"lease": 1.0, "sweep_interval": 0.1}
 
@@ -98,3 +98,33 @@ async def test_what_was_mended_is_logged(bench: Bench) -> None:
     assert sum(entry["events_put_back"] for entry in logs if entry["event"] == "lines_mended") == 4
     waiting.open.set()
     await bench.emptied(waiting.subscription)
+
+
+async def test_an_event_is_put_back_into_no_second_line(bench: Bench) -> None:
+    """An event that stands in its line stays there alone, whatever the key function says of it by now."""
+    answers, opened = {"a": "one", "b": "two"}, asyncio.Event()
+
+    def key_of(event: Event) -> str:
+        return answers[event.resource_id or ""]
+
+    subscription = Subscription("sub", events=[STREAM], key=key_of)
+
+    @subscription.handler
+    async def handle(delivery: Delivery) -> None:
+        await opened.wait()
+        await bench.handle(delivery)
+
+    await bench.start(subscription, **QUICKLY)
+    await bench.publish("a1@a", "a2@a", "b1@b", "b2@b")
+    await eventually(lambda: bench.lines_hold("sub", 4))
+    with capture_logs() as logs:
+        answers.pop("a")
+        answers["b"] = "three"
+        lines = bench.keys.lines("sub")[LINES.index("lines")]
+        (last,) = await bench.client.zrevrange(lines, 0, 0)
+        await bench.client.zrem(lines, last)
+        await eventually(lambda: any(entry["event"] == "lines_mended" for entry in logs))
+    assert await bench.lines_hold("sub", 4)
+    opened.set()
+    await bench.emptied(subscription)
+    assert sorted(bench.handled) == ["a1", "a2", "b1", "b2"]

@@ -2,7 +2,7 @@
 
 from support.lines.place import MakeLines, Place, item
 
-from router.store.lines import Item
+from router.store.lines import Claim, Item
 
 
 async def rekey(place: Place, to: bytes, *items: Item) -> int:
@@ -57,6 +57,7 @@ async def test_what_is_held_stays_held(lines: MakeLines) -> None:
     await place.settle((await place.claim("w:1")).one, hold=True)
     assert await rekey(place, b"c", waiting) == 1
     assert (await place.claim("w:2")).claimed == []
+    assert await place.release(b"a") == 0  # it has nothing any more, and is no key of the new rule
     assert await place.release(b"c") == 1
     assert (await place.claim("w:3")).one.ref == waiting.ref
 
@@ -93,3 +94,14 @@ async def test_only_the_leader_moves_events(lines: MakeLines) -> None:
     ):
         assert await place.call(call) is None
     assert (await place.kept()).lines == {b"a": [waiting.ref]}
+
+
+async def test_no_key_is_seized_while_keys_are_made_again(lines: MakeLines) -> None:
+    """An operator cannot have a key of which the events are about to get others: they would stay behind under it."""
+    place = await lines()
+    first, second = item(b"a", place.now), item(b"a", place.now + 1)
+    await place.add(first, second)
+    assert await place.call(place.lines.keyed_by("leader", "other")) == [2, 0]
+    seize = place.lines.seize(Claim(b"a", "operator"), first.ref, 1000)
+    assert await place.call(seize) == -2
+    assert await rekey(place, b"b", first, second) == 2
