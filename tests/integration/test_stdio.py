@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.erp import erp_in_a_thread, erp_variables
 from support.filling import CUSTOMERS, put_breaker, put_dead, put_events, put_group, put_limit, put_quarantined, raw_of
 from support.keyed import KeyedBench
 from support.processes import System
@@ -18,6 +19,7 @@ from support.processes import System
 import router
 from router.cli.app import _COMMANDS, load
 from router.store.client import Store
+from workers.erp.fake import FakeErp
 
 pytestmark = pytest.mark.real
 
@@ -77,9 +79,8 @@ for line in sys.stdin:
 """
 """Runs a command in a fork of itself for each line: starting the interpreter for each would take minutes."""
 
-NOBODY = "http://127.0.0.1:1"
 RUNS = {
-    "send": ("send", "visma-net-financial", "customer_changed", "--url", NOBODY),
+    "send": ("send", "visma-net-financial", "customer_changed", "--url", "http://127.0.0.1:1"),
     "catalogue": ("catalogue",),
     "streams": ("streams",),
     "top": ("top", "--once", "--interval", "0.1"),
@@ -121,11 +122,7 @@ RUNS = {
 }
 """Each command so that it ends by itself and prints something."""
 
-AWAY = {"BASE_URL": NOBODY, "TOKEN_URL": NOBODY, "CLIENT_ID": "c1", "CLIENT_SECRET": "s"}
-"""An ERP at which nobody answers."""
 STAYING = {"up", "ingress", "worker", "console", "demo", "fake-erp"}
-SENDING = {"send", "reconcile run"}
-"""Those that fail for want of somebody who answers, and have nothing to write."""
 WRITING = {"dlq export", "events capture", "quarantine capture"}
 """Those that write what a file would hold: where it is not all there, they have failed."""
 
@@ -154,7 +151,14 @@ class Forks:
 
 
 @pytest.fixture
-def environment(real_store: Store, server_url: str, tmp_path: Path) -> dict[str, str]:
+def erp() -> Iterator[FakeErp]:
+    """Yield an ERP that `reconcile run` asks."""
+    with erp_in_a_thread() as found:
+        yield found
+
+
+@pytest.fixture
+def environment(real_store: Store, server_url: str, tmp_path: Path, erp: FakeErp) -> dict[str, str]:
     """Return the environment in which commands find the store."""
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("ROUTER_")},
@@ -166,7 +170,8 @@ def environment(real_store: Store, server_url: str, tmp_path: Path) -> dict[str,
         "ROUTER_OPS__PORT": "0",
         "ROUTER_RECONCILE__CUSTOMERS__PATH": "v1/customer",
         "ROUTER_RECONCILE__CUSTOMERS__COMPANIES": "t1/7",
-        **{f"ROUTER_ERP__VISMA_NET_FINANCIAL__{name}": value for name, value in AWAY.items()},
+        "ROUTER_RECONCILE__CUSTOMERS__WAIT": "0",
+        **erp_variables(erp),
     }
 
 
@@ -249,11 +254,11 @@ async def test_every_command(real_store: Store, forks: Forks, way: dict[str, str
         assert "Traceback" not in said, seen
         assert "Exception ignored" not in said, seen
         assert "the store" not in said, seen
-        if way.get("stdout") in {"full", "closed"} and name not in SENDING:
+        if way.get("stdout") in {"full", "closed"} and name != "send":
             assert code == 1, seen
             own = [line for line in said.splitlines() if line.startswith("event-router: ")]  # the others are logged
             assert "stderr" in way or sum("standard output cannot be written" in line for line in own) == 1, seen
-        elif way.get("stdout") == "broken" and name not in {"doctor", *SENDING, *WRITING}:
+        elif way.get("stdout") == "broken" and name not in {"send", "doctor", *WRITING}:
             assert code == 0, seen
             assert "standard output" not in said, seen
 
