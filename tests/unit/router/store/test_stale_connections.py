@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import redis
 from faults.proxy import Proxy
 from support.servers import Server, starting
 from support.stores import fresh_keys, real_store
@@ -47,6 +48,12 @@ async def none_is_left(server: Server) -> None:
         return sum("lib-name=redis-py" in line for line in server.ask("CLIENT", "LIST").splitlines())
 
     await eventually(lambda: left() <= 1)
+
+
+async def none_of_a_node_is_left(host: str, port: int) -> None:
+    """Return once a node of a Cluster has closed every connection of ours but the one that asks."""
+    with redis.Redis(host, port) as asking:
+        await eventually(lambda: sum("redis-py" in each.get("lib-name", "") for each in asking.client_list()) <= 1)
 
 
 @asynccontextmanager
@@ -102,6 +109,7 @@ async def test_killed_connections_to_a_cluster_are_made_anew(cluster_url: str) -
         client: Any = store.client
         for node in client.get_primaries():
             await client.execute_command("CLIENT KILL", "TYPE", "normal", "SKIPME", "no", target_nodes=node)
+            await none_of_a_node_is_left(node.host, node.port)
         assert await store.commands(commands) == [0] * 20
         assert [await store.client.exists(key) for _, key in commands] == [0] * 20
 
