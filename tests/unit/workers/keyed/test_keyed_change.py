@@ -175,7 +175,7 @@ async def test_a_worker_that_dies_while_it_empties_the_lines_loses_nothing(
     after.open.set()
     names = [f"{key}{number}" for number in range(3) for key in "abc"]
     await bench.publish(*(f"{name}@{name[0]}" for name in names))
-    old = await bench.start(before.subscription(key="resource", concurrency=1), "old")
+    old = await bench.start(before.subscription(key="resource", concurrency=1), "old", lease=SHORT)
     await eventually(lambda: bench.lines_hold("sub", len(names)))
     before.open.set()
     await bench.kill(old)
