@@ -1,9 +1,8 @@
 """The breakers of a worker: asks the store of each, and judges by itself while that is away."""
 
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from random import Random
 
 from router.store.breakers import Circuit, Position
@@ -13,6 +12,7 @@ from workers.breakers.alone import Alone
 from workers.breakers.call import Ticket
 from workers.breakers.terms import Terms
 from workers.limits.asking import Asking
+from workers.limits.current import Current
 from workers.limits.home import Home
 from workers.metrics import WorkerMetrics
 
@@ -25,7 +25,7 @@ _PART = 4.0
 _OUTCOMES = ("went", "waited", "failed")
 
 _log = logs.get("breaker")
-_current: ContextVar["Breakers | None"] = ContextVar("breakers", default=None)
+_current: Current["Breakers"] = Current("breakers")
 
 
 class Breakers:
@@ -123,12 +123,6 @@ def current() -> Breakers | None:
     return _current.get()
 
 
-@asynccontextmanager
-async def breaking(breakers: Breakers) -> AsyncIterator[Breakers]:
+def breaking(breakers: Breakers) -> AbstractAsyncContextManager[Breakers]:
     """Have breakers ask these, in all that is started meanwhile."""
-    breakers.home.settle()
-    token = _current.set(breakers)
-    try:
-        yield breakers
-    finally:
-        _current.reset(token)
+    return _current.having(breakers)

@@ -17,7 +17,7 @@ from router.store.record import ORDER, REASON
 from router.tasks.backoff import Backoff
 from router.tasks.ending import end
 from workers.consuming.context import Context
-from workers.keyed.entry import BURIAL, new_burial, order_of, pack, place_of, ref_of
+from workers.keyed.entry import BURIAL, new_burial, order_of, pack, ref_of
 from workers.keyed.in_order import Entry, InOrder
 from workers.keyed.in_other_hands import in_other_hands
 from workers.keyed.key_finder import NOBODY, KeyFinder
@@ -165,12 +165,12 @@ class Mover:
 
     async def _free(self, entries: Sequence[Entry]) -> list[Entry]:
         """Leave out what an unkeyed worker has in hand."""
-        free = []
-        for source, ids in _by_source(entries).items():
-            _, inbox = self._sources[source]
-            held = await in_other_hands(self._context, source, ids) if inbox else ()
-            free += [entry for entry in entries if entry.source == source and entry.entry_id not in held]
-        return sorted(free, key=lambda entry: entry.place)
+        held = {
+            source: await in_other_hands(self._context, source, ids)
+            for source, ids in _by_source(entries).items()
+            if self._sources[source][1]
+        }
+        return [entry for entry in entries if entry.entry_id not in held.get(entry.source, ())]
 
     async def _add(self, entries: Sequence[Entry]) -> None:
         """Add entries to the lines; raises NoLongerLeader where they are refused."""
@@ -213,9 +213,7 @@ class Mover:
         if keyed.error:
             fields += [REASON, keyed.error, ORDER, order_of(ref), BURIAL, new_burial()]
         key = NOBODY + ref if keyed.key is None else keyed.key
-        return Item(
-            entry.source, place_of(entry.entry_id), key, ref, pack(keyed.company, fields, doomed=bool(keyed.error))
-        )
+        return Item(entry.source, entry.place, key, ref, pack(keyed.company, fields, doomed=bool(keyed.error)))
 
     async def _move_on(self, entries: Sequence[Entry]) -> None:
         """Let the sources go on from what is in the lines now; raises NoLongerLeader where a group is gone."""

@@ -27,19 +27,23 @@ async def positions(
     """
     ends = await _ends(context, sources)
     groups = await _groups(context, sources)
-    start = {}
+    start, forgotten, begun = {}, [], []
     for source in sources:
         known = read.get(source, "")
         if known and known > place_of(ends[source].encode()):
-            await context.store.command("HDEL", lines.read, source)
+            forgotten.append(source)
             context.log.warning("stream_begun_again", key=source)
             known = ""
         start[source] = groups.get(source, _BEGINNING)
         if not known and source in groups:
-            await context.store.command("HSET", lines.read, source, place_of(start[source].encode()))
+            begun += [source, place_of(start[source].encode())]
         if context.store.cluster and known and known < place_of(start[source].encode()):
             start[source] = order_of(known.encode())
             context.log.warning("lines_fell_behind", key=source, read_on_from=start[source])
+    if forgotten:
+        await context.store.command("HDEL", lines.read, *forgotten)
+    if begun:
+        await context.store.command("HSET", lines.read, *begun)
     return start
 
 

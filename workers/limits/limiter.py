@@ -1,9 +1,8 @@
 """The limiter of a worker: asks the store for calls, and goes on with a local share while that is away."""
 
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from random import Random
 
 from router.store.client import Store
@@ -11,6 +10,7 @@ from router.store.limits import Heard, Quota, Standing
 from router.store.scripts import Call
 from router.telemetry import logs
 from workers.limits.asking import Asking
+from workers.limits.current import Current
 from workers.limits.home import Home
 from workers.limits.share import Share
 from workers.limits.terms import Terms
@@ -27,7 +27,7 @@ _MOST = 10_000
 """Shares that are remembered."""
 
 _log = logs.get("limit")
-_current: ContextVar["Limiter | None"] = ContextVar("limiter", default=None)
+_current: Current["Limiter"] = Current("limiter")
 
 
 class Limiter:
@@ -138,12 +138,6 @@ def current() -> Limiter | None:
     return _current.get()
 
 
-@asynccontextmanager
-async def limiting(limiter: Limiter) -> AsyncIterator[Limiter]:
+def limiting(limiter: Limiter) -> AbstractAsyncContextManager[Limiter]:
     """Have limits ask this limiter, in all that is started meanwhile."""
-    limiter.home.settle()
-    token = _current.set(limiter)
-    try:
-        yield limiter
-    finally:
-        _current.reset(token)
+    return _current.having(limiter)

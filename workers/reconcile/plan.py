@@ -78,11 +78,6 @@ class Plan:
         """The stream that changes go to."""
         return f"{self.publisher.slug}/{self._event.type}"
 
-    @property
-    def deleted_stream(self) -> str:
-        """The stream that goes what is gone."""
-        return f"{self.publisher.slug}/{self._deleted.type}"
-
     def subject(self, company: Company) -> Event:
         """Return the event that stands for a sweep where the ERP is asked: it says for which tenant and company."""
         return Event(

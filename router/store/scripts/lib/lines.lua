@@ -62,12 +62,24 @@ local function last_of(set, words)
   return found and string.sub(found, #words + 2)
 end
 
-local function number_of(set, words)
-  return redis.call('ZLEXCOUNT', set, span(words))
+-- Shows `visit` the first member of each group, and what comes behind the group's name in it; of so many groups from here
+-- on. Returns the last one if there may be more, else ''.
+local function each_first(set, from, most, visit)
+  local group = ''
+  for _ = 1, most do
+    local member = redis.call('ZRANGEBYLEX', set, from, '+', 'LIMIT', 0, 1)[1]
+    if not member then
+      return ''
+    end
+    group = string.match(member, '^[^%z]*')
+    visit(group, string.sub(member, #group + 2))
+    from = '(' .. group .. '\1'
+  end
+  return group
 end
 
-local function company_of(ref)
-  return string.match(redis.call('HGET', BODIES, ref) or '', '^[^%z]*')
+local function number_of(set, words)
+  return redis.call('ZLEXCOUNT', set, span(words))
 end
 
 -- Most of the time these have nothing: it is asked once for each script.

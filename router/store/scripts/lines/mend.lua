@@ -42,19 +42,10 @@ local function may_have_a_turn(company)
   return not redis.call('ZSCORE', STOPPED, company) and (limit == 0 or number_of(BUSY, company) < limit)
 end
 
-local function mend_turns()
-  local from = '-'
-  for _ = 1, MANY do
-    local member = redis.call('ZRANGEBYLEX', READY, from, '+', 'LIMIT', 0, 1)[1]
-    if not member then
-      return
-    end
-    local company = string.match(member, '^[^%z]*')
-    if not redis.call('ZSCORE', TURNS, company) and may_have_a_turn(company) then
-      join(company)
-      mended = mended + 1
-    end
-    from = '(' .. company .. '\1'
+local function mend_turn(company)
+  if not redis.call('ZSCORE', TURNS, company) and may_have_a_turn(company) then
+    join(company)
+    mended = mended + 1
   end
 end
 
@@ -106,28 +97,18 @@ local function is_somewhere(key, head)
   return is_ready(key, head)
 end
 
-local function mend_keys()
-  local from = after == '' and '-' or '(' .. after .. '\1'
-  for _ = 1, count do
-    local member = redis.call('ZRANGEBYLEX', LINES, from, '+', 'LIMIT', 0, 1)[1]
-    if not member then
-      return ''
-    end
-    local key, head = string.match(member, '^([^%z]*)%z(.*)$')
-    if not is_somewhere(key, head) then
-      queue(key, 0, 0)
-      mended = mended + 1
-    end
-    after, from = key, '(' .. key .. '\1'
+local function mend_key(key, head)
+  if not is_somewhere(key, head) then
+    queue(key, 0, 0)
+    mended = mended + 1
   end
-  return after
 end
 
 if after == '' then
   mend_holds()
-  mend_turns()
+  each_first(READY, '-', MANY, mend_turn)
   mend_lengths()
 end
-local last = mend_keys()
+local last = each_first(LINES, after == '' and '-' or '(' .. after .. '\1', count, mend_key)
 wake()
 return { last, mended, redis.call('HLEN', BODIES) - redis.call('ZCARD', LINES) }

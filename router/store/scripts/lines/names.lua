@@ -5,14 +5,8 @@
 -- ARGV[2]  how many at most
 -- Reply    the keys
 --- lib/lines.lua
-local names, from = {}, ARGV[1]
-while #names < tonumber(ARGV[2]) do
-  local member = redis.call('ZRANGEBYLEX', LINES, from, '+', 'LIMIT', 0, 1)[1]
-  if not member then
-    break
-  end
-  local key = string.match(member, '^[^%z]*')
+local names = {}
+each_first(LINES, ARGV[1], tonumber(ARGV[2]), function(key)
   names[#names + 1] = key
-  from = '(' .. key .. '\1'
-end
+end)
 return names

@@ -15,25 +15,14 @@ local function take(ref)
   end
 end
 
-local function look_at_ready()
-  local from = '-'
-  for _ = 1, MANY do
-    local member = redis.call('ZRANGEBYLEX', READY, from, '+', 'LIMIT', 0, 1)[1]
-    if not member then
-      return
-    end
-    local company, ref = string.match(member, '^([^%z]*)%z%d+ ([^%z]*)')
-    if not redis.call('ZSCORE', STOPPED, company) then
-      take(ref)
-    end
-    from = '(' .. company .. '\1'
-  end
-end
-
 if not redis.call('GET', CLOCK) then
   return false
 end
-look_at_ready()
+each_first(READY, '-', MANY, function(company, first)
+  if not redis.call('ZSCORE', STOPPED, company) then
+    take(string.match(first, '^%d+ ([^%z]*)'))
+  end
+end)
 for _, key in ipairs(redis.call('ZRANGE', RUNNING, 0, MANY - 1)) do
   take(first_of(LINES, key) or '')
 end

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import nullcontext
 from random import Random
 from typing import Any
@@ -12,22 +12,12 @@ from support.keyed_bench import STREAM, Bench
 from support.waiting import eventually
 
 from config.errors import ConfigError
-from router.events.catalogue import Catalogue
 from router.store.client import Store
 from router.store.errors import StoreUnavailable
 from workers import Defer, Delivery, Event, Retry, RetryLater, Subscription
 from workers.breakers import Breaker, Breakers, breaking
 from workers.outcomes import BreakerOpen
 from workers.testing import DeferFor, Done, RetryIn, run, sample_event
-
-
-@pytest.fixture
-async def bench(store: Store, catalogue: Catalogue) -> AsyncIterator[Bench]:
-    """Yield a bench on each kind of store, and end at the end what still runs on it."""
-    bench = Bench(store, catalogue)
-    yield bench
-    for consumer in list(bench.alive):
-        await bench.stop(consumer)
 
 
 class Crm:

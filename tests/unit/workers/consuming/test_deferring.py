@@ -3,31 +3,19 @@
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from support.keyed_bench import CALM, STREAM, Bench
 from support.waiting import eventually
 
-from router.events.catalogue import Catalogue
 from router.store import scripts
-from router.store.client import Store
 from workers import Defer, Delivery, Event, Retry, Subscription
 
 ONCE = Retry(max_attempts=1)
 """The first failure would be the last."""
 
 KINDS: dict[str, dict[str, Any]] = {"unkeyed": {}, "keyed": {"key": "resource"}, "per company": {"per_company": 2}}
-
-
-@pytest.fixture
-async def bench(store: Store, catalogue: Catalogue) -> AsyncIterator[Bench]:
-    """Yield a bench on each kind of store, and end at the end what still runs on it."""
-    bench = Bench(store, catalogue)
-    yield bench
-    for consumer in list(bench.alive):
-        await bench.stop(consumer)
 
 
 @pytest.fixture(params=KINDS, ids=str)

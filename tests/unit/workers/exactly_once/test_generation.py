@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from support.waiting import eventually
 from router.events.catalogue import Catalogue
 from router.events.identify import identify
 from router.intake.entry import entry_of
-from router.store.client import Store
 from router.store.keys import Keys
 from workers import Coalesce, DeadLetter, Delivery, Retry, Subscription, once
 from workers.operations.dead_letters.letters import DeadLetters
@@ -25,15 +23,6 @@ from workers.testing import deliver, sample_event
 
 ANY = pytest.mark.parametrize("key", [None, "resource"], ids=["unkeyed", "keyed"])
 AT_ONCE = Retry(max_attempts=3, first_delay=0, max_delay=0)
-
-
-@pytest.fixture
-async def bench(store: Store, catalogue: Catalogue) -> AsyncIterator[Bench]:
-    """Yield a bench on each kind of store, and end at the end what still runs on it."""
-    bench = Bench(store, catalogue)
-    yield bench
-    for consumer in list(bench.alive):
-        await bench.stop(consumer)
 
 
 class Handler:

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
 from random import Random
 from typing import Any
 
@@ -12,7 +11,6 @@ from support.keyed_bench import STREAM, Bench
 from support.waiting import eventually
 
 from config.errors import ConfigError
-from router.events.catalogue import Catalogue
 from router.store.client import Store
 from router.store.errors import StoreUnavailable
 from router.store.limits import Heard, Standing
@@ -21,15 +19,6 @@ from workers.limits import Limit, Limiter, limiting
 from workers.limits.share import Share
 from workers.state.limits import limits
 from workers.testing import DeferFor, Done, deliver, run, sample_event
-
-
-@pytest.fixture
-async def bench(store: Store, catalogue: Catalogue) -> AsyncIterator[Bench]:
-    """Yield a bench on each kind of store, and end at the end what still runs on it."""
-    bench = Bench(store, catalogue)
-    yield bench
-    for consumer in list(bench.alive):
-        await bench.stop(consumer)
 
 
 class Erp:

@@ -15,6 +15,14 @@ from workers.operations import audit
 from workers.operations.life import Place
 
 
+async def _put_done(store: Store) -> None:
+    await put_events(store, "e1")
+    await put_group(store, "sync")
+    events = store.keys.events(CUSTOMERS)
+    await store.client.execute_command("XREADGROUP", "GROUP", "sync", "w1", "STREAMS", events, ">")
+    await store.client.execute_command("XACK", events, "sync", (await store.client.xrange(events))[0][0])
+
+
 @pytest.fixture
 def filled(cli: Cli) -> Cli:
     """Return a command line on a store with an event that came three times, and that two subscriptions have."""
@@ -60,11 +68,7 @@ def test_deferrals(cli: Cli) -> None:
     """What was deferred says how often, since when and why, in words and in JSON."""
 
     async def fill(store: Store) -> None:
-        await put_events(store, "e1")
-        await put_group(store, "sync")
-        events = store.keys.events(CUSTOMERS)
-        await store.client.execute_command("XREADGROUP", "GROUP", "sync", "w1", "STREAMS", events, ">")
-        await store.client.execute_command("XACK", events, "sync", (await store.client.xrange(events))[0][0])
+        await _put_done(store)
         parked = {"id": "e1", "at": 1, "raw": raw_of("e1"), "deferred": b'[3,1750000000000,"the quota is used up"]'}
         entry = await store.client.xadd(store.keys.parked(CUSTOMERS, "sync"), parked)
         await store.client.zadd(store.keys.due(CUSTOMERS, "sync"), {entry: 1_900_000_000_000})
@@ -89,15 +93,7 @@ def test_attempts(filled: Cli) -> None:
 
 def test_done_says_no_more_than_is_known(cli: Cli) -> None:
     """Of what is done nothing is kept, and nothing is made up."""
-
-    async def fill(store: Store) -> None:
-        await put_events(store, "e1")
-        await put_group(store, "sync")
-        events = store.keys.events(CUSTOMERS)
-        await store.client.execute_command("XREADGROUP", "GROUP", "sync", "w1", "STREAMS", events, ">")
-        await store.client.execute_command("XACK", events, "sync", (await store.client.xrange(events))[0][0])
-
-    cli.fill(fill)
+    cli.fill(_put_done)
     (place,) = cli.json("events", "show", "e1")["subscriptions"]
     assert (place["state"], place["attempts"], place["errors"]) == ("done", None, [])
     assert "sync: nothing is kept of its attempts" in cli.ok("events", "show", "e1", "--attempts")

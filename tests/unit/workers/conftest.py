@@ -1,4 +1,4 @@
-"""A bench for the tests of keyed subscriptions."""
+"""A bench for the tests of consumers: with a key or without, as a subscription says."""
 
 from collections.abc import AsyncIterator
 
