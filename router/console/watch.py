@@ -10,7 +10,7 @@ from typing import Any
 
 from router.store.client import Store
 from router.store.errors import is_spoilt
-from router.store.reading import checked
+from router.store.reading import checked, named_values
 from workers.operations.figures import Figures, rates
 from workers.operations.operations import Operations
 
@@ -116,5 +116,5 @@ def _number(reply: Any) -> int:
         if is_spoilt(reply) or "no such key" in str(reply).lower():
             return 0
         checked([reply])
-    fields = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
+    fields = named_values(reply)
     return int(fields.get(b"entries-added") or fields.get(b"length") or 0)

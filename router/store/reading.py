@@ -56,7 +56,17 @@ def order_of(entry_id: bytes | str) -> tuple[int, int]:
 
 def moment_of(entry_id: bytes | str) -> datetime:
     """Return when an entry was written."""
-    return datetime.fromtimestamp(min(order_of(entry_id)[0], _LAST_MS) / 1000, UTC)
+    return moment_at(order_of(entry_id)[0])
+
+
+def moment_at(millis: float) -> datetime:
+    """Return a time in epoch milliseconds, the last one possible where somebody wrote one beyond it."""
+    return datetime.fromtimestamp(min(max(0, millis), _LAST_MS) / 1000, UTC)
+
+
+def named_values(reply: Any) -> dict[Any, Any]:
+    """Return a reply of names and values, such as that of HGETALL, in whichever form the server's protocol gives it."""
+    return dict(reply if isinstance(reply, Mapping) else zip(reply[::2], reply[1::2], strict=True))
 
 
 def checked(replies: Sequence[Any]) -> list[Any]:

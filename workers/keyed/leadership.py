@@ -5,6 +5,7 @@ from typing import Any
 
 from router.store.errors import STORE_ERRORS
 from router.store.lines import Lines
+from router.store.reading import named_values
 from router.tasks.backoff import Backoff
 from router.tasks.ending import set_within
 from workers.consuming.context import Context
@@ -76,13 +77,11 @@ class Leadership:
 
     async def _read(self) -> Any:
         """Return what was brought so far, where the lease was ours already: the term before broke off."""
-        found = await self._context.store.command("HGETALL", self._lines.read)
-        return [part for pair in found.items() for part in pair] if isinstance(found, dict) else found
+        return await self._context.store.command("HGETALL", self._lines.read)
 
     async def _lead(self) -> Any:
         return await self._context.store.call(self._lines.lead(self.token, self.lease))
 
 
-def _places(read: list[bytes]) -> dict[str, str]:
-    parts = [part.decode() for part in read]
-    return dict(zip(parts[::2], parts[1::2], strict=True))
+def _places(read: Any) -> dict[str, str]:
+    return {source.decode(): place.decode() for source, place in named_values(read).items()}

@@ -5,7 +5,7 @@ from typing import Any
 
 from router.store.errors import is_refusal
 from router.store.lines import Lines
-from router.store.reading import checked
+from router.store.reading import checked, named_values
 from workers.consuming.context import Context
 from workers.keyed.entry import order_of, place_of
 from workers.state.groups import parse_groups
@@ -76,8 +76,7 @@ async def _groups(context: Context, sources: Mapping[str, tuple[str, bool]]) -> 
 
 
 def _end(info: Any) -> str:
-    pairs = info if isinstance(info, Mapping) else dict(zip(info[::2], info[1::2], strict=True))
-    last: bytes = pairs[b"last-generated-id"]
+    last: bytes = named_values(info)[b"last-generated-id"]
     return last.decode()
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from config.errors import RouterError
 from router.store.client import Store
-from router.store.reading import checked
+from router.store.reading import checked, named_values
 from router.store.reconciling import Kept
 from router.store.scripts import Field
 from workers.state.reconcile import Swept, read_state
@@ -67,8 +67,7 @@ class Notebook:
         cursor: bytes | int = 0
         while True:
             cursor, found = await self._store.command("HSCAN", key, cursor, "COUNT", _SCANNED)
-            pairs = found.items() if isinstance(found, Mapping) else zip(found[::2], found[1::2], strict=False)
-            for name, value in pairs:
+            for name, value in named_values(found).items():
                 yield name.decode(errors="replace"), int(value) if value.isdigit() else 0
             if int(cursor) == 0:
                 return

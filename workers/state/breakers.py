@@ -1,18 +1,17 @@
 """How the breakers stand that workers share: what the store holds of each."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from router.store.client import Store
 from router.store.errors import forgiven
-from router.store.reading import checked
+from router.store.reading import checked, moment_at, named_values
+from workers.state.used import names_used
 
 __all__ = ["BreakerState", "breakers"]
-
-_KEPT = 30 * 86_400_000  # milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +38,7 @@ class BreakerState:
 
 async def breakers(store: Store, *, now: float | None = None) -> tuple[BreakerState, ...]:
     """Return all breakers in order of name, in two round trips; `now` in epoch seconds. Raises StoreUnavailable."""
-    since = (time.time() if now is None else now) * 1000 - _KEPT
-    key = store.keys.breakers()
-    members = checked(forgiven(await store.commands([("ZRANGEBYSCORE", key, f"{since:.0f}", "+inf")]), [key], []))[0]
-    names = sorted(name.decode(errors="replace") for name in members)
+    names = await names_used(store, store.keys.breakers(), (time.time() if now is None else now) * 1000)
     if not names:
         return ()
     keys = [store.keys.breaker(name) for name in names]
@@ -50,8 +46,8 @@ async def breakers(store: Store, *, now: float | None = None) -> tuple[BreakerSt
     return tuple(_state(name, _fields(hash_)) for name, hash_ in zip(names, found, strict=True))
 
 
-def _fields(hash_: Mapping[bytes, bytes] | Sequence[bytes]) -> dict[str, str]:
-    pairs = hash_.items() if isinstance(hash_, Mapping) else zip(hash_[::2], hash_[1::2], strict=False)
+def _fields(hash_: Any) -> dict[str, str]:
+    pairs = named_values(hash_).items()
     return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in pairs}
 
 
@@ -76,4 +72,4 @@ def _number(fields: Mapping[str, Any], name: str) -> float:
 
 
 def _moment(fields: Mapping[str, Any], name: str) -> datetime | None:
-    return datetime.fromtimestamp(millis / 1000, UTC) if (millis := _number(fields, name)) else None
+    return moment_at(millis) if (millis := _number(fields, name)) else None

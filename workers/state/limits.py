@@ -3,12 +3,13 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from router.store.client import Store
 from router.store.errors import forgiven
-from router.store.reading import checked
+from router.store.reading import checked, moment_at, named_values
+from workers.state.used import names_used
 
 __all__ = ["LimitState", "QuotaState", "limits"]
 
@@ -16,7 +17,6 @@ State = Literal["open", "used up", "refused", "unknown"]
 """`refused`: the other side wants no calls for a while; `unknown`: the next answer says how much there is."""
 
 _MOST = 10_000
-_KEPT = 30 * 86_400_000  # milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class LimitState:
 async def limits(store: Store, *, now: float | None = None) -> list[LimitState]:
     """Return all limits in order of name, in three round trips; `now` in epoch seconds. Raises StoreUnavailable."""
     millis = (time.time() if now is None else now) * 1000
-    names = [name.decode(errors="replace") for name in await _members(store, store.keys.limits(), millis - _KEPT)]
+    names = await names_used(store, store.keys.limits(), millis)
     keys = [key for name in names for key in (store.keys.limited(name), store.keys.limited_by(name))]
     members = [("ZRANGEBYSCORE", key, "-inf", "+inf", "WITHSCORES", "LIMIT", 0, _MOST) for key in keys]
     found = checked(forgiven(await store.commands(members), keys, []))
@@ -69,15 +69,8 @@ async def limits(store: Store, *, now: float | None = None) -> list[LimitState]:
         rows[name].append(_state(subject, used, _numbers(quota), millis))
     workers = dict(zip(names, (len(_pairs(each)) for each in found[1::2]), strict=True))
     return [
-        LimitState(name, workers[name], tuple(sorted(rows[name], key=lambda quota: quota.subject)))
-        for name in sorted(names)
+        LimitState(name, workers[name], tuple(sorted(rows[name], key=lambda quota: quota.subject))) for name in names
     ]
-
-
-async def _members(store: Store, key: str, since: float) -> list[bytes]:
-    replies = await store.commands([("ZRANGEBYSCORE", key, f"{since:.0f}", "+inf")])
-    members: list[bytes] = checked(forgiven(replies, [key], []))[0]
-    return members
 
 
 def _pairs(rows: Sequence[Any]) -> list[tuple[str, float]]:
@@ -86,10 +79,9 @@ def _pairs(rows: Sequence[Any]) -> list[tuple[str, float]]:
     return [(member.decode(errors="replace"), float(score)) for member, score in pairs]
 
 
-def _numbers(quota: Mapping[bytes, bytes] | Sequence[bytes]) -> dict[str, float]:
-    pairs = quota.items() if isinstance(quota, Mapping) else zip(quota[::2], quota[1::2], strict=False)
+def _numbers(quota: Any) -> dict[str, float]:
     found: dict[str, float] = {}
-    for name, value in pairs:
+    for name, value in named_values(quota).items():
         try:
             found[name.decode(errors="replace")] = float(value)
         except ValueError:
@@ -113,11 +105,7 @@ def _state(subject: str, used: float, quota: Mapping[str, float], now: float) ->
         state,
         limit if known else None,
         left if known else None,
-        _moment(reset) if known else None,
-        _moment(closed) if closed > now else None,
-        _moment(used),
+        moment_at(reset) if known else None,
+        moment_at(closed) if closed > now else None,
+        moment_at(used),
     )
-
-
-def _moment(millis: float) -> datetime:
-    return datetime.fromtimestamp(min(max(0.0, millis), 1e14) / 1000, UTC)

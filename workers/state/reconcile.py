@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from config.settings import Settings
 from router.store.client import Store
 from router.store.errors import forgiven
-from router.store.reading import checked
+from router.store.reading import checked, moment_at, named_values
 
 __all__ = ["CompanyState", "Swept", "moment", "read_state", "reconciliations"]
 
@@ -47,7 +47,7 @@ class Swept:
     @classmethod
     def of(cls, found: Mapping[bytes, bytes] | Sequence[bytes]) -> "Swept":
         """Return what a hash holds; what was edited to be no number counts as 0."""
-        pairs = found.items() if isinstance(found, Mapping) else zip(found[::2], found[1::2], strict=False)
+        pairs = named_values(found).items()
         texts = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in pairs}
         values: dict[str, Any] = {
             field.name: texts[field.name] if field.type in (str, "str") else _number(texts[field.name])
@@ -125,7 +125,7 @@ async def reconciliations(store: Store, settings: Settings) -> list[CompanyState
 
 def moment(millis: int) -> datetime | None:
     """Return a time of a state; None for never."""
-    return datetime.fromtimestamp(min(millis, 10**14) / 1000, UTC) if millis > 0 else None
+    return moment_at(millis) if millis > 0 else None
 
 
 def _number(text: str) -> int:

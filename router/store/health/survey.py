@@ -12,6 +12,7 @@ from config.errors import described
 from router.store.client import Store
 from router.store.errors import STORE_ERRORS, StoreRefused, StoreUnavailable, is_refusal, ours
 from router.store.health.judgement import Server
+from router.store.reading import named_values
 from router.tasks.ending import in_time
 
 _ANSWER = 0.8
@@ -89,7 +90,7 @@ async def _flushes(ask: Ask) -> str:
     """Return when the server flushes its append-only file; empty where it does not tell."""
     if (found := await reply_if_allowed(ask, "CONFIG GET", "appendfsync")) is None:
         return ""
-    value = next(iter(found.values())) if isinstance(found, Mapping) else found[1]
+    value = next(iter(named_values(found).values()))
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
