@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import termios
@@ -9,7 +10,9 @@ import tty
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-_QUIT = {b"q", b"Q", b"\x04", b"\x1b"}  # also Ctrl-D and Escape
+_QUIT = re.compile(rb"[qQ\x04\x1b]")  # also Ctrl-D and Escape
+_SEQUENCE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]?|O.?|[^\x1b\[O])", re.DOTALL)
+"""What a terminal sends for an arrow, a function key or a key with Alt: it begins like Escape."""
 
 
 @contextmanager
@@ -30,8 +33,8 @@ def ending_by_key(quit_: asyncio.Event) -> Iterator[None]:
 
 
 def _pressed(terminal: int, quit_: asyncio.Event) -> None:
-    key = os.read(terminal, 64)
-    if not key or (key[:1] in _QUIT and (len(key) == 1 or key[:1] != b"\x1b")):
+    typed = os.read(terminal, 64)
+    if not typed or _QUIT.search(_SEQUENCE.sub(b"", typed)):
         quit_.set()
 
 
