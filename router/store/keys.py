@@ -163,6 +163,18 @@ class Keys:
         """Return what says that an event was an echo for a subscription; its TTL is a week."""
         return self._tagged(stream, f"echo:{subscription}:{event_id}")
 
+    def incidents(self) -> str:
+        """Return the hash of the incidents that last: see incidents/incident.lua."""
+        return self._tagged("incidents", "open")
+
+    def notices(self) -> str:
+        """Return the stream of notices: that an incident began, or that it ended."""
+        return self._tagged("incidents", "notices")
+
+    def muted(self) -> str:
+        """Return the hash of the incidents that nobody wants to hear of: until when (epoch milliseconds) by name."""
+        return self._tagged("incidents", "muted")
+
     def janitor(self) -> str:
         """Return the claim of the worker that does the present round of retention; its TTL is the interval."""
         return self._tagged("janitor", "round")

@@ -29,7 +29,7 @@ LAYERS = (
     {"router.ingress"},
     {"router.cloudevents"},
     {"router.up"},
-    {"workers.coalesce", "workers.failure", "workers.made", "workers.metrics", "workers.outcomes"},
+    {"workers.coalesce", "workers.failure", "workers.incidents", "workers.made", "workers.metrics", "workers.outcomes"},
     {"workers.deferrals"},
     {"workers.delivery", "workers.record", "workers.retry"},
     {"workers.erp", "workers.erp.fake"},
