@@ -3,7 +3,8 @@
 Nothing is guessed: a file that is missing, empty or no text is an error, never no secret.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from config.settings import fold_slug, split_list
 _FILE = "_file"
 _ALONE = (("ops", "token"), ("redis", "url"))
 """The settings, by section and key, whose file holds one secret alone."""
+
+_SPELLINGS = ("secret", "secrets", "secret_file", "secret_files")
+"""How a table may name its secrets, several while they are rotated."""
 
 _CLIENT = "client_secret"
 """The secret in each section of `erp`."""
@@ -34,6 +38,7 @@ def files_of(values: Mapping[str, Any], file: Path | None = None) -> Iterator[Pa
     if file is not None and len(secrets) > len(named_files):
         yield file
     yield from map(Path, named_files)
+    yield from _files_of_tables(values.get("forward"), file)
 
 
 def with_secrets(values: Values, label: Callable[..., str]) -> Values:
@@ -55,7 +60,52 @@ def with_secrets(values: Values, label: Callable[..., str]) -> Values:
             else client
             for slug, client in clients.items()
         }
+    if "forward" in values:
+        read["forward"] = _with_table_secrets(values["forward"], lambda *keys: label("forward", *keys))
     return read
+
+
+def _files_of_tables(tables: object, file: Path | None) -> Iterator[Path]:
+    held, named = list[str](), list[str]()
+    for _, table in _tables(tables):
+        held += [key for key in ("secret", "secrets", "headers") if table.get(key)]
+        named += [str(path) for key in ("secret_file", "secret_files") for path in _listed(table.get(key))]
+    if file is not None and held:
+        yield file
+    yield from map(Path, named)
+
+
+def _tables(tables: object) -> Iterator[tuple[str, Values]]:
+    """Yield the tables of a list, or of a section by name as variables make it, each with what messages call it."""
+    found = tables.items() if isinstance(tables, dict) else [("", table) for table in _listed(tables)]
+    for name, table in found:
+        if isinstance(table, dict):
+            yield name or str(table.get("name", "")), table
+
+
+def _listed(value: object) -> Sequence[object]:
+    cut = split_list(value)
+    return cut if isinstance(cut, list | tuple) else [] if cut is None else [cut]
+
+
+def _with_table_secrets(tables: object, label: Callable[..., str]) -> object:
+    """Return tables with their secrets, of all spellings and files, in one entry: `secrets`."""
+    read = {id(table): _gathered(table, partial(label, name)) for name, table in _tables(tables)}
+    if isinstance(tables, dict):
+        return {name: read.get(id(table), table) for name, table in tables.items()}
+    return [read.get(id(table), table) for table in tables] if isinstance(tables, list) else tables
+
+
+def _gathered(table: Values, label: Callable[[str], str]) -> Values:
+    rest = {key: value for key, value in table.items() if key not in _SPELLINGS}
+    texts = [text for key in ("secret", "secrets") for text in _listed(table.get(key))]
+    if not all(_is_text(text) for text in texts):
+        raise ConfigError(f"{label('secrets')}: holds no secret; give one or more texts")
+    for key in ("secret_file", "secret_files"):
+        for named in _listed(table.get(key)):
+            texts += _secret_lines(named, label(key))
+    found = tuple(str(text).strip() for text in texts)
+    return {**rest, "secrets": found} if found else rest
 
 
 def _read_secrets(named: Values, label: Callable[[str], str]) -> Values:

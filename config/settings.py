@@ -9,6 +9,7 @@ from pydantic.functional_validators import AfterValidator
 
 from config.durability import Durability
 from config.erp import ErpSettings
+from config.forward import ForwardSettings, checked
 from config.publisher_types import HeaderNames
 from config.reconcile import ReconcileSettings
 from config.urls import check_redis_url
@@ -64,6 +65,13 @@ def _by_slug(values: dict[str, T]) -> dict[str, T]:
 def _set_up(values: dict[str, ErpSettings]) -> dict[str, ErpSettings]:
     """Leave out sections in which nothing is set, as the packaged file has them."""
     return _by_slug({slug: value for slug, value in values.items() if value != ErpSettings()})
+
+
+def _tables(value: object) -> object:
+    """Take a list of tables; where it is another thing, the doubled brackets are missing."""
+    if not isinstance(value, list | tuple):
+        raise ValueError("is a list of tables: write it in double brackets, once above each")  # noqa: TRY004 - pydantic
+    return value
 
 
 def _swept(values: dict[str, ReconcileSettings]) -> dict[str, ReconcileSettings]:
@@ -186,6 +194,7 @@ class Settings(_Section):
     dedup_windows: Annotated[dict[str, DedupWindow], AfterValidator(_by_slug)] = {}
     erp: Annotated[dict[str, ErpSettings], AfterValidator(_set_up)] = {}
     reconcile: Annotated[dict[str, ReconcileSettings], AfterValidator(_swept)] = {}
+    forward: Annotated[tuple[ForwardSettings, ...], BeforeValidator(_tables), AfterValidator(checked)] = ()
 
     def secrets_for(self, slug: str) -> tuple[bytes, ...]:
         """Return the publisher's accepted secrets as UTF-8 bytes; none when it has none."""

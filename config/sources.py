@@ -8,7 +8,7 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -17,9 +17,11 @@ from pydantic_core import ErrorDetails
 from config.erp import ErpSettings
 from config.errors import ConfigError
 from config.files import read_regular
+from config.forward import ForwardSettings
 from config.reconcile import ReconcileSettings
 from config.secret_files import files_of, with_secrets
 from config.settings import Settings
+from config.tables import merged, name_of, put
 from config.urls import redact_url
 from config.wanted import wanted
 
@@ -27,6 +29,8 @@ _PREFIX = "ROUTER_"
 _PLAIN = ("data_dir", "publishers", "publishers_dir", "allow_unsigned")  # the settings outside any section
 _BY_NAME: Mapping[str, type[BaseModel]] = {"erp": ErpSettings, "reconcile": ReconcileSettings}
 """What has a section for each publisher, or for each name."""
+_LISTS: Mapping[str, type[BaseModel]] = {"forward": ForwardSettings}
+"""What is a list of tables, each with a name."""
 _SHOWN = 120  # characters of a wrong value that an error message repeats
 
 _Values = dict[str, Any]
@@ -41,10 +45,11 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = 
     file = _choose_file(path, environ)
     weak = with_secrets(_parse(file), lambda *keys: f"{file}: {'.'.join(keys)}")
     strong = with_secrets(_variables(environ), lambda *keys: _variable(keys))
+    values = _merge(weak, strong)
     try:
-        return Settings(**_merge(weak, strong))
+        return Settings(**values)
     except ValidationError as error:
-        problems = [_explain(problem, strong, file) for problem in error.errors()]
+        problems = [_explain(problem, strong, file, values) for problem in error.errors()]
     # Raised outside the handler: the original error repeats the values it was given, secrets among them.
     raise ConfigError("; ".join(problems))
 
@@ -58,8 +63,10 @@ def secret_files(path: Path | None = None, environ: Mapping[str, str] | None = N
 
 def _merge(weak: _Values, strong: _Values) -> _Values:
     both = weak | strong
-    for key in weak.keys() & strong.keys():
-        if isinstance(weak[key], dict) and isinstance(strong[key], dict):
+    for key in strong:
+        if key in _LISTS:
+            both[key] = merged(weak.get(key), strong[key], _merge)
+        elif isinstance(weak.get(key), dict) and isinstance(strong[key], dict):
             both[key] = _merge(weak[key], strong[key])
     return both
 
@@ -92,17 +99,10 @@ def _place(values: _Values, variable: str, value: str) -> None:
     """Put one variable where it belongs; one without `__` that names no setting is somebody else's."""
     section, nested, key = variable.removeprefix(_PREFIX).lower().partition("__")
     if section in Settings.model_fields and section not in _PLAIN:
-        if not nested:
+        keys = key.split("__", -1 if section in _LISTS else int(section in _BY_NAME))
+        if not all(keys) or (len(keys) == 1 and (section in _LISTS or section in _BY_NAME)):
             raise ConfigError(f"{variable}: a section, not a setting; set one of its settings, as in {variable}__NAME")
-        within, name = values.setdefault(section, {}), key
-        if section in _BY_NAME:
-            slug, nested, name = key.partition("__")
-            if not nested:
-                raise ConfigError(
-                    f"{variable}: a section, not a setting; set one of its settings, as in {variable}__NAME"
-                )
-            within = within.setdefault(slug, {})
-        within[name] = value
+        put(values.setdefault(section, {}), keys, value)
     elif nested or section in _PLAIN:
         values[section + nested + key] = value
     elif section in _SLIPS and not value.startswith("tcp://"):  # Kubernetes sets ROUTER_INGRESS_PORT so, of a service
@@ -122,9 +122,11 @@ _SLIPS = {
 """The variable that one with a single underscore should be: an allow list that is not applied must not go unnoticed."""
 
 
-def _explain(problem: ErrorDetails, environment: _Values, file: Path) -> str:
+def _explain(problem: ErrorDetails, environment: _Values, file: Path, values: _Values) -> str:
     """Say in one line which setting is wrong, where it was set, to what, and what is allowed."""
     first, *rest = (str(part) for part in problem["loc"])
+    if first in _LISTS:
+        return _explain_table(problem, file, values)
     keys = [first] if first in _PLAIN else [first, *rest[: 2 if first in _BY_NAME else 1]]
     section: Any = environment
     for key in keys:
@@ -136,6 +138,29 @@ def _explain(problem: ErrorDetails, environment: _Values, file: Path) -> str:
     hidden = first == "secrets" or keys[-1] in ("token", "client_secret")
     value = "" if hidden else f" = {redact_url(str(problem['input']))[:_SHOWN]!r}"
     return f"{where}{value}: {wanted(problem, _beside(keys).get(keys[-1]))}"
+
+
+def _explain_table(problem: ErrorDetails, file: Path, values: _Values) -> str:
+    """Say it of a list of tables, naming the table; a variable may have set the value as well."""
+    first, *rest = problem["loc"]
+    if not rest:
+        return f"{file}: {first} {wanted(problem, None)}"
+    named, path = name_of(values[str(first)], rest[0]), [str(part) for part in rest[1:]]
+    fields: Mapping[str, FieldInfo] = _LISTS[str(first)].model_fields
+    for part in path[:-1]:
+        fields = _within(fields.get(part)) or fields
+    where = f"{file}: {first} {named}{': ' if path else ''}{'.'.join(path)}"
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: unknown setting; known are {', '.join(sorted(fields))}"
+    shown = isinstance(problem["input"], str | int | float) and path[:1] not in (["secrets"], ["headers"])
+    value = f" = {redact_url(str(problem['input']))[:_SHOWN]!r}" if shown else ""
+    return f"{where}{value}: {wanted(problem, fields.get(path[-1]) if path else None)}"
+
+
+def _within(field: FieldInfo | None) -> Mapping[str, FieldInfo] | None:
+    """Return the settings of the table that is a value of this field; None where it is no table."""
+    kinds = () if field is None else (field.annotation, *get_args(field.annotation))
+    return next((k.model_fields for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
 
 
 def _beside(keys: Sequence[str]) -> Mapping[str, FieldInfo]:

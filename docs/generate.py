@@ -14,6 +14,7 @@ import typer
 from contract import asyncapi_page, schema_page
 
 from config.erp import ErpSettings
+from config.forward import ForwardSettings
 from config.publishers import PACKAGED, EventType, load_publishers
 from config.reconcile import ReconcileSettings
 from config.settings import Settings
@@ -26,6 +27,7 @@ _MANY = 4
 """Options that two commands of a group share, from which on the page does not repeat them."""
 
 _BY_NAME: Mapping[str, Any] = {"erp": ErpSettings, "reconcile": ReconcileSettings}
+_LISTS: Mapping[str, Any] = {"forward": ForwardSettings}
 _NO_FILTERS = tuple(f"| `--{name}`" for name in ("json", "limit", "reveal"))
 
 _SETTING = re.compile(r"# (\w+) = (.+)")
@@ -42,7 +44,8 @@ def settings_page() -> str:
         "variable. Secrets and the token may also be files: `…_FILE` names one.\n",
     ]
     for section, settings in _sections(_TOML.read_text(encoding="utf-8")).items():
-        parts.append(f"## {f'[{section}]' if section else 'Of the whole'}\n")
+        title = f"[[{section}]]" if section in _LISTS else f"[{section}]"
+        parts.append(f"## {title if section else 'Of the whole'}\n")
         parts += [_setting(section, name, default, words) for name, (default, words) in settings.items()]
         if not settings:
             parts.append(_words_of(section) + "\n")
@@ -119,11 +122,12 @@ def _sections(toml: str) -> dict[str, dict[str, tuple[str, str]]]:
 
 def _setting(section: str, name: str, default: str, words: str) -> str:
     model: Any = Settings.model_fields[section].annotation if section in Settings.model_fields else Settings
-    if (kind := section.partition(".")[0]) in _BY_NAME:
-        model = _BY_NAME[kind]
+    if (kind := section.partition(".")[0]) in _BY_NAME | _LISTS:
+        model = (_BY_NAME | _LISTS)[kind]
     if name not in model.model_fields:
         raise KeyError(f"{section}.{name} is in router.toml and no setting")
-    variable = "__".join(filter(None, ("ROUTER", *section.split("."), name))).upper().replace("-", "_")
+    of = ("NAME",) if kind in _LISTS else ()
+    variable = "__".join(filter(None, ("ROUTER", *section.split("."), *of, name))).upper().replace("-", "_")
     variable = variable.replace("__", "_", 1)
     return f"**`{name}`** = `{default}` · `{variable}`  \n{words}\n"
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 import config.settings
 from config.erp import ErpSettings
 from config.errors import ConfigError
+from config.forward import ForwardSettings
 from config.reconcile import ReconcileSettings
 from config.settings import IngressSettings, Settings
 from config.sources import load_settings
@@ -54,6 +55,7 @@ def test_packaged_file_agrees_with_the_defaults() -> None:
             assert listed[name].keys() == type(field.default).model_fields.keys()
     assert listed["erp"]["visma-net-financial"].keys() == ErpSettings.model_fields.keys()
     assert listed["reconcile"]["customers"].keys() == ReconcileSettings.model_fields.keys()
+    assert listed["forward"][0].keys() == ForwardSettings.model_fields.keys()
 
 
 def test_every_setting_in_the_packaged_file_is_explained() -> None:

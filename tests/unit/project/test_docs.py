@@ -7,6 +7,7 @@ import pytest
 from support.docs import DOCS, docs_module
 
 from config.erp import ErpSettings
+from config.forward import ForwardSettings
 from config.publishers import load_publishers
 from config.reconcile import ReconcileSettings
 from config.settings import Settings
@@ -36,7 +37,7 @@ def test_every_setting_is_in_the_reference() -> None:
         names = getattr(field.annotation, "model_fields", None)
         for name in names or ():
             assert f"`ROUTER_{section}__{name}`".upper() in page.upper(), f"{section}.{name}"
-        if not names and section not in ("hints", "dedup_windows", "secrets", "erp", "reconcile"):
+        if not names and section not in ("hints", "dedup_windows", "secrets", "erp", "reconcile", "forward"):
             assert f"`ROUTER_{section}`".upper() in page.upper(), section
     assert "ROUTER_SECRETS__VISMA_NET_FINANCIAL" in page
     assert "ROUTER_HINTS__VISMA_NET_FINANCIAL" in page
@@ -44,6 +45,8 @@ def test_every_setting_is_in_the_reference() -> None:
         assert f"`ROUTER_ERP__VISMA_NET_FINANCIAL__{name}`".upper() in page.upper(), name
     for name in ReconcileSettings.model_fields:
         assert f"`ROUTER_RECONCILE__CUSTOMERS__{name}`".upper() in page.upper(), name
+    for name in ForwardSettings.model_fields:
+        assert f"`ROUTER_FORWARD__NAME__{name}`".upper() in page.upper(), name
 
 
 def test_every_command_is_in_the_reference() -> None:
