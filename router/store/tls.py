@@ -11,8 +11,8 @@ from functools import lru_cache
 
 from redis.asyncio.connection import RedisSSLContext
 
+from config.certificates import load_certificates, reason_of
 from config.errors import ConfigError
-from config.files import check_regular
 
 _File = str | None
 
@@ -36,10 +36,11 @@ def check_certificates(tls: Mapping[str, str | bool]) -> None:
 def _try(name: str, shown: object, files: tuple[_File, ...]) -> None:
     try:
         if files:
-            _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), *files)
+            load_certificates(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), *files)
     except OSError as error:
-        reason = (error.reason if isinstance(error, ssl.SSLError) else error.strerror) or error
-        raise ConfigError(f"redis.url: {name}={shown} cannot be used ({reason}): name readable PEM files") from error
+        raise ConfigError(
+            f"redis.url: {name}={shown} cannot be used ({reason_of(error)}): name readable PEM files"
+        ) from error
 
 
 @lru_cache(maxsize=8)
@@ -50,18 +51,8 @@ def _context(
     context = ssl.create_default_context()
     context.check_hostname = check_hostname
     context.verify_mode = verify
-    _load(context, *files)
+    load_certificates(context, *files)
     return context
-
-
-def _load(context: ssl.SSLContext, authorities: _File, certificate: _File, key: _File) -> None:
-    for file in filter(None, (authorities, certificate, key)):
-        check_regular(file, os.stat(file))  # noqa: PTH116 - for each connection that finds files renewed
-    if authorities:
-        context.load_verify_locations(authorities)
-    if certificate:
-        # The empty password is refused by an encrypted key, where none at all would be asked for on the terminal.
-        context.load_cert_chain(certificate, key, password="")
 
 
 def _stamp(file: _File) -> tuple[int, int] | None:

@@ -1,0 +1,146 @@
+"""Sends a body to one target and returns what came back: one request for each call, over connections of its own.
+
+Nothing follows a redirection, reads a proxy or a password out of the environment, keeps a cookie or sends a body twice.
+A proxy would resolve the name by itself, and reach what nobody judged.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Self
+
+import aiohttp
+from yarl import URL
+
+from config.errors import ConfigError
+from config.outgoing import address_in, check_target_url
+from workers.outgoing.answer import Answer, retry_after
+from workers.outgoing.encryption import encryption_for
+from workers.outgoing.errors import AddressRefused, OutgoingError, TimedOut
+from workers.outgoing.explained import explained
+from workers.outgoing.resolver import Guard, JudgingResolver, Lookup, SystemLookup
+from workers.outgoing.target import Exchange, Target
+
+__all__ = ["Outgoing"]
+
+_IDLE = 4.0  # seconds that a connection is kept for the next request: many receivers close theirs after five
+_NO_LIMIT = aiohttp.ClientTimeout(total=None, sock_connect=None)  # one timeout is over all of an exchange
+_OURS = {"User-Agent": "event-router", "Accept": "*/*", "Accept-Encoding": "identity"}
+
+
+class Outgoing:
+    """An async context manager that sends to one target; raises ConfigError for a target that can never be reached.
+
+    lookup: what resolves names. monotonic, clock: seconds, of a clock that is never set and of the one that is.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        lookup: Lookup | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.target = target
+        self._url = _checked(target)
+        self._guard = Guard(target.allow_private, encrypted=self._url.scheme == "https")
+        self._check_address()
+        self._encryption = encryption_for(target)
+        self._lookup = lookup
+        self._monotonic = monotonic
+        self._clock = clock
+        self._free = asyncio.Semaphore(target.connections)
+        self._session: aiohttp.ClientSession | None = None
+        self._system: SystemLookup | None = None
+
+    @property
+    def shown(self) -> str:
+        """The URL without its query, which may hold a secret."""
+        return str(self._url.with_query(None))
+
+    async def __aenter__(self) -> Self:
+        lookup = self._lookup
+        if lookup is None:
+            lookup = self._system = SystemLookup()
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self.target.connections,
+                resolver=JudgingResolver(self._guard, lookup),
+                socket_factory=self._guard.socket,
+                ssl=self._encryption,
+                keepalive_timeout=_IDLE,
+            ),
+            response_class=Answer,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=_NO_LIMIT,
+            auto_decompress=False,
+            trust_env=False,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+        if self._system is not None:
+            self._system.close()
+            self._system = None
+
+    async def post(self, body: bytes, headers: Mapping[str, str]) -> Exchange:
+        """Send a body once and return the answer; raises AddressRefused, Unreachable, TimedOut, all OutgoingError.
+
+        An answer counts from its status on: whatever becomes of its body, it is returned. Waits while all connections
+        are in use, which is not part of the time that an exchange may take.
+        """
+        async with self._free:
+            return await self._exchange(body, headers)
+
+    async def _exchange(self, body: bytes, headers: Mapping[str, str]) -> Exchange:
+        began = self._monotonic()
+        answer: Answer | None = None
+        try:
+            async with asyncio.timeout(self.target.timeout):
+                answer = await self._send(body, headers)
+                await answer.keep()
+        except TimeoutError:
+            if answer is None:
+                raise TimedOut(f"{self.shown}: no answer within {self.target.timeout:g} seconds") from None
+        except OutgoingError:
+            raise
+        except (aiohttp.ClientError, OSError) as error:
+            raise explained(self.shown, error) from error
+        finally:
+            if answer is not None:
+                answer.release()
+        return Exchange(
+            status=answer.status,
+            answer=bytes(answer.kept),
+            retry_after=retry_after(answer.headers, self._clock()),
+            seconds=self._monotonic() - began,
+            address=answer.address,
+            headers=answer.headers,
+        )
+
+    async def _send(self, body: bytes, headers: Mapping[str, str]) -> Answer:
+        if self._session is None:
+            raise RuntimeError("what sends is used within `async with`")
+        request = self._session.post(self._url, data=body, headers={**_OURS, **headers}, allow_redirects=False)
+        response = await request
+        assert isinstance(response, Answer)
+        return response
+
+    def _check_address(self) -> None:
+        host = self._url.host or ""
+        if address_in(host) is not None:
+            try:
+                self._guard.check(host, host)
+            except AddressRefused as error:
+                raise ConfigError(str(error)) from None
+
+
+def _checked(target: Target) -> URL:
+    try:
+        return URL(check_target_url(target.url))
+    except ValueError as error:
+        raise ConfigError(f"url: {error}") from None
