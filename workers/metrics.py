@@ -51,6 +51,11 @@ class WorkerMetrics:
             "Events that were done without their handler, since their record holds nothing new but writes of ours.",
             "subscription",
         )
+        self.skipped = counter(
+            "event_router_skipped_total",
+            "Events that the filter of the subscription skipped: done without its handler.",
+            "subscription",
+        )
         self.limit_calls = counter(
             "event_router_limit_calls_total",
             "Calls of a limit by what became of them: granted, deferred, local (granted while the store was away), "
@@ -106,6 +111,7 @@ class WorkerMetrics:
             self.merged,
             self.already_done,
             self.echoes,
+            self.skipped,
             self.lanes_lost,
         ):
             counter.labels(subscription)

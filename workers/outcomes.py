@@ -18,6 +18,7 @@ __all__ = [
     "Outcome",
     "RetryIn",
     "RetryLater",
+    "Skipped",
     "WorkerLost",
     "WorkerMustEnd",
 ]
@@ -101,6 +102,11 @@ class WorkerLost(RouterError):
 @dataclass(frozen=True, slots=True)
 class Done:
     """The handler finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped(Done):
+    """The filter of the subscription skipped the event: it is done without the handler."""
 
 
 @dataclass(frozen=True, slots=True)

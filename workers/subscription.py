@@ -4,7 +4,7 @@ import functools
 import inspect
 import re
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from workers.delivery import Delivery
 from workers.made import note
 from workers.record import Record
 from workers.retry import Retry
+from workers.where import Where
 
 __all__ = ["Handler", "Subscription"]
 
@@ -61,6 +62,7 @@ class Subscription:
     feedback: whether the ERP's users see what became of each notification: done, or dead and why.
     fair_by: whether companies take turns, where there is a key or a limit: `company`, or None.
     defer_max: seconds for which an event may be deferred (`Defer`), counted from the first time; then it is dead.
+    where: which of the events are handled, by their fields, as `Where` says; the others are skipped: done at once.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Subscription:
         hydrate: bool = False,
         feedback: bool = False,
         echo: Literal["drop"] | None = None,
+        where: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = name
         self.events = (events,) if isinstance(events, str) else tuple(events)
@@ -103,6 +106,7 @@ class Subscription:
         self.echo = echo
         self._handler: Handler | None = None
         self._validate()
+        self.where = self._filter(where)
         self._validate_order()
         self._validate_echo()
         note(self)
@@ -161,6 +165,12 @@ class Subscription:
             raise ConfigError(f"subscription {self.name!r}: fair_by is 'company' or None, not {self.fair_by!r}")
         if self.per_company is not None and self.fair_by is None:
             raise ConfigError(f"subscription {self.name!r}: per_company needs fair_by='company'")
+
+    def _filter(self, where: Mapping[str, Any] | None) -> Where | None:
+        try:
+            return Where(where) if where or not isinstance(where, Mapping | None) else None
+        except ConfigError as error:
+            raise ConfigError(f"subscription {self.name!r}: {error}") from None
 
     def _validate_echo(self) -> None:
         if self.echo not in ("drop", None):

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import cache, partial
+from itertools import compress
 from random import Random
 from typing import Any
 
@@ -29,7 +30,7 @@ from workers.handlers import loop
 from workers.handlers.handling import call
 from workers.handlers.hydrated import call_with_record
 from workers.handlers.scope import Scope
-from workers.outcomes import Dead, DeferFor, Done, HandlerTimeout, Outcome, RetryIn
+from workers.outcomes import Dead, DeferFor, Done, HandlerTimeout, Outcome, RetryIn, Skipped
 from workers.record import Record
 from workers.retry import decide
 from workers.subscription import Subscription
@@ -41,6 +42,7 @@ __all__ = [
     "NotSubscribed",
     "Outcome",
     "RetryIn",
+    "Skipped",
     "deliver",
     "run",
     "sample_event",
@@ -84,7 +86,7 @@ async def deliver(
     any_event: bool = False,
     record: Record | None = None,
 ) -> list[Outcome]:
-    """Hand events to a handler; return what would become of each: `Done`, `RetryIn`, `DeferFor` or `Dead`.
+    """Hand events to a handler; return what would become of each: `Done`, `RetryIn`, `DeferFor`, `Dead` or `Skipped`.
 
     `attempt` and `errors` are what the handler and the retry policy get; `deferred_for`: how many seconds ago they were
     deferred for the first time, None for never. A batch handler gets batches, and events
@@ -98,7 +100,8 @@ async def deliver(
     deferred = int(deferred_for is not None)
     left = subscription.defer_max - (deferred_for or 0.0)
     story = (subscription.name, attempt, tuple(errors), (), deferred)
-    deliveries = [Delivery(event, *story) for event in events]
+    passes = [subscription.where is None or subscription.where.passes(event) for event in events]
+    deliveries = [Delivery(event, *story) for event in compress(events, passes)]
     threads = ThreadPoolExecutor(max(1, len(events)))
     random = Random(0)  # noqa: S311 - jitter is no secret
     try:
@@ -106,7 +109,8 @@ async def deliver(
         for start in range(0, len(deliveries), size):
             results = await _attempt(subscription, deliveries[start : start + size], threads, record)
             outcomes += [decide(subscription.retry, attempt, result, random, deferrable=left) for result in results]
-        return outcomes
+        handled = iter(outcomes)
+        return [next(handled) if is_handled else Skipped() for is_handled in passes]
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
 

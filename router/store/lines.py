@@ -23,7 +23,10 @@ class Merging(NamedTuple):
 
 
 class Item(NamedTuple):
-    """An event on its way into the lines: the key of where it comes from and its place there; key, ref and body."""
+    """An event on its way into the lines: the key of where it comes from and its place there; key, ref and body.
+
+    One without a ref is not added, and only counts as brought.
+    """
 
     source: str
     place: str

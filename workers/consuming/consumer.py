@@ -20,6 +20,7 @@ from workers.consuming.pause_watch import PauseWatch
 from workers.consuming.reader import readers_of
 from workers.consuming.schedule import Schedule
 from workers.consuming.settler import Settler
+from workers.consuming.skipping import Skipping
 from workers.consuming.sweeper import Sweeper, forget
 from workers.feedback.feedback import Feedback
 from workers.metrics import WorkerMetrics
@@ -124,7 +125,10 @@ class Consumer:
         context.log.info("subscription_started", consumer=context.consumer, streams=len(context.streams))
 
     def _make_readers(self) -> Sequence[Reading]:
-        return readers_of(self.context, self._pace, self._executor.put)
+        put = self._executor.put
+        if self.context.subscription.where is not None:
+            put = Skipping(self.context, self._settler, put).take
+        return readers_of(self.context, self._pace, put)
 
     def _keepers(self) -> list[Coroutine[Any, Any, None]]:
         """Return what runs beside reading and handling, until the stop."""

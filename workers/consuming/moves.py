@@ -57,8 +57,15 @@ class StreamMoves:
 
     def done(self, finished: Sequence[Held]) -> list[Step]:
         """Acknowledge them, those of each stream together."""
+        return self._acknowledged(finished, "done")
+
+    def skipped(self, items: Sequence[Held]) -> list[Step]:
+        """Return what ends deliveries that the filter skips, as if they were handled."""
+        return self._acknowledged(items, "skipped")
+
+    def _acknowledged(self, finished: Sequence[Held], outcome: str) -> list[Step]:
         return [
-            Step(scripts.ack(source, self._group, [held.entry_id for held in share], inbox=inbox), "done", share)
+            Step(scripts.ack(source, self._group, [held.entry_id for held in share], inbox=inbox), outcome, share)
             for source, inbox, share in self._shares(finished)
         ]
 

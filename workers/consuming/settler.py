@@ -42,6 +42,7 @@ class Settler:
             name: outcomes.labels(context.group, name)
             for name in ("done", "retried", "deferred", "dead", "lost", "returned")
         }
+        self._counters["skipped"] = context.metrics.skipped.labels(context.group)
 
     def settle(self, held: Held, outcome: Outcome, error: BaseException | None = None) -> None:
         """Take note of what became of a delivery; returns at once."""

@@ -7,6 +7,7 @@ Reading takes nothing away, so a worker that lost its lease without noticing doe
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
 
 from router.store import scripts
 from router.store.errors import STORE_ERRORS, StoreUnavailable, is_no_group
@@ -17,6 +18,7 @@ from router.store.record import ORDER, REASON
 from router.tasks.backoff import Backoff
 from router.tasks.ending import end
 from workers.consuming.context import Context
+from workers.consuming.skipping import Sieve
 from workers.keyed.entry import BURIAL, new_burial, order_of, pack, ref_of
 from workers.keyed.in_order import Entry, InOrder
 from workers.keyed.in_other_hands import in_other_hands
@@ -49,6 +51,8 @@ class Mover:
         self._lines = lines
         self._leadership = leadership
         self._backoff = Backoff(context.random)
+        self._sieve = Sieve(context.subscription.where, context.catalogue)
+        self._skipped = context.metrics.skipped.labels(context.group)
         self._brought: dict[str, str] = {}
         self._sources = {key: (stream, inbox) for stream, inbox, key in context.sources()}
         self._finder = KeyFinder(context, lines, leadership, self._sources)
@@ -141,9 +145,10 @@ class Mover:
     async def _take(self, entries: Sequence[Entry]) -> None:
         for share in self._shares(entries):
             if free := await self._free(share):
-                await self._add(free)
+                skipped = await self._add(free)
                 await self._confirm(free)
                 await self._move_on(free)
+                self._skipped.inc(skipped)
 
     def _shares(self, entries: Sequence[Entry]) -> Iterator[list[Entry]]:
         """Yield as many as one script may take, in number and in bytes, and alone what a worker may have died of."""
@@ -172,12 +177,21 @@ class Mover:
         }
         return [entry for entry in entries if entry.entry_id not in held.get(entry.source, ())]
 
-    async def _add(self, entries: Sequence[Entry]) -> None:
-        """Add entries to the lines; raises NoLongerLeader where they are refused."""
-        keys = await self._finder.keys_of(entries)
-        items = [self._item(entry, keyed) for entry, keyed in zip(entries, keys, strict=True)]
+    async def _add(self, entries: Sequence[Entry]) -> int:
+        """Add entries to the lines, without those that the filter skips; return how many these are.
+
+        Raises NoLongerLeader where they are refused.
+        """
+        is_wanted = [not self._sieve.skips(self._sources[entry.source][0], entry.fields) for entry in entries]
+        wanted = [*compress(entries, is_wanted)]
+        keys = iter(await self._finder.keys_of(wanted) if wanted else ())
+        items = [
+            self._item(entry, next(keys)) if passes else Item(entry.source, entry.place, b"", b"", b"")
+            for entry, passes in zip(entries, is_wanted, strict=True)
+        ]
         self._accepted(await self._context.store.call(self._adding(entries, items)))
         self._brought |= {entry.source: entry.place for entry in entries}
+        return len(entries) - len(wanted)
 
     def _adding(self, entries: Sequence[Entry], items: Sequence[Item]) -> scripts.Call:
         brought = {source: self._brought[source] for source in _by_source(entries) if source in self._brought}

@@ -37,6 +37,7 @@ LAYERS = (
         "workers.metrics",
         "workers.outcomes",
         "workers.outgoing",
+        "workers.where",
     },
     {"workers.deferrals"},
     {"workers.delivery", "workers.record", "workers.retry"},

@@ -25,7 +25,7 @@ from workers import (
     log_events,
 )
 from workers.modules.loading import load_subscriptions
-from workers.testing import Dead, DeferFor, Done, NotSubscribed, Outcome, RetryIn, deliver, run, sample_event
+from workers.testing import Dead, DeferFor, Done, NotSubscribed, Outcome, RetryIn, Skipped, deliver, run, sample_event
 
 CUSTOMERS = "visma-net-financial/customer_changed"
 
@@ -256,3 +256,20 @@ def test_what_a_handler_returns_or_leaves_counts_as_in_a_worker() -> None:
             return await work()
 
         assert run(subscription, sample_event(CUSTOMERS)) == [Dead(reason)]
+
+
+def test_a_filter_is_honoured() -> None:
+    """An event that the filter skips is `Skipped`, which is a way to be done; the handler does not see it."""
+    subscription = _subscription(where={"company_id": [51]}, batch_size=2)
+    batches: list[list[str | None]] = []
+
+    @subscription.handler
+    async def take(events: list[Event]) -> None:
+        batches.append([event.id for event in events])
+
+    companies = ["51", "52", "51", None, "51"]
+    events = [sample_event(CUSTOMERS, id=f"e{at}", company_id=company) for at, company in enumerate(companies)]
+    assert run(subscription, *events) == [Done(), Skipped(), Done(), Skipped(), Done()]
+    assert batches == [["e0", "e2"], ["e4"]]
+    assert isinstance(Skipped(), Done)
+    assert run(subscription, events[1]) == [Skipped()]

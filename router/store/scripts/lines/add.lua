@@ -10,7 +10,7 @@
 -- ARGV[5]   of how many sources it follows what the worker has brought before
 -- ARGV[6..] for each of those: its key; the place of the last entry that was brought; then
 --           for each event, at most 100: the key of the stream or inbox it comes from; the id of its entry there, with
---           leading zeros; its key; its ref; its body
+--           leading zeros; its key; its ref; its body. One without a ref is not added: it was skipped
 -- Reply     how many were new; -1 where another worker has the lease; -2 where what was brought before is not known
 --- lib/lines.lua
 --- lib/line_clock.lua
@@ -23,6 +23,9 @@ local function take(source, position, key, ref, body)
   read[source] = read[source] or redis.call('HGET', READ, source) or ''
   if position > read[source] then
     read[source] = position
+    if ref == '' then
+      return
+    end
     members[#members + 1] = key .. '\0' .. ref
     keys[#keys + 1], refs[#refs + 1], bodies[#bodies + 1] = key, ref, body
   end
