@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, IPvAnyNetwor
 from pydantic.functional_validators import AfterValidator
 
 from config.reconcile import Names, Span, SpanOrOff
+from config.tables import checked as checked_tables
 
 __all__ = ["BreakerTerms", "CoalesceTerms", "ForwardSettings", "LimitTerms", "RetryTerms", "checked"]
 
@@ -199,14 +200,4 @@ class ForwardSettings(_Terms):
 
 def checked(forwards: tuple[ForwardSettings, ...]) -> tuple[ForwardSettings, ...]:
     """Return the forwards without those in which nothing is set; raises ValueError where one cannot be."""
-    found = tuple(forward for forward in forwards if forward != ForwardSettings())
-    names = set[str]()
-    for number, forward in enumerate(found, 1):
-        if not forward.name:
-            raise ValueError(f"number {number} has no name: set name")
-        if forward.name in names:
-            raise ValueError(f"{forward.name!r} is there twice: give each a name of its own")
-        if forward.fault:
-            raise ValueError(f"{forward.name!r} {forward.fault}")
-        names.add(forward.name)
-    return found
+    return checked_tables(forwards, ForwardSettings())

@@ -66,6 +66,7 @@ def _query(value: str) -> str:
 Span = Annotated[float, BeforeValidator(_span), Field(gt=0, le=366 * 86_400, allow_inf_nan=False)]
 SpanOrOff = Annotated[float, BeforeValidator(_span), Field(ge=0, le=366 * 86_400, allow_inf_nan=False)]
 Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_items)]
+Zone = Annotated[str, AfterValidator(_zone)]
 Part = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
 
@@ -101,7 +102,7 @@ class ReconcileSettings(BaseModel):
     max_deletes: Part = 0.05
     number: Names = ("number",)
     modified: Annotated[str, Field(min_length=1)] = "lastModifiedDateTime"
-    zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    zone: Zone = "UTC"
     since_parameter: Literal["lastModifiedDateTime", "modifiedSince"] = "lastModifiedDateTime"
     query: Annotated[str, AfterValidator(_query)] = ""
     page_size: Annotated[int, Field(gt=0, le=5000)] = 500

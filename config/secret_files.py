@@ -19,6 +19,9 @@ _ALONE = (("ops", "token"), ("redis", "url"))
 _SPELLINGS = ("secret", "secrets", "secret_file", "secret_files")
 """How a table may name its secrets, several while they are rotated."""
 
+_LISTS: Mapping[str, tuple[str, ...]] = {"forward": (), "notify": ("url", "password")}
+"""The lists of tables that have secrets, each with the settings whose file holds one alone."""
+
 _CLIENT = "client_secret"
 """The secret in each section of `erp`."""
 
@@ -38,7 +41,8 @@ def files_of(values: Mapping[str, Any], file: Path | None = None) -> Iterator[Pa
     if file is not None and len(secrets) > len(named_files):
         yield file
     yield from map(Path, named_files)
-    yield from _files_of_tables(values.get("forward"), file)
+    for name, alone in _LISTS.items():
+        yield from _files_of_tables(values.get(name), file, alone)
 
 
 def with_secrets(values: Values, label: Callable[..., str]) -> Values:
@@ -60,16 +64,18 @@ def with_secrets(values: Values, label: Callable[..., str]) -> Values:
             else client
             for slug, client in clients.items()
         }
-    if "forward" in values:
-        read["forward"] = _with_table_secrets(values["forward"], lambda *keys: label("forward", *keys))
+    for name, alone in _LISTS.items():
+        if name in values:
+            read[name] = _with_table_secrets(values[name], partial(label, name), alone)
     return read
 
 
-def _files_of_tables(tables: object, file: Path | None) -> Iterator[Path]:
+def _files_of_tables(tables: object, file: Path | None, alone: Sequence[str]) -> Iterator[Path]:
     held, named = list[str](), list[str]()
     for _, table in _tables(tables):
-        held += [key for key in ("secret", "secrets", "headers") if table.get(key)]
-        named += [str(path) for key in ("secret_file", "secret_files") for path in _listed(table.get(key))]
+        held += [key for key in ("secret", "secrets", "headers", *alone) if table.get(key)]
+        files = ("secret_file", "secret_files", *(key + _FILE for key in alone))
+        named += [str(path) for key in files for path in _listed(table.get(key))]
     if file is not None and held:
         yield file
     yield from map(Path, named)
@@ -88,15 +94,17 @@ def _listed(value: object) -> Sequence[object]:
     return cut if isinstance(cut, list | tuple) else [] if cut is None else [cut]
 
 
-def _with_table_secrets(tables: object, label: Callable[..., str]) -> object:
-    """Return tables with their secrets, of all spellings and files, in one entry: `secrets`."""
-    read = {id(table): _gathered(table, partial(label, name)) for name, table in _tables(tables)}
+def _with_table_secrets(tables: object, label: Callable[..., str], alone: Sequence[str]) -> object:
+    """Return tables with their secrets, of all spellings and files, in one entry: `secrets`; those alone in theirs."""
+    read = {id(table): _gathered(table, partial(label, name), alone) for name, table in _tables(tables)}
     if isinstance(tables, dict):
         return {name: read.get(id(table), table) for name, table in tables.items()}
     return [read.get(id(table), table) for table in tables] if isinstance(tables, list) else tables
 
 
-def _gathered(table: Values, label: Callable[[str], str]) -> Values:
+def _gathered(table: Values, label: Callable[[str], str], alone: Sequence[str]) -> Values:
+    for key in alone:
+        table = _read_one(table, key, label(key + _FILE))
     rest = {key: value for key, value in table.items() if key not in _SPELLINGS}
     texts = [text for key in ("secret", "secrets") for text in _listed(table.get(key))]
     if not all(_is_text(text) for text in texts):

@@ -10,6 +10,8 @@ from pydantic.functional_validators import AfterValidator
 from config.durability import Durability
 from config.erp import ErpSettings
 from config.forward import ForwardSettings, checked
+from config.notify import NotifySettings
+from config.notify import checked as checked_notifiers
 from config.publisher_types import HeaderNames
 from config.reconcile import ReconcileSettings
 from config.urls import check_redis_url
@@ -195,6 +197,7 @@ class Settings(_Section):
     erp: Annotated[dict[str, ErpSettings], AfterValidator(_set_up)] = {}
     reconcile: Annotated[dict[str, ReconcileSettings], AfterValidator(_swept)] = {}
     forward: Annotated[tuple[ForwardSettings, ...], BeforeValidator(_tables), AfterValidator(checked)] = ()
+    notify: Annotated[tuple[NotifySettings, ...], BeforeValidator(_tables), AfterValidator(checked_notifiers)] = ()
 
     def secrets_for(self, slug: str) -> tuple[bytes, ...]:
         """Return the publisher's accepted secrets as UTF-8 bytes; none when it has none."""

@@ -18,6 +18,7 @@ from config.erp import ErpSettings
 from config.errors import ConfigError
 from config.files import read_regular
 from config.forward import ForwardSettings
+from config.notify import NotifySettings
 from config.reconcile import ReconcileSettings
 from config.secret_files import files_of, with_secrets
 from config.settings import Settings
@@ -29,8 +30,13 @@ _PREFIX = "ROUTER_"
 _PLAIN = ("data_dir", "publishers", "publishers_dir", "allow_unsigned")  # the settings outside any section
 _BY_NAME: Mapping[str, type[BaseModel]] = {"erp": ErpSettings, "reconcile": ReconcileSettings}
 """What has a section for each publisher, or for each name."""
-_LISTS: Mapping[str, type[BaseModel]] = {"forward": ForwardSettings}
+_LISTS: Mapping[str, type[BaseModel]] = {"forward": ForwardSettings, "notify": NotifySettings}
 """What is a list of tables, each with a name."""
+_HIDDEN: Mapping[str, tuple[str, ...]] = {
+    "forward": ("secrets", "headers"),
+    "notify": ("secrets", "url", "password"),
+}
+"""The settings of their tables that no message repeats."""
 _SHOWN = 120  # characters of a wrong value that an error message repeats
 
 _Values = dict[str, Any]
@@ -152,7 +158,7 @@ def _explain_table(problem: ErrorDetails, file: Path, values: _Values) -> str:
     where = f"{file}: {first} {named}{': ' if path else ''}{'.'.join(path)}"
     if problem["type"] == "extra_forbidden":
         return f"{where}: unknown setting; known are {', '.join(sorted(fields))}"
-    shown = isinstance(problem["input"], str | int | float) and path[:1] not in (["secrets"], ["headers"])
+    shown = isinstance(problem["input"], str | int | float) and not (path and path[0] in _HIDDEN[str(first)])
     value = f" = {redact_url(str(problem['input']))[:_SHOWN]!r}" if shown else ""
     return f"{where}{value}: {wanted(problem, fields.get(path[-1]) if path else None)}"
 

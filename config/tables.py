@@ -5,12 +5,42 @@ that of `crm-eu` or `crm.eu` is `ROUTER_FORWARD__CRM_EU__URL`. It makes another 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-__all__ = ["fold_name", "merged", "name_of", "put"]
+__all__ = ["Table", "checked", "fold_name", "merged", "name_of", "put"]
 
 Values = dict[str, Any]
 _SHOWN = 60
+
+
+class Table(Protocol):
+    """A table of a list: its name, and what is wrong with its settings together, in words that follow the name."""
+
+    @property
+    def name(self) -> str:
+        """Its name; empty where none is set."""
+
+    @property
+    def fault(self) -> str:
+        """What is wrong; empty for nothing."""
+
+
+T = TypeVar("T", bound=Table)
+
+
+def checked(tables: tuple[T, ...], empty: T) -> tuple[T, ...]:
+    """Return the tables without those that are `empty`; raises ValueError where one cannot be."""
+    found = tuple(table for table in tables if table != empty)
+    names = set[str]()
+    for number, table in enumerate(found, 1):
+        if not table.name:
+            raise ValueError(f"number {number} has no name: set name")
+        if fold_name(table.name) in names:
+            raise ValueError(f"{table.name!r} is there twice: give each a name of its own")
+        if table.fault:
+            raise ValueError(f"{table.name!r} {table.fault}")
+        names.add(fold_name(table.name))
+    return found
 
 
 def fold_name(name: object) -> str:

@@ -15,6 +15,7 @@ from contract import asyncapi_page, schema_page
 
 from config.erp import ErpSettings
 from config.forward import ForwardSettings
+from config.notify import NotifySettings
 from config.publishers import PACKAGED, EventType, load_publishers
 from config.reconcile import ReconcileSettings
 from config.settings import Settings
@@ -27,7 +28,7 @@ _MANY = 4
 """Options that two commands of a group share, from which on the page does not repeat them."""
 
 _BY_NAME: Mapping[str, Any] = {"erp": ErpSettings, "reconcile": ReconcileSettings}
-_LISTS: Mapping[str, Any] = {"forward": ForwardSettings}
+_LISTS: Mapping[str, Any] = {"forward": ForwardSettings, "notify": NotifySettings}
 _NO_FILTERS = tuple(f"| `--{name}`" for name in ("json", "limit", "reveal"))
 
 _SETTING = re.compile(r"# (\w+) = (.+)")
@@ -124,7 +125,7 @@ def _setting(section: str, name: str, default: str, words: str) -> str:
     model: Any = Settings.model_fields[section].annotation if section in Settings.model_fields else Settings
     if (kind := section.partition(".")[0]) in _BY_NAME | _LISTS:
         model = (_BY_NAME | _LISTS)[kind]
-    if name not in model.model_fields:
+    if name not in {field.alias or key for key, field in model.model_fields.items()}:
         raise KeyError(f"{section}.{name} is in router.toml and no setting")
     of = ("NAME",) if kind in _LISTS else ()
     variable = "__".join(filter(None, ("ROUTER", *section.split("."), *of, name))).upper().replace("-", "_")

@@ -15,6 +15,7 @@ import config.settings
 from config.erp import ErpSettings
 from config.errors import ConfigError
 from config.forward import ForwardSettings
+from config.notify import NotifySettings
 from config.reconcile import ReconcileSettings
 from config.settings import IngressSettings, Settings
 from config.sources import load_settings
@@ -56,6 +57,7 @@ def test_packaged_file_agrees_with_the_defaults() -> None:
     assert listed["erp"]["visma-net-financial"].keys() == ErpSettings.model_fields.keys()
     assert listed["reconcile"]["customers"].keys() == ReconcileSettings.model_fields.keys()
     assert listed["forward"][0].keys() == ForwardSettings.model_fields.keys()
+    assert listed["notify"][0].keys() == {field.alias or name for name, field in NotifySettings.model_fields.items()}
 
 
 def test_every_setting_in_the_packaged_file_is_explained() -> None:
@@ -132,7 +134,7 @@ def test_settings_are_frozen() -> None:
     ("toml", "parts"),
     [
         ("[ingress]\nprot = 1", ["ingress.prot: unknown setting", "max_body, port, processes"]),
-        ("[ingres]\nport = 1", ["ingres: unknown setting", "ingress, log, ops"]),
+        ("[ingres]\nport = 1", ["ingres: unknown setting", "ingress, log, notify, ops"]),
         ("port = 1", ["port: unknown setting"]),
         ("[ingress]\nport = 65536", ["ingress.port = '65536': must be a whole number from 0 to 65535"]),
         ("[ingress]\nport = 1.5", ["ingress.port = '1.5': must be a whole number from 0 to 65535"]),

@@ -8,6 +8,7 @@ from support.docs import DOCS, docs_module
 
 from config.erp import ErpSettings
 from config.forward import ForwardSettings
+from config.notify import NotifySettings
 from config.publishers import load_publishers
 from config.reconcile import ReconcileSettings
 from config.settings import Settings
@@ -37,7 +38,7 @@ def test_every_setting_is_in_the_reference() -> None:
         names = getattr(field.annotation, "model_fields", None)
         for name in names or ():
             assert f"`ROUTER_{section}__{name}`".upper() in page.upper(), f"{section}.{name}"
-        if not names and section not in ("hints", "dedup_windows", "secrets", "erp", "reconcile", "forward"):
+        if not names and section not in ("hints", "dedup_windows", "secrets", "erp", "reconcile", "forward", "notify"):
             assert f"`ROUTER_{section}`".upper() in page.upper(), section
     assert "ROUTER_SECRETS__VISMA_NET_FINANCIAL" in page
     assert "ROUTER_HINTS__VISMA_NET_FINANCIAL" in page
@@ -47,6 +48,8 @@ def test_every_setting_is_in_the_reference() -> None:
         assert f"`ROUTER_RECONCILE__CUSTOMERS__{name}`".upper() in page.upper(), name
     for name in ForwardSettings.model_fields:
         assert f"`ROUTER_FORWARD__NAME__{name}`".upper() in page.upper(), name
+    for name, setting in NotifySettings.model_fields.items():
+        assert f"`ROUTER_NOTIFY__NAME__{setting.alias or name}`".upper() in page.upper(), name
 
 
 def test_every_command_is_in_the_reference() -> None:
