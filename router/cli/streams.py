@@ -100,7 +100,14 @@ def _json(
                 **fields_of(way, "name", *FIGURES),
                 "oldest_seconds": rounded(found.oldest.get((stream.stream, way.name)), 3),
                 "paused": pause_json(pauses.get(way.name)),
+                **_skipped(found, stream.stream, way.name),
             }
             for way in stream.subscriptions
         ],
     }
+
+
+def _skipped(found: Figures, stream: str, name: str) -> dict[str, int]:
+    """Return how many events of a stream the filter of a subscription has skipped, where it has one."""
+    filtered = next((row.filter for row in found.rows if row.name == name), None)
+    return {"skipped": filtered.skipped.get(stream, 0)} if filtered else {}

@@ -107,6 +107,10 @@ class Keys:
         """Return the hash of the consumers that have confirmed a pause: its entry id by consumer."""
         return self._tagged(f"subscription:{subscription}", "halted")
 
+    def filter(self, subscription: str) -> str:
+        """Return the hash of the subscription's filter, and of how much it skipped: see `workers.state.filters`."""
+        return self._tagged(f"subscription:{subscription}", "filter")
+
     def lines(self, subscription: str) -> tuple[str, ...]:
         """Return all keys of a keyed subscription's lines, in the order that their scripts know (lib/lines.lua).
 

@@ -174,6 +174,14 @@ async def write_back(event: Event, record: Record) -> None:
         await erp.put(event.resource_path, {"name": event.id}, if_match=record.etag)
 """
 
+FILTERED = """
+filtered = Subscription("filtered", events=["*/customer_changed"], where={"company_id": "none"})
+
+@filtered.handler
+def never(event: Event) -> None:
+    raise AssertionError(event.id)
+"""
+
 
 async def put_in_line(store: Store, name: str, id_: str) -> None:
     """Put an event into the lines of a subscription, as if it had a key."""
@@ -225,6 +233,7 @@ async def test_worker(server: GuardedServer, system: System, store: Store, erp: 
     await put_in_line(store, "everything", "left")
     await put_in_line(store, "keyed", "restored")
     await store.client.unlink(*(KEYS.lines("keyed")[LINES.index(name)] for name in ("lines", "ready")))
+    await store.client.hset(KEYS.filter("filtered"), "where", "another")
     await store.client.xadd(KEYS.inbox(CUSTOMERS, "keyed"), {"id": "replayed", "at": "1", "raw": raw_of("replayed")})
     for body in (b"{", b"["):
         await put_quarantined(store, body)
@@ -233,7 +242,7 @@ async def test_worker(server: GuardedServer, system: System, store: Store, erp: 
     known = {"BASE_URL": erp.base_url, "TOKEN_URL": erp.token_url, "CLIENT_ID": "c", "CLIENT_SECRET": "s3cret"}
     known |= {"TENANT_ID": "t1"}
     access |= {f"ROUTER_ERP__VISMA_NET_FINANCIAL__{name}": value for name, value in known.items()}
-    module = system.module(HANDLERS + ECHOING)
+    module = system.module(HANDLERS + ECHOING + FILTERED)
     killed = await system.start("worker", module, **access)
     await until(server, lambda: killed.returncode == -signal.SIGKILL)
     process = await system.start("worker", module, **access)
@@ -249,6 +258,7 @@ async def test_worker(server: GuardedServer, system: System, store: Store, erp: 
     await until(server, lambda: server.ask("XLEN", KEYS.quarantine(FINANCIAL)) == 1)
     await until(server, lambda: server.ask("XLEN", EVENTS) == 0)
     await until(server, lambda: server.ask("XLEN", KEYS.quarantine(FINANCIAL)) == 1)
+    await until(server, lambda: server.ask("HGET", KEYS.filter("filtered"), f"skipped:{CUSTOMERS}"))
     await pause(store, "everything", None, by="ann")
     await until(server, lambda: server.ask("EXISTS", KEYS.halted("everything")))
     await resume(store, "everything", by="ann")

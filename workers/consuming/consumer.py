@@ -24,6 +24,7 @@ from workers.consuming.skipping import Skipping
 from workers.consuming.sweeper import Sweeper, forget
 from workers.feedback.feedback import Feedback
 from workers.metrics import WorkerMetrics
+from workers.state.filters import note_filter
 from workers.state.pauses import Pause
 from workers.subscription import Subscription
 
@@ -133,7 +134,7 @@ class Consumer:
     def _keepers(self) -> list[Coroutine[Any, Any, None]]:
         """Return what runs beside reading and handling, until the stop."""
         parts = (self._heartbeat, self._schedule, self._sweeper, self._pause_watch, self._left_out)
-        return [part.run() for part in parts]
+        return [*(part.run() for part in parts), self.context.skipped.run()]
 
     def _retry_scheduled(self, stream: str, seconds: float) -> None:
         self._schedule.scheduled(stream, seconds)
@@ -178,6 +179,7 @@ class Consumer:
         while True:
             try:
                 await self.context.ensure_groups(self.context.subscription.start)
+                await self._note_filter()
                 if self._returning:
                     await self._take_over()
                 await self._heartbeat.beat()
@@ -189,6 +191,10 @@ class Consumer:
             else:
                 self.context.outage.over("joining")
                 return
+
+    async def _note_filter(self) -> None:
+        context = self.context
+        await note_filter(context.store, context.group, context.subscription.where, context.streams)
 
     async def _hold(self) -> None:
         """Take on nothing more, and give back what was not started; what runs goes on."""
@@ -218,6 +224,7 @@ class Consumer:
         """Take this consumer off the list; or, with retries to watch over, declare it dead for another to take over."""
         context = self.context
         await self._settler.drain()
+        await context.skipped.write()
         if not context.in_hand and await forget(context, context.consumer):
             key = context.keys.consumers(context.group)
             command = ("ZADD", key, 0) if self._schedule.watching else ("ZREM", key)

@@ -16,6 +16,7 @@ from router.tasks.outage import Outage
 from workers.consuming.in_hand import InHand
 from workers.consuming.moves import Moves, StreamMoves
 from workers.metrics import WorkerMetrics
+from workers.state.filters import Tally
 from workers.state.groups import create_groups
 from workers.subscription import Subscription
 
@@ -43,6 +44,7 @@ class Context:
     log: Any = None
     outage: Outage = field(init=False)
     moves: Moves = field(init=False)
+    skipped: Tally = field(init=False)
     tracing: "Tracing | None" = None
     feedback: "Feedback | None" = None
 
@@ -50,6 +52,7 @@ class Context:
         self.log = structlog.get_logger("worker").bind(subscription=self.group)
         self.outage = Outage(self.log, self.monotonic)
         self.moves = StreamMoves(self.keys, self.group, self.consumer)
+        self.skipped = Tally(self.store, self.group)
 
     @property
     def group(self) -> str:

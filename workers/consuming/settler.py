@@ -163,6 +163,8 @@ class Settler:
             # Also where the reply says that it was not ours: the first try may have done it and its reply been lost.
             self._scheduled(step.held[0].stream, step.delay)
         self._counters[step.outcome].inc(len(step.held) - lost)
+        if step.outcome == "skipped":
+            context.skipped.add(step.held[0].stream, len(step.held) - lost)
         if step.outcome in ("done", "dead") and (context.feedback is not None or context.subscription.coalesce):
             self._tell(step, self._finished(step, reply))
         if lost:

@@ -148,7 +148,7 @@ class Mover:
                 skipped = await self._add(free)
                 await self._confirm(free)
                 await self._move_on(free)
-                self._skipped.inc(skipped)
+                self._count(skipped)
 
     def _shares(self, entries: Sequence[Entry]) -> Iterator[list[Entry]]:
         """Yield as many as one script may take, in number and in bytes, and alone what a worker may have died of."""
@@ -177,8 +177,13 @@ class Mover:
         }
         return [entry for entry in entries if entry.entry_id not in held.get(entry.source, ())]
 
-    async def _add(self, entries: Sequence[Entry]) -> int:
-        """Add entries to the lines, without those that the filter skips; return how many these are.
+    def _count(self, skipped: Sequence[Entry]) -> None:
+        self._skipped.inc(len(skipped))
+        for entry in skipped:
+            self._context.skipped.add(self._sources[entry.source][0], 1)
+
+    async def _add(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Add entries to the lines, without those that the filter skips, and return these.
 
         Raises NoLongerLeader where they are refused.
         """
@@ -191,7 +196,7 @@ class Mover:
         ]
         self._accepted(await self._context.store.call(self._adding(entries, items)))
         self._brought |= {entry.source: entry.place for entry in entries}
-        return len(entries) - len(wanted)
+        return [entry for entry, passes in zip(entries, is_wanted, strict=True) if not passes]
 
     def _adding(self, entries: Sequence[Entry], items: Sequence[Item]) -> scripts.Call:
         brought = {source: self._brought[source] for source in _by_source(entries) if source in self._brought}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from router.events.catalogue import Catalogue
 from router.store.client import Store
 from workers.state.breakers import BreakerState, breakers
+from workers.state.filters import Filter, filters
 from workers.state.former import all_streams
 from workers.state.groups import live_consumers
 from workers.state.key_counts import KeyCounts, key_counts
@@ -23,7 +24,7 @@ class Row:
     """One subscription: how far it is with each of its streams, by their names, and the `workers` that live.
 
     `oldest` is for how long the oldest event has waited or is in hand, seconds; None where there is none. `keys` are
-    those of a keyed subscription.
+    those of a keyed subscription. `filter` is what says which events it skips, and how many that were by stream.
     """
 
     name: str
@@ -32,6 +33,12 @@ class Row:
     workers: tuple[str, ...] = ()
     pause: Pause | None = None
     keys: KeyCounts | None = None
+    filter: Filter | None = None
+
+    @property
+    def skipped(self) -> int:
+        """How many events its filter has ever skipped."""
+        return sum(self.filter.skipped.values()) if self.filter else 0
 
     def total(self, figure: str) -> int:
         """Return the sum of a figure over the streams."""
@@ -86,8 +93,12 @@ async def figures(store: Store, catalogue: Catalogue, lease: float) -> Figures:
     workers = await live_consumers(store, list(ways), lease)
     pauses = await paused(store, list(ways))
     keys = await key_counts(store, list(ways))
+    filtered = await filters(store, list(ways))
     rows = (
-        Row(name, ways[name], _longest(oldest, name), tuple(workers[name]), pauses.get(name), keys.get(name))
+        Row(
+            *(name, ways[name], _longest(oldest, name), tuple(workers[name])),
+            *(pauses.get(name), keys.get(name), filtered.get(name)),
+        )
         for name in ways
     )
     return Figures(moment, tuple(found), tuple(rows), oldest, await breakers(store))

@@ -21,6 +21,7 @@ from workers.keyed.entry import came_at, merged_before
 from workers.operations.events import SEARCHED, StoredEvent, read_marker
 from workers.operations.keys.line_search import InLine, LineSearch
 from workers.state.companies import keyed_ones
+from workers.state.filters import filters
 from workers.state.groups import Group, existing_groups, name_of
 
 State = Literal["undelivered", "pending", "scheduled", "inbox", "line", "held", "dead", "done", "unknown"]
@@ -43,7 +44,8 @@ class Place:
     it is. dead_entry_id, reason: of a dead letter. key: by which a keyed subscription orders it, while it is in line.
     behind: the id of the first event of that line, where it is another one. merged_into: the id of the later event that
     stands for it. deferrals: how often it was deferred, since when and why. echo: whether it was done
-    without its handler, since it only repeated a write of ours; known for a week.
+    without its handler, since it only repeated a write of ours; known for a week. skipped: whether it was done without
+    its handler, since the filter of the subscription, which is the one that it had then, leaves it out.
 
     `done` is also said of what was in the stream before a subscription that starts at `latest`.
     """
@@ -64,6 +66,7 @@ class Place:
     merged_into: str | None = None
     deferrals: Deferrals | None = None
     echo: bool = False
+    skipped: bool = False
 
     @property
     def shown_state(self) -> str:
@@ -133,7 +136,12 @@ class _Look:
             found.insert(0, Place(group.name, "undelivered", 0))
         if found or not complete:
             return found or [Place(group.name, "unknown")]
-        return [Place(group.name, "done", echo=await self._was_echo(group.name))]
+        skipped = await self._was_skipped(group.name)
+        return [Place(group.name, "done", echo=not skipped and await self._was_echo(group.name), skipped=skipped)]
+
+    async def _was_skipped(self, name: str) -> bool:
+        found = (await filters(self._store, [name])).get(name)
+        return found is not None and self._event is not None and found.skips(self._stream, self._entry_id, self._event)
 
     async def _was_echo(self, name: str) -> bool:
         if self._event is None:

@@ -104,7 +104,7 @@ class Removal(Change[SubscriptionOverview]):
         """
         keys, name = self.store.keys, self.subject
         if not (self._former or self._events):  # else it has other streams, and workers that live
-            own = (keys.consumers(name), keys.pause(name), keys.halted(name))
+            own = (keys.consumers(name), keys.pause(name), keys.halted(name), keys.filter(name))
             checked(await self.store.commands([("UNLINK", *own)]))
         await self._remove_lines()
         replies = await self.store.run([self._call(stream) for stream in self._streams])

@@ -77,6 +77,7 @@ def _place_json(place: Place) -> dict[str, Any]:
         **of_keyed,
         **_deferrals_json(place),
         **({"echo": True} if place.echo else {}),
+        **({"skipped": True} if place.skipped else {}),
         "errors": [attempt_json(error) for error in place.errors],
     }
 
@@ -113,9 +114,14 @@ def place_text(place: Place) -> str:
         return f"the next attempt is due {stamp(place.due_at)}{_deferrals(place)}{_last_error(place)}"
     if place.state == "dead":
         return f"{place.reason or 'given up'}{_deferrals(place)}{_last_error(place)}; dead letter {place.dead_entry_id}"
-    if place.echo:
-        return "an echo: its record held nothing new but writes of ours"
-    return _WORDS[place.state] + _deferrals(place) + _last_error(place)
+    return _without_handler(place) or _WORDS[place.state] + _deferrals(place) + _last_error(place)
+
+
+def _without_handler(place: Place) -> str:
+    """Return why the handler was left out; empty where it was not."""
+    if place.skipped:
+        return f"skipped by the filter of {place.subscription}"
+    return "an echo: its record held nothing new but writes of ours" if place.echo else ""
 
 
 def _in_line_text(place: Place) -> str:

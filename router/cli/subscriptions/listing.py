@@ -10,10 +10,12 @@ from router.cli.output.results import JsonFlag, fields_of, print_json, stamp
 from router.cli.output.table import SUBSCRIPTION, Column, print_table, rest
 from workers.operations.figures import Row
 from workers.operations.operations import Operations
+from workers.state.filters import Filter
 from workers.state.overview import FIGURES, HEADINGS
 from workers.state.pauses import Pause
 
 _COLUMNS = (SUBSCRIPTION, *(Column(name, right=True) for name in ("STREAMS", *HEADINGS, "WORKERS")))
+_SKIPPED = Column("SKIPPED", right=True)
 _PAUSED = rest("PAUSED")
 
 Companies = Mapping[str, datetime | None]
@@ -24,7 +26,8 @@ def list_(*, as_json: JsonFlag = False) -> None:
     """List the subscriptions, with the sums over their streams; `streams` shows the same for each stream.
 
     LAG waits for a worker, IN HAND is held by one, SCHEDULED waits for its next attempt, DEAD was given up. WORKERS
-    is how many gave a sign of life within the lease. A pause is shown where there is one.
+    is how many gave a sign of life within the lease. SKIPPED, what a filter left out so far, is shown where there is a
+    filter, and a pause where there is one.
     """
     rows, companies = operate(_look)
     if as_json:
@@ -43,17 +46,18 @@ async def _look(operations: Operations) -> tuple[Sequence[Row], Mapping[str, Com
 def _table(
     rows: Sequence[Row], companies: Mapping[str, Companies]
 ) -> tuple[tuple[Column, ...], list[tuple[object, ...]]]:
-    """Return the columns and the cells; without a pause there is no column for it."""
-    columns = (*_COLUMNS, _PAUSED) if companies or any(row.pause for row in rows) else _COLUMNS
+    """Return the columns and the cells; without a filter or a pause there is no column for it."""
+    more: dict[Column, list[object]] = {
+        _SKIPPED: [row.skipped if row.filter else None for row in rows],
+        _PAUSED: [_paused_text(row.pause, companies.get(row.name, {})) for row in rows],
+    }
+    wanted = {column: cells for column, cells in more.items() if any(cell not in (None, "") for cell in cells)}
     cells = (
-        (
-            *(row.name, len(row.ways), *map(row.total, FIGURES)),
-            len(row.workers) if row.is_of_workers else None,
-            _paused_text(row.pause, companies.get(row.name, {})),
-        )
+        (*(row.name, len(row.ways), *map(row.total, FIGURES)), len(row.workers) if row.is_of_workers else None)
         for row in rows
     )
-    return columns, [row[: len(columns)] for row in cells]
+    columns = (*_COLUMNS, *wanted)
+    return columns, [(*row, *(column[at] for column in wanted.values())) for at, row in enumerate(cells)]
 
 
 def _paused_text(pause: Pause | None, companies: Companies) -> str:
@@ -67,7 +71,17 @@ def _json(row: Row, companies: Companies) -> dict[str, Any]:
     sums = {figure: row.total(figure) for figure in FIGURES}
     paused = [{"company": company, "until": stamp(until)} for company, until in sorted(companies.items())]
     more = {"consumers": row.workers, "paused": pause_json(row.pause), "streams": streams}
-    return {"name": row.name, **sums, **more, **({"paused_companies": paused} if paused else {})}
+    return {
+        "name": row.name,
+        **sums,
+        **more,
+        **({"paused_companies": paused} if paused else {}),
+        **(_filter_json(row.filter, row.skipped) if row.filter else {}),
+    }
+
+
+def _filter_json(found: Filter, skipped: int) -> dict[str, Any]:
+    return {"skipped": skipped, "where": found.where.conditions if found.where else None}
 
 
 def pause_json(found: Pause | None) -> dict[str, Any] | None:

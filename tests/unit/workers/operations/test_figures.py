@@ -106,7 +106,7 @@ async def test_cost(store: Store, catalogue: Catalogue, monkeypatch: pytest.Monk
     monkeypatch.setattr(store, "commands", counted)
     await figures(store, catalogue, 15)
     pairs = 3 * len(catalogue.streams())
-    assert len(trips) <= 9
+    assert len(trips) <= 10
     assert sum(trips) <= 2 * len(catalogue.streams()) + 4 * pairs + 50
 
 

@@ -205,3 +205,17 @@ def test_an_event_in_the_line_of_its_key(cli: Cli) -> None:
     assert "waits behind e1; key k" in cli.ok("events", "show", "e3")
     (place,) = cli.json("events", "show", "e3")["subscriptions"]
     assert (place["state"], place["behind"], place["merged_into"], place["key"]) == ("line", "e1", None, "k")
+
+
+def test_what_a_filter_skipped(cli: Cli) -> None:
+    """An event that a filter skipped is done, and says whose filter that was."""
+
+    async def fill(store: Store) -> None:
+        await _put_done(store)
+        fields = {"where": '{"company_id": "none"}', f"after:{CUSTOMERS}": "0-0"}
+        await store.client.hset(store.keys.filter("sync"), mapping=fields)
+
+    cli.fill(fill)
+    (place,) = cli.json("events", "show", "e1")["subscriptions"]
+    assert (place["state"], place["skipped"]) == ("done", True)
+    assert "skipped by the filter of sync" in cli.ok("events", "show", "e1")

@@ -320,3 +320,17 @@ def test_unreachable(cli: Cli, monkeypatch: pytest.MonkeyPatch, command: tuple[s
     monkeypatch.undo()
     monkeypatch.setenv("ROUTER_REDIS__URL", "redis://127.0.0.1:1/0")
     assert cli.fails(4, "subscriptions", *command).count("\n") == 1
+
+
+def test_a_filter_is_shown(filled: Cli) -> None:
+    """A subscription with a filter shows what it skipped; without any there is no such column."""
+    assert "SKIPPED" not in filled.ok("subscriptions", "list")
+    fields = {"where": '{"company_id": [51]}', f"skipped:{CUSTOMERS}": 7, f"skipped:{SUPPLIERS}": 1}
+    filled.fill(lambda store: store.client.hset(store.keys.filter("sync"), mapping=fields))
+    assert re.search(r"SKIPPED\n", filled.ok("subscriptions", "list"))
+    assert re.search(r"sync .* 8\n", filled.ok("subscriptions", "list"))
+    audit, sync = filled.json("subscriptions", "list")
+    assert (sync["skipped"], sync["where"]) == (8, {"company_id": [51]})
+    assert "where" not in audit
+    (stream,) = (row for row in filled.json("streams") if row["stream"] == CUSTOMERS)
+    assert {way["name"]: way.get("skipped") for way in stream["subscriptions"]} == {"audit": None, "sync": 7}
