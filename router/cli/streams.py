@@ -8,17 +8,16 @@ import typer
 from router.cli.command.exits import complain
 from router.cli.command.runtime import operate
 from router.cli.options.common import EventGlob
-from router.cli.output.results import JsonFlag, fields_of, number_of, print_json, rounded, span_text
+from router.cli.output.results import JsonFlag, clean, fields_of, number_of, print_json, rounded, span_text
 from router.cli.output.rows import event_cell
 from router.cli.output.table import EVENT, SUBSCRIPTION, Column, TwoForms, print_table
-from router.cli.subscriptions.listing import pause_json
+from router.cli.output.waiting import companies_json, pause_json, pauses_text
 from router.events.catalogue import Catalogue
 from router.events.globs import fits, select
 from router.store.keys import Keys
-from workers.operations.figures import Figures
+from workers.operations.figures import Figures, Row
 from workers.operations.operations import Operations
-from workers.state.overview import FIGURES, HEADINGS, StreamOverview
-from workers.state.pauses import Pause
+from workers.state.overview import FIGURES, HEADINGS, StreamOverview, SubscriptionOverview
 
 _FIGURES = tuple(Column(name, right=True) for name in HEADINGS)
 _COLUMNS = (EVENT, Column("LENGTH", right=True), SUBSCRIPTION, *_FIGURES, Column("OLDEST", right=True, drop=1))
@@ -40,15 +39,15 @@ def streams(
     known = operations.catalogue
     found = _selected(known, glob, figures.streams)
     names = {way.name for stream in found for way in stream.subscriptions}
-    pauses = {row.name: row.pause for row in figures.rows if row.pause and row.name in names}
+    pauses = {row.name: row for row in figures.rows if (row.pause or row.companies) and row.name in names}
     configured = set(known.streams())
     if as_json:
         print_json([_json(operations.store.keys, figures, pauses, stream, configured) for stream in found])
         return
     shown = [stream for stream in found if everything or not stream.is_idle]
     print_table(_COLUMNS, [row for stream in shown for row in _rows(figures, stream, _cell(known, stream, configured))])
-    for name, pause in pauses.items():
-        complain(f"{name} is {pause.text()}")
+    for name, row in pauses.items():
+        complain(f"{name}: {clean(pauses_text(row.pause, row.companies))}")
     if former := [stream.stream for stream in shown if stream.stream not in configured]:
         complain(f"no longer configured: {', '.join(former)}; docs/retention.md says what becomes of them")
     if idle := len(found) - len(shown):
@@ -85,7 +84,7 @@ def _rows(found: Figures, stream: StreamOverview, event: TwoForms) -> Iterator[t
 
 
 def _json(
-    keys: Keys, found: Figures, pauses: Mapping[str, Pause], stream: StreamOverview, configured: Collection[str]
+    keys: Keys, found: Figures, pauses: Mapping[str, Row], stream: StreamOverview, configured: Collection[str]
 ) -> dict[str, Any]:
     publisher, _, type_ = stream.stream.partition("/")
     return {
@@ -95,15 +94,17 @@ def _json(
         "key": keys.events(stream.stream),
         "configured": stream.stream in configured,
         "length": stream.length,
-        "subscriptions": [
-            {
-                **fields_of(way, "name", *FIGURES),
-                "oldest_seconds": rounded(found.oldest.get((stream.stream, way.name)), 3),
-                "paused": pause_json(pauses.get(way.name)),
-                **_skipped(found, stream.stream, way.name),
-            }
-            for way in stream.subscriptions
-        ],
+        "subscriptions": [_way_json(found, pauses.get(way.name), way) for way in stream.subscriptions],
+    }
+
+
+def _way_json(found: Figures, row: Row | None, way: SubscriptionOverview) -> dict[str, Any]:
+    return {
+        **fields_of(way, "name", *FIGURES),
+        "oldest_seconds": rounded(found.oldest.get((way.stream, way.name)), 3),
+        "paused": pause_json(row.pause if row else None),
+        **companies_json(row.companies if row else {}),
+        **_skipped(found, way.stream, way.name),
     }
 
 

@@ -5,6 +5,7 @@ Deleted. What the bodies of the other publishers hold is not public; theirs are 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from random import Random
 from typing import Any, Final
@@ -34,7 +35,47 @@ _COLLECTIONS: Final = {  # where the collection is not the entity without its se
 }
 
 
-def sample(catalogue: Catalogue, stream: str, random: Random, now: datetime) -> Item:
+@dataclass(frozen=True, slots=True)
+class About:
+    """What samples are about, where that is not left to chance.
+
+    resource: the number of a record, such as `55555`; its collection may stand before it, as in `customer/55555`.
+    """
+
+    resource: str | None = None
+    company: str | None = None
+    tenant: str | None = None
+
+    @property
+    def number(self) -> str | None:
+        """The number of the record."""
+        return self.resource.rpartition("/")[2] if self.resource else None
+
+
+_ANYTHING: Final = About()
+
+
+@dataclass(frozen=True, slots=True)
+class _Draw:
+    """What is left to chance, and what is not."""
+
+    random: Random
+    about: About
+
+    def guid(self) -> str:
+        return str(UUID(int=self.random.getrandbits(128), version=4))
+
+    def number(self) -> str:
+        return self.about.number or str(self.random.randrange(10_000, 100_000))
+
+    def company(self) -> str:
+        return self.about.company or self.random.choice(_COMPANIES)
+
+    def tenant(self) -> str:
+        return self.about.tenant or self.guid()
+
+
+def sample(catalogue: Catalogue, stream: str, random: Random, now: datetime, about: About = _ANYTHING) -> Item:
     """Return one item of a body, as its publisher sends the event of this stream.
 
     Ids come from `random`, the time from `now` (aware), so that the same seed makes the same item. For `unlisted` the
@@ -48,8 +89,8 @@ def sample(catalogue: Catalogue, stream: str, random: Random, now: datetime) -> 
     if event is None:
         event = EventType(type="not_yet_listed", entity="sample", action="updated", description="Unlisted.")
     if slug == "business-nxt":
-        return _table(event, random, now)
-    return _named(publisher, _maker(slug, event)(event, random, now))
+        return _table(event, _Draw(random, about), now)
+    return _named(publisher, _maker(slug, event)(event, _Draw(random, about), now))
 
 
 def body(items: list[Item]) -> bytes:
@@ -57,7 +98,7 @@ def body(items: list[Item]) -> bytes:
     return msgspec.json.encode(items[0] if len(items) == 1 else items)
 
 
-def _maker(slug: str, event: EventType) -> Callable[[EventType, Random, datetime], Item]:
+def _maker(slug: str, event: EventType) -> Callable[[EventType, _Draw, datetime], Item]:
     if slug == "visma-net-financial":
         if event.entity == "background_api_operation":
             return _background
@@ -84,10 +125,6 @@ def _wire_name(event: EventType, spelling: str) -> str:
     return spelling if fold(spelling) == fold(event.type) else event.type
 
 
-def _guid(random: Random) -> str:
-    return str(UUID(int=random.getrandbits(128), version=4))
-
-
 def collection_of(entity: str) -> str:
     """Return the collection of an interface in which the records of an entity are: `customerInvoice`."""
     return _COLLECTIONS.get(entity, fold(entity))
@@ -97,109 +134,105 @@ def _path(event: EventType, number: str) -> str:
     return f"v1/{collection_of(event.entity)}/{number}"
 
 
-def _number(random: Random) -> str:
-    return str(random.randrange(10_000, 100_000))
-
-
-def _changed(event: EventType, random: Random, now: datetime) -> Item:
+def _changed(event: EventType, draw: _Draw, now: datetime) -> Item:
     """Make an item of the dialect of Changed; its names are in lower case, the entity's words run together."""
-    number = _number(random)
+    number = draw.number()
     path = _path(event, number)
     item = {
-        "NotificationId": _guid(random).upper(),
-        "contextId": random.choice(_COMPANIES),
+        "NotificationId": draw.guid().upper(),
+        "contextId": draw.company(),
         "event": _wire_name(event, f"{fold(event.entity)}_{event.action}"),
-        "action": random.choice(("CREATED", "UPDATED")),
+        "action": draw.random.choice(("CREATED", "UPDATED")),
         "resourceId": number,
         "resourceUri": _PRODUCTION + path,
         "relativeResourceUri": path,
         "timeStamp": to_ticks(now),
         "ApiClientId": None,
-        "TenantId": _guid(random),
+        "TenantId": draw.tenant(),
         "IsScheduler": False,
-        "ConnectId": _guid(random),
+        "ConnectId": draw.guid(),
     }
     if event.action == "status_changed":
-        item |= {"documentStatus": random.choice(_STATUSES)}
+        item |= {"documentStatus": draw.random.choice(_STATUSES)}
     elif event.action == "action_triggered":
-        item |= {"action": random.choice(_BUTTONS), "actionParameter": None}
+        item |= {"action": draw.random.choice(_BUTTONS), "actionParameter": None}
     elif event.action != "changed":
         item |= {"action": "UPDATED"}
     return item
 
 
-def _written(event: EventType, random: Random, now: datetime) -> Item:
+def _written(event: EventType, draw: _Draw, now: datetime) -> Item:
     """Make an item of the dialect of Created, Updated and Deleted; its names are in mixed case."""
     entity = "".join(map(str.capitalize, event.entity.split("_")))
     return {
         "event": _wire_name(event, f"{entity}_{event.action.capitalize()}"),
-        "companyId": random.choice(_COMPANIES),
-        "entityId": _guid(random),
-        "notificationId": _guid(random),
-        "entityLocation": f"api/{_path(event, _number(random))}",
+        "companyId": draw.company(),
+        "entityId": draw.guid(),
+        "notificationId": draw.guid(),
+        "entityLocation": f"api/{_path(event, draw.number())}",
         "erpEvent": {"created": "0", "updated": "1"}.get(event.action, "2"),
         "erpDocumentStatus": None,
         "documentStatus": None,
-        "UserId": str(random.randrange(1_000_000, 9_999_999)),
+        "UserId": str(draw.random.randrange(1_000_000, 9_999_999)),
         "timeStamp": str(to_ticks(now)),
         "apiClientId": None,
-        "TenantId": _guid(random),
-        "ConnectId": _guid(random),
+        "TenantId": draw.tenant(),
+        "ConnectId": draw.guid(),
         "ischeduler": False,
     }
 
 
-def _service(event: EventType, random: Random, now: datetime) -> Item:
+def _service(event: EventType, draw: _Draw, now: datetime) -> Item:
     """Make an item of the sales order service, or of a publisher that nothing is known of."""
     return {
         "event": _wire_name(event, event.type.upper()),
-        "notificationId": _guid(random),
-        "companyId": random.choice(_COMPANIES),
-        "entityId": _guid(random),
-        "entityLocation": f"api/{_path(event, _number(random))}",
+        "notificationId": draw.guid(),
+        "companyId": draw.company(),
+        "entityId": draw.guid(),
+        "entityLocation": f"api/{_path(event, draw.number())}",
         "timeStamp": str(to_ticks(now)),
-        "TenantId": _guid(random),
+        "TenantId": draw.tenant(),
     }
 
 
-def _voucher(event: EventType, random: Random, now: datetime) -> Item:
+def _voucher(event: EventType, draw: _Draw, now: datetime) -> Item:
     """Make an item of journal transactions: one document has a refNumber, and what failed says why."""
-    item = _service(event, random, now) | {"entityLocation": f"api/v1/voucher/{_number(random)}"}
+    item = _service(event, draw, now) | {"entityLocation": f"api/v1/voucher/{draw.number()}"}
     if event.entity == "voucher_document":
-        item |= {"refNumber": f"{random.randrange(1, 1_000_000):06}"}
+        item |= {"refNumber": f"{draw.random.randrange(1, 1_000_000):06}"}
     if event.action.endswith("failed"):
         item |= {"errorMessage": "The financial period is closed."}
     return item
 
 
-def _table(event: EventType, random: Random, now: datetime) -> Item:
+def _table(event: EventType, draw: _Draw, now: datetime) -> Item:
     """Make an item of Business NXT: a row of a table that was changed."""
-    table, key = random.choice((("Product", "ProductNo"), ("Associate", "AssociateNo"), ("Order", "OrderNo")))
+    table, key = draw.random.choice((("Product", "ProductNo"), ("Associate", "AssociateNo"), ("Order", "OrderNo")))
     time = now.isoformat(timespec="microseconds").replace("+00:00", "0Z")
     return {
         "tableIdentifier": table,
-        "customerNo": random.choice(_COMPANIES),
-        "companyNo": random.choice((0, 1)),
-        "event": random.choice(event.aliases or (event.type,)),
-        "primaryKeys": [{key: _number(random)}],
+        "customerNo": draw.company(),
+        "companyNo": 0 if draw.about.company else draw.random.choice((0, 1)),
+        "event": draw.random.choice(event.aliases or (event.type,)),
+        "primaryKeys": [{key: draw.number()}],
         "changedColumns": ["Name"],
         "timestamp": time,
         "changedTimestamp": time,
-        "changedByUser": str(random.randrange(1, 100)),
+        "changedByUser": str(draw.random.randrange(1, 100)),
     }
 
 
-def _background(event: EventType, random: Random, now: datetime) -> Item:
+def _background(event: EventType, draw: _Draw, now: datetime) -> Item:
     """Make an item of the Background API: where the answer is to be fetched, and the status code it came with."""
-    location = f"{_PRODUCTION}v1/background/{_guid(random)}"
+    location = f"{_PRODUCTION}v1/background/{draw.about.number or draw.guid()}"
     return {
         "event": _wire_name(event, event.type.upper()),
-        "notificationId": _guid(random),
-        "contextId": random.choice(_COMPANIES),
-        "reference": _guid(random),
+        "notificationId": draw.guid(),
+        "contextId": draw.company(),
+        "reference": draw.guid(),
         "statusCode": 200,
         "stateLocation": location,
         "contentLocation": f"{location}/content",
         "timeStamp": to_ticks(now),
-        "TenantId": _guid(random),
+        "TenantId": draw.tenant(),
     }

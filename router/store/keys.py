@@ -28,6 +28,7 @@ LINES: Final = (
     "wake",
     "clock",
     "trials",
+    "pauses",
 )
 """What the lines of a keyed subscription consist of: lib/lines.lua says what is in each."""
 

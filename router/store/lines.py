@@ -142,9 +142,10 @@ class Lines:
         """Record that a suspect is being started. Reply: 1, or 0 where it was lost."""
         return self._call("mark", *claim)
 
-    def lead(self, token: str, lease: int) -> Call:
+    def lead(self, token: str, lease: int, *, per_company: int = 0) -> Call:
         """Take or renew the lease of who brings events. Reply: see lead.lua."""
-        return Call(_script("lines/lead"), (self._key("mover"), self.read), (token, lease, self._merging.most))
+        args = (token, lease, self._merging.most, per_company)
+        return Call(_script("lines/lead"), (self._key("mover"), self.read), args)
 
     def resign(self, token: str) -> Call:
         """Give the lease up. Reply: 1, or 0 where another has it."""
@@ -174,9 +175,13 @@ class Lines:
         """Claim one key whose first event has this ref, for an operator. Reply: see seize.lua."""
         return self._call("seize", *claim, ref, lease)
 
-    def stop(self, company: bytes, milliseconds: int) -> Call:
-        """Have nothing more of a company handled, for so long (0: until it is resumed). Reply: until when."""
-        return self._call("stop", company, milliseconds)
+    def stop(self, company: bytes, milliseconds: int, by: str = "", reason: str = "") -> Call:
+        """Have nothing more of a company handled, for so long (0: until it is resumed). Reply: since and until when."""
+        return self._call("stop", company, milliseconds, by, reason)
+
+    def paused(self) -> Call:
+        """List the companies of which nothing is handled. Reply: see paused.lua."""
+        return self._call("paused")
 
     def resume(self, company: bytes) -> Call:
         """End that. Reply: until when it was to last, nothing where the company was not paused."""

@@ -3,7 +3,7 @@
     events, inbox     id, at, event, raw; hints and trace where there are any; generation, where a publisher repeats ids
     inbox, retries    also order; attempts, crashes, history and tried, once there was an attempt; a retry's delay;
                       deferred, once it was
-    dead letters      also reason; origin of an imported one
+    dead letters      also reason; origin of an imported one; key, where the subscription is keyed
     replays           also generation; merged, where the subscription is keyed
     quarantine        id, at, reason, raw; hints and trace where there are any
 
@@ -74,6 +74,9 @@ ORDER: Final = b"order"
 MERGED: Final = b"merged"
 """The events that a dead letter stands for besides its own, oldest first: JSON rows of id, type, `at`, publisher."""
 
+KEY: Final = b"key"
+"""By which its subscription ordered it when it became a dead letter."""
+
 GENERATION: Final = b"generation"
 """What tells a replay from the first delivery, and from other replays: what was done for one is not done for another.
 
@@ -82,7 +85,7 @@ Retries and redeliveries keep it. Where every webhook of a publisher is stored, 
 
 FIELDS: Final = frozenset(
     {ID, AT, EVENT, RAW, HINTS, TRACE, TRIED, ATTEMPTS, CRASHES, HISTORY, REASON, ORIGIN, DELAY, ORDER, MERGED}
-    | {DEFERRED, GENERATION},
+    | {DEFERRED, GENERATION, KEY},
 )
 """All of them; `scripts/lib/fields.lua` has the same for the scripts."""
 

@@ -80,7 +80,8 @@ class Leadership:
         return await self._context.store.command("HGETALL", self._lines.read)
 
     async def _lead(self) -> Any:
-        return await self._context.store.call(self._lines.lead(self.token, self.lease))
+        limit = self._context.subscription.per_company or 0
+        return await self._context.store.call(self._lines.lead(self.token, self.lease, per_company=limit))
 
 
 def _places(read: Any) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 from router.store import scripts
 from router.store.keys import Keys
 from router.store.lines import Lines
-from router.store.record import REASON
+from router.store.record import KEY, REASON
 from workers.consuming.context import Context
 from workers.consuming.moves import Step
 from workers.delivery import Held
@@ -94,7 +94,10 @@ def burial(keys: Keys, group: str, held: LineHeld, fields: Sequence[scripts.Fiel
     """Return what adds a dead letter with these fields, once for each event of a line."""
     marker = keys.buried(held.stream, group, (held.entry_id + b":" + held.burial).decode(errors="backslashreplace"))
     letter = dict(zip(fields[::2], fields[1::2], strict=True))
-    kept = [part for pair in letter.items() if pair[0] not in (BURIAL, SKIPPED) for part in pair]
+    left_out = (BURIAL, SKIPPED, KEY)
+    kept = [part for pair in letter.items() if pair[0] not in left_out for part in pair]
+    if not _is_alone(held):
+        kept += [KEY, held.claim.key]
     return scripts.bury(keys.dead(held.stream, group), marker, _BURIED, kept)
 
 

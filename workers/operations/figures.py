@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from router.events.catalogue import Catalogue
 from router.store.client import Store
 from workers.state.breakers import BreakerState, breakers
+from workers.state.companies import Companies, paused_companies
 from workers.state.filters import Filter, filters
 from workers.state.former import all_streams
 from workers.state.groups import live_consumers
@@ -24,7 +25,8 @@ class Row:
     """One subscription: how far it is with each of its streams, by their names, and the `workers` that live.
 
     `oldest` is for how long the oldest event has waited or is in hand, seconds; None where there is none. `keys` are
-    those of a keyed subscription. `filter` is what says which events it skips, and how many that were by stream.
+    those of a keyed subscription, `companies` those of which nothing is handled. `filter` is what says which events it
+    skips, and how many that were by stream.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Row:
     pause: Pause | None = None
     keys: KeyCounts | None = None
     filter: Filter | None = None
+    companies: Companies = field(default_factory=dict)
 
     @property
     def skipped(self) -> int:
@@ -57,13 +60,17 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What there was at a moment (monotonic seconds), the subscriptions and breakers in order of name."""
+    """What there was at a moment (monotonic seconds), the subscriptions and breakers in order of name.
+
+    oldest: for how long the oldest event waits or is in hand, seconds. ready: the oldest that no key holds up.
+    """
 
     moment: float
     streams: tuple[StreamOverview, ...]
     rows: tuple[Row, ...]
     oldest: Mapping[Way, float] = field(default_factory=dict)
     breakers: tuple[BreakerState, ...] = ()
+    ready: Mapping[Way, float] = field(default_factory=dict)
 
     @property
     def down(self) -> tuple[BreakerState, ...]:
@@ -89,19 +96,22 @@ async def figures(store: Store, catalogue: Catalogue, lease: float) -> Figures:
     moment = time.monotonic()
     found = await overview(store, await all_streams(store, catalogue))
     ways = _by_name(found)
-    oldest = await oldest_waiting(store, found)
+    waits = await oldest_waiting(store, found)
+    oldest = {way: each.oldest for way, each in waits.items()}
+    ready = {way: each.ready for way, each in waits.items() if each.ready is not None}
     workers = await live_consumers(store, list(ways), lease)
     pauses = await paused(store, list(ways))
     keys = await key_counts(store, list(ways))
     filtered = await filters(store, list(ways))
+    companies = await paused_companies(store, list(keys))
     rows = (
         Row(
             *(name, ways[name], _longest(oldest, name), tuple(workers[name])),
-            *(pauses.get(name), keys.get(name), filtered.get(name)),
+            *(pauses.get(name), keys.get(name), filtered.get(name), companies.get(name, {})),
         )
         for name in ways
     )
-    return Figures(moment, tuple(found), tuple(rows), oldest, await breakers(store))
+    return Figures(moment, tuple(found), tuple(rows), oldest, await breakers(store), ready)
 
 
 def _by_name(streams: Sequence[StreamOverview]) -> dict[str, dict[str, SubscriptionOverview]]:

@@ -20,9 +20,10 @@ from workers.delivery import AttemptError, Held
 from workers.keyed.entry import came_at, merged_before
 from workers.operations.events import SEARCHED, StoredEvent, read_marker
 from workers.operations.keys.line_search import InLine, LineSearch
-from workers.state.companies import keyed_ones
+from workers.state.companies import CompanyPause, keyed_ones
 from workers.state.filters import filters
 from workers.state.groups import Group, existing_groups, name_of
+from workers.state.pauses import Pause, paused
 
 State = Literal["undelivered", "pending", "scheduled", "inbox", "line", "held", "dead", "done", "unknown"]
 """Where an event is for a subscription; `unknown` where its places hold too much to look through all of it.
@@ -46,6 +47,8 @@ class Place:
     stands for it. deferrals: how often it was deferred, since when and why. echo: whether it was done
     without its handler, since it only repeated a write of ours; known for a week. skipped: whether it was done without
     its handler, since the filter of the subscription, which is the one that it had then, leaves it out.
+    paused: what keeps it waiting, of the subscription or of its company. limit: how many of its company may run at
+    once, where it waits for one of those.
 
     `done` is also said of what was in the stream before a subscription that starts at `latest`.
     """
@@ -67,6 +70,8 @@ class Place:
     deferrals: Deferrals | None = None
     echo: bool = False
     skipped: bool = False
+    paused: Pause | CompanyPause | None = None
+    limit: int | None = None
 
     @property
     def shown_state(self) -> str:
@@ -74,6 +79,7 @@ class Place:
         return _SHOWN.get(self.state, self.state)
 
 
+_WAITING = frozenset({"undelivered", "scheduled", "inbox", "line", "held"})
 _SHOWN = {"undelivered": "waiting", "inbox": "waiting again", "pending": "in hand", "line": "in line"}
 
 
@@ -98,13 +104,20 @@ async def life(store: Store, stored: StoredEvent) -> Life:
     groups = (await existing_groups(store, [stored.stream]))[stored.stream]
     look = _Look(store, stored)
     keyed = await keyed_ones(store, [group.name for group in groups])
+    pauses = await paused(store, [group.name for group in groups])
     places = await asyncio.gather(*(look.places(group, is_keyed=group.name in keyed) for group in groups))
     return Life(
         entry_id=stored.entry_id,
         stored_at=moment_of(stored.entry_id),
         duplicates=await _duplicates(store, stored),
-        subscriptions=tuple(place for found in places for place in found),
+        subscriptions=tuple(_with_pause(place, pauses) for found in places for place in found),
     )
+
+
+def _with_pause(place: Place, pauses: Mapping[str, Pause]) -> Place:
+    """Return a place with the pause of its subscription, where that keeps the event waiting."""
+    found = pauses.get(place.subscription)
+    return replace(place, paused=found) if found and place.state in _WAITING else place
 
 
 async def _duplicates(store: Store, stored: StoredEvent) -> int | None:
@@ -242,6 +255,9 @@ def _in_line(name: str, found: InLine) -> Place:
     )
     if found.is_handled:
         return replace(place, state="pending", consumer=found.worker)
+    place = replace(place, paused=found.paused)
+    if found.state == "ready" and found.is_first:
+        place = replace(place, limit=found.limit)
     if not found.is_first and found.merged_into is None:
         place = replace(place, behind=found.first)
     if found.state == "held":

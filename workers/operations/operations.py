@@ -33,7 +33,7 @@ from workers.operations.quarantine import Quarantine, QuarantineChange
 from workers.operations.quarantined import Quarantined, QuarantineSelector
 from workers.operations.removal import Removal
 from workers.state.breakers import BreakerState, breakers
-from workers.state.companies import keyed_ones, paused_companies
+from workers.state.companies import CompanyPause, keyed_ones, paused_companies
 from workers.state.former import all_streams
 from workers.state.groups import existing_groups, live_consumers
 from workers.state.limits import LimitState, limits
@@ -240,16 +240,16 @@ class Operations:
 
     async def pause_company(
         self, name: str, company: str, seconds: float | None = None, *, actor: str = "", reason: str = ""
-    ) -> datetime | None:
-        """Have a keyed subscription handle nothing of a company, for so long or until it is resumed; return the end."""
+    ) -> CompanyPause:
+        """Have a keyed subscription handle nothing of a company, for so long or until it is resumed."""
         return await pauses.pause_company(self.store, name, company, seconds, by=actor or audit.whoami(), reason=reason)
 
     async def resume_company(self, name: str, company: str, *, actor: str = "", reason: str = "") -> bool:
         """End the pause of a company; return whether there was one."""
         return await pauses.resume_company(self.store, name, company, by=actor or audit.whoami(), reason=reason)
 
-    async def paused_companies(self, names: Sequence[str]) -> dict[str, dict[str, datetime | None]]:
-        """Return the paused companies of keyed subscriptions, each with the end of its pause or None."""
+    async def paused_companies(self, names: Sequence[str]) -> dict[str, dict[str, CompanyPause]]:
+        """Return the paused companies of keyed subscriptions, by their ids."""
         return await paused_companies(self.store, names)
 
     async def is_keyed(self, name: str) -> bool:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from router.store import scripts
 from router.store.client import Store
@@ -11,7 +11,7 @@ from router.store.reading import moment_of
 from router.tasks.ending import whole
 from workers.keyed.keying import bounded
 from workers.operations.audit import CHANGED, MATCHED, Deed, accounted
-from workers.state.companies import end_of
+from workers.state.companies import CompanyPause, company_pause
 from workers.state.pauses import Pause
 
 
@@ -39,18 +39,19 @@ async def resume(store: Store, name: str, *, by: str, reason: str = "") -> None:
 
 async def pause_company(
     store: Store, name: str, company: str, seconds: float | None, *, by: str, reason: str = ""
-) -> datetime | None:
+) -> CompanyPause:
     """Have nothing more of a company handled by a keyed subscription, for so long or until it is resumed.
 
-    In place of a pause that the company has; returns its end. The audit has a line of it, and of a resumption. Raises
+    In place of a pause that the company has. The audit has a line of it, and of a resumption. Raises
     StoreUnavailable.
     """
     milliseconds = 0 if seconds is None else max(1, int(seconds * 1000))
     until = None if seconds is None else datetime.now(UTC) + timedelta(seconds=seconds)
     selector = {"company": company} | ({"until": until.isoformat(timespec="seconds")} if until else {})
-    call = Lines(store.keys, name).stop(bounded(company), milliseconds)
-    end = await _done(store, Deed("subscriptions pause", name, selector, _sendable(reason), _sendable(by)), call)
-    return end_of(end)
+    by, reason, known = _sendable(by).replace("\0", " "), _sendable(reason), bounded(company)
+    call = Lines(store.keys, name).stop(known, milliseconds, by, reason)
+    since, end = await _done(store, Deed("subscriptions pause", name, selector, reason, by), call)
+    return company_pause(known, end, b"\0".join([since, by.encode(), reason.encode()]))
 
 
 async def resume_company(store: Store, name: str, company: str, *, by: str, reason: str = "") -> bool:
@@ -68,12 +69,12 @@ def _call(store: Store, deed: Deed, verb: Literal["pause", "resume"], millisecon
     return scripts.pause(*names, verb, milliseconds, deed.actor, deed.reason)
 
 
-async def _done(store: Store, deed: Deed, call: scripts.Call) -> bytes:
+async def _done(store: Store, deed: Deed, call: scripts.Call) -> Any:
     counts = Counter({MATCHED: 1})
     async with accounted(store, deed, counts):
-        entry_id: bytes = await whole(store.call(call))
+        reply = await whole(store.call(call))
         counts[CHANGED] = 1
-    return entry_id
+    return reply
 
 
 def _sendable(words: str) -> str:

@@ -25,6 +25,7 @@ from router.tasks.ending import in_time
 from router.tasks.outage import Reminder
 from router.telemetry import logs
 from workers.operations.figures import Figures, figures
+from workers.state.companies import CompanyPause
 from workers.state.key_counts import STATES, KeyCounts
 from workers.state.limits import LimitState, limits
 from workers.state.pauses import Pause
@@ -98,6 +99,11 @@ class StoreMetrics(Collector):
         text = "Seconds for which a subscription has been paused; 0 where it is not."
         pauses = [(row.name, _lasting(row.pause)) for row in found.rows]
         yield _family("subscription_paused_seconds", text, ["subscription"], pauses)
+        text = "Seconds for which companies of a keyed subscription have been paused, the longest; 0 where none is."
+        companies = [
+            (row.name, max(map(_lasting, row.companies.values()), default=0.0)) for row in found.rows if row.keys
+        ]
+        yield _family("subscription_company_paused_seconds", text, ["subscription"], companies)
         yield from _of_keys({row.name: row.keys for row in found.rows if row.keys is not None})
         text = "Quotas of a limit that were used within the last day."
         yield _family("limit_quotas", text, ["limit"], [(limit.name, len(limit.quotas)) for limit in shared])
@@ -128,8 +134,8 @@ class StoreMetrics(Collector):
         return found, dict(zip(slugs, lengths, strict=True)), shared, swept
 
 
-def _lasting(pause: Pause | None) -> float:
-    return max(0.0, (datetime.now(UTC) - pause.since).total_seconds()) if pause else 0.0
+def _lasting(pause: Pause | CompanyPause | None) -> float:
+    return max(0.0, (datetime.now(UTC) - pause.since).total_seconds()) if pause and pause.since else 0.0
 
 
 def _of_ways(found: Figures) -> Iterator[GaugeMetricFamily]:
@@ -137,8 +143,11 @@ def _of_ways(found: Figures) -> Iterator[GaugeMetricFamily]:
     for name, text in _FIGURES.items():
         rows = [(way.stream, way.name, getattr(way, name)) for way in ways]
         yield _family(f"subscription_{name}_events", text, labels, rows)
-    text = "Seconds since the oldest event that waits or is in hand came to its stream or inbox; 0 for none."
-    oldest = [(way.stream, way.name, found.oldest.get((way.stream, way.name), 0.0)) for way in ways]
+    text = (
+        "Seconds since the oldest event that waits or is in hand came to its stream or inbox; 0 for none. With a key, "
+        "of those whose key is ready or running; paused companies do not count."
+    )
+    oldest = [(way.stream, way.name, found.ready.get((way.stream, way.name), 0.0)) for way in ways]
     yield _family("subscription_oldest_seconds", text, labels, oldest)
 
 

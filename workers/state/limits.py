@@ -23,7 +23,8 @@ _MOST = 10_000
 class QuotaState:
     """The quota of one subject: None stands for what is not known.
 
-    limit, left: calls of the window that ends at `resets_at`. closed_until: until when nobody calls.
+    limit, left: calls of the window that ends at `resets_at`; of a fixed rate, between two windows, of the next one,
+    which begins with the next call. closed_until: until when nobody calls.
     """
 
     subject: str
@@ -91,8 +92,11 @@ def _numbers(quota: Any) -> dict[str, float]:
 
 def _state(subject: str, used: float, quota: Mapping[str, float], now: float) -> QuotaState:
     reset, closed = quota.get("reset", 0.0), quota.get("closed", 0.0)
-    limit, left = int(quota.get("limit", 0)), max(0, int(quota.get("left", 0)))
-    known = reset > now
+    limit, left, rate = int(quota.get("limit", 0)), max(0, int(quota.get("left", 0))), int(quota.get("rate", 0))
+    lasts = reset > now
+    if rate and not lasts:
+        limit = left = rate
+    known = lasts or rate > 0
     state: State = "open"
     if closed > now:
         state = "refused"
@@ -105,7 +109,7 @@ def _state(subject: str, used: float, quota: Mapping[str, float], now: float) ->
         state,
         limit if known else None,
         left if known else None,
-        moment_at(reset) if known else None,
+        moment_at(reset) if lasts else None,
         moment_at(closed) if closed > now else None,
         moment_at(used),
     )

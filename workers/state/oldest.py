@@ -1,11 +1,14 @@
 """How long the oldest event of each subscription has been waiting, or is in hand without being finished.
 
+Of a keyed subscription, apart from that, how long the oldest has that a worker could handle now: what waits for an
+operator, behind another event of its key or for more to merge waits on purpose.
+
 Retries that are scheduled wait on purpose and do not count; nor do dead letters.
 """
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from router.store.client import Store
 from router.store.errors import forgiven, is_no_group
@@ -18,10 +21,17 @@ Way = tuple[str, str]
 """A stream and one of its subscriptions."""
 
 
+class Waits(NamedTuple):
+    """For how long, in seconds, the oldest event waits or is in hand; and the oldest that no key or pause holds up."""
+
+    oldest: float
+    ready: float | None = None
+
+
 async def oldest_waiting(
     store: Store, streams: Iterable[StreamOverview], clock: Callable[[], float] = time.time
-) -> dict[Way, float]:
-    """Return, where anything waits, the seconds since the oldest came to its stream or inbox; raises StoreUnavailable.
+) -> dict[Way, Waits]:
+    """Return, where anything waits, for how long since it came to its stream or inbox; raises StoreUnavailable.
 
     One round trip for what is busy, none when nothing is. `clock` in epoch seconds.
     """
@@ -29,9 +39,18 @@ async def oldest_waiting(
     replies = iter(
         await store.commands([question for way in busy for question in _questions(store, way)]) if busy else ()
     )
-    found = {(way.stream, way.name): _first(store, way, [next(replies) for _ in range(_QUESTIONS)]) for way in busy}
     now = clock() * 1000
-    return {way: max(0.0, now - first) / 1000 for way, first in found.items() if first is not None}
+
+    def seconds(came: Iterable[int | None]) -> float | None:
+        first = min((moment for moment in came if moment is not None), default=None)
+        return None if first is None else max(0.0, now - first) / 1000
+
+    waits = {}
+    for way in busy:
+        first = _first(store, way, [next(replies) for _ in range(_QUESTIONS)])
+        if (oldest := seconds([*first, way.lines.oldest, way.lines.ready])) is not None:
+            waits[way.stream, way.name] = Waits(oldest, seconds([*first, way.lines.ready]))
+    return waits
 
 
 def _questions(store: Store, way: SubscriptionOverview) -> list[tuple[Any, ...]]:
@@ -48,13 +67,12 @@ def _keys(store: Store, way: SubscriptionOverview) -> list[str]:
     return [events, events, store.keys.inbox(way.stream, way.name)]
 
 
-def _first(store: Store, way: SubscriptionOverview, answer: Sequence[Any]) -> int | None:
-    """Return when the oldest of what was found came in, in epoch milliseconds; None where the group is gone by now."""
+def _first(store: Store, way: SubscriptionOverview, answer: Sequence[Any]) -> list[int]:
+    """Return when the first of what the streams hold came in, epoch milliseconds; nothing of a group that is gone."""
     in_hand, *waiting = forgiven(answer, _keys(store, way), [])
     if is_no_group(in_hand):
-        return None
+        return []
     ids = [entry_id for entries in checked(waiting) for entry_id, _ in entries]
     if in_hand and (lowest := checked([in_hand])[0]["min"]) is not None:
         ids.append(lowest)
-    came = [order_of(entry_id)[0] for entry_id in ids]
-    return min([*came, way.lines.oldest] if way.lines.oldest is not None else came, default=None)
+    return [order_of(entry_id)[0] for entry_id in ids]

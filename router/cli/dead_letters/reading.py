@@ -1,5 +1,6 @@
 """`dlq stats|list|show|watch`: reading the dead letters."""
 
+import shlex
 from typing import Annotated, Any
 
 import typer
@@ -41,6 +42,7 @@ from workers.operations.dead_letters.entry import DeadLetterEntry
 from workers.operations.dead_letters.letters import ErrorGroup
 from workers.operations.dead_letters.selector import Selector
 from workers.operations.dead_letters.watch import watch
+from workers.operations.keys.line_keys import LineKey
 from workers.operations.operations import Operations
 from workers.operations.reveal import revealed
 
@@ -119,41 +121,62 @@ def show(
 ) -> None:
     """Show a dead letter: its event, its bytes and every attempt. Of several the newest, unless options say which.
 
-    The values of the body are masked without --reveal.
+    Of a subscription with a key it says which events it stands for besides its own, and whether its key is held. The
+    values of the body are masked without --reveal.
     """
-    letter, others = operate(lambda operations: _find(operations, selector, id_, reveal=reveal))
+    letter, others, key = operate(lambda operations: _find(operations, selector, id_, reveal=reveal))
     if as_json:
-        print_json(_whole(letter, reveal=reveal))
+        print_json(_whole(letter, key, reveal=reveal))
     else:
-        _print(letter, reveal=reveal)
+        _print(letter, key, reveal=reveal)
     if others:
         complain("there are older ones of this id; see dlq list, and --subscription or --event")
 
 
 async def _find(
     operations: Operations, selector: Selector, id_: str, *, reveal: bool
-) -> tuple[DeadLetterEntry, list[DeadLetterEntry]]:
+) -> tuple[DeadLetterEntry, list[DeadLetterEntry], LineKey | None]:
     found = [letter async for letter in first(operations.dead_letters(selector.narrowed(id_)), 2)]
     if not found:
-        raise NothingMatched(f"no dead letter has the id {id_}; `event-router dlq list` shows them")
+        raise NothingMatched(await _not_found(operations, selector, id_))
     letter, *others = found
     if reveal:
         subject = f"dead letter {letter.event_id} of {letter.subscription} on {letter.stream}"
         await revealed(operations.store, letter.raw, subject=subject)
-    return letter, others
+    key = await operations.key(letter.subscription, letter.key, most=1) if letter.key else None
+    return letter, others, key[0] if key else None
 
 
-def _whole(letter: DeadLetterEntry, *, reveal: bool) -> dict[str, Any]:
+async def _not_found(operations: Operations, selector: Selector, id_: str) -> str:
+    """Return that there is no such dead letter, and which one stands for the event, if one does."""
+    wanted = id_.lower()
+    standing = (
+        letter
+        async for letter in operations.dead_letters(selector)
+        if any(merged.id.lower() == wanted for merged in letter.merged)
+    )
+    async for letter in first(standing, 1):
+        return f"{id_} was merged into {letter.event_id}, whose dead letter of {letter.subscription} stands for both"
+    return f"no dead letter has the id {id_}; `event-router dlq list` shows them"
+
+
+def _whole(letter: DeadLetterEntry, key: LineKey | None, *, reveal: bool) -> dict[str, Any]:
     return {
         **dead_letter_json(letter),
+        **({"key_held_since": stamp(key.since if key else None)} if letter.key else {}),
         "event": event_json(letter.event, reveal=reveal) if letter.event else None,
         "raw": body_of(letter.raw, reveal=reveal),
         "history": [attempt_json(attempt) for attempt in letter.attempts],
     }
 
 
-def _print(letter: DeadLetterEntry, *, reveal: bool) -> None:
+def _print(letter: DeadLetterEntry, key: LineKey | None, *, reveal: bool) -> None:
     shown = dead_letter_json(letter)
+    if letter.merged:
+        shown["merged"] = "\n".join(["", *(f"{each.id}  {each.type}  {stamp(each.at)}" for each in letter.merged)])
+    if key is not None and key.state == "held":
+        release = f"event-router keys release {letter.subscription} {shlex.quote(key.key)}"
+        shown["key"] = f"{letter.key}, held since {stamp(key.since)}; `{release}` lets it go on"
     event = event_json(letter.event, reveal=reveal) if letter.event else {}
     event["raw"] = body_of(letter.raw, reveal=reveal)
     print_record(unsigned({**shown, **{name: value for name, value in event.items() if name not in shown}}))

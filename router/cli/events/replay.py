@@ -56,7 +56,8 @@ def replay(
 ) -> None:
     """Give a subscription past events once more, oldest first, with a fresh set of attempts; others do not see them.
 
-    For what is in the streams still, and what the subscription was given before. Safe to repeat: for a week at least,
+    For what is in the streams still, and what the subscription was given before. Needs --since TIME, or --after ENTRY
+    to go on where a replay ended: nobody replays everything by mistake. Safe to repeat: for a week at least,
     what a replay has given is not given again, unless --again names a new replay.
     """
     if wanted.since is None and after is None:

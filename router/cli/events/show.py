@@ -11,12 +11,15 @@ from router.cli.output.listing import Reveal
 from router.cli.output.results import JsonFlag, age, fields_of, number_of, print_json, print_line, print_record, stamp
 from router.cli.output.rows import attempt_json, event_json, print_attempt, unsigned
 from router.cli.output.table import SUBSCRIPTION, Column, print_table, rest
+from router.cli.output.waiting import company_limit_text, pause_json
 from router.events.event import Event
 from router.store.reading import moment_of
 from workers.operations.events import StoredEvent
 from workers.operations.life import Life, Place
 from workers.operations.operations import Operations
 from workers.operations.reveal import revealed
+from workers.state.companies import CompanyPause
+from workers.state.pauses import Pause
 
 _COLUMNS = (SUBSCRIPTION, Column("STATE"), Column("ATTEMPTS", right=True), rest("WHAT IS KNOWN", "wrap"))
 
@@ -70,7 +73,7 @@ def _place_json(place: Place) -> dict[str, Any]:
     where = fields_of(place, "subscription", "state", "attempts", "since", "due_at", "consumer", "renewed_at")
     more = fields_of(place, "deliveries", "dead_entry_id", "reason")
     in_line = fields_of(place, "key", "behind", "merged_into")
-    of_keyed = in_line if any(in_line.values()) else {}
+    of_keyed = {**in_line, "company_limit": place.limit} if any(in_line.values()) else {}
     return {
         **where,
         **more,
@@ -78,6 +81,7 @@ def _place_json(place: Place) -> dict[str, Any]:
         **_deferrals_json(place),
         **({"echo": True} if place.echo else {}),
         **({"skipped": True} if place.skipped else {}),
+        **({"paused": pause_json(place.paused)} if place.paused else {}),
         "errors": [attempt_json(error) for error in place.errors],
     }
 
@@ -104,6 +108,14 @@ def _print(event: Mapping[str, Any], found: Life) -> None:
 
 def place_text(place: Place) -> str:
     """Return in a few words what is known of an event where it is."""
+    return f"{_where(place)}; {_pause_text(place.paused)}" if place.paused else _where(place)
+
+
+def _pause_text(found: Pause | CompanyPause) -> str:
+    return found.text() if isinstance(found, CompanyPause) else f"the subscription is {found.text()}"
+
+
+def _where(place: Place) -> str:
     if place.key is not None or place.merged_into is not None:
         return _in_line_text(place)
     if place.state == "pending":
@@ -128,17 +140,20 @@ def _in_line_text(place: Place) -> str:
     """Return what is known of an event that is in the line of its key, or ended with a later one of that."""
     parts = []
     if place.merged_into:
-        parts.append(f"merged into {place.merged_into}")
+        is_over = place.state in ("pending", "dead")
+        parts.append(f"{'' if is_over else 'will be '}merged into {place.merged_into}")
     if place.behind:
         parts.append(f"waits behind {place.behind}")
     if place.state == "dead":
         parts.append(f"{place.reason or 'given up'}; dead letter {place.dead_entry_id}")
     elif place.state == "held":
-        parts.append("its key waits for an operator")
+        parts.append("its key waits for an operator: see event-router keys")
     elif place.state == "pending":
         parts.append(f"held by {place.consumer}")
     elif place.state == "scheduled":
         parts.append(f"the next attempt is due {stamp(place.due_at)}")
+    elif place.limit and not place.paused:
+        parts.append(company_limit_text(place.limit))
     key = f"; key {place.key}" if place.key else ""
     return ("; ".join(parts) or _WORDS["undelivered"]) + _deferrals(place) + _last_error(place) + key
 

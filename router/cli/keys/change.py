@@ -47,8 +47,8 @@ def skip(subscription: Subscribed, *, selector: KeySelector, order: Order) -> No
     """Make a dead letter of the first event of keys, and let them go on; something has to select the keys.
 
     The dead letter says who skipped it and why, and stands for what the next delivery would stand for: with coalesce,
-    for as many events as most= allows. A held key without events goes on. What a worker has in hand is left to it, and
-    the exit code is 1. More than one take --yes.
+    for as many events as most= allows. A held key without events is only released, and it says so. What a worker has in
+    hand is left to it, and the exit code is 1. More than one take --yes.
     """
     if selector.is_empty:
         usage("keys skip needs something that selects, such as a KEY or --held: it never skips an event of every key")

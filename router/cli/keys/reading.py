@@ -12,9 +12,11 @@ from router.cli.output.listing import Listing, print_list
 from router.cli.output.results import JsonFlag, age, fields_of, number_of, print_json, print_line, print_record, stamp
 from router.cli.output.rows import event_cell
 from router.cli.output.table import EVENT, Column, TwoForms, ident, print_table, rest
+from router.cli.output.waiting import company_limit_text, pause_json
 from router.events.catalogue import Catalogue
 from workers.operations.keys.line_keys import KeySelector, LineEvent, LineKey
 from workers.operations.operations import Operations
+from workers.state.pauses import Pause
 
 _SHOWN = 50
 _SHOWN_IN_JSON = 1000
@@ -62,10 +64,11 @@ def list_(
     resource: Resource = None,
     listing: Listing,
 ) -> None:
-    """List the keys of a subscription that have events or are held, in order of their names.
+    """List the keys of a subscription that have events, in order of their names; then held ones without events.
 
     A key is ready for a worker, scheduled for the next attempt, quiet while more to merge may come, running with a
-    worker, or held: a dead letter has stopped it until an operator releases it.
+    worker, or held: a dead letter has stopped it until an operator releases it. OLDEST is when the oldest of its events
+    came. With --held the order is that of the store.
     """
     selector = KeySelector(None, held, company, resource)
     print_list(
@@ -75,7 +78,14 @@ def list_(
         key_json,
         listing,
         nothing=lambda operations: no_keys(operations, subscription),
+        also=lambda operations: pause_of(operations, subscription),
     )
+
+
+async def pause_of(operations: Operations, subscription: str) -> str | None:
+    """Return that a subscription is paused as a whole; None where it is not."""
+    found = await operations.paused(subscription)
+    return f"{subscription} is {found.text()}" if found else None
 
 
 async def no_keys(operations: Operations, subscription: str) -> str | None:
@@ -96,6 +106,13 @@ def key_row(_catalogue: Catalogue, found: LineKey) -> tuple[object, ...]:
 
 def key_text(found: LineKey) -> str | None:
     """Return in a few words what is known of a key besides its state."""
+    waits = [found.paused.text()] if found.paused else []
+    if found.state == "ready" and found.limit and not waits:
+        waits = [company_limit_text(found.limit)]
+    return "; ".join([*filter(None, [_state_text(found)]), *waits]) or None
+
+
+def _state_text(found: LineKey) -> str | None:
     if found.state == "held":
         return f"since {stamp(found.since)}"
     if found.state == "running":
@@ -108,7 +125,8 @@ def key_text(found: LineKey) -> str | None:
 def key_json(found: LineKey) -> dict[str, Any]:
     """Return a key as JSON has it."""
     what = ("key", "state", "events", "company", "resource", "first_id", "oldest_at", "since", "until", "worker")
-    return fields_of(found, *what)
+    waits = {"company_paused": pause_json(found.paused), "company_limit": found.limit}
+    return {**fields_of(found, *what), **waits}
 
 
 def show(
@@ -123,12 +141,15 @@ def show(
 ) -> None:
     """Show one key: its state, and its events in the order in which they will be handled."""
     most = limit or (_SHOWN_IN_JSON if as_json else _SHOWN)
-    catalogue, found, line = operate(lambda operations: _find(operations, subscription, key, most))
+    catalogue, pause, found, line = operate(lambda operations: _find(operations, subscription, key, most))
     shown = key_json(found)
     if as_json:
-        print_json({"subscription": subscription, **shown, "line": [_event_json(event) for event in line]})
+        paused = {"paused": pause_json(pause)}
+        print_json({"subscription": subscription, **paused, **shown, "line": [_event_json(event) for event in line]})
         return
-    print_record({"subscription": subscription, **shown})
+    words = {"paused": pause.text() if pause else None, "waits": key_text(found)}
+    kept = {name: value for name, value in shown.items() if not name.startswith("company_")}
+    print_record({"subscription": subscription, **kept, **words})
     if line:
         print_line("")
         print_table(_EVENT_COLUMNS, [_event_row(catalogue, event) for event in line])
@@ -138,12 +159,12 @@ def show(
 
 async def _find(
     operations: Operations, subscription: str, key: str, most: int
-) -> tuple[Catalogue, LineKey, list[LineEvent]]:
+) -> tuple[Catalogue, Pause | None, LineKey, list[LineEvent]]:
     found = await operations.key(subscription, key, most=most)
     if found is None:
         why = await no_keys(operations, subscription) or f"{subscription} has nothing of the key {key!r} now"
         raise NothingMatched(f"{why}; `event-router keys list {subscription}` shows what waits")
-    return operations.catalogue, *found
+    return operations.catalogue, await operations.paused(subscription), *found
 
 
 def _event_json(event: LineEvent) -> dict[str, Any]:
@@ -152,7 +173,8 @@ def _event_json(event: LineEvent) -> dict[str, Any]:
 
 
 def _event_row(catalogue: Catalogue, event: LineEvent) -> tuple[object, ...]:
-    merged = f"will be merged into {event.merged_into}" if event.merged_into else None
+    is_over = event.is_handled or event.reason
+    merged = f"{'' if is_over else 'will be '}merged into {event.merged_into}" if event.merged_into else None
     dead = f"becomes a dead letter: {event.reason}" if event.reason else None
     came = TwoForms(stamp(event.at), age(event.at))
     before = f"stands for {number_of(len(event.merged), 'earlier event')} too" if event.merged else None

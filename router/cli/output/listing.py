@@ -50,11 +50,12 @@ def print_list(
     subscription: str | None = None,
     revealed: tuple[str, Mapping[str, Any]] | None = None,
     nothing: Callable[[Operations], Awaitable[str | None]] | None = None,
+    also: Callable[[Operations], Awaitable[str | None]] | None = None,
 ) -> None:
     """Print what the store has as a JSON array, or as a table that says so when there are more.
 
     subscription: the one whose items are listed; where nothing is listed and no subscription has this name, it says so.
-    nothing: returns, in place of that, what to say where nothing is listed.
+    nothing: returns, in place of that, what to say where nothing is listed. also: what to say whatever is listed.
     revealed: what the audit says is seen, and by which selection; None where nothing hidden is shown.
     """
     if revealed:
@@ -73,6 +74,8 @@ def print_list(
                 row = partial(row_of, operations.catalogue)
                 found = await _print_table(items, columns, row, listing.limit)
             if not found and (words := await why(operations)):
+                complain(words)
+            if also and (words := await also(operations)):
                 complain(words)
 
     operate(work)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from router.cli.output.results import age, fields_of, print_line, print_record
+from router.cli.output.results import age, fields_of, number_of, print_line, print_record
 from router.cli.output.table import EVENT, RESOURCE, SUBSCRIPTION, Column, TwoForms, ident, rest
 from router.events.catalogue import Catalogue
 from router.events.event import Event
@@ -59,7 +59,9 @@ def dead_letter_json(letter: DeadLetterEntry) -> dict[str, Any]:
     place = fields_of(letter, "stream", "publisher", "type", "resource", "subscription")
     error = {"attempts": letter.used, "error": letter.error or None}
     more = fields_of(letter, "message", "reason", "fingerprint", "died_at", "first_failed_at", "last_failed_at")
-    return {"entry_id": letter.entry_id, "id": letter.event_id, **place, **error, **more}
+    keyed = {"key": letter.key} if letter.key else {}
+    merged = {"merged": [fields_of(each, "id", "type", "at") for each in letter.merged]} if letter.merged else {}
+    return {"entry_id": letter.entry_id, "id": letter.event_id, **place, **error, **more, **keyed, **merged}
 
 
 def dead_letter_row(catalogue: Catalogue, letter: DeadLetterEntry) -> tuple[object, ...]:
@@ -69,9 +71,10 @@ def dead_letter_row(catalogue: Catalogue, letter: DeadLetterEntry) -> tuple[obje
 
 
 def last_failure(letter: DeadLetterEntry) -> str:
-    """Return in a line how it failed last, or else why it was given up."""
+    """Return in a line how it failed last, or else why it was given up; and for how many events it stands."""
     what = f"{letter.error}: {letter.message}" if letter.error else letter.reason
-    return what.strip().partition("\n")[0]
+    line = what.strip().partition("\n")[0]
+    return f"{line} (stands for {number_of(len(letter.merged), 'earlier event')} too)" if letter.merged else line
 
 
 def event_cell(catalogue: Catalogue, stream: str) -> TwoForms:

@@ -2,9 +2,11 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from itertools import repeat
 from pathlib import Path
+from random import Random
 from typing import Annotated, NamedTuple
 
 import typer
@@ -14,18 +16,32 @@ from config.publisher_types import fold
 from config.publishers import UNLISTED
 from config.settings import Settings
 from config.sources import load_settings
-from router.cli.command.exits import ExitCode, Unanswered, complain
+from router.cli.command.exits import ExitCode, Unanswered, complain, usage
 from router.cli.command.loop import run
+from router.cli.options.common import taking
 from router.cli.options.completing import event_types, publishers
 from router.cli.output.results import JsonFlag, clean, print_json, print_record, progress
 from router.cli.send.sending import Parcel, Signer, Summary, parcels, send_all
 from router.events.catalogue import Catalogue, UnknownStream
-from router.events.identify import identify
+from router.events.identify import Identified, identify
+from router.events.samples import About, body, sample
 
 _ALL = "all"
 _STDIN = Path("-")
 
 
+def _about(
+    resource: Annotated[
+        str | None, typer.Option(metavar="NUMBER", help="The record that all are about: 55555, or customer/55555.")
+    ] = None,
+    company: Annotated[str | None, typer.Option(metavar="ID", help="The company that all are of.")] = None,
+    tenant: Annotated[str | None, typer.Option(metavar="ID", help="The tenant that all are of.")] = None,
+) -> About:
+    """Declare the options, and return what all samples are about."""
+    return About(resource or None, company or None, tenant or None)
+
+
+@taking(about=_about)
 def send(
     publisher: Annotated[
         str, typer.Argument(metavar="PUBLISHER", help="Its name, or `all`.", autocompletion=publishers)
@@ -47,16 +63,23 @@ def send(
     file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Send these bytes as they are, - for stdin, COUNT times.")
     ] = None,
+    about: About,
     as_json: JsonFlag = False,
 ) -> None:
-    """Send signed samples of an event to an ingress."""
+    """Send signed samples of an event to an ingress, each about a record, a company and a tenant by chance.
+
+    --resource, --company and --tenant fix those: what comes for one record is handled in order by a subscription with
+    a key, and merged where it coalesces; what comes for one company waits for the turns of that.
+    """
     settings = load_settings()
     catalogue = Catalogue.for_settings(settings)
     base = _base(url, settings)
     if file is not None:
+        if about != About():
+            usage("a FILE is sent as it is: --resource, --company and --tenant are for samples")
         load = _file(catalogue, publisher, file, count or 1)
     else:
-        load = _samples(catalogue, find_streams(catalogue, publisher, event), count, batch)
+        load = _samples(catalogue, find_streams(catalogue, publisher, event), count, batch, about)
     signer = Signer(settings, catalogue, load.publishers)
     with progress("send", load.items) as advance:
         work = send_all(load.requests, base, signer, rate=rate, concurrency=concurrency, advance=advance)
@@ -72,10 +95,24 @@ class _Load(NamedTuple):
     requests: Iterator[Parcel]
 
 
-def _samples(catalogue: Catalogue, streams: Sequence[str], count: int | None, batch: int) -> _Load:
+def _samples(catalogue: Catalogue, streams: Sequence[str], count: int | None, batch: int, about: About) -> _Load:
+    for stream in streams:
+        _check_about(catalogue, stream, about)
     items = count or len(streams)
     publishers = list(dict.fromkeys(stream.partition("/")[0] for stream in streams))
-    return _Load(publishers, items, parcels(catalogue, streams, items, batch))
+    return _Load(publishers, items, parcels(catalogue, streams, items, batch, about))
+
+
+def _check_about(catalogue: Catalogue, stream: str, about: About) -> None:
+    """Raise ConfigError where events of a stream cannot be about that."""
+    item = sample(catalogue, stream, Random(), datetime.now(UTC), about)  # noqa: S311 - samples are no secrets
+    (found,) = identify(catalogue, stream.partition("/")[0], body([item]), None)
+    said = found.normalised if isinstance(found, Identified) else None
+    named = "resource" if about.resource and "/" in about.resource else "resource_id"
+    names = (("company", about.company, "company_id"), ("tenant", about.tenant, "tenant_id"))
+    for option, wanted, name in (("resource", about.resource, named), *names):
+        if wanted is not None and (said or {}).get(name) != wanted:
+            raise ConfigError(f"events of {stream} cannot have --{option} {clean(wanted)}; leave it out")
 
 
 def _file(catalogue: Catalogue, publisher: str, file: Path, times: int) -> _Load:

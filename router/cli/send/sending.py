@@ -15,13 +15,14 @@ import aiohttp
 from config.errors import ConfigError
 from config.settings import Settings
 from router.events.catalogue import Catalogue
-from router.events.samples import body, sample
+from router.events.samples import About, body, sample
 from router.ingress.signature import sign
 from router.ingress.signing_secrets import secrets_of
 from router.tasks.pacing import Pacer
 
 _ACCEPTED = 202
 _NO_ANSWER = "no answer"
+_ANYTHING = About()
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 
@@ -114,14 +115,16 @@ class Signer:
         return headers
 
 
-def parcels(catalogue: Catalogue, streams: Sequence[str], count: int, batch: int) -> Iterator[Parcel]:
+def parcels(
+    catalogue: Catalogue, streams: Sequence[str], count: int, batch: int, about: About = _ANYTHING
+) -> Iterator[Parcel]:
     """Yield requests of samples: `count` items in all, of these streams in turn, `batch` of one publisher in each."""
     random = Random()  # noqa: S311 - samples are no secrets
     waiting: dict[str, list[dict[str, Any]]] = {}
     for stream in islice(cycle(streams), count):
         publisher = stream.partition("/")[0]
         items = waiting.setdefault(publisher, [])
-        items.append(sample(catalogue, stream, random, datetime.now(UTC)))
+        items.append(sample(catalogue, stream, random, datetime.now(UTC), about))
         if len(items) == batch:
             yield Parcel(publisher, body(waiting.pop(publisher)), batch)
     for publisher, items in waiting.items():

@@ -12,8 +12,8 @@ from router.cli.command.runtime import none_named, operate
 from router.cli.options.common import Company
 from router.cli.options.completing import subscriptions
 from router.cli.output.results import JsonFlag, clean, number_of, print_json, print_line
+from router.cli.output.waiting import pause_json, pauses_text
 from router.cli.subscriptions.companies import pause_company, resume_company
-from router.cli.subscriptions.listing import pause_json
 from workers.operations.criteria import parse_duration
 from workers.operations.operations import Operations
 from workers.state.groups import live_consumers
@@ -105,7 +105,14 @@ def resume(name: Name, *, company: Company = None, reason: Reason = "", as_json:
 async def _resume(operations: Operations, name: str, reason: str) -> Pause:
     was = await operations.paused(name)
     if was is None:
-        raise NothingMatched(await none_named(operations, name) or f"{name} is not paused")
+        raise NothingMatched(await none_named(operations, name) or await _not_paused(operations, name))
     with in_order():
         await operations.resume(name, reason=reason)
     return was
+
+
+async def _not_paused(operations: Operations, name: str) -> str:
+    companies = (await operations.paused_companies([name])).get(name)
+    if not companies:
+        return f"{name} is not paused"
+    return f"{name} is not paused as a whole: {clean(pauses_text(None, companies))}; resume one with --company"

@@ -15,7 +15,7 @@ from rich.live import Live
 from config.errors import described
 from router.cli.command.runtime import operate
 from router.cli.output.results import fields_of, json_line, print_json, print_line, rounded, stamp
-from router.cli.subscriptions.listing import pause_json
+from router.cli.output.waiting import companies_json, pause_json
 from router.cli.top.keys import ending_by_key
 from router.cli.top.view import Frame, render
 from router.store.errors import STORE_ERRORS
@@ -135,4 +135,5 @@ def _row_json(row: Row, speed: Rates | None) -> dict[str, Any]:
         **{figure: row.total(figure) for figure in others},
         "workers": len(row.workers),
         "paused": pause_json(row.pause),
+        **companies_json(row.companies),
     }

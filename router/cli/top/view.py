@@ -11,6 +11,7 @@ from rich.text import Text
 from router.cli.output.results import age, clean, number_of, span_text
 from workers.operations.figures import Figures, Rates, Row
 from workers.state.breakers import BreakerState
+from workers.state.companies import CompanyPause
 from workers.state.overview import HEADINGS
 from workers.state.pauses import Pause
 
@@ -122,8 +123,8 @@ def _subscriptions(rows: Sequence[Row], frame: Frame, width: int) -> RenderableT
 
 
 def _state(row: Row, *, wide: bool) -> Text:
-    if row.pause is not None:
-        return Text(clean(_pause(row.pause)) if wide else "paused", style="yellow")
+    if row.pause or row.companies:
+        return Text(clean(_paused(row, wide=wide)), style="yellow")
     if not row.is_of_workers:
         return Text("other program", style="dim")
     if not row.workers:
@@ -135,8 +136,18 @@ def _state(row: Row, *, wide: bool) -> Text:
     return Text("runs", style="green")
 
 
-def _pause(pause: Pause) -> str:
-    until = f" until {pause.until:%H:%M} UTC" if pause.until else f" for {age(pause.since)}"
+def _paused(row: Row, *, wide: bool) -> str:
+    if row.pause is not None:
+        return _pause(row.pause) if wide else "paused"
+    if not wide:
+        return f"{_short(len(row.companies))} paused"
+    first, *others = (f"company {pause.company} {_pause(pause)}" for pause in row.companies.values())
+    return f"{first}; {len(others)} more" if others else first
+
+
+def _pause(pause: Pause | CompanyPause) -> str:
+    lasting = f" for {age(pause.since)}" if pause.since else ""
+    until = f" until {pause.until:%H:%M} UTC" if pause.until else lasting
     return f"paused{until} by {pause.by}" + (f": {pause.reason}" if pause.reason else "")
 
 

@@ -72,9 +72,11 @@ async def show(page: Page) -> Response:
         text = "This dead letter is not there any more: it was replayed, purged, or kept for too long."
         return page.problem("Gone", text, status=404)
     subject = f"dead letter {letter.entry_id} of {letter.subscription} on {letter.stream}"
+    key = await page.console.operations.key(letter.subscription, letter.key, most=1) if letter.key else None
     return page.answer(
         "dead_letter.html",
         letter=letter,
+        held_since=key[0].since if key else None,
         event=letter.event,
         url=letter_url(letter),
         pick=pick_of(letter),

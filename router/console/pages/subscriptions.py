@@ -18,11 +18,9 @@ _COMPANY = 200  # likewise
 async def list_(page: Page) -> Response:
     """List the subscriptions with each of their streams."""
     catalogue, found = page.console.catalogue, (await page.console.watch.look()).figures
-    keyed = [row.name for row in found.rows if row.keys is not None]
     return page.answer(
         "subscriptions.html",
         subscriptions=found.rows,
-        companies=await page.console.operations.paused_companies(keyed),
         waiting=found.oldest,
         lasting=LASTING,
         type_of=partial(short, catalogue),

@@ -11,9 +11,10 @@ from router.events.catalogue import Catalogue
 from router.events.event import Event
 from router.events.fields import UnreadableEvent
 from router.store.reading import is_entry_id, moment_of
-from router.store.record import HISTORY, ORIGIN, RAW, REASON, text_of
-from workers.delivery import AttemptError, Held, read_history
+from router.store.record import HISTORY, KEY, ORIGIN, RAW, REASON, text_of
+from workers.delivery import AttemptError, Held, Merged, read_history
 from workers.failure import fingerprint_of
+from workers.keyed.entry import merged_before
 
 
 class DeadLetterEntry:
@@ -65,6 +66,16 @@ class DeadLetterEntry:
     def reason(self) -> str:
         """Why it was given up."""
         return text_of(self.fields, REASON)
+
+    @property
+    def key(self) -> str | None:
+        """By which its keyed subscription orders it; None where that has no key, or this event has none."""
+        return text_of(self.fields, KEY) or None
+
+    @cached_property
+    def merged(self) -> tuple[Merged, ...]:
+        """The events that it stands for besides its own, oldest first."""
+        return tuple(merged_before(self.fields))
 
     @property
     def origin(self) -> str:

@@ -152,6 +152,8 @@ class Skip(KeyChange):
         names = {delivery.claim.key for delivery in settled}
         await self._release([key.name for key in waiting if key.name in names and key.state == "held"])
         counts[CHANGED] += len(settled) + await self._release([key.name for key in held])
+        for key in held:
+            self.result.note(f"{key.key} had no event to skip: it was only released")
         return counts
 
     async def _seize(self, keys: Sequence[LineKey], counts: Counter[str]) -> list[LineHeld]:

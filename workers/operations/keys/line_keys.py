@@ -22,6 +22,7 @@ from workers.delivery import Held, Merged
 from workers.keyed.entry import came_at, is_mergeable, merged_before, stream_of, unpack
 from workers.keyed.keying import whose
 from workers.operations.criteria import Criteria
+from workers.state.companies import CompanyPause, company_pause
 
 _PAGE_BYTES: Final = 1024 * 1024
 """Bytes of bodies from which on one reply has no more events: they may be large."""
@@ -56,7 +57,8 @@ class LineKey:
 
     state: `ready` for a worker, `scheduled` for the next attempt, `quiet` while more to merge may come, `running` with
     a worker, or `held` for an operator. events: how many there are; a held key may have none. since: since when it is
-    held. until: when a scheduled or quiet one is ready. oldest_at: when its first event came. worker: who has it.
+    held. until: when a scheduled or quiet one is ready. oldest_at: when the oldest of its events came. worker: who has
+    it. paused: of its company. limit: how many of its company may run at once, where so many do: a ready one waits.
     """
 
     key: str
@@ -71,6 +73,8 @@ class LineKey:
     since: datetime | None = None
     until: datetime | None = None
     worker: str | None = None
+    paused: CompanyPause | None = None
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +82,9 @@ class LineEvent:
     """An event in the line of its key.
 
     at: when it came to its stream or, replayed, to the inbox. attempts: how many were used up. merged_into: the id of
-    the later event that stands for it, as far as that is known yet. reason: why it is about to be a dead letter.
-    merged: the events that it has stood for before, as a dead letter that was replayed; or will as a dead letter.
+    the later event that stands for it, as far as that is known yet. is_handled: whether a worker has it now.
+    reason: why it is about to be a dead letter. merged: the events that it has stood for before, as a
+    dead letter that was replayed; or will as a dead letter.
     """
 
     id: str
@@ -89,6 +94,7 @@ class LineEvent:
     merged_into: str | None = None
     reason: str | None = None
     merged: tuple[Merged, ...] = ()
+    is_handled: bool = False
 
     @property
     def type(self) -> str:
@@ -179,7 +185,7 @@ class LineKeys:
             after = names[-1]
 
     def _key(self, row: Sequence[Any]) -> LineKey:
-        name, number, state, at, token, ref, body = row
+        name, number, state, at, token, ref, body, until, known, limit, oldest = row
         company, fields = unpack(body)
         moment = _moment(at)
         state = state.decode()
@@ -192,10 +198,12 @@ class LineKeys:
             company=company.decode(errors="backslashreplace"),
             first_id=(text_of(fields, ID) or None) if fields else None,
             resource=self._resource(ref, fields),
-            oldest_at=came_at(ref) if ref else None,
+            oldest_at=_moment(oldest),
             since=moment if state == "held" else None,
             until=moment if state in ("scheduled", "quiet") else None,
             worker=worker_of(token) if token else None,
+            paused=company_pause(company, until, known) if until else None,
+            limit=limit or None,
         )
 
     async def _without_events(self, row: Sequence[Any]) -> LineKey:
@@ -242,4 +250,5 @@ def _events(pairs: Sequence[tuple[bytes, bytes]], running: bytes) -> Iterable[Li
         held = Held(stream_of(ref), ref, unpack(body)[1], inbox=False, touched=0.0)
         reason = text_of(held.fields, REASON) or None
         merged = tuple(merged_before(held.fields))
-        yield LineEvent(id_, held.stream, came_at(ref), held.used, merged_into, reason, merged)
+        is_handled = bool(running) and ref <= running
+        yield LineEvent(id_, held.stream, came_at(ref), held.used, merged_into, reason, merged, is_handled)

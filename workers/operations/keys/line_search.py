@@ -16,6 +16,7 @@ from workers.delivery import Held
 from workers.keyed.entry import is_mergeable, is_replayed, merged_before, place_in_line, stream_of, unpack
 from workers.keyed.keying import usual_keys
 from workers.operations.keys.line_keys import worker_of
+from workers.state.companies import CompanyPause, company_pause
 
 _PAGE = 1000
 _LINE = 500
@@ -30,7 +31,8 @@ class InLine:
     """An event in its line: the state of its key with the time of it (epoch milliseconds or nothing), and its delivery.
 
     That is of another event where this one was merged into that before, and that was replayed.
-    first: the id of the first event of the key; is_first: whether it is that, or stands for that. merged_into: the id
+    paused: of its company. limit: how many of its company may run at once, where so many do. first: the id of the first
+    event of the key; is_first: whether it is that, or stands for that. merged_into: the id
     of the later event that stands for it. is_handled: whether a worker handles it now, which is `worker`.
     """
 
@@ -44,6 +46,8 @@ class InLine:
     merged_into: str | None = None
     is_handled: bool = False
     worker: str = ""
+    paused: CompanyPause | None = None
+    limit: int | None = None
 
 
 class LineSearch:
@@ -132,7 +136,8 @@ class LineSearch:
 
     async def _describe(self, key: bytes, ref: bytes) -> InLine:
         (row,) = await self._store.call(self._lines.look([key], 1))
-        state, at, token = row[2:5]
+        state, at, token, _, head, until, known, limit, _ = row[2:]
+        company = unpack(head)[0]
         running, refs, bodies = await self._line(key)
         handled = bool(running) and ref <= running
         into = _stands_for(refs, ref, running)
@@ -148,6 +153,8 @@ class LineSearch:
             merged_into=_id_of(bodies[into]) if into else self._stood_for_by(body),
             is_handled=handled,
             worker=worker_of(token) if handled else "",
+            paused=company_pause(company, until, known) if until else None,
+            limit=limit or None,
         )
 
     def _stood_for_by(self, body: bytes) -> str | None:

@@ -5,5 +5,5 @@ local OURS = {
   [ID] = true, [DELAY] = true, [ATTEMPTS] = true, [CRASHES] = true, [HISTORY] = true, [REASON] = true, [ORIGIN] = true,
   [EVENT] = true, [ORDER] = true, [DEFERRED] = true, [GENERATION] = true, merged = true, at = true, raw = true,
   hints = true, trace = true,
-  tried = true,
+  tried = true, key = true,
 }

@@ -19,13 +19,14 @@
 --   CRASHED  hash: how many workers are thought to have died of an event, by ref
 --   LENGTH   hash: how many events of a stream are in the lines
 --   READ     hash: the last entry that was brought from a stream or an inbox, by its key; `most`: how many events one
---            delivery may stand for, as the worker says that brings them; `keying`: what names the rule by which the keys
+--            delivery may stand for, `limit`: how many of one company may run at once, as the worker says that brings them; `keying`: what names the rule by which the keys
 --            were made, empty while another rule makes them again, and then no key is claimed
 --   MOVER    string: the token of the one worker that brings events, while its lease lasts
 --   WAKE     stream: an entry says that something has become ready
 --   CLOCK    string: what time it was when one of the scripts ran last
 --   TRIALS   hash: `first last times token` by the key of a stream or an inbox: the places of the entries for which a user's
 --            key function was begun and has not ended, by how many workers so far, and by which last; see try.lua
+--   PAUSES   hash: `since NUL by NUL reason` of a pause (epoch milliseconds), by paused company
 --
 -- A ref is `milliseconds-number` of the entry in its stream, with leading zeros, for one that was replayed `.` and its
 -- entry in the inbox, then `m` where the event may be merged into a later one, else `o`, and `/STREAM`. So refs sort in
@@ -34,7 +35,7 @@
 -- A key that has events is in exactly one of READY, DUE, QUIET and RUNNING, or it is in HELD; in that and in RUNNING while
 -- an operator ends its first event. One without is in none, except HELD.
 local LINES, BODIES, READY, TURNS, DUE, QUIET, RUNNING, OWNERS, BUSY, HELD, STOPPED, CRASHED, LENGTH, READ, MOVER, WAKE,
-  CLOCK, TRIALS = unpack(KEYS)
+  CLOCK, TRIALS, PAUSES = unpack(KEYS)
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -97,6 +98,35 @@ end
 
 local function millis_of(ref)
   return tonumber(string.match(ref, '^%d+'))
+end
+
+-- Returns when an event came to its stream or, replayed, to the inbox.
+local function came(ref)
+  return tonumber(string.match(ref, '^[%d-]+%.(%d+)') or string.match(ref, '^%d+'))
+end
+
+-- Returns when the oldest event of a key came, behind the first `skipped`; nothing where there is none. What was replayed
+-- stands before others that came earlier; of very many of these only the first are looked at.
+local function oldest_of(key, skipped)
+  local from, to = span(key)
+  local at, count, oldest = skipped or 0, 1, nil
+  while true do
+    local members = redis.call('ZRANGEBYLEX', LINES, from, to, 'LIMIT', at, count)
+    for _, member in ipairs(members) do
+      local ref = string.sub(member, #key + 2)
+      local when = came(ref)
+      if when and (not oldest or when < oldest) then
+        oldest = when
+      end
+      if not string.match(ref, '^[%d-]+%.') then
+        return oldest
+      end
+    end
+    if #members < count or count > 1 then
+      return oldest
+    end
+    at, count = at + 1, 100
+  end
 end
 
 -- Companies take turns: one that has just become ready, and one that just had its turn, comes behind all others.

@@ -58,6 +58,7 @@ local function promote()
   end
   for _, company in ipairs(past(STOPPED)) do
     redis.call('ZREM', STOPPED, company)
+    redis.call('HDEL', PAUSES, company)
     if first_of(READY, company) then
       join(company)
     end

@@ -4,13 +4,14 @@
 -- KEYS     see lib/lines.lua
 -- ARGV[1]  the bound
 -- Reply    for each stream { stream, events, those in hand, those due later, when the oldest in hand or ready came in,
---          epoch milliseconds, or 0 }; of what is merged into one in hand, none counts as in hand
+--          epoch milliseconds, or 0, and when the oldest of all that wait or are in hand did }; of what is merged into one
+--          in hand, none counts as in hand. The oldest is that of a key whose first event that waits is of this stream
 --- lib/lines.lua
 local bound = tonumber(ARGV[1])
 local rows, by_stream = {}, {}
 local lengths = redis.call('HGETALL', LENGTH)
 for i = 1, #lengths, 2 do
-  local row = { lengths[i], tonumber(lengths[i + 1]), 0, 0, 0 }
+  local row = { lengths[i], tonumber(lengths[i + 1]), 0, 0, 0, 0 }
   rows[#rows + 1], by_stream[lengths[i]] = row, row
 end
 
@@ -18,10 +19,22 @@ local function row_of(ref)
   return ref and by_stream[string.match(ref, '/(.*)') or '']
 end
 
-local function note_age(ref)
-  local row, came = row_of(ref), ref and millis_of(ref)
-  if row and came and (row[5] == 0 or came < row[5]) then
-    row[5] = came
+local function note(row, place, at)
+  if row[place] == 0 or at < row[place] then
+    row[place] = at
+  end
+end
+
+-- Notes how old the oldest event of a key is, behind the first `skipped`; by the stream of that one.
+local function note_age(key, is_ready, skipped)
+  local from, to = span(key)
+  local first = redis.call('ZRANGEBYLEX', LINES, from, to, 'LIMIT', skipped or 0, 1)[1]
+  local row, at = row_of(first and string.sub(first, #key + 2)), oldest_of(key, skipped)
+  if row and at then
+    note(row, 6, at)
+    if is_ready then
+      note(row, 5, at)
+    end
   end
 end
 
@@ -30,21 +43,25 @@ for _, key in ipairs(redis.call('ZRANGE', RUNNING, 0, bound - 1)) do
   local row = owner and row_of(owner.ref)
   if row then
     row[3] = row[3] + 1
-    note_age(first_of(LINES, key))
+    note_age(key, true)
   end
 end
 if #rows == 1 then
   rows[1][4] = redis.call('ZCARD', DUE)
-else
-  for _, key in ipairs(redis.call('ZRANGE', DUE, 0, bound - 1)) do
-    local row = row_of(first_of(LINES, key))
-    if row then
-      row[4] = row[4] + 1
-    end
+end
+for _, key in ipairs(redis.call('ZRANGE', DUE, 0, bound - 1)) do
+  local row = row_of(first_of(LINES, key))
+  if row and #rows > 1 then
+    row[4] = row[4] + 1
+  end
+  note_age(key, false, 1)
+end
+for _, set in ipairs({ QUIET, HELD }) do
+  for _, key in ipairs(redis.call('ZRANGE', set, 0, bound - 1)) do
+    note_age(key, false)
   end
 end
-for _, company in ipairs(redis.call('ZRANGE', TURNS, 0, bound - 1)) do
-  local ready = first_of(READY, company)
-  note_age(ready and string.match(ready, '^%d+ ([^%z]*)'))
-end
+each_first(READY, '-', bound, function(company, first)
+  note_age(string.match(first, '^%d+ [^%z]*%z(.*)$') or '', not redis.call('ZSCORE', STOPPED, company))
+end)
 return rows

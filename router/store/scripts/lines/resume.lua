@@ -11,6 +11,7 @@ if not until_when then
   return false
 end
 redis.call('ZREM', STOPPED, ARGV[1])
+redis.call('HDEL', PAUSES, ARGV[1])
 if first_of(READY, ARGV[1]) then
   join(ARGV[1])
 end

@@ -8,8 +8,8 @@
 local MANY = 1000
 local oldest
 
-local function take(ref)
-  local at = tonumber(string.match(ref, '^[%d-]+%.(%d+)') or string.match(ref, '^%d+'))
+local function take(key)
+  local at = oldest_of(key)
   if at and (not oldest or at < oldest) then
     oldest = at
   end
@@ -20,11 +20,11 @@ if not redis.call('GET', CLOCK) then
 end
 each_first(READY, '-', MANY, function(company, first)
   if not redis.call('ZSCORE', STOPPED, company) then
-    take(string.match(first, '^%d+ ([^%z]*)'))
+    take(string.match(first, '^%d+ [^%z]*%z(.*)$') or '')
   end
 end)
 for _, key in ipairs(redis.call('ZRANGE', RUNNING, 0, MANY - 1)) do
-  take(first_of(LINES, key) or '')
+  take(key)
 end
 local counts = {}
 for i, set in ipairs({ READY, DUE, QUIET, RUNNING, HELD }) do

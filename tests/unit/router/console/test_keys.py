@@ -112,7 +112,10 @@ async def test_a_company_is_paused_and_resumed(visitor: Visitor, bench: KeyedBen
     fields = {"name": "sync", "company": "8", "lasting": "3600", "reason": "import"}
     assert (await visitor.post("/subscriptions/pause", fields)).status == 303
     page = await visitor.get("/subscriptions")
-    assert "Company 8 is paused until" in page
+    assert "Company 8 is paused since" in page
+    assert "by kari@127.0.0.1: import" in page
+    assert "kari@127.0.0.1: import" in await visitor.get("/keys?subscription=sync")
+    assert "1 company paused" in await visitor.get("/")
     assert await bench.handled() == []
     assert (await visitor.post("/subscriptions/resume", {"name": "sync", "company": "8"})).status == 303
     assert "is paused" not in await visitor.get("/subscriptions")

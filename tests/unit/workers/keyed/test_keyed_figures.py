@@ -43,7 +43,8 @@ async def test_each_figure_counts_what_is_in_the_lines(bench: Bench) -> None:
     assert (held[STREAM].waiting, held[STREAM].inbox, held[STREAM].scheduled) == (4, 0, 2)
     seen = await overview(bench.store, [STREAM, OTHER])
     oldest = await oldest_waiting(bench.store, seen, clock=lambda: time.time() + 100)
-    assert 100 <= oldest[STREAM, "sub"] < 160
+    assert 100 <= oldest[STREAM, "sub"].oldest < 160
+    assert oldest[STREAM, "sub"].ready is not None
     gate.set()
     await eventually(lambda: bench.lines_hold("sub", 4))
 

@@ -14,10 +14,11 @@ from router.events.catalogue import Catalogue
 from router.store import scripts
 from router.store.client import Store
 from router.store.errors import StoreUnavailable
+from router.store.keys import LINES
 from workers.operations import audit
 from workers.operations.pauses import pause, pause_company, resume, resume_company
 from workers.operations.removal import Removal
-from workers.state.companies import keyed_ones, paused_companies
+from workers.state.companies import CompanyPause, keyed_ones, paused_companies
 from workers.state.pauses import confirm, confirmed, paused
 
 
@@ -152,14 +153,16 @@ async def test_a_company_is_paused(store: Store) -> None:
     await bench.bring("e1")
     (other,) = await bench.bring("e2", customer="2", company="8")
     assert await keyed_ones(store, ["sync", "audit"]) == ["sync"]
-    assert await pause_company(store, "sync", "7", None, by="ann", reason="import") is None
-    assert await paused_companies(store, ["audit", "sync"]) == {"sync": {"7": None}}
+    made = await pause_company(store, "sync", "7", None, by="ann", reason="import")
+    assert (made.company, made.until, made.by, made.reason) == ("7", None, "ann", "import")
+    assert made.since is not None
+    assert await paused_companies(store, ["audit", "sync"]) == {"sync": {"7": made}}
     assert await bench.handled() == [other]
     assert await keyed_ones(store, ["sync", "audit"]) == ["sync"]
-    until = await pause_company(store, "sync", "7", 600, by="ann")
-    assert until is not None
-    assert 590 < (until - datetime.now(UTC)).total_seconds() <= 600
-    assert await paused_companies(store, ["sync"]) == {"sync": {"7": until}}
+    made = await pause_company(store, "sync", "7", 600, by="ann")
+    assert made.until is not None
+    assert 590 < (made.until - datetime.now(UTC)).total_seconds() <= 600
+    assert await paused_companies(store, ["sync"]) == {"sync": {"7": made}}
     assert await resume_company(store, "sync", "7", by="bob")
     assert not await resume_company(store, "sync", "7", by="bob")
     assert await paused_companies(store, ["sync"]) == {}
@@ -171,3 +174,25 @@ async def test_a_company_is_paused(store: Store) -> None:
         ("subscriptions resume", "7", 1),
         ("subscriptions resume", "7", 0),
     ]
+
+
+async def test_a_pause_of_a_company_that_is_over_is_none(store: Store) -> None:
+    """Where no worker runs that would end it, a pause whose time is over is not shown any more."""
+    bench = KeyedBench(store)
+    await bench.bring("e1")
+    await pause_company(store, "sync", "7", 600, by="ann")
+    stopped = store.keys.lines("sync")[LINES.index("stopped")]
+    await store.client.zadd(stopped, {"7": 1})
+    assert await paused_companies(store, ["sync"]) == {}
+    assert len(await bench.handled()) == 1
+    assert not await store.client.exists(store.keys.lines("sync")[LINES.index("pauses")])
+
+
+async def test_a_pause_of_which_only_the_end_is_known(store: Store) -> None:
+    """Where who paused a company, and why, was deleted manually, the pause is shown without."""
+    bench = KeyedBench(store)
+    await bench.bring("e1")
+    await pause_company(store, "sync", "7", None, by="ann", reason="import")
+    await store.client.delete(store.keys.lines("sync")[LINES.index("pauses")])
+    assert await paused_companies(store, ["sync"]) == {"sync": {"7": CompanyPause("7", None, None)}}
+    assert CompanyPause("7", None, None).text() == "company 7 is paused by somebody"

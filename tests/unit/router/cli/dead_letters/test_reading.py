@@ -7,10 +7,15 @@ from typing import Any
 import pytest
 from support.cli import Cli
 from support.filling import CUSTOMERS, FINANCIAL, history, put_dead, put_group, raw_of
+from support.keyed import KeyedBench
 
+from config.settings import Settings
+from router.events.catalogue import Catalogue
 from router.store.client import Store
 from workers.operations.change import Tally
 from workers.operations.dead_letters.letters import DeadLetters
+from workers.operations.keys.line_keys import KeySelector
+from workers.operations.operations import Operations
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
 NO_CUSTOMER = "ea196ddb"
@@ -420,3 +425,47 @@ def test_unreachable(cli: Cli, monkeypatch: pytest.MonkeyPatch, command: tuple[s
     assert said.startswith("event-router: the store (redis://user:***@127.0.0.1:1/0) cannot be used: ConnectionError")
     assert said.endswith("Connection refused; check redis.url\n")
     assert said.count("\n") == 1
+
+
+def _skipped(cli: Cli, *, held: bool = True) -> None:
+    """Have a keyed subscription give up three events of a customer at once, and hold the key of that."""
+
+    async def fill(store: Store) -> None:
+        await put_group(store, "sync")
+        bench = KeyedBench(store)
+        await bench.bring("a1", "a2", "a3", customer="it's", merged=True)
+        operations = Operations(store, Catalogue.load(), Settings())
+        await operations.skip_keys("sync", KeySelector(key="/7/customer/it's")).run(actor="ann")
+        if held:
+            await bench.bring("a4", customer="it's")
+            await bench.hold("it's")
+
+    cli.fill(fill)
+
+
+def test_what_a_dead_letter_stands_for(cli: Cli) -> None:
+    """A dead letter of merged events names them all, in a list too, and says that its key is held by it."""
+    _skipped(cli)
+    (row,) = cli.json("dlq", "list")
+    assert (row["id"], row["key"]) == ("a3", "/7/customer/it's")
+    assert [(each["id"], each["type"]) for each in row["merged"]] == [
+        ("a1", "customer_changed"),
+        ("a2", "customer_changed"),
+    ]
+    assert row["merged"][0]["at"] == "2025-10-09T08:53:20.000Z"
+    assert "(stands for 2 earlier events too)" in cli.ok("dlq", "list")
+    said = cli.ok("dlq", "show", "a3")
+    assert "\n    a1  customer_changed  2025-10-09T08:53:20.000Z\n    a2  customer_changed  2025" in said
+    assert "/7/customer/it's, held since 20" in said
+    assert """`event-router keys release sync '/7/customer/it'"'"'s'` lets it go on""" in said
+    assert cli.json("dlq", "show", "a3")["key_held_since"].startswith("20")
+
+
+def test_an_event_is_found_by_the_dead_letter_that_stands_for_it(cli: Cli) -> None:
+    """Who asks for an event that was merged away hears of which dead letter it is part."""
+    _skipped(cli, held=False)
+    said = cli.fails(3, "dlq", "show", "A1")
+    assert "A1 was merged into a3, whose dead letter of sync stands for both" in said
+    assert "held" not in cli.ok("dlq", "show", "a3")
+    assert cli.json("dlq", "show", "a3")["key_held_since"] is None
+    assert "no dead letter has the id a9" in cli.fails(3, "dlq", "show", "a9")

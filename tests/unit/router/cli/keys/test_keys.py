@@ -1,5 +1,7 @@
 """`keys list|show|release|skip`."""
 
+from typing import Any
+
 import pytest
 from support.cli import Cli
 from support.filling import put_group
@@ -115,14 +117,79 @@ def test_pause_a_company(filled: Cli) -> None:
     said = filled.ok("subscriptions", "pause", "sync", "--company", "8", "--for", "2h", "--reason", "import")
     assert said.startswith("sync handles no more events of company 8 until 20")
     paused = filled.json("subscriptions", "pause", "sync", "--company", "7")
-    assert paused == {"subscription": "sync", "company": "7", "paused": {"until": None}}
+    assert (paused["subscription"], paused["company"], paused["paused"]["until"]) == ("sync", "7", None)
     assert "PAUSED" in filled.ok("subscriptions", "list")
-    assert "company 7; company 8 until 20" in filled.ok("subscriptions", "list")
+    said = " ".join(filled.ok("subscriptions", "list").split())
+    assert f"company 7 is paused since {_day(paused)}" in said
+    assert f"by {audit.whoami()}: import" in said
     (plain, sync) = filled.json("subscriptions", "list")
     assert "paused_companies" not in plain
-    assert sync["paused_companies"][0] == {"company": "7", "until": None}
+    assert sync["paused_companies"][0] == {"company": "7", **paused["paused"]}
+    assert sync["paused_companies"][1]["reason"] == "import"
+    said = filled.fails(3, "subscriptions", "resume", "sync")
+    assert "sync is not paused as a whole: company 7 is paused since" in said
+    assert said.endswith("; resume one with --company\n")
     said = filled.ok("subscriptions", "resume", "sync", "--company", "8")
     assert said == "sync handles the events of company 8 again\n"
     assert "sync is not paused for company 8" in filled.fails(3, "subscriptions", "resume", "sync", "--company", "8")
     assert "without a key" in filled.fails(3, "subscriptions", "pause", "plain", "--company", "8")
     assert "no subscription" in filled.fails(3, "subscriptions", "resume", "nobody", "--company", "8")
+
+
+def test_a_pause_is_shown_with_what_waits_for_it(filled: Cli) -> None:
+    """Who paused a company, or all, why and until when stands wherever what waits for it is shown."""
+    filled.ok("subscriptions", "pause", "sync", "--company", "8", "--reason", "import of 8")
+    why = f"by {audit.whoami()}: import of 8"
+    for command in (
+        ("keys", "list", "sync"),
+        ("keys", "show", "sync", READY),
+        ("subscriptions", "list"),
+    ):
+        said = " ".join(filled.ok(*command).split())
+        assert "company 8 is paused since 20" in said
+        assert why in said
+    assert why in filled.run("streams", "--all").stderr
+    assert filled.json("keys", "show", "sync", READY)["company_paused"]["reason"] == "import of 8"
+    (plain, sync) = filled.json("top", "--once", "--interval", "0.1")["subscriptions"]
+    assert "paused_companies" not in plain
+    assert sync["paused_companies"][0]["reason"] == "import of 8"
+    assert "1 paused" in filled.ok("top", "--once", "--interval", "0.1")
+    filled.ok("subscriptions", "pause", "sync", "--reason", "maintenance")
+    assert "maintenance" in filled.run("keys", "list", "sync").stderr
+    assert "maintenance" in filled.ok("keys", "show", "sync", READY)
+
+
+def _day(paused: dict[str, Any]) -> str:
+    return str(paused["paused"]["since"])[:10]
+
+
+def test_a_skip_says_where_there_was_nothing_to_skip(cli: Cli) -> None:
+    """A held key without events is only released, and the command says that no event was skipped."""
+
+    async def fill(store: Store) -> None:
+        await put_group(store, "sync")
+        bench = KeyedBench(store)
+        await bench.bring("h0", customer="held")
+        await bench.hold("held")
+
+    cli.fill(fill)
+    result = cli.run("keys", "skip", "sync", "--held")
+    assert (result.exit_code, result.stdout) == (0, "skipped 1 of 1\n")
+    assert f"{HELD} had no event to skip: it was only released" in result.stderr
+    assert cli.json("dlq", "list") == []
+
+
+def test_what_is_handled_is_merged_already(cli: Cli) -> None:
+    """While a worker has them, events are merged into the last; one that came since is not."""
+
+    async def fill(store: Store) -> None:
+        await put_group(store, "sync")
+        bench = KeyedBench(store)
+        await bench.bring("r1", "r2", merged=True)
+        await store.call(bench.lines.claim("w1/run/1", 1, 60_000))
+        await bench.bring("r3", merged=True)
+
+    cli.fill(fill)
+    said = cli.ok("keys", "show", "sync", "/7/customer/1")
+    assert "merged into r2" in said
+    assert "will be" not in said

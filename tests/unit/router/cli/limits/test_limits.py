@@ -38,3 +38,15 @@ def test_show(cli: Cli) -> None:
     assert "used up" in cli.ok("limits", "show", "visma")
     assert "all" in cli.ok("limits", "show", "crm")
     assert "there is no limit 'x'" in cli.fails(3, "limits", "show", "x")
+
+
+def test_a_fixed_rate_is_known_between_windows(cli: Cli) -> None:
+    """After its window a limit with a fixed rate has its whole quota left: the next begins with the next call."""
+
+    async def over(store: Store) -> None:
+        await put_limit(store, "crm", "", 5)
+        await store.client.hset(store.keys.quota("crm", ""), mapping={"reset": "1", "left": "0"})
+
+    cli.fill(over)
+    (quota,) = cli.json("limits", "show", "crm")["quotas"]
+    assert (quota["state"], quota["limit"], quota["left"], quota["resets_at"]) == ("open", 5, 5, None)

@@ -277,3 +277,33 @@ async def test_pacer(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_default_settings_have_no_secret() -> None:
     """No publisher has a secret that nobody chose."""
     assert Settings().secrets == {}
+
+
+def test_about_one_record(cli: Cli, receiver: Receiver, catalogue: Catalogue) -> None:
+    """All samples are about the record, the company and the tenant that are named; each is an event of its own."""
+    options = ("--resource", "customer/55555", "--company", "8", "--tenant", "t1", "--count", "4")
+    cli.ok("send", FINANCIAL, "customer_*", *options, "--url", receiver.url)
+    found = []
+    for item in receiver.items:
+        (each,) = identify(catalogue, FINANCIAL, json.dumps(item).encode(), None)
+        assert isinstance(each, Identified)
+        assert each.normalised is not None
+        found.append((each.normalised["resource"], each.normalised["company_id"], each.normalised["tenant_id"]))
+        assert each.id
+    assert found == [("customer/55555", "8", "t1")] * 4
+    assert len({item.get("NotificationId", item.get("notificationId")) for item in receiver.items}) == 4
+
+
+@pytest.mark.parametrize(
+    ("event", "options", "words"),
+    [
+        ("customer_changed", ("--resource", "supplier/1"), "cannot have --resource supplier/1; leave it out"),
+        ("customer_changed", ("--file", "-", "--company", "8"), "a FILE is sent as it is"),
+    ],
+)
+def test_about_what_cannot_be(cli: Cli, receiver: Receiver, event: str, options: tuple[str, ...], words: str) -> None:
+    """Where events cannot be about what is named, nothing is sent, and it says so."""
+    result = cli.run("send", FINANCIAL, event, *options, "--url", receiver.url, stdin="{}")
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert receiver.requests == []
