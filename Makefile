@@ -133,7 +133,7 @@ lock:
 	printf 'hatchling>=1.27\neditables>=0.5\n' | \
 	$(UV) - pyproject.toml --group dev --constraints requirements.lock -o requirements-dev.lock; \
 	printf 'hatchling>=1.27\neditables>=0.5\n' | \
-	$(UV) - pyproject.toml --group dev --extra otel --resolution lowest-direct -o requirements-lowest.lock; \
+	$(UV) - pyproject.toml --group dev --extra otel --extra parquet --extra s3 --resolution lowest-direct -o requirements-lowest.lock; \
 	for peers in python arq docket; do $(UV) benchmarks/peers/$$peers.in -o benchmarks/peers/$$peers.txt; done; \
 	"$$tmp/bin/python" .ci/metadata requirements*.lock benchmarks/peers/*.txt
 

@@ -13,7 +13,7 @@ from config.files import read_regular
 from config.settings import fold_slug, split_list
 
 _FILE = "_file"
-_ALONE = (("ops", "token"), ("redis", "url"))
+_ALONE = (("ops", "token"), ("redis", "url"), ("archive", "secret_key"))
 """The settings, by section and key, whose file holds one secret alone."""
 
 _SPELLINGS = ("secret", "secrets", "secret_file", "secret_files")
@@ -30,9 +30,10 @@ Values = dict[str, Any]
 
 def files_of(values: Mapping[str, Any], file: Path | None = None) -> Iterator[Path]:
     """Yield the files that hold secrets by one source, as it was read: those it names, and `file`, it itself."""
-    sections = (values.get(name) for name in ("ops", "redis", "erp", "secrets"))
-    ops, redis, erp, secrets = ({**section} if isinstance(section, dict) else {} for section in sections)
+    sections = (values.get(name) for name in ("ops", "redis", "archive", "erp", "secrets"))
+    ops, redis, archive, erp, secrets = ({**section} if isinstance(section, dict) else {} for section in sections)
     secrets |= {key: ops[key] for key in ("token", "token_file") if ops.get(key)}
+    secrets |= {key: archive[key] for key in ("secret_key", "secret_key_file") if archive.get(key)}
     secrets |= {key: redis[key] for key in ("url_file",) if redis.get(key)}
     for slug, client in erp.items():
         kept = client if isinstance(client, dict) else {}

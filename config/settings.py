@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, IPvAnyNetwork, SecretStr
 from pydantic.functional_validators import AfterValidator
 
+from config.archive import ArchiveSettings
 from config.durability import Durability
 from config.erp import ErpSettings
 from config.forward import ForwardSettings, checked
@@ -185,6 +186,7 @@ class Settings(_Section):
     ops: OpsSettings = OpsSettings()
     workers: WorkerSettings = WorkerSettings()
     retention: RetentionSettings = RetentionSettings()
+    archive: ArchiveSettings = ArchiveSettings()
     log: LogSettings = LogSettings()
     tracing: TracingSettings = TracingSettings()
     data_dir: Path = Path("data")

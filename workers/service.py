@@ -20,6 +20,8 @@ from router.store.health.survey import store_check
 from router.tasks.ending import end
 from router.telemetry.identity import new_registry, process_name
 from router.telemetry.tracing import open_tracing
+from workers.archive.archive import open_archive
+from workers.archive.metrics import ArchiveMetrics
 from workers.breakers.breakers import Breakers, breaking
 from workers.breakers.of_erp import erp_breaker
 from workers.consuming.consumer import Consumer
@@ -55,8 +57,8 @@ async def serve_workers(
 
     Returns the subscriptions whose handlers could not be ended: the event loop would wait for them for ever.
     `name` is the consumer's name, which no two processes may have at once; by default a new one.
-    Raises UnknownStream for a glob that matches nothing, ConfigError for a store that is not safe, or an ERP that
-    is not set although a subscription wants records of it, or its records are to be swept.
+    Raises UnknownStream for a glob that matches nothing, ConfigError for a store that is not safe, an ERP that is not
+    set although a subscription wants records of it or its records are to be swept, or an archive without its package.
     """
     watch_parent(stop.set)
     catalogue = Catalogue.for_settings(settings)
@@ -64,12 +66,13 @@ async def serve_workers(
     plans = check_plans(settings, catalogue)
     registry = new_registry("worker")
     metrics = WorkerMetrics(registry)
+    archived = (open_archive(settings.archive), ArchiveMetrics(registry)) if settings.archive.to else None
     consumer = name or process_name()
     async with (
         open_tracing(settings.tracing, "worker") as tracing,
         open_store(settings) as store,
         guarded(store, settings, stop, "worker", *(("reconcile",) if plans else ())) as guard,
-        Janitor(consumer, store, catalogue, settings.retention, metrics),
+        Janitor(consumer, store, catalogue, settings.retention, metrics, archived),
         limiting(Limiter(store, consumer, metrics)),
         breaking(Breakers(store, metrics)),
         open_clients(

@@ -180,6 +180,18 @@ class Keys:
         """Return the hash of the incidents that nobody wants to hear of: until when (epoch milliseconds) by name."""
         return self._tagged("incidents", "muted")
 
+    def archived(self, stream: str) -> str:
+        """Return the hash of how far a stream is archived: see archive/next.lua."""
+        return self._tagged(stream, "archived")
+
+    def archiving(self) -> str:
+        """Return the lease of the process that writes to the archive; its value is that process's own."""
+        return self._tagged("janitor", "archiving")
+
+    def archive_state(self) -> str:
+        """Return the hash of how the last round of the archive ended: see `workers.state.archive`."""
+        return self._tagged("janitor", "archive")
+
     def janitor(self) -> str:
         """Return the claim of the worker that does the present round of retention; its TTL is the interval."""
         return self._tagged("janitor", "round")

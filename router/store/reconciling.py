@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 from router.store.keys import Keys
-from router.store.scripts import BATCH, Call, Field, Script
+from router.store.scripts import BATCH, Call, Field, Script, lease
 
 __all__ = ["Kept"]
 
@@ -23,7 +23,7 @@ class Kept:
 
     def lease(self, milliseconds: int) -> Call:
         """Take the lease or renew it; 0 gives it up. Reply: whether it is this sweep's."""
-        return Call(_script("reconcile/lease"), (self._lease,), (self._token, milliseconds))
+        return lease(self._lease, self._token, milliseconds)
 
     def notes(self, key: str, values: Mapping[str, Field], gone: Sequence[str] = ()) -> list[Call]:
         """Set fields of one of the hashes, and remove others. Reply of each: whether the lease is this sweep's."""

@@ -223,8 +223,8 @@ TIDY = {
 
 
 @pytest.mark.parametrize("server", ["server", pytest.param("cluster", marks=pytest.mark.long)], indirect=True)
-async def test_worker(server: GuardedServer, system: System, store: Store, erp: FakeErp) -> None:
-    """A worker reads, retries, gives up, takes over, gives back and tidies up with its own user, and nothing more.
+async def test_worker(server: GuardedServer, system: System, store: Store, erp: FakeErp, tmp_path: Path) -> None:
+    """A worker reads, retries, gives up, takes over, gives back, archives and tidies up as its own user, no more.
 
     So does one of a keyed subscription, in whose lines it also merges, holds and takes turns, with its replays; and one
     of a subscription that has lost its key takes along what its lines hold.
@@ -241,6 +241,9 @@ async def test_worker(server: GuardedServer, system: System, store: Store, erp: 
     access = {"ROUTER_REDIS__URL": server.url("er-worker"), "ROUTER_WORKERS__SHUTDOWN_TIMEOUT": "1", **TIDY}
     known = {"BASE_URL": erp.base_url, "TOKEN_URL": erp.token_url, "CLIENT_ID": "c", "CLIENT_SECRET": "s3cret"}
     known |= {"TENANT_ID": "t1"}
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    access |= {"ROUTER_ARCHIVE__TO": archive.as_uri()}
     access |= {f"ROUTER_ERP__VISMA_NET_FINANCIAL__{name}": value for name, value in known.items()}
     module = system.module(HANDLERS + ECHOING + FILTERED)
     killed = await system.start("worker", module, **access)
@@ -269,6 +272,7 @@ async def test_worker(server: GuardedServer, system: System, store: Store, erp: 
     assert await ended(process) == 0
     assert server.refusals() == []
     assert system.said("echo_dropped")
+    assert [*archive.rglob("*.jsonl.gz")]
     assert server.unused("er-worker") <= {"wait"}  # which a Cluster needs
 
 

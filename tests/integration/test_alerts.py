@@ -337,6 +337,20 @@ async def test_retention_that_fails(system: System, server: Server) -> None:
     await expect(prometheus, "EventRouterRetentionFailing")
 
 
+async def test_an_archive_that_is_away(system: System, server: Server, tmp_path: Path) -> None:
+    """Where events have been due for the archive for more than an hour, that has its alert."""
+    archive = tmp_path / "archive"
+    settings = {"ROUTER_ARCHIVE__TO": archive.as_uri(), "ROUTER_RETENTION__EVENTS": "1"}
+    prometheus = await begin(
+        *(system, WORKER, "worker", system.module(HANDLERS)), **settings, ROUTER_RETENTION__INTERVAL="0.2"
+    )
+    entry = f"{int((time.time() - 7200) * 1000)}-0"
+    server.ask("XADD", f"{SUPPLIERS}:events", entry, "id", "one", "at", "1", "raw", "{}")
+    await expect(prometheus, "EventRouterArchiveLate")
+    archive.mkdir()
+    await eventually(lambda: [*archive.rglob("*.jsonl.gz")] and not server.ask("XLEN", f"{SUPPLIERS}:events"))
+
+
 async def test_what_is_not_there(system: System, server: Server) -> None:
     """A store that no worker reaches, then a worker that is gone; and where there is no ingress at all."""
     prometheus = await begin(system, WORKER, "worker", "workers.log_events")

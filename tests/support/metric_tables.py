@@ -22,6 +22,7 @@ from router.intake.writer import Batch
 from router.process.ops import OpsServer
 from router.store.health.guard import StoreGuard
 from router.telemetry.identity import new_registry
+from workers.archive.metrics import ArchiveMetrics
 from workers.erp.metrics import ErpMetrics
 from workers.feedback import FeedbackMetrics
 from workers.metrics import WorkerMetrics
@@ -85,6 +86,7 @@ async def all_rows() -> dict[str, list[Row]]:
         ErpMetrics(worker)
         FeedbackMetrics(worker)
         ReconcileMetrics(worker)
+        ArchiveMetrics(worker)
         StoreMetrics(store, catalogue, 1.0, figures)
         guard = StoreGuard(store, settings, asyncio.Event())
         common.register(guard)

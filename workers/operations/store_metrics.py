@@ -25,6 +25,7 @@ from router.tasks.ending import in_time
 from router.tasks.outage import Reminder
 from router.telemetry import logs
 from workers.operations.figures import Figures, figures
+from workers.state.archive import ArchiveState, archive_state
 from workers.state.companies import CompanyPause
 from workers.state.key_counts import STATES, KeyCounts
 from workers.state.limits import LimitState, limits
@@ -42,8 +43,8 @@ _FIGURES = {
     "dead": "Dead: events that the subscription gave up.",
 }
 
-_Found = tuple[Figures, Mapping[str, int], Sequence[LimitState], Sequence[CompanyState]]
-"""The figures, how much is quarantined by publisher, the limits, and how far the sweeps of each company are."""
+_Found = tuple[Figures, Mapping[str, int], Sequence[LimitState], Sequence[CompanyState], ArchiveState]
+"""The figures, how much is quarantined by publisher, the limits, how far the sweeps and the archive are."""
 
 _log = logs.get("store")
 
@@ -87,7 +88,7 @@ class StoreMetrics(Collector):
             [],
             [(self._found is not None,)],
         )
-        found, quarantined, shared, swept = self._found or (Figures(0.0, (), ()), {}, (), ())
+        found, quarantined, shared, swept, archive = self._found or (Figures(0.0, (), ()), {}, (), (), ArchiveState())
         lengths = [(seen.stream, seen.length) for seen in found.streams]
         yield _family("stream_events", "Events that a stream holds, finished or not.", ["stream"], lengths)
         text = "Bodies in quarantine: signed, but not understood."
@@ -110,7 +111,8 @@ class StoreMetrics(Collector):
         text = "Quotas of a limit that are used up, or refused by the other side: their calls wait."
         yield _family("limit_quotas_waiting", text, ["limit"], [(limit.name, limit.waiting) for limit in shared])
         yield from _of_sweeps(swept)
-
+        text = "Seconds for which the oldest event should have been in the archive that is not; 0 where none is late."
+        yield _family("archive_lag_seconds", text, [], [(archive.lag(time.time()),)] if self._found else [])
         text = "1 where a breaker is open: what handlers call is down, and their events wait. 0 where it is closed."
         opened = [(breaker.name, breaker.is_open) for breaker in found.breakers]
         yield _family("breaker_open", text, ["breaker"], opened)
@@ -131,7 +133,8 @@ class StoreMetrics(Collector):
         keys = [self._store.keys.quarantine(slug) for slug in slugs]
         lengths = checked(forgiven(await self._store.commands([("XLEN", key) for key in keys]), keys, 0))
         shared, swept = await limits(self._store), await reconciliations(self._store, self._settings)
-        return found, dict(zip(slugs, lengths, strict=True)), shared, swept
+        archive = await archive_state(self._store)
+        return found, dict(zip(slugs, lengths, strict=True)), shared, swept, archive
 
 
 def _lasting(pause: Pause | CompanyPause | None) -> float:

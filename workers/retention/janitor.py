@@ -16,6 +16,9 @@ from router.events.catalogue import Catalogue
 from router.store.client import Store
 from router.store.errors import STORE_ERRORS, StoreRefused
 from router.tasks.ending import set_within
+from workers.archive.archive import Archive
+from workers.archive.archiver import Archiver
+from workers.archive.metrics import ArchiveMetrics
 from workers.metrics import WorkerMetrics
 from workers.retention.round import Retention
 
@@ -28,18 +31,26 @@ log = structlog.get_logger("retention")
 class Janitor:
     """Does a round in every interval in which no other worker was faster, as long as the context is open.
 
-    `name` tells workers apart.
+    `name` tells workers apart. `archived` are the archive and its metrics, where there is one.
     """
 
     def __init__(
-        self, name: str, store: Store, catalogue: Catalogue, settings: RetentionSettings, metrics: WorkerMetrics
+        self,
+        name: str,
+        store: Store,
+        catalogue: Catalogue,
+        settings: RetentionSettings,
+        metrics: WorkerMetrics,
+        archived: tuple[Archive, ArchiveMetrics] | None = None,
     ) -> None:
         self._name = name
         self._store = store
         self._interval = settings.interval
         self._stopping = asyncio.Event()
         self._metrics = metrics
-        self._retention = Retention(store, catalogue, settings, metrics, self._stopping)
+        window = int(settings.events * 1000)
+        archiver = Archiver(archived[0], store, window, archived[1], self._stopping) if archived else None
+        self._retention = Retention(store, catalogue, settings, metrics, self._stopping, archiver)
         self._random = Random()  # noqa: S311 - keeps workers from asking all at once
         self._task: asyncio.Task[None] | None = None
 

@@ -2,7 +2,7 @@
 
 Events go when every subscription has finished them and they are old. Dead letters and what is quarantined go only where
 the settings say so, and never silently: they are removed unfinished. Streams that have left the catalogue are treated
-like the others.
+like the others. Where events are archived, they go once they are in the archive.
 """
 
 import asyncio
@@ -17,7 +17,8 @@ from config.settings import RetentionSettings
 from router.events.catalogue import Catalogue
 from router.store import scripts
 from router.store.client import Store
-from router.store.errors import StoreRefused, StoreUnavailable
+from router.store.errors import STORE_ERRORS, StoreRefused, StoreUnavailable
+from workers.archive.archiver import Archiver
 from workers.metrics import WorkerMetrics
 from workers.state.former import former_streams, note_streams
 from workers.state.groups import parse_groups
@@ -40,7 +41,9 @@ class Retention:
         settings: RetentionSettings,
         metrics: WorkerMetrics,
         stopping: asyncio.Event,
+        archiver: Archiver | None = None,
     ) -> None:
+        self._archiver = archiver
         self._store = store
         self._keys = store.keys
         self._catalogue = catalogue
@@ -53,6 +56,7 @@ class Retention:
         """Remove all there is to remove; what the store refuses for one stream is logged and stops no other."""
         self._failed = False
         streams = await self._streams()
+        await self._archive(streams)
         await self._trim_events(streams)
         await self._discard_dead_letters(streams)
         await self._discard_quarantined(streams)
@@ -70,9 +74,30 @@ class Retention:
                 log.warning("retention_refused", error=str(error), number=1, keys=[self._keys.streams()])
         return (*self._catalogue.streams(), *former)
 
+    async def _archive(self, streams: Sequence[str]) -> None:
+        """Archive what is to be removed; whatever goes wrong with that, the rest of the round is done."""
+        if self._archiver is None:
+            return
+        try:
+            self._failed |= not await self._archiver.round(streams)
+        except StoreRefused as error:
+            self._failed = True
+            log.warning("archive_refused", error=str(error))
+        except STORE_ERRORS:
+            raise
+        except Exception:
+            self._failed = True
+            log.exception("archive_broken")
+
     async def _trim_events(self, streams: Sequence[str]) -> None:
         window = _milliseconds(self._settings.events)
-        calls = {stream: scripts.trim(self._keys.events(stream), window) for stream in streams}
+        only_archived = self._archiver is not None
+        calls = {
+            stream: scripts.trim(
+                self._keys.events(stream), self._keys.archived(stream), window, only_archived=only_archived
+            )
+            for stream in streams
+        }
         removed = await self._repeat(calls)
         for stream, number in removed.items():
             self._metrics.trimmed.labels(stream).inc(number)

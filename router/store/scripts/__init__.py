@@ -200,12 +200,18 @@ def forget(source: str, group: str, consumer: Field) -> Call:
     return Call(_script("forget"), (source,), (group, consumer))
 
 
-def trim(stream: str, window: int) -> Call:
+def lease(key: str, name: str, milliseconds: int) -> Call:
+    """Take a lease under a name of its own, or renew it; 0 gives it up. Reply: whether it is (or was) of this name."""
+    return Call(_script("lease"), (key,), (name, milliseconds))
+
+
+def trim(stream: str, archived: str, window: int, *, only_archived: bool = False) -> Call:
     """Remove events that all groups have finished and that are older than `window` milliseconds.
 
-    Reply: how many were removed; once it is 0, nothing is left to remove.
+    `archived`: how far the stream is archived. Where that is known no more is removed; with `only_archived` nothing is
+    where it is not known. Reply: how many were removed; once it is 0, nothing is left to remove.
     """
-    return Call(_script("trim"), (stream,), (window, _TRIMMED))
+    return Call(_script("trim"), (stream, archived), (window, _TRIMMED, int(only_archived)))
 
 
 def discard(stream: str, age: int, count: int) -> Call:

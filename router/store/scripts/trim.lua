@@ -1,12 +1,16 @@
--- Removes the oldest events of a stream: those that every consumer group has finished and that are old enough.
+-- Removes the oldest events of a stream: those that every consumer group has finished, that are old enough, and that are in
+-- the archive where the stream is archived.
 --
 -- What a group has not been given yet, or holds, stays with everything behind it. A stream without a group is trimmed
 -- by age alone. Call it again until it removes nothing.
 --
 -- KEYS[1]  events stream
+-- KEYS[2]  hash of how far the stream is archived (archive/next.lua); where there is one it counts, whichever worker trims
 -- ARGV[1]  how long an event is kept, milliseconds
 -- ARGV[2]  how many to remove at most in this call
+-- ARGV[3]  '1' to remove nothing from a stream that has no such hash
 -- Reply    how many were removed
+--- lib/finished.lua
 local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)
 local time = redis.call('TIME')
 local limit = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) - tonumber(ARGV[1])
@@ -14,33 +18,14 @@ if #first == 0 or limit <= 0 then
   return 0
 end
 
--- as text of one width: the numbers of an id have 64 bits, more than a number of Lua holds
-local function order(id)
-  local millis, number = string.match(id, '^(%d+)-(%d+)$')
-  return string.rep('0', 20 - #millis) .. millis .. string.rep('0', 20 - #number) .. number
-end
-
 local oldest, keep = first[1][1], string.format('%.0f-0', limit)
-local function keep_from(found)
-  if #found > 0 and order(found[1][1]) < order(keep) then
-    keep = found[1][1]
-  end
+local archived = redis.call('HGET', KEYS[2], 'position')
+if not archived and ARGV[3] == '1' then
+  return 0
+elseif archived and order(archived) < order(keep) then
+  keep = earlier(keep, redis.call('XRANGE', KEYS[1], '(' .. archived, '+', 'COUNT', 1))
 end
-
-if order(oldest) < order(keep) then
-  for _, fields in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
-    local group = {}
-    for i = 1, #fields, 2 do
-      group[fields[i]] = fields[i + 1]
-    end
-    -- from the oldest entry on: a pending one that somebody deleted holds nothing back once it is the oldest
-    keep_from(redis.call('XPENDING', KEYS[1], group['name'], oldest, '+', 1))
-    local delivered = group['last-delivered-id']
-    if order(delivered) < order(keep) then
-      keep_from(redis.call('XRANGE', KEYS[1], '(' .. delivered, '+', 'COUNT', 1))
-    end
-  end
-end
+keep = unfinished(KEYS[1], oldest, keep)
 if order(oldest) >= order(keep) then
   return 0
 end

@@ -45,7 +45,8 @@ LAYERS = (
     {"workers.exactly_once", "workers.subscription"},
     {"workers"},
     {"workers.echoes", "workers.feedback", "workers.handlers", "workers.limits", "workers.modules", "workers.state"},
-    {"workers.breakers", "workers.consuming", "workers.notify", "workers.reconcile", "workers.retention"},
+    {"workers.archive", "workers.breakers", "workers.consuming", "workers.notify", "workers.reconcile"},
+    {"workers.retention"},
     {"workers.keyed"},
     {
         "workers.operations.audit",

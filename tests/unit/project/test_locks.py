@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[3]
 LOCKS = {
     "requirements.lock": [],
     "requirements-dev.lock": ["dev", "build"],
-    "requirements-lowest.lock": ["dev", "build", "otel"],
+    "requirements-lowest.lock": ["dev", "build", "otel", "parquet", "s3"],
     "benchmarks/peers/python.txt": ["python.in"],
     "benchmarks/peers/arq.txt": ["arq.in"],
     "benchmarks/peers/docket.txt": ["docket.in"],
@@ -128,7 +128,7 @@ def roots(lock: str) -> list[str]:
     more = {
         "dev": told["dependency-groups"]["dev"],
         "build": [*told["build-system"]["requires"], *BUILD],
-        "otel": told["project"]["optional-dependencies"]["otel"],
+        **told["project"]["optional-dependencies"],
     }
     return [*told["project"]["dependencies"], *(line for name in LOCKS[lock] for line in more[name])]
 

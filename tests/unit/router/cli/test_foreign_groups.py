@@ -44,14 +44,14 @@ def test_retention_keeps_what_it_has_not_acknowledged(cli: Cli) -> None:
         for index in range(3):
             await client.xadd(key, {"id": f"e{index}"}, id=f"{int(time.time() * 1000) - 30 * DAY}-{index}")
         await client.xgroup_create(key, GROUP, "0")
-        removed.append(await store.call(scripts.trim(key, DAY)))
+        removed.append(await store.call(scripts.trim(key, store.keys.archived(CUSTOMERS), DAY)))
         await client.xreadgroup(GROUP, "one", {key: ">"})
-        removed.append(await store.call(scripts.trim(key, DAY)))
+        removed.append(await store.call(scripts.trim(key, store.keys.archived(CUSTOMERS), DAY)))
         ids = [entry_id for entry_id, _ in await client.xrange(key)]
         await client.xack(key, GROUP, *ids[:2])
-        removed.append(await store.call(scripts.trim(key, DAY)))
+        removed.append(await store.call(scripts.trim(key, store.keys.archived(CUSTOMERS), DAY)))
         await client.xack(key, GROUP, *ids)
-        removed.append(await store.call(scripts.trim(key, DAY)))
+        removed.append(await store.call(scripts.trim(key, store.keys.archived(CUSTOMERS), DAY)))
         return removed
 
     assert cli.fill(rounds) == [0, 0, 2, 1]

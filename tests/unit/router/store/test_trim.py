@@ -56,7 +56,7 @@ class Place:
 
     async def trim(self, window: int = WINDOW) -> int:
         """Trim once; return how many entries were removed."""
-        return int(await self.store.call(scripts.trim(self.key, window)))
+        return int(await self.store.call(scripts.trim(self.key, self.store.keys.archived(STREAM), window)))
 
     async def trim_all(self) -> int:
         """Trim until nothing is left to remove."""

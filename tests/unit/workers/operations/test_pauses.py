@@ -111,11 +111,11 @@ async def test_what_a_paused_subscription_has_not_had_is_not_trimmed(store: Stor
         return bool(int(seconds) * 1000 + int(micros) // 1000 > int(last[0].partition(b"-")[0]) + 1)
 
     await eventually(old_enough)
-    assert await store.call(scripts.trim(events, 1)) == 0
+    assert await store.call(scripts.trim(events, store.keys.archived(CUSTOMERS), 1)) == 0
     await store.client.execute_command("XREADGROUP", "GROUP", "sync", "w1", "STREAMS", events, ">")
     for entry_id, _ in await store.client.xrange(events):
         await store.client.execute_command("XACK", events, "sync", entry_id)
-    assert await store.call(scripts.trim(events, 1)) == 2
+    assert await store.call(scripts.trim(events, store.keys.archived(CUSTOMERS), 1)) == 2
 
 
 def _anywhere(store: Store) -> dict[str, Any]:

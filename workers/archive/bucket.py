@@ -1,0 +1,111 @@
+"""The archive in a bucket of S3, or of a server that speaks the same: with the extra `s3`.
+
+The keys are those of the settings, or else those that the environment has for AWS: its variables, the role of the
+machine or of the pod.
+"""
+
+import io
+import tempfile
+from collections.abc import AsyncIterator, Awaitable
+from datetime import timedelta
+from typing import IO, TYPE_CHECKING, Final, TypeVar, cast
+
+from config.archive import ArchiveSettings
+from config.errors import ConfigError
+from workers.archive.errors import ArchiveUnreachable, Damaged
+from workers.archive.place import Stored
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config, S3Store
+
+__all__ = ["Bucket", "check_installed"]
+
+T = TypeVar("T")
+
+_RETRIES: Final = 5
+_IN_MEMORY: Final = 1024 * 1024  # bytes of an object that is read; what is larger goes into a file without a name
+_SHOWN: Final = 300
+
+
+def check_installed() -> None:
+    """Raise ConfigError where obstore is missing."""
+    try:
+        import obstore  # noqa: F401, PLC0415 - an extra
+    except ImportError:
+        raise ConfigError('archive.to = "s3://…" needs obstore: pip install "visma-event-router[s3]"') from None
+
+
+class Bucket:
+    """Keeps objects in a bucket, which has to be there."""
+
+    def __init__(self, settings: ArchiveSettings) -> None:
+        self._to = settings.to
+        self._store = _store(settings)
+
+    async def put(self, name: str, content: bytes) -> None:
+        """Put an object in one request: S3 shows it when it is whole, and then it is durable."""
+        await self._do(self._store.put_async(name, io.BytesIO(content), use_multipart=False))
+
+    async def open(self, name: str) -> IO[bytes]:
+        """Fetch an object into a file."""
+        from obstore.exceptions import NotFoundError  # noqa: PLC0415 - an extra
+
+        file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - the caller closes it
+        try:
+            found = await self._do(self._store.get_async(name))
+            async for part in found.stream():
+                file.write(part)
+        except BaseException as error:
+            file.close()
+            if isinstance(error.__cause__, NotFoundError | FileNotFoundError):
+                raise Damaged("it is not there any more") from None
+            if isinstance(error, ArchiveUnreachable):
+                raise
+            raise self._unreachable(error) if isinstance(error, Exception) else error from error
+        file.seek(0)
+        return file
+
+    async def list(self, folder: str = "") -> AsyncIterator[Stored]:
+        """Yield what is there, page by page."""
+        pages = aiter(self._store.list(folder or None))
+        while (page := await self._do(anext(pages, None))) is not None:
+            for found in page:
+                yield Stored(found["path"], found["size"])
+
+    async def remove(self, name: str) -> None:
+        """Remove an object."""
+        await self._do(self._store.delete_async(name))
+
+    async def _do(self, what: Awaitable[T]) -> T:
+        try:
+            return await what
+        except Exception as error:  # what it raises is Rust's: its own classes, and those of Python for some
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> ArchiveUnreachable:
+        return ArchiveUnreachable(f"{self._to}: {' '.join(str(error).split())[:_SHOWN]}")
+
+
+def _store(settings: ArchiveSettings) -> "S3Store":
+    from obstore.store import S3Store  # noqa: PLC0415 - an extra
+
+    bucket, folder = settings.bucket
+    secret = settings.secret_key.get_secret_value() if settings.secret_key else ""
+    given = {
+        "endpoint": settings.endpoint,
+        "region": settings.region,
+        "access_key_id": settings.access_key,
+        "secret_access_key": secret,
+        "server_side_encryption": settings.encryption,
+        "sse_kms_key_id": settings.kms_key,
+    }
+    return S3Store(
+        bucket,
+        prefix=folder or None,
+        config=cast("S3Config", {name: value for name, value in given.items() if value}),
+        client_options={
+            "allow_http": settings.endpoint.startswith("http:"),
+            "timeout": timedelta(seconds=settings.timeout),
+        },
+        retry_config={"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=settings.timeout)},
+    )

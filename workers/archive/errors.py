@@ -1,0 +1,17 @@
+"""What can go wrong with the archive."""
+
+from config.errors import RouterError
+
+__all__ = ["ArchiveUnreachable", "Damaged"]
+
+
+class ArchiveUnreachable(RouterError):
+    """The archive does not take or give an object: it is away, full, or refuses us."""
+
+    named = False
+
+
+class Damaged(RouterError):
+    """An object of the archive cannot be read as what its name says; none of it is used."""
+
+    named = False
