@@ -59,11 +59,11 @@ async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> R
 
 @contextlib.asynccontextmanager
 async def receiving(
-    answer: bytes | Answering = OK, host: str = "127.0.0.1", context: ssl.SSLContext | None = None
+    answer: bytes | Answering = OK, host: str = "127.0.0.1", port: int = 0, context: ssl.SSLContext | None = None
 ) -> AsyncIterator[Receiver]:
-    """Yield a receiver at a free port of an address of the loopback."""
+    """Yield a receiver at an address of the loopback: at a free port, or at one that another address of it has."""
     receiver = Receiver(answer)
-    server = await asyncio.start_server(receiver.serve, host, 0, ssl=context)
+    server = await asyncio.start_server(receiver.serve, host, port, ssl=context)
     receiver.port = server.sockets[0].getsockname()[1]
     try:
         yield receiver

@@ -15,6 +15,7 @@ from config.erp import ErpSettings
 from config.errors import described
 from workers.erp.errors import ErpUnavailable, ErpUnreadable
 from workers.erp.metrics import ErpMetrics, Observed
+from workers.outgoing.session import open_session
 
 __all__ = ["Answer", "Transport", "open_transport"]
 
@@ -94,13 +95,7 @@ class Transport:
 @asynccontextmanager
 async def open_transport(settings: ErpSettings, observed: Observed | None = None) -> AsyncIterator[Transport]:
     """Yield what sends the requests to one ERP; nothing is connected before the first."""
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=settings.connections),
-        cookie_jar=aiohttp.DummyCookieJar(),  # a cookie of one tenant must not go with a request for another
-        timeout=aiohttp.ClientTimeout(total=settings.timeout),
-        trust_env=False,
-    )
-    async with session:
+    async with open_session(aiohttp.TCPConnector(limit=settings.connections), settings.timeout) as session:
         yield Transport(session, settings, observed or Observed(ErpMetrics(CollectorRegistry()), ""))
 
 

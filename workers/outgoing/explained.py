@@ -42,6 +42,8 @@ def _of_connecting(error: aiohttp.ClientConnectorError) -> str:
 
 
 def _words(error: BaseException) -> str:
-    """Return the reason that an error gives, as short as it gives one."""
+    """Return the reason that an error gives, as short as it gives one; its class where it gives none."""
     names = ("verify_message", "reason", "strerror")
-    return str(next(filter(None, (getattr(error, name, None) for name in names)), error))[:_SHOWN]
+    return (
+        str(next(filter(None, (getattr(error, name, None) for name in names)), error))[:_SHOWN] or type(error).__name__
+    )

@@ -1,10 +1,10 @@
 """Sends a body to one target and returns what came back: one request for each call, over connections of its own.
 
-Nothing follows a redirection, reads a proxy or a password out of the environment, keeps a cookie or sends a body twice.
-A proxy would resolve the name by itself, and reach what nobody judged.
+Nothing follows a redirection or sends a body twice.
 """
 
 import asyncio
+import io
 import time
 from collections.abc import Callable, Mapping
 from typing import Self
@@ -19,12 +19,14 @@ from workers.outgoing.encryption import encryption_for
 from workers.outgoing.errors import AddressRefused, OutgoingError, TimedOut
 from workers.outgoing.explained import explained
 from workers.outgoing.resolver import Guard, JudgingResolver, Lookup, SystemLookup
+from workers.outgoing.session import open_session
 from workers.outgoing.target import Exchange, Target
 
 __all__ = ["Outgoing"]
 
 _IDLE = 4.0  # seconds that a connection is kept for the next request: many receivers close theirs after five
-_NO_LIMIT = aiohttp.ClientTimeout(total=None, sock_connect=None)  # one timeout is over all of an exchange
+_NAMES_KEPT = 10  # seconds that what was judged is connected to again without a question
+_AT_ONCE = 262_144  # bytes of a body that are written in one step, while nothing else runs
 _OURS = {"User-Agent": "event-router", "Accept": "*/*", "Accept-Encoding": "identity"}
 
 
@@ -63,19 +65,18 @@ class Outgoing:
         lookup = self._lookup
         if lookup is None:
             lookup = self._system = SystemLookup()
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+        self._session = open_session(
+            aiohttp.TCPConnector(
                 limit=self.target.connections,
+                ttl_dns_cache=_NAMES_KEPT,
                 resolver=JudgingResolver(self._guard, lookup),
                 socket_factory=self._guard.socket,
                 ssl=self._encryption,
                 keepalive_timeout=_IDLE,
             ),
+            timeout=None,  # one is over all of an exchange
             response_class=Answer,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=_NO_LIMIT,
             auto_decompress=False,
-            trust_env=False,
         )
         return self
 
@@ -125,8 +126,8 @@ class Outgoing:
     async def _send(self, body: bytes, headers: Mapping[str, str]) -> Answer:
         if self._session is None:
             raise RuntimeError("what sends is used within `async with`")
-        request = self._session.post(self._url, data=body, headers={**_OURS, **headers}, allow_redirects=False)
-        response = await request
+        data = body if len(body) <= _AT_ONCE else io.BytesIO(body)
+        response = await self._session.post(self._url, data=data, headers={**_OURS, **headers}, allow_redirects=False)
         assert isinstance(response, Answer)
         return response
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from support.receiver import OK, Receiver, Request, receiving
+from support.waiting import eventually
 
 from config.errors import ConfigError
 from workers.outgoing import Outgoing, Target, TimedOut, Unreachable
@@ -25,6 +26,10 @@ async def sending(receiver: Receiver, **options: Any) -> AsyncIterator[Outgoing]
         yield outgoing
 
 
+def _target(port: int) -> Target:
+    return Target(f"http://127.0.0.1:{port}/", allow_private=LOOPBACK)
+
+
 def answering(*answers: bytes) -> Callable[[Request], Awaitable[bytes]]:
     """Return what answers with one after the other."""
     rest = list(answers)
@@ -39,6 +44,20 @@ async def until_over(request: Request) -> bytes:
     """Never answer."""
     await asyncio.Event().wait()
     return OK
+
+
+@asynccontextmanager
+async def refusing(answer: bytes) -> AsyncIterator[int]:
+    """Yield the port of a receiver that answers before it has read the body, and then reads no more."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
 
 
 async def test_a_body_goes_as_it_is_and_its_answer_comes_back() -> None:
@@ -219,27 +238,75 @@ async def test_a_connection_that_was_closed_meanwhile_is_not_used() -> None:
 
 async def test_more_than_its_connections_wait_outside_the_timeout() -> None:
     """No more connections are made than allowed; exchanges that wait for one do not use up their time."""
-    running, most = 0, 0
+    release = asyncio.Event()
 
     async def slow(request: Request) -> bytes:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        await asyncio.sleep(0.03)
-        running -= 1
+        await release.wait()
         return OK
 
     async with receiving(slow) as receiver, sending(receiver, connections=2, timeout=10) as outgoing:
-        exchanges = await asyncio.gather(*(outgoing.post(b"{}", {}) for _ in range(12)))
-    assert (most, receiver.connections) == (2, 2)
-    assert max(exchange.seconds for exchange in exchanges) < 0.03 * 4
+        posts = [asyncio.create_task(outgoing.post(b"{}", {})) for _ in range(12)]
+        await eventually(lambda: len(receiver.requests) == 2)
+        began = asyncio.get_running_loop().time()
+        release.set()
+        exchanges = await asyncio.gather(*posts)
+        waited = asyncio.get_running_loop().time() - began
+    assert receiver.connections == 2
+    assert max(exchange.seconds for exchange in exchanges[2:]) <= waited
+
+
+async def test_a_receiver_that_hangs_does_not_matter_to_another() -> None:
+    """Each target has connections of its own: all those of one may wait while another answers."""
+    async with (
+        receiving(until_over) as hanging,
+        receiving() as other,
+        sending(hanging, connections=4) as slow,
+        sending(other) as fast,
+    ):
+        waiting = [asyncio.create_task(slow.post(b"{}", {})) for _ in range(100)]
+        await eventually(lambda: len(hanging.requests) == 4)
+        assert {(await fast.post(b"{}", {})).status for _ in range(20)} == {200}
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    assert len(hanging.requests) == 4
+
+
+async def test_an_answer_before_the_end_of_a_long_body_counts() -> None:
+    """A receiver may refuse a large body by its headers alone, and close: its status is what the exchange brings."""
+    refusal = b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbig"
+    async with refusing(refusal) as port, Outgoing(_target(port)) as outgoing:
+        exchange = await outgoing.post(b"a" * 20_000_000, {})
+    assert exchange.status == 413
+
+
+async def test_a_large_body_arrives_whole() -> None:
+    """A body of some megabytes is written in pieces, with its length before it."""
+    body = bytes(range(256)) * 20_000
+    async with receiving() as receiver, sending(receiver) as outgoing:
+        await outgoing.post(body, {})
+    [request] = receiver.requests
+    assert (request.body == body, request.headers["content-length"]) == (True, str(len(body)))
+    assert "transfer-encoding" not in request.headers
+
+
+async def test_a_cancelled_exchange_leaves_no_connection_in_use() -> None:
+    """A handler that is stopped frees its connection for the next."""
+    async with receiving(until_over) as receiver, sending(receiver, connections=1) as outgoing:
+        task = asyncio.create_task(outgoing.post(b"{}", {}))
+        await eventually(lambda: receiver.requests)
+        task.cancel()
+        await asyncio.wait([task])
+        receiver.answer = OK
+        assert (await outgoing.post(b"{}", {})).status == 200
+    assert receiver.connections == 2
 
 
 async def test_a_target_that_is_down_is_unreachable() -> None:
     """Nobody listens: the message says so."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    async with Outgoing(Target(f"http://127.0.0.1:{port}/", allow_private=LOOPBACK)) as outgoing:
+    async with Outgoing(_target(port)) as outgoing:
         with pytest.raises(Unreachable, match="no connection could be made"):
             await outgoing.post(b"{}", {})
 
