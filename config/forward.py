@@ -1,7 +1,5 @@
 """The settings of a forward: a subscription whose handler is a URL. Each is a table of its own, `[[forward]]`."""
 
-import base64
-import binascii
 import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -10,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, IPvAnyNetwork, SecretStr, model_validator
 from pydantic.functional_validators import AfterValidator
 
+from config.outgoing import check_target_url, signing_key
 from config.reconcile import Names, Span, SpanOrOff
 from config.tables import checked as checked_tables
 
@@ -17,7 +16,6 @@ __all__ = ["BreakerTerms", "CoalesceTerms", "ForwardSettings", "LimitTerms", "Re
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
-_KEY_BYTES: Final = range(24, 65)
 _OURS: Final = ("webhook-", "event-router-")
 _OURS_ALONE: Final = frozenset(
     {"host", "content-type", "content-length", "transfer-encoding", "connection", "expect", "traceparent"}
@@ -31,32 +29,12 @@ def _name(value: str) -> str:
 
 
 def _url(value: str) -> str:
-    """Refuse what is no address of a receiver; what is refused is not repeated, since it may hold a password."""
-    if not value:
-        return value
-    try:
-        parts = urlsplit(value)
-        host = parts.hostname if parts.port != 0 else None
-    except ValueError as error:
-        raise ValueError(f"must be a URL: {error}") from None
-    if parts.scheme not in ("http", "https") or not host or not value.isascii() or not value.isprintable():
-        raise ValueError("must be a URL such as https://crm.example/hooks/visma")
-    if "@" in parts.netloc or "#" in value or "\\" in value or " " in value:
-        raise ValueError("must hold neither a user nor a fragment: set a header for a password")
-    return value
+    return check_target_url(value) if value else value
 
 
 def _secret(value: SecretStr) -> SecretStr:
-    """Take a secret as Standard Webhooks has it: `whsec_` and base64, which all its libraries read."""
-    text = value.get_secret_value().removeprefix("whsec_")
-    try:
-        size = len(base64.b64decode(text, validate=True))
-    except (binascii.Error, ValueError):
-        size = 0
-    if size not in _KEY_BYTES:
-        raise ValueError(
-            "must be 24 to 64 bytes in base64, as `openssl rand -base64 32` makes them; whsec_ may precede"
-        )
+    """Take a secret as Standard Webhooks has it, which all its libraries read."""
+    signing_key(value.get_secret_value())
     return value
 
 

@@ -6,6 +6,7 @@ field is an extension attribute. `extra` is not sent twice: `extrafields` names 
 The attributes and limits are those of https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, cast
 
@@ -64,12 +65,14 @@ def to_cloudevent(event: Event) -> dict[str, Any]:
     return {**_attributes(event, data), "data": data}
 
 
-def to_cloudevent_json(event: Event) -> bytes:
+def to_cloudevent_json(event: Event, extensions: Mapping[str, Any] | None = None) -> bytes:
     """Return the event as the bytes of a CloudEvents JSON event; `data` is the item's own bytes, untouched.
 
-    Raises InvalidCloudEvent. `from_cloudevent` makes the very same event of it.
+    `extensions` are further attributes, by their names. Raises InvalidCloudEvent. `from_cloudevent` makes the very same
+    event of it.
     """
-    return msgspec.json.encode({**_attributes(event, _data(event)), "data": msgspec.Raw(event.raw)})
+    attributes = {**_attributes(event, _data(event)), **(extensions or {})}
+    return msgspec.json.encode({**attributes, "data": msgspec.Raw(event.raw)})
 
 
 def from_cloudevent(source: bytes | dict[str, Any]) -> Event:

@@ -26,6 +26,8 @@ from router.telemetry.identity import process_name
 log = structlog.get_logger("up")
 
 _MARGIN = 5.0
+FORWARD = "forward"
+"""The child that posts events to URLs, which is there once there is a forward."""
 
 
 def supervised() -> bool:
@@ -44,7 +46,9 @@ async def run_up(settings: Settings, modules: Sequence[str], stop: asyncio.Event
     worker = _child(settings, "worker", "worker", "--name", process_name(), *modules)
     with _ingress_port(settings) as port:
         children = [*_ingress_children(settings, port), worker, _child(settings, "console", "console")]
-        return await _supervise(settings, children, stop, "ingress", "worker")
+        if settings.forward:
+            children.append(_forward_child(settings))
+        return await _supervise(settings, children, stop, "ingress", "worker", forwards=True)
 
 
 async def run_ingress_processes(settings: Settings, processes: int, stop: asyncio.Event) -> int:
@@ -56,7 +60,9 @@ async def run_ingress_processes(settings: Settings, processes: int, stop: asynci
         return await _supervise(settings, _ingress_children(several, port), stop, "ingress")
 
 
-async def _supervise(settings: Settings, children: Sequence[ChildSpec], stop: asyncio.Event, *roles: Role) -> int:
+async def _supervise(
+    settings: Settings, children: Sequence[ChildSpec], stop: asyncio.Event, *roles: Role, forwards: bool = False
+) -> int:
     longest = max(settings.ingress.shutdown_timeout, settings.workers.shutdown_timeout)
     supervisor = Supervisor(children, stop_timeout=longest + _MARGIN)
     reload = asyncio.Event()
@@ -64,7 +70,7 @@ async def _supervise(settings: Settings, children: Sequence[ChildSpec], stop: as
         install_stop(stop, force=supervisor.kill)
         install_reload(reload.set, stop)
         await refuse_unsafe(store, settings, *roles)
-        up_reload = UpReload(supervisor, Catalogue.for_settings(settings))
+        up_reload = UpReload(supervisor, Catalogue.for_settings(settings), forwards=forwards)
         reloading = asyncio.create_task(Reload(settings, up_reload).run(reload))
         try:
             return await supervisor.run(stop)
@@ -99,19 +105,31 @@ def _child(settings: Settings, name: str, *arguments: str, **env: str) -> ChildS
     return ChildSpec(name, command, {"ROUTER_OPS__PORT": str(port), **env})
 
 
-class UpReload:
-    """Has every ingress read again, and starts the others again where the publishers changed: they read at start."""
+def _forward_child(settings: Settings) -> ChildSpec:
+    return _child(settings, FORWARD, FORWARD, "--name", f"{process_name()}-{FORWARD}")
 
-    def __init__(self, supervisor: Supervisor, catalogue: Catalogue) -> None:
+
+class UpReload:
+    """Has every ingress, and the forwards, read again; starts the others again where the publishers changed.
+
+    Those read at start. forwards: whether the first forward starts a process for them.
+    """
+
+    def __init__(self, supervisor: Supervisor, catalogue: Catalogue, *, forwards: bool = False) -> None:
         self._supervisor = supervisor
         self._publishers = dict(catalogue.publishers)
+        self._forwards = forwards
 
     def __call__(self, settings: Settings, catalogue: Catalogue) -> None:
         """Hand on; raises ConfigError where the secret of a new publisher cannot be written."""
         for file in make_secrets(settings, set(catalogue.publishers) - set(self._publishers)):
             log.info("secret_made", publisher=file.name, file=str(file))
-        self._supervisor.send(signal.SIGHUP, lambda name: name.startswith("ingress"))
-        if self._publishers != (publishers := dict(catalogue.publishers)):
+        publishers = dict(catalogue.publishers)
+        same = self._publishers == publishers
+        self._supervisor.send(signal.SIGHUP, lambda name: name.startswith("ingress") or (same and name == FORWARD))
+        if self._forwards and settings.forward:
+            self._supervisor.add(_forward_child(settings))
+        if not same:
             log.info("restarting_for_publishers", added=sorted(publishers.keys() - self._publishers.keys()))
             self._supervisor.send(signal.SIGTERM, lambda name: not name.startswith("ingress"))
             self._publishers = publishers

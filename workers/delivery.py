@@ -26,7 +26,7 @@ from router.store.record import (
 )
 from router.store.scripts import Field
 from workers.deferrals import Deferrals, read_deferrals
-from workers.failure import described, trace_of
+from workers.failure import Detailed, described, trace_of
 
 __all__ = ["AttemptError", "Delivery", "Held", "Merged", "error_line", "extended", "joined", "read_history"]
 
@@ -192,6 +192,8 @@ def _bounded(fields: Mapping[bytes, Field]) -> list[tuple[bytes, Field]]:
 def error_line(error: BaseException, attempt: int, at: float) -> str:
     """Return the history line of a failed attempt; `at` in epoch seconds."""
     name, text = described(error)
+    if isinstance(error, Detailed) and error.detail:
+        text = f"{text}\n{error.detail}"
     return json.dumps(
         {
             "at": datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds"),

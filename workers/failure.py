@@ -11,7 +11,27 @@ import traceback
 from functools import lru_cache
 from hashlib import sha256
 
-__all__ = ["FINGERPRINT", "described", "fingerprint_of", "fold_message", "members_of", "text_of", "trace_of"]
+from config.errors import RouterError
+
+__all__ = [
+    "FINGERPRINT",
+    "Detailed",
+    "described",
+    "fingerprint_of",
+    "fold_message",
+    "members_of",
+    "text_of",
+    "trace_of",
+]
+
+
+class Detailed(RouterError):
+    """An error with a detail that the history of an event keeps: neither logs nor traces nor fingerprints have it."""
+
+    def __init__(self, text: str, detail: str) -> None:
+        super().__init__(text)
+        self.detail = detail
+
 
 FINGERPRINT = 8
 """Characters of a fingerprint: four thousand million of them, for the few hundred errors of a system."""

@@ -1,11 +1,15 @@
 """Workers as a process: its subscriptions, its operations port, and its orderly end."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry
 
+from config.errors import ConfigError
 from config.settings import Settings
 from router.embedded.access import open_store
 from router.events.catalogue import Catalogue
@@ -25,6 +29,7 @@ from workers.archive.metrics import ArchiveMetrics
 from workers.breakers.breakers import Breakers, breaking
 from workers.breakers.of_erp import erp_breaker
 from workers.consuming.consumer import Consumer
+from workers.crew import Crew
 from workers.echoes.noted import NotedWrites
 from workers.erp.clients import Clients, check_set, open_clients
 from workers.erp.metrics import ErpMetrics
@@ -45,9 +50,25 @@ from workers.reconcile.tools import Tools
 from workers.retention.janitor import Janitor
 from workers.subscription import Subscription
 
-__all__ = ["serve_workers"]
+__all__ = ["Bench", "Manning", "serve_crew", "serve_workers"]
 
 log = structlog.get_logger("worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What a process has that runs consumers, for those who start them."""
+
+    settings: Settings
+    store: Store
+    catalogue: Catalogue
+    registry: CollectorRegistry
+    crew: Crew
+    poster: Poster
+
+
+Manning = Callable[[Bench], AbstractAsyncContextManager[object]]
+"""Starts consumers, in a context that ends when they have ended."""
 
 
 async def serve_workers(
@@ -58,18 +79,45 @@ async def serve_workers(
     Returns the subscriptions whose handlers could not be ended: the event loop would wait for them for ever.
     `name` is the consumer's name, which no two processes may have at once; by default a new one.
     Raises UnknownStream for a glob that matches nothing, ConfigError for a store that is not safe, an ERP that is not
-    set although a subscription wants records of it or its records are to be swept, or an archive without its package.
+    set although a subscription wants records of it or its records are to be swept, an archive without its package, or
+    the name of a forward.
+    """
+    catalogue = Catalogue.for_settings(settings)
+    check_names(settings, subscriptions)
+    check_records(settings, subscriptions, catalogue)
+    for subscription in subscriptions:
+        catalogue.select(*subscription.events)
+
+    @asynccontextmanager
+    async def manning(bench: Bench) -> AsyncIterator[None]:
+        for subscription in subscriptions:
+            bench.crew.start(subscription)
+        yield
+
+    return await serve_crew(settings, catalogue, manning, stop, name=name)
+
+
+async def serve_crew(
+    settings: Settings,
+    catalogue: Catalogue,
+    manning: Manning,
+    stop: asyncio.Event,
+    *,
+    name: str | None = None,
+    role: str = "worker",
+) -> list[str]:
+    """Run the consumers that `manning` starts, and what goes with them in each such process, until `stop` is set.
+
+    Returns the subscriptions whose handlers could not be ended. Raises ConfigError.
     """
     watch_parent(stop.set)
-    catalogue = Catalogue.for_settings(settings)
-    check_records(settings, subscriptions, catalogue)
-    plans = check_plans(settings, catalogue)
-    registry = new_registry("worker")
+    plans = check_plans(settings, catalogue) if role == "worker" else ()
+    registry = new_registry(role)
     metrics = WorkerMetrics(registry)
     archived = (open_archive(settings.archive), ArchiveMetrics(registry)) if settings.archive.to else None
     consumer = name or process_name()
     async with (
-        open_tracing(settings.tracing, "worker") as tracing,
+        open_tracing(settings.tracing, role) as tracing,
         open_store(settings) as store,
         guarded(store, settings, stop, "worker", *(("reconcile",) if plans else ())) as guard,
         Janitor(consumer, store, catalogue, settings.retention, metrics, archived),
@@ -86,26 +134,28 @@ async def serve_workers(
         _sweeper(settings, store, plans, clients, catalogue, registry),
     ):
         registry.register(guard)
-        consumers = [
-            (KeyedConsumer if subscription.keyed else UnkeyedConsumer)(
+
+        def make(subscription: Subscription) -> Consumer:
+            return (KeyedConsumer if subscription.keyed else UnkeyedConsumer)(
                 *(subscription, consumer, store, catalogue, settings.workers, metrics),
                 returning=name is not None,
                 tracing=tracing,
                 feedback=_feedback(subscription, catalogue, poster),
             )
-            for subscription in subscriptions
-        ]
+
+        crew = Crew(make)
         ops = OpsServer(
             settings.ops,
-            lambda: _readiness(consumers, store),
+            lambda: _readiness(list(crew), store),
             registry,
-            role="worker",
+            role=role,
             name=consumer,
-            warnings=lambda: guard.warnings() | _warnings(consumers, poster),
+            warnings=lambda: guard.warnings() | _warnings(list(crew), poster),
             refresh=StoreMetrics(store, catalogue, settings.workers.lease, registry, settings=settings).refresh,
         )
-        await _run(consumer, consumers, ops, stop, settings.workers.lease)
-    return [consumer.context.group for consumer in consumers if consumer.stuck]
+        async with manning(Bench(settings, store, catalogue, registry, crew, poster)):
+            await _run(consumer, crew, ops, stop, settings.workers.lease)
+    return crew.stuck
 
 
 def _sweeper(
@@ -118,6 +168,16 @@ def _sweeper(
 ) -> Sweeper:
     batch = Batch.for_settings(store, settings)
     return Sweeper(Sweeps(plans, Tools(store, batch, ReconcileMetrics(registry)), clients, catalogue))
+
+
+def check_names(settings: Settings, subscriptions: Sequence[Subscription]) -> None:
+    """Raise ConfigError where a subscription has the name of a forward: each would get a part of the events."""
+    forwards = {forward.name for forward in settings.forward}
+    for subscription in subscriptions:
+        if subscription.name in forwards:
+            raise ConfigError(
+                f"subscription {subscription.name!r} has the name of a [[forward]] in the settings: rename one of them"
+            )
 
 
 def check_records(settings: Settings, subscriptions: Sequence[Subscription], catalogue: Catalogue) -> None:
@@ -151,18 +211,18 @@ async def _readiness(consumers: Sequence[Consumer], store: Store) -> dict[str, b
     return {**checks, **await store_check(store)}
 
 
-async def _run(name: str, consumers: Sequence[Consumer], ops: OpsServer, stop: asyncio.Event, lease: float) -> None:
-    groups = [c.context.group for c in consumers]
-    log.info("worker_started", name=name, subscriptions=groups, ops_port=await ops.start())
-    say_started()
+async def _run(name: str, crew: Crew, ops: OpsServer, stop: asyncio.Event, lease: float) -> None:
+    groups = [consumer.context.group for consumer in crew]
     keeper = Keeper()
-    running = [asyncio.create_task(_run_one(consumer)) for consumer in consumers]
     stopping = asyncio.create_task(stop.wait())
     keeping = asyncio.create_task(keeper.run(stop, lease / 3))
     try:
-        done, _ = await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        log.info("worker_started", name=name, subscriptions=groups, ops_port=await ops.start())
+        say_started()
+        awaited: list[asyncio.Future[Any]] = [stopping, crew.broken]
+        await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+        if crew.broken.done():
+            crew.broken.result()
     except MemoryError:
         end_at_once()
     except WorkerMustEnd as end_of_it:
@@ -171,15 +231,9 @@ async def _run(name: str, consumers: Sequence[Consumer], ops: OpsServer, stop: a
         keeper.look_at_log()
         log.info("worker_stopping")
         ops.not_ready("stopping")
-        await end([stopping, keeping, *running])
-        await asyncio.gather(*(consumer.stop() for consumer in consumers))
+        await end([stopping, keeping])
+        await crew.stop()
         await ops.stop()
         keeper.look_at_log()
         keeper.close()
     log.info("worker_stopped")
-
-
-async def _run_one(consumer: Consumer) -> None:
-    """Start one subscription and raise if one of its loops breaks; no start waits for another's."""
-    await consumer.start()
-    await consumer.failed()

@@ -62,14 +62,19 @@ def sample_event(stream: str, **overrides: Any) -> Event:
     `overrides` are fields of the event, checked as such; `raw` stays as it was made. Raises UnknownStream, which
     suggests similar names.
     """
-    if stream not in _catalogue().streams():
-        _catalogue().select(stream)
-    now = datetime.now(UTC)
-    raw = body([sample(_catalogue(), stream, Random(), now)])  # noqa: S311 - samples are no secrets
-    (item,) = identify(_catalogue(), stream.partition("/")[0], raw, None)
-    assert isinstance(item, Identified)
-    event = normalise(_catalogue(), item.stream, item.id, item.raw, now)
+    event = sample_of(_catalogue(), stream)
     return Event.model_validate(event.model_dump() | overrides)
+
+
+def sample_of(catalogue: Catalogue, stream: str) -> Event:
+    """Return an event of a stream of this catalogue, as its publisher would send it now; raises UnknownStream."""
+    if stream not in catalogue.streams():
+        catalogue.select(stream)
+    now = datetime.now(UTC)
+    raw = body([sample(catalogue, stream, Random(), now)])  # noqa: S311 - samples are no secrets
+    (item,) = identify(catalogue, stream.partition("/")[0], raw, None)
+    assert isinstance(item, Identified)
+    return normalise(catalogue, item.stream, item.id, item.raw, now)
 
 
 def sample_record(body: Any = None, *, status: int = 200, etag: str | None = None) -> Record:

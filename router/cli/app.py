@@ -18,6 +18,14 @@ _COMMANDS: Mapping[str, tuple[str | Mapping[str, str], str]] = {
     "up": ("cli.running.serve:up", "Run everything: the embedded server if that is the store, ingress, and workers."),
     "ingress": ("cli.running.serve:ingress", "Receive webhooks."),
     "worker": ("cli.running.serve:worker", "Run all subscriptions found in modules."),
+    "forward": (
+        {
+            "": "cli.forward.serve:forward",
+            "list": "cli.forward.listing:list_",
+            "test": "cli.forward.trial:try_",
+        },
+        "Post events to URLs, as the forwards in the settings say; SIGHUP reads them again.",
+    ),
     "console": ("console.command:console", "Serve the web console on the operations port."),
     "send": ("cli.send.command:send", "Send signed samples of an event to an ingress."),
     "fake-erp": ("cli.fake_erp:fake_erp", "Serve an ERP in memory, to try workers with that fetch records."),
@@ -107,7 +115,10 @@ _COMMANDS: Mapping[str, tuple[str | Mapping[str, str], str]] = {
         "The subscriptions: which there are, and how far each is.",
     ),
 }
-"""Where each command is, or each of a group by its name in the order of the help, and what the help says of it."""
+"""Where each command is, or each of a group by its name in the order of the help, and what the help says of it.
+
+What a group does without a command has no name.
+"""
 
 _YOUNG = 10_000  # objects made and not yet gone, at which garbage is looked for: a busy process has thousands in use
 
@@ -138,15 +149,23 @@ class _Root(Guarded):
 
 
 def load(name: str) -> Any:
-    """Import a command, or all of a group."""
+    """Import a command, or all of a group; one without a name is what the group does by itself."""
     where, words = _COMMANDS[name]
-    group = typer.Typer(no_args_is_help=True, add_completion=False, help=words)
-    for own, path in where.items() if isinstance(where, Mapping) else [(name, where)]:
-        module, _, attribute = path.partition(":")
-        group.command(own)(getattr(importlib.import_module(f"router.{module}"), attribute))
+    paths = dict(where) if isinstance(where, Mapping) else {name: where}
+    alone = paths.pop("", None)
+    group = typer.Typer(no_args_is_help=alone is None, add_completion=False, help=words)
+    if alone is not None:
+        group.callback(invoke_without_command=True, help=words)(_imported(alone))
+    for own, path in paths.items():
+        group.command(own)(_imported(path))
     command = typer.main.get_command(group)  # of a group with a single command that command
     command.name = name
     return command
+
+
+def _imported(path: str) -> Any:
+    module, _, attribute = path.partition(":")
+    return getattr(importlib.import_module(f"router.{module}"), attribute)
 
 
 app = typer.Typer(

@@ -28,9 +28,11 @@ def ingress_names(settings: Settings) -> list[str]:
 
 
 def ops_ports(settings: Settings) -> Iterator[OpsPort]:
-    """Yield those of each ingress process, of the worker and of the console; none where the system chooses them."""
+    """Yield those of each ingress, of the worker, the console and the forwards; none where the system chooses them."""
     ops = settings.ops
-    for offset, name in enumerate([*ingress_names(settings), "worker", "console"]):
+    for offset, name in enumerate([*ingress_names(settings), "worker", "console", "forward"]):
+        if name == "forward" and not settings.forward:
+            continue
         if ops.port and ops.port + offset < _PORTS:
             yield OpsPort(name, ops.port + offset, f"http://{addressable(ops.host)}:{ops.port + offset}")
 

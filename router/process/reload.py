@@ -16,7 +16,7 @@ from config.sources import load_settings
 from router.events.catalogue import Catalogue
 from router.telemetry import logs
 
-_LIVE = ("secrets", "allow_unsigned", "hints", "publishers", "publishers_dir")
+_LIVE = ("secrets", "allow_unsigned", "hints", "publishers", "publishers_dir", "forward")
 _LIVE_INGRESS = ("allow", "trusted_proxies", "rate_limit", "rate_burst")
 
 _PATIENCE = 10.0

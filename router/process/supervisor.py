@@ -78,6 +78,9 @@ class Supervisor:
         self._backoff = backoff or RestartDelay()
         self._stop_timeout = stop_timeout
         self._running: dict[asyncio.subprocess.Process, str] = {}
+        self._names = {child.name for child in children}
+        self._keepers: list[asyncio.Task[None]] = []
+        self._group: asyncio.TaskGroup | None = None
         self._ending = asyncio.Event()
         self._code = 0
         self._parent_fd = -1
@@ -87,14 +90,22 @@ class Supervisor:
         self._parent_fd, held_open = os.pipe()
         try:
             async with asyncio.TaskGroup() as group:
-                keepers = [group.create_task(self._keep(child)) for child in self._children]
+                self._group = group
+                self._keepers = [group.create_task(self._keep(child)) for child in self._children]
                 await set_within(None, stop, self._ending)
                 self._ending.set()
-                await self._end(keepers)
+                await self._end(self._keepers)
         finally:
             os.close(self._parent_fd)
             os.close(held_open)
         return self._code
+
+    def add(self, child: ChildSpec) -> None:
+        """Keep one more child running, from now on, unless there is one of its name."""
+        if child.name in self._names or self._ending.is_set() or self._group is None:
+            return
+        self._names.add(child.name)
+        self._keepers.append(self._group.create_task(self._keep(child)))
 
     def send(self, number: signal.Signals, wanted: Callable[[str], bool]) -> None:
         """Send a signal to the running children whose names are wanted; one that ends by it is started again."""

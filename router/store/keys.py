@@ -168,6 +168,10 @@ class Keys:
         """Return what says that an event was an echo for a subscription; its TTL is a week."""
         return self._tagged(stream, f"echo:{subscription}:{event_id}")
 
+    def forwards(self) -> str:
+        """Return the hash of the forwards: where each goes and how its last exchange ended, by name."""
+        return self._tagged("forward", "last")
+
     def incidents(self) -> str:
         """Return the hash of the incidents that last: see incidents/incident.lua."""
         return self._tagged("incidents", "open")

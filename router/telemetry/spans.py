@@ -116,6 +116,11 @@ def carried_by(span: Span) -> str:
     return carrier.get(_HEADER, "")
 
 
+def current_traceparent() -> str:
+    """Return the text by which others continue the span that runs; empty where none does."""
+    return carried_by(trace.get_current_span())
+
+
 def trace_id_of(span: Span) -> str:
     """Return the id of a span's trace, as backends show it."""
     return trace.format_trace_id(span.get_span_context().trace_id)

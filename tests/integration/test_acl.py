@@ -323,6 +323,7 @@ COMMANDS = (
     "quarantine retry --text readable --yes",
     "quarantine purge {quarantined}",
     "audit",
+    "forward list",
     "limits list",
     "limits show crm",
     "breakers list",

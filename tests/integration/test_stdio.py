@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from support.erp import erp_in_a_thread, erp_variables
 from support.filling import CUSTOMERS, put_breaker, put_dead, put_events, put_group, put_limit, put_quarantined, raw_of
+from support.forwarding import SECRET
 from support.keyed import KeyedBench
 from support.processes import System
 
@@ -115,6 +116,8 @@ RUNS = {
     "reconcile list": ("reconcile", "list"),
     "reconcile show": ("reconcile", "show", "customers"),
     "reconcile run": ("reconcile", "run", "customers"),
+    "forward list": ("forward", "list"),
+    "forward test": ("forward", "test", "crm"),
     "subscriptions list": ("subscriptions", "list"),
     "subscriptions pause": ("subscriptions", "pause", "sync"),
     "subscriptions resume": ("subscriptions", "resume", "sync"),
@@ -171,6 +174,10 @@ def environment(real_store: Store, server_url: str, tmp_path: Path, erp: FakeErp
         "ROUTER_RECONCILE__CUSTOMERS__PATH": "v1/customer",
         "ROUTER_RECONCILE__CUSTOMERS__COMPANIES": "t1/7",
         "ROUTER_RECONCILE__CUSTOMERS__WAIT": "0",
+        "ROUTER_FORWARD__CRM__EVENTS": "*/customer_*",
+        "ROUTER_FORWARD__CRM__URL": "http://127.0.0.1:1/",
+        "ROUTER_FORWARD__CRM__SECRET": SECRET,
+        "ROUTER_FORWARD__CRM__ALLOW_PRIVATE": "127.0.0.0/8",
         **erp_variables(erp),
     }
 

@@ -155,10 +155,13 @@ class Consumer:
         for reader in self._readers:
             await reader.has_read.wait()
 
-    async def stop(self) -> None:
-        """End: read no more, finish what runs within `shutdown_timeout`, give the rest back, and leave the group."""
+    async def stop(self, grace: float | None = None) -> None:
+        """End: read no more, finish what runs within `grace` seconds, give the rest back, and leave the group.
+
+        Without `grace` it is `shutdown_timeout`.
+        """
         self.ready = False
-        grace = self.context.settings.shutdown_timeout
+        grace = self.context.settings.shutdown_timeout if grace is None else grace
         reading = asyncio.gather(*self._reading, return_exceptions=True)
         while not reading.done():
             await asyncio.gather(*(reader.stop() for reader in self._readers))

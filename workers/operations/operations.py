@@ -24,6 +24,7 @@ from workers.operations.dead_letters.restore import Import, Lines
 from workers.operations.dead_letters.selector import Selector
 from workers.operations.events import Browser, EventFilter, StoredEvent
 from workers.operations.figures import Figures, figures
+from workers.operations.forwards import ForwardState, forwards
 from workers.operations.handover import ALL, Handover, Position
 from workers.operations.keys.changes import Release, Skip
 from workers.operations.keys.line_keys import KeySelector, LineEvent, LineKey, LineKeys
@@ -278,6 +279,10 @@ class Operations:
     async def breakers(self) -> tuple[BreakerState, ...]:
         """Return which targets of handlers are down, and which are not, in order of name."""
         return await breakers(self.store)
+
+    async def forwards(self) -> list[ForwardState]:
+        """Return where each forward goes, whether it runs, and how its last exchange ended, in order of name."""
+        return await forwards(self.store, self.catalogue, self.settings)
 
     async def reconciliations(self) -> list[CompanyState]:
         """Return how far the sweeps of each company are, in the order of the settings."""

@@ -166,7 +166,7 @@ def _whole(letter: DeadLetterEntry, key: LineKey | None, *, reveal: bool) -> dic
         **({"key_held_since": stamp(key.since if key else None)} if letter.key else {}),
         "event": event_json(letter.event, reveal=reveal) if letter.event else None,
         "raw": body_of(letter.raw, reveal=reveal),
-        "history": [attempt_json(attempt) for attempt in letter.attempts],
+        "history": [attempt_json(attempt, reveal=reveal) for attempt in letter.attempts],
     }
 
 
@@ -181,7 +181,7 @@ def _print(letter: DeadLetterEntry, key: LineKey | None, *, reveal: bool) -> Non
     event["raw"] = body_of(letter.raw, reveal=reveal)
     print_record(unsigned({**shown, **{name: value for name, value in event.items() if name not in shown}}))
     for attempt in letter.attempts:
-        print_attempt("", attempt)
+        print_attempt("", attempt, reveal=reveal)
 
 
 @taking(selector=selected)

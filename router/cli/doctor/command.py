@@ -20,6 +20,7 @@ from router.cli.doctor.checks import (
     judge_spooling,
 )
 from router.cli.doctor.erp_checks import judge_erps, try_erps
+from router.cli.doctor.forward_checks import judge_forward, judge_forwards
 from router.cli.doctor.probe import ask_ingresses, ask_workers, look_at_spool, talk_to
 from router.cli.doctor.reconcile_checks import judge_reconciliations
 from router.cli.doctor.security_checks import (
@@ -84,6 +85,7 @@ def _examine() -> Iterator[Check]:
     yield from judge_publishers(settings, catalogue)
     yield from judge_erps(settings, catalogue)
     yield from judge_reconciliations(settings, catalogue)
+    yield from judge_forwards(settings, catalogue)
     yield from run(_asked_of_erps(settings))
     ingresses = run(ask_ingresses(settings))
     yield from judge_ops(settings.ops, ingresses)
@@ -125,7 +127,7 @@ async def _ask(settings: Settings) -> list[Check]:
             checks = [check for part in parts for check in part]
             if not any(check.name.startswith("deployment") for check in checks):
                 checks += await _try_out(operations.store, settings.redis.url)
-                checks += await _breakers(operations)
+                checks += [*await _breakers(operations), *await _forwards(operations)]
         except STORE_ERRORS as error:
             if (fault := fault_of(error, settings.redis.url)) is None:
                 raise
@@ -150,6 +152,16 @@ async def _breakers(operations: Operations) -> list[Check]:
     except STORE_ERRORS as error:
         advice = "see what the store refuses; workers then judge by themselves what is down"
         return [] if is_denied(error) else [Check("breakers", "warning", described(error), advice)]
+
+
+async def _forwards(operations: Operations) -> list[Check]:
+    """Say which forwards do not forward; nothing to a user that may not look."""
+    try:
+        return [check for forward in await operations.forwards() if (check := judge_forward(forward))]
+    except STORE_ERRORS as error:
+        return (
+            [] if is_denied(error) else [Check("forwards", "warning", described(error), "see what the store refuses")]
+        )
 
 
 async def _judge(name: str, ask: Ask, settings: Settings) -> list[Check]:

@@ -59,8 +59,8 @@ async def ask_workers(settings: Settings) -> list[Check]:
 
     What several say, who all see the same store, is there once.
     """
-    found = await _ask_all(settings, "worker", "readyz", _of_worker)
-    return list({(check.name, check.detail): check for check in found}.values())
+    asked = [await _ask_all(settings, role, "readyz", _of_worker) for role in ("worker", "forward")]
+    return list({(check.name, check.detail): check for found in asked for check in found}.values())
 
 
 async def _ask_all(

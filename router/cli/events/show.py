@@ -50,7 +50,7 @@ def show(
         return
     _print(unsigned({"stream": event.stream, **event_json(event, reveal=reveal)}), found)
     if attempts:
-        _print_attempts(found)
+        _print_attempts(found, reveal=reveal)
 
 
 async def found_event(operations: Operations, id_: str) -> tuple[StoredEvent, Event]:
@@ -65,11 +65,11 @@ def _life_json(event: Event, found: Life, *, reveal: bool) -> dict[str, Any]:
     return {
         **event_json(event, reveal=reveal),
         **fields_of(found, "entry_id", "stored_at", "duplicates"),
-        "subscriptions": [_place_json(place) for place in found.subscriptions],
+        "subscriptions": [_place_json(place, reveal=reveal) for place in found.subscriptions],
     }
 
 
-def _place_json(place: Place) -> dict[str, Any]:
+def _place_json(place: Place, *, reveal: bool) -> dict[str, Any]:
     where = fields_of(place, "subscription", "state", "attempts", "since", "due_at", "consumer", "renewed_at")
     more = fields_of(place, "deliveries", "dead_entry_id", "reason")
     in_line = fields_of(place, "key", "behind", "merged_into")
@@ -82,7 +82,7 @@ def _place_json(place: Place) -> dict[str, Any]:
         **({"echo": True} if place.echo else {}),
         **({"skipped": True} if place.skipped else {}),
         **({"paused": pause_json(place.paused)} if place.paused else {}),
-        "errors": [attempt_json(error) for error in place.errors],
+        "errors": [attempt_json(error, reveal=reveal) for error in place.errors],
     }
 
 
@@ -181,10 +181,10 @@ def _last_error(place: Place) -> str:
     return f"; {last.error}: {last.message}".partition("\n")[0]
 
 
-def _print_attempts(found: Life) -> None:
+def _print_attempts(found: Life, *, reveal: bool) -> None:
     for place in found.subscriptions:
         for error in place.errors:
-            print_attempt(f"{place.subscription}, ", error)
+            print_attempt(f"{place.subscription}, ", error, reveal=reveal)
         if not place.errors:
             why = "no attempt has failed" if place.attempts == 0 else "nothing is kept of its attempts"
             print_line(f"\n{place.subscription}: {why}")

@@ -11,6 +11,7 @@ from router.events.globs import short
 from router.events.hints import read_hints
 from router.events.redact import MASK, redacted, redacted_fields, redacted_hints
 from workers.delivery import AttemptError
+from workers.operations.answered import ANSWERED, shown_message
 from workers.operations.dead_letters.entry import DeadLetterEntry
 from workers.operations.quarantined import Quarantined
 
@@ -59,6 +60,7 @@ def dead_letter_json(letter: DeadLetterEntry) -> dict[str, Any]:
     place = fields_of(letter, "stream", "publisher", "type", "resource", "subscription")
     error = {"attempts": letter.used, "error": letter.error or None}
     more = fields_of(letter, "message", "reason", "fingerprint", "died_at", "first_failed_at", "last_failed_at")
+    more["message"] = letter.message.partition("\n")[0] if letter.error == ANSWERED else letter.message
     keyed = {"key": letter.key} if letter.key else {}
     merged = {"merged": [fields_of(each, "id", "type", "at") for each in letter.merged]} if letter.merged else {}
     return {"entry_id": letter.entry_id, "id": letter.event_id, **place, **error, **more, **keyed, **merged}
@@ -82,15 +84,17 @@ def event_cell(catalogue: Catalogue, stream: str) -> TwoForms:
     return TwoForms(stream, short(catalogue, stream))
 
 
-def attempt_json(attempt: AttemptError) -> dict[str, Any]:
-    """Return how an attempt failed."""
-    return fields_of(attempt, "at", "attempt", "error", "message", "traceback")
+def attempt_json(attempt: AttemptError, *, reveal: bool) -> dict[str, Any]:
+    """Return how an attempt failed; `reveal`: with the values of what a receiver answered."""
+    message = {"message": shown_message(attempt, reveal=reveal)}
+    return {**fields_of(attempt, "at", "attempt", "error"), **message, **fields_of(attempt, "traceback")}
 
 
-def print_attempt(heading: str, attempt: AttemptError) -> None:
-    """Print how an attempt failed, below a heading that ends with which it was."""
+def print_attempt(heading: str, attempt: AttemptError, *, reveal: bool) -> None:
+    """Print how an attempt failed, below a heading that ends with which it was; `reveal` as in `attempt_json`."""
     print_line(f"\n{heading}{f'attempt {attempt.attempt}' if attempt.attempt else 'lost worker'}")
-    print_record(fields_of(attempt, "at", "error", "message", "traceback"))
+    shown = attempt_json(attempt, reveal=reveal)
+    print_record({name: shown[name] for name in ("at", "error", "message", "traceback")})
 
 
 def quarantined_json(found: Quarantined, *, reveal: bool) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from router.events.redact import redacted
 from router.http.response import Response
 from router.tasks.ending import in_time
 from router.tasks.iterating import first
+from workers.operations.answered import shown_message
 from workers.operations.dead_letters.entry import DeadLetterEntry
 from workers.operations.dead_letters.letters import DeadLetters, ErrorGroup, grouped
 from workers.operations.dead_letters.selector import Selector
@@ -73,6 +74,7 @@ async def show(page: Page) -> Response:
         return page.problem("Gone", text, status=404)
     subject = f"dead letter {letter.entry_id} of {letter.subscription} on {letter.stream}"
     key = await page.console.operations.key(letter.subscription, letter.key, most=1) if letter.key else None
+    raw = await page.revealed(letter.raw, subject)
     return page.answer(
         "dead_letter.html",
         letter=letter,
@@ -81,7 +83,8 @@ async def show(page: Page) -> Response:
         url=letter_url(letter),
         pick=pick_of(letter),
         type_name=short(page.console.catalogue, letter.stream),
-        raw=await page.revealed(letter.raw, subject),
+        raw=raw,
+        message_of=partial(shown_message, reveal=raw is not None),
         masked=redacted(letter.raw),
     )
 

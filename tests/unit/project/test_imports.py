@@ -48,7 +48,9 @@ LAYERS = (
     {"workers.archive", "workers.breakers", "workers.consuming", "workers.notify", "workers.reconcile"},
     {"workers.retention"},
     {"workers.keyed"},
+    {"workers.crew"},
     {
+        "workers.operations.answered",
         "workers.operations.audit",
         "workers.operations.figures",
         "workers.operations.markers",
@@ -58,6 +60,7 @@ LAYERS = (
     {"workers.operations.events"},
     {
         "workers.operations.change",
+        "workers.operations.forwards",
         "workers.operations.pauses",
         "workers.operations.store_metrics",
         "workers.operations.sweeping",
@@ -68,6 +71,7 @@ LAYERS = (
     {"workers.operations.operations"},
     {"workers.operations"},
     {"workers.example", "workers.log_events", "workers.service", "workers.testing"},
+    {"workers.forward"},
     {"router.cli", "router.console"},
 )
 """What may be imported by all that stand below it here: one may not import its neighbour in a line either."""

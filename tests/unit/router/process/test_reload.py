@@ -10,15 +10,18 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
+from support.forwarding import SECRET
 from support.waiting import eventually
 
 from config.errors import ConfigError
+from config.forward import ForwardSettings
 from config.settings import Settings
 from router.events.catalogue import Catalogue
 from router.ingress.reload import IngressReload
 from router.ingress.signing_secrets import make_secrets, secrets_of
 from router.process.reload import Reload
 from router.process.signals import expect_reload, install_reload
+from router.process.supervisor import ChildSpec
 from router.tasks.ending import end
 from router.up import UpReload
 
@@ -176,14 +179,21 @@ def test_a_generated_secret_that_is_gone_is_kept(catalogue: Catalogue, tmp_path:
 
 
 class Children:
-    """Stands for a supervisor of two ingresses, a worker and a console."""
+    """Stands for a supervisor of two ingresses, a worker, a console and the forwards."""
+
+    NAMES = ("ingress-1", "ingress-2", "worker", "console", "forward")
 
     def __init__(self) -> None:
         self.sent: list[tuple[signal.Signals, list[str]]] = []
+        self.added: list[str] = []
+
+    def add(self, child: ChildSpec) -> None:
+        """Note who would be started."""
+        self.added.append(child.name)
 
     def send(self, number: signal.Signals, wanted: Callable[[str], bool]) -> None:
         """Note who would get which signal."""
-        self.sent.append((number, [name for name in ("ingress-1", "ingress-2", "worker", "console") if wanted(name)]))
+        self.sent.append((number, [name for name in self.NAMES if wanted(name)]))
 
 
 def test_a_parent_hands_on(catalogue: Catalogue, tmp_path: Path) -> None:
@@ -192,16 +202,30 @@ def test_a_parent_hands_on(catalogue: Catalogue, tmp_path: Path) -> None:
     up_reload = UpReload(children, catalogue)  # type: ignore[arg-type]
     embedded = Settings(data_dir=tmp_path)
     up_reload(embedded, catalogue)
-    assert children.sent == [(signal.SIGHUP, ["ingress-1", "ingress-2"])]
+    assert children.sent == [(signal.SIGHUP, ["ingress-1", "ingress-2", "forward"])]
     fewer = Catalogue.of(list(catalogue.publishers.values())[:1])
     up_reload(embedded, fewer)
     assert children.sent[1:] == [
         (signal.SIGHUP, ["ingress-1", "ingress-2"]),
-        (signal.SIGTERM, ["worker", "console"]),
+        (signal.SIGTERM, ["worker", "console", "forward"]),
     ]
     up_reload(embedded, catalogue)
     new = set(catalogue.publishers) - set(fewer.publishers)
     assert {slug for slug in catalogue.publishers if secrets_of(embedded, slug)} == new
+
+
+@pytest.mark.parametrize(("forwards", "added"), [(True, ["forward"]), (False, [])])
+def test_the_first_forward_starts_their_process(
+    catalogue: Catalogue, tmp_path: Path, *, forwards: bool, added: list[str]
+) -> None:
+    """`up` starts the process of the forwards once the settings have one; `ingress --processes` never does."""
+    children = Children()
+    up_reload = UpReload(children, catalogue, forwards=forwards)  # type: ignore[arg-type]
+    up_reload(Settings(data_dir=tmp_path), catalogue)
+    assert children.added == []
+    one = ForwardSettings(name="crm", events=("*",), url="https://crm.example/", secrets=(SECRET,))
+    up_reload(Settings(data_dir=tmp_path, forward=(one,)), catalogue)
+    assert children.added == added
 
 
 async def test_the_signal_reloads(signals_put_back: None, monkeypatch: pytest.MonkeyPatch) -> None:

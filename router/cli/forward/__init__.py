@@ -1,0 +1,1 @@
+"""The commands on forwards: running them, listing them, and trying one."""

@@ -1,0 +1,84 @@
+"""`forward test`: one signed sample, and what the receiver makes of it."""
+
+from typing import Annotated, Any
+
+import typer
+
+from config.forward import ForwardSettings
+from config.settings import Settings
+from config.sources import load_settings
+from router.cli.command.exits import ExitCode, NothingMatched, complain
+from router.cli.command.loop import run
+from router.cli.output.results import JsonFlag, fields_of, print_json, print_record
+from router.events.catalogue import Catalogue
+from workers.forward.making import check
+from workers.forward.trial import Trial, stream_of, try_forward
+from workers.forward.verdict import named
+
+
+def try_(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the forward.")],
+    *,
+    event: Annotated[
+        str | None, typer.Option(metavar="GLOB", help="Which of its events: the first one of it by default.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Send one signed sample of a forward's events to its URL, and show the exchange.
+
+    Nothing is taken from the store and nothing is tried again. Secrets are not shown, and of a signature the beginning.
+    Exits with 0 where the receiver answered 2xx, with 1 for another answer, with 4 for none.
+    """
+    settings = load_settings()
+    catalogue = Catalogue.for_settings(settings)
+    forward = _find(settings, name)
+    check(forward, catalogue)
+    stream = stream_of(forward, catalogue, event)
+    if stream is None:
+        raise NothingMatched(f"forward {name!r} gets no {event}: its events are {', '.join(forward.events)}")
+    found = run(try_forward(forward, catalogue, stream))
+    print_json(_json(found)) if as_json else print_record(_record(found))
+    if found.error:
+        complain(found.error)
+        raise typer.Exit(ExitCode.UNREACHABLE)
+    if not found.is_taken:
+        complain(f"the receiver answered {found.status}: only 2xx takes an event")
+        raise typer.Exit(ExitCode.PARTLY_FAILED)
+
+
+def _find(settings: Settings, name: str) -> ForwardSettings:
+    forward = next((forward for forward in settings.forward if forward.name == name), None)
+    if forward is None:
+        names = ", ".join(forward.name for forward in settings.forward)
+        there = f"there {'are' if ',' in names else 'is'} {names}" if names else "the settings have no [[forward]]"
+        raise NothingMatched(f"no forward is named {name!r}: {there}")
+    return forward
+
+
+def _json(found: Trial) -> dict[str, Any]:
+    what = fields_of(found, "forward", "url", "stream", "id")
+    request = {"headers": dict(found.sent), "body": found.body}
+    answer = None
+    if found.status is not None:
+        answer = {"status": found.status, "headers": dict(found.headers), "body": found.answer}
+    how = {"seconds": round(found.seconds, 4), "address": found.address or None, "error": found.error or None}
+    return {**what, "ok": found.is_taken, "request": request, "answer": answer, **how}
+
+
+def _record(found: Trial) -> dict[str, object]:
+    ended = "none" if found.status is None else f"{named(found.status)} from {found.address}"
+    return {
+        "forward": found.forward,
+        "url": found.url,
+        "sample": f"{found.stream}, id {found.id}, {len(found.body.encode())} bytes",
+        "headers sent": _lines(found.sent),
+        "answer": f"{ended} in {found.seconds:.3f} s",
+        "headers received": _lines(found.headers),
+        "body received": found.answer,
+        "error": found.error,
+    }
+
+
+def _lines(headers: Any) -> str:
+    text = "\n".join(f"{name}: {value}" for name, value in headers.items())
+    return f"{text}\n" if text else ""

@@ -1,0 +1,57 @@
+"""`forward list`: where each forward goes, and whether that works."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from support.cli import Cli
+from support.filling import put_breaker, put_group
+
+from router.store.client import Store
+from workers.operations.pauses import pause
+from workers.state.forwards import ACTOR, LastExchange, note_exchanges
+
+AT = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+async def fill(store: Store) -> None:
+    """Put forwards: one that nothing runs, one whose receiver is gone, and one that was paused by somebody."""
+    for name in ("idle", "lost", "held"):
+        await put_group(store, name)
+    last = [LastExchange("idle", "a.example", "raw"), LastExchange("lost", "b.example", "cloudevents", AT, "410", 0.1)]
+    await note_exchanges(store, last)
+    await note_exchanges(store, [LastExchange("held", "c.example", "raw", AT, "timeout", 30.0)])
+    await pause(store, "lost", None, by=ACTOR, reason="b.example answered 410 Gone")
+    await pause(store, "held", None, by="me")
+    await put_breaker(store, "forward.idle")
+
+
+def test_a_list(cli: Cli) -> None:
+    """Each forward has its host, its state and its last exchange; of what the settings name, also before it ran."""
+    cli.fill(fill)
+    Path("config").mkdir()
+    Path("config/router.toml").write_text(
+        '[[forward]]\nname = "new"\nevents = ["*"]\nurl = "https://n.example/"\n'
+        'secret = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="\n'
+    )
+    found = {each["name"]: each for each in json.loads(cli.ok("forward", "list", "--json"))}
+    assert {name: each["state"] for name, each in found.items()} == {
+        "held": "paused",
+        "idle": "stopped",
+        "lost": "gone",
+        "new": "stopped",
+    }
+    assert (found["lost"]["host"], found["lost"]["last"]) == ("b.example", "410")
+    assert found["lost"]["last_at"] == "2026-03-01T00:00:00.000Z"
+    assert found["lost"]["pause"]["reason"] == "b.example answered 410 Gone"
+    assert (found["idle"]["last"], found["idle"]["breaker"]["name"]) == (None, "forward.idle")
+    assert found["new"]["host"] == "n.example"
+    text = cli.ok("forward", "list")
+    assert "timeout" in text
+    assert "gone" in text
+
+
+def test_no_forward(cli: Cli) -> None:
+    """Where there is none it says so."""
+    assert json.loads(cli.ok("forward", "list", "--json")) == []
+    assert "there is no forward" in cli.run("forward", "list").output

@@ -1,0 +1,81 @@
+"""What is posted for a delivery: the body of each format, and the headers."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from router.cloudevents import InvalidCloudEvent, from_cloudevent
+from workers.delivery import Delivery, Merged
+from workers.forward.message import message, webhook_id
+from workers.testing import sample_event
+
+EVENT = sample_event("visma-net-financial/customer_changed")
+AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def test_a_cloudevent() -> None:
+    """The body is the CloudEvents event, of which the very same event can be made, in the structured mode."""
+    sent = message(Delivery(EVENT, "crm", attempt=2), "cloudevents")
+    assert from_cloudevent(sent.body) == EVENT
+    assert sent.id == EVENT.id == json.loads(sent.body)["id"]
+    assert sent.headers == {
+        "content-type": "application/cloudevents+json; charset=utf-8",
+        "event-router-subscription": "crm",
+        "event-router-stream": EVENT.stream,
+        "event-router-attempt": "2",
+    }
+
+
+def test_the_item_as_it_came() -> None:
+    """`raw` posts the publisher's own bytes."""
+    sent = message(Delivery(EVENT, "crm"), "raw")
+    assert sent.body == EVENT.raw
+    assert sent.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("form", ["cloudevents", "raw"])
+def test_what_a_merged_delivery_stands_for(form: str) -> None:
+    """A header says of how many events; a CloudEvents event names each in an extension, as a text."""
+    merged = (Merged("e1", "customer_changed", AT, "visma-net-financial"), Merged("e2", "customer_changed", AT))
+    sent = message(Delivery(EVENT, "crm", merged=merged), form)  # type: ignore[arg-type]
+    assert sent.headers["event-router-merged"] == "2"
+    assert sent.id == EVENT.id
+    if form == "cloudevents":
+        found = json.loads(sent.body)
+        assert found["mergedcount"] == 2
+        assert found["firstat"] == "2026-03-01T12:00:00Z"
+        assert [each["id"] for each in json.loads(found["merged"])] == ["e1", "e2"]
+        assert json.loads(found["merged"])[0]["publisher"] == "visma-net-financial"
+        assert from_cloudevent(sent.body) == EVENT
+
+
+def test_a_trace_and_a_replay() -> None:
+    """A trace goes on in the header and the extension of that name; a replay is told from the first delivery."""
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    sent = message(Delivery(EVENT, "crm", generation="r1"), "cloudevents", trace)
+    assert sent.headers["traceparent"] == json.loads(sent.body)["traceparent"] == trace
+    assert sent.headers["event-router-replay"] == "r1"
+
+
+def test_bytes_that_are_no_json() -> None:
+    """What cannot be a CloudEvents event is refused; as it came it can be sent."""
+    broken = EVENT.model_copy(update={"raw": b"{"})
+    with pytest.raises(InvalidCloudEvent):
+        message(Delivery(broken, "crm"), "cloudevents")
+    assert message(Delivery(broken, "crm"), "raw").body == b"{"
+
+
+@pytest.mark.parametrize(
+    ("event_id", "sent"),
+    [("0A-b.c", "0A-b.c"), ("a b\r\nx: y", "a%20b%0D%0Ax%3A%20y"), ("æ", "%C3%A6")],
+)
+def test_an_id_is_one_header(event_id: str, sent: str) -> None:
+    """An id is sent as it is where a header can carry it, else so that nothing of it can begin another header."""
+    assert webhook_id(event_id) == sent
+
+
+def test_a_long_id_is_a_digest() -> None:
+    """An id too long for a header is sent as its digest, which is the same each time."""
+    assert webhook_id("x" * 5000) == webhook_id("x" * 5000) != webhook_id("x" * 5001)
+    assert len(webhook_id("x" * 5000)) == 64

@@ -1,0 +1,1 @@
+"""Forwards: subscriptions of the settings, whose events are posted to a URL."""

@@ -1,0 +1,69 @@
+"""What is posted for a delivery: the body, and the headers that say what it is. A pure function of the delivery."""
+
+import re
+from hashlib import sha256
+from typing import Any, Final, Literal, NamedTuple
+from urllib.parse import quote
+
+import msgspec
+
+from router.cloudevents import to_cloudevent_json
+from workers.delivery import Delivery, Merged
+
+__all__ = ["Message", "message", "webhook_id"]
+
+_PLAIN: Final = re.compile(r"[!-~]{1,200}")
+_TYPES: Final = {"cloudevents": "application/cloudevents+json; charset=utf-8", "raw": "application/json"}
+
+
+class Message(NamedTuple):
+    """A body, and its headers without those that sign it; `id` is the value of `webhook-id`."""
+
+    id: str
+    body: bytes
+    headers: dict[str, str]
+
+
+def message(delivery: Delivery, form: Literal["cloudevents", "raw"], traceparent: str = "") -> Message:
+    """Return what is posted for a delivery; raises InvalidCloudEvent where its bytes are not JSON.
+
+    A CloudEvents event has the extension `traceparent` where there is a trace, and, where events were merged into it,
+    `mergedcount`, `firstat` and `merged`: a JSON array as text, with id, publisher, type and time of each of those.
+    """
+    event = delivery.event
+    if form == "raw":
+        body = event.raw
+    else:
+        body = to_cloudevent_json(event, _merged(delivery) | ({"traceparent": traceparent} if traceparent else {}))
+    headers = {
+        "content-type": _TYPES[form],
+        "event-router-subscription": delivery.subscription,
+        "event-router-stream": quote(event.stream),
+        "event-router-attempt": str(delivery.attempt),
+    }
+    if delivery.merged:
+        headers["event-router-merged"] = str(len(delivery.merged))
+    if delivery.generation:
+        headers["event-router-replay"] = quote(delivery.generation)
+    if traceparent:
+        headers["traceparent"] = traceparent
+    return Message(webhook_id(event.id), body, headers)
+
+
+def webhook_id(event_id: str) -> str:
+    """Return the id of an event as a header can carry it: itself, unless it has other characters or is very long."""
+    if _PLAIN.fullmatch(event_id):
+        return event_id
+    quoted = quote(event_id, errors="replace")
+    return quoted if _PLAIN.fullmatch(quoted) else sha256(event_id.encode(errors="replace")).hexdigest()
+
+
+def _merged(delivery: Delivery) -> dict[str, Any]:
+    if not delivery.merged:
+        return {}
+    listed = msgspec.json.encode([_named(merged) for merged in delivery.merged]).decode()
+    return {"mergedcount": len(delivery.merged), "merged": listed, "firstat": delivery.first_at}
+
+
+def _named(merged: Merged) -> dict[str, Any]:
+    return {"id": merged.id, "publisher": merged.publisher, "type": merged.type, "at": merged.at}
