@@ -14,8 +14,9 @@ from config.settings import RetentionSettings
 from router.events.catalogue import Catalogue
 from router.store.client import Store
 from router.store.reading import order_of
-from workers.archive.archive import Archive, open_archive, read_object
+from workers.archive.archive import Archive, open_archive
 from workers.archive.archiver import Archiver
+from workers.archive.checked import read_object
 from workers.archive.line import Archived
 from workers.archive.metrics import ArchiveMetrics
 from workers.archive.name import ObjectName

@@ -1,20 +1,16 @@
-"""The archive of the settings: its objects, by what is in them."""
+"""The archive of the settings: where its objects are, and the form of new ones."""
 
-from collections.abc import Iterator, Mapping
-from typing import IO, Any, Final
+from typing import Final
 
 from config.archive import ArchiveSettings
 from config.errors import ConfigError
 from workers.archive import bucket, jsonl, parquet
 from workers.archive.folder import Folder
-from workers.archive.line import Archived
-from workers.archive.name import ObjectName
 from workers.archive.place import Place
 
-__all__ = ["Archive", "open_archive", "read_object"]
+__all__ = ["Archive", "open_archive"]
 
 _LEASE: Final = 60.0  # seconds
-_READERS: Final[Mapping[str, Any]] = {jsonl.SUFFIX: jsonl.read, parquet.SUFFIX: parquet.read}
 
 
 class Archive:
@@ -29,9 +25,14 @@ class Archive:
         """For how long the process that writes has the lease: it is renewed before each object."""
         return max(_LEASE, 3 * self.settings.timeout)
 
-    def writer(self) -> jsonl.JsonLines | parquet.Parquet:
-        """Begin an object."""
-        return parquet.Parquet() if self.settings.format == "parquet" else jsonl.JsonLines()
+    @property
+    def suffix(self) -> str:
+        """The suffix of new objects, which says their form."""
+        return parquet.SUFFIX if self.settings.format == "parquet" else jsonl.SUFFIX
+
+    def writer(self, suffix: str) -> jsonl.JsonLines | parquet.Parquet:
+        """Begin an object of this form."""
+        return parquet.Parquet() if suffix == parquet.SUFFIX else jsonl.JsonLines()
 
 
 def open_archive(settings: ArchiveSettings) -> Archive:
@@ -44,11 +45,3 @@ def open_archive(settings: ArchiveSettings) -> Archive:
         return Archive(settings, Folder(settings.folder))
     bucket.check_installed()
     return Archive(settings, bucket.Bucket(settings))
-
-
-def read_object(name: ObjectName, file: IO[bytes]) -> Iterator[Archived]:
-    """Yield the entries of an object, as they come; raises Damaged, which may be at its end."""
-    if name.suffix == parquet.SUFFIX:
-        parquet.check_installed()
-    entries: Iterator[Archived] = _READERS[name.suffix](file)
-    return entries

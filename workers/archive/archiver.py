@@ -105,7 +105,7 @@ class Archiver:
 
     async def _make(self, stream: str, due: Due) -> _Object | None:
         """Return the object of what is due, or of as much of it as makes one; None where nothing is there any more."""
-        writer, events, size, last = self._archive.writer(), 0, 0, ""
+        writer, events, size, last = self._archive.writer(self._archive.suffix), 0, 0, ""
         span = Span(due.first, due.last)
         async for page in batches(
             forward(self._store, self._store.keys.events(stream), span), most=_PAGE, size_of=_size

@@ -8,12 +8,13 @@ same name, whichever process writes them and however often. Query engines read t
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from router.store.reading import Span, moment_of, order_of
 
-__all__ = ["ObjectName"]
+__all__ = ["Bounds", "ObjectName", "folder_of"]
 
+_ENDLESS: Final = float("inf")
 _NAME: Final = re.compile(
     r"publisher=([a-z0-9-]+)/type=([a-z0-9_]+)/day=(\d{4}-\d\d-\d\d)/(\d{1,19}-\d{1,19})_(\d{1,19}-\d{1,19})\.(jsonl\.gz|parquet)"
 )
@@ -50,19 +51,33 @@ class ObjectName:
         """Return whether an entry is one of those that it is named for."""
         return order_of(self.first) <= order_of(entry_id) <= order_of(self.last)
 
-    def meets(self, span: Span) -> bool:
-        """Return whether some of its entries can be in a span, as XRANGE spells one."""
-        begins = span.first == "-" or _bound(span.first, latest=False) <= order_of(self.last)
-        return begins and (span.last == "+" or order_of(self.first) <= _bound(span.last, latest=True))
+    def meets(self, bounds: "Bounds") -> bool:
+        """Return whether some of its entries can be within bounds."""
+        return bounds.first <= order_of(self.last) and order_of(self.first) <= bounds.last
+
+
+class Bounds(NamedTuple):
+    """The first and the last entry of a span, both included, as entries are ordered."""
+
+    first: tuple[float, float]
+    last: tuple[float, float]
+
+    @classmethod
+    def of(cls, span: Span) -> "Bounds":
+        """Return those of a span as XRANGE spells it: with a parenthesis before an entry that is left out."""
+        first = (0, 0) if span.first == "-" else order_of(span.first.removeprefix("("))
+        last = (_ENDLESS, _ENDLESS) if span.last == "+" else order_of(span.last)
+        return cls(
+            (first[0], first[1] + span.first.startswith("(")),
+            last if "-" in span.last or span.last == "+" else (last[0], _ENDLESS),
+        )
+
+    def hold(self, entry_id: str) -> bool:
+        """Return whether an entry is within them."""
+        return self.first <= order_of(entry_id) <= self.last
 
 
 def folder_of(stream: str) -> str:
     """Return the folder that holds the objects of a stream."""
     publisher, _, type_ = stream.partition("/")
     return f"publisher={publisher}/type={type_}"
-
-
-def _bound(text: str, *, latest: bool) -> tuple[float, float]:
-    """Return an end of a span; one without a number means all entries of its millisecond."""
-    millis, number = order_of(text.removeprefix("("))
-    return millis, float("inf") if latest and "-" not in text else number

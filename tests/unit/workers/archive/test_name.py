@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.store.reading import Span
-from workers.archive.name import ObjectName
+from workers.archive.name import Bounds, ObjectName
 
 IDS = st.builds("{}-{}".format, st.integers(0, 253_402_300_799_999), st.integers(0, 2**63))
 NAME = "publisher=visma-net-financial/type=customer_changed/day=2025-11-30/1764460800000-0_1764547199000-3.jsonl.gz"
@@ -63,4 +63,4 @@ def test_the_objects_of_a_time(span: Span, meets: bool) -> None:  # noqa: FBT001
     """An object is read where some of its entries can be in the wanted span, and left alone where none can."""
     name = ObjectName.parse(NAME)
     assert name is not None
-    assert name.meets(span) is meets
+    assert name.meets(Bounds.of(span)) is meets
