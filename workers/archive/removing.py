@@ -91,7 +91,7 @@ async def _clean(
 
 
 async def _without(archive: Archive, found: Checked, unwanted: Callable[[Archived], bool]) -> tuple[bytes, int]:
-    """Return an object anew without what is unwanted, and how many entries it holds."""
+    """Return an object without what is unwanted, and how many entries it holds."""
     writer, kept = archive.writer(found.name.suffix), 0
     while page := await found.page():
         rest = [entry for entry in page if not unwanted(entry)]
