@@ -135,7 +135,7 @@ class NotifySettings(BaseModel):
             return "has an http:// URL, which would show it to the network: write https://, or set allow_private"
         if bool(self.user) != bool(self.password):
             return "has a user or a password: set both, or none"
-        if self.user and not self.is_encrypted and self.host not in _LOOPBACK:
+        if self.user and not self.is_encrypted and not self.is_local:
             return "would send its password without encryption: set starttls or tls"
         return ""
 
@@ -143,6 +143,11 @@ class NotifySettings(BaseModel):
     def is_encrypted(self) -> bool:
         """Whether mails are handed over encrypted."""
         return self.tls or self.starttls
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the mail server is on this machine."""
+        return self.host in _LOOPBACK
 
     @property
     def mail_port(self) -> int:

@@ -40,6 +40,8 @@ from workers.keyed.leftover import UnkeyedConsumer
 from workers.limits.limiter import Limiter, limiting
 from workers.limits.of_erp import OF_FEEDBACK, erp_limit
 from workers.metrics import WorkerMetrics
+from workers.notify.metrics import NotifyMetrics
+from workers.notify.notifiers import Notifiers, check_notifiers
 from workers.operations.store_metrics import StoreMetrics
 from workers.outcomes import WorkerMustEnd
 from workers.reconcile.metrics import ReconcileMetrics
@@ -79,8 +81,8 @@ async def serve_workers(
     Returns the subscriptions whose handlers could not be ended: the event loop would wait for them for ever.
     `name` is the consumer's name, which no two processes may have at once; by default a new one.
     Raises UnknownStream for a glob that matches nothing, ConfigError for a store that is not safe, an ERP that is not
-    set although a subscription wants records of it or its records are to be swept, an archive without its package, or
-    the name of a forward.
+    set although a subscription wants records of it or its records are to be swept, an archive without its package, a
+    notifier that cannot be used, or the name of a forward.
     """
     catalogue = Catalogue.for_settings(settings)
     check_names(settings, subscriptions)
@@ -112,6 +114,7 @@ async def serve_crew(
     """
     watch_parent(stop.set)
     plans = check_plans(settings, catalogue) if role == "worker" else ()
+    check_notifiers(settings.notify)
     registry = new_registry(role)
     metrics = WorkerMetrics(registry)
     archived = (open_archive(settings.archive), ArchiveMetrics(registry)) if settings.archive.to else None
@@ -132,6 +135,7 @@ async def serve_crew(
         ) as clients,
         posting(Poster(clients, erp_limit(OF_FEEDBACK), FeedbackMetrics(registry), breaker=erp_breaker)) as poster,
         _sweeper(settings, store, plans, clients, catalogue, registry),
+        Notifiers(settings.notify, store, NotifyMetrics(registry)),
     ):
         registry.register(guard)
 

@@ -91,6 +91,10 @@ _COMMANDS: Mapping[str, tuple[str | Mapping[str, str], str]] = {
         },
         "Sweeps of the ERP, for changes that no webhook reported.",
     ),
+    "notify": (
+        {"list": "cli.notify.reading:list_", "test": "cli.notify.trial:try_"},
+        "The notifiers: who hears of incidents, and on which channel.",
+    ),
     "audit": (
         "cli.audit:audit",
         "List who changed what in the store, or looked at what is hidden otherwise; newest first.",

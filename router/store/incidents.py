@@ -1,4 +1,7 @@
-"""The script of incidents, and its keys: one hash tag for all, so that an incident and its notice are one step."""
+"""The scripts of incidents and of notifiers: one hash tag for all, so that an incident and its notice are one step.
+
+A notifier has a group of the stream of notices, and a lease and a state beside it.
+"""
 
 from functools import cache
 from typing import Final
@@ -6,12 +9,14 @@ from typing import Final
 from router.store.keys import Keys
 from router.store.scripts import Call, Script
 
-__all__ = ["MOST", "IncidentCalls"]
+__all__ = ["MOST", "IncidentCalls", "forget_notifier", "group_of", "notifier_of"]
 
 MOST: Final = 500
 """Most incidents of one kind that last at once, and most names that are muted."""
 _NOTICES: Final = 10_000
 """Notices that are kept, the newest; the server may keep a few more."""
+
+_GROUP: Final = "notifier:"
 
 _script = cache(Script)
 
@@ -41,3 +46,19 @@ class IncidentCalls:
     def _call(self, verb: str, kind: str, subject: str, now: int, last: bytes | int | str) -> Call:
         args = (verb, kind, f"{kind}/{subject}".encode(errors="replace"), now, MOST, _NOTICES, last)
         return Call(_script("incidents/incident"), self._keys, args)
+
+
+def group_of(notifier: str) -> str:
+    """Return the group in which the notices wait for a notifier."""
+    return f"{_GROUP}{notifier}"
+
+
+def notifier_of(group: str) -> str | None:
+    """Return the notifier whose group that is; None for a group of somebody else."""
+    return group.removeprefix(_GROUP) if group.startswith(_GROUP) else None
+
+
+def forget_notifier(keys: Keys, notifier: str, before: int, now: int) -> Call:
+    """Remove a notifier that no process has wanted since `before` (epoch milliseconds). Reply: whether it is gone."""
+    names = (keys.notices(), keys.notifiers(), keys.notified(notifier), keys.notifying(notifier))
+    return Call(_script("notify/forget"), names, (notifier, group_of(notifier), before, now))

@@ -196,6 +196,18 @@ class Keys:
         """Return the hash of how the last round of the archive ended: see `workers.state.archive`."""
         return self._tagged("janitor", "archive")
 
+    def notifiers(self) -> str:
+        """Return the sorted set of the notifiers by when a process last had them in its settings (epoch ms)."""
+        return self._tagged("incidents", "notifiers")
+
+    def notifying(self, notifier: str) -> str:
+        """Return the lease of the process that reads the notices for a notifier."""
+        return self._tagged("incidents", f"notifier:{notifier}:lease")
+
+    def notified(self, notifier: str) -> str:
+        """Return the hash of how a notifier fares: see `workers.notify.state`."""
+        return self._tagged("incidents", f"notifier:{notifier}:state")
+
     def janitor(self) -> str:
         """Return the claim of the worker that does the present round of retention; its TTL is the interval."""
         return self._tagged("janitor", "round")

@@ -243,6 +243,18 @@ async def test_sweeps_that_fail_or_find_too_much_gone(system: System) -> None:
         await expect(prometheus, "EventRouterReconcileFailing")
 
 
+async def test_a_notifier_that_is_not_heard(system: System, server: Server) -> None:
+    """Messages that nobody takes are reported where Prometheus is heard."""
+    values = {"KIND": "slack", "URL": "http://127.0.0.1:1/", "ALLOW_PRIVATE": "127.0.0.0/8"}
+    notifying = {f"ROUTER_NOTIFY__OPS__{name}": value for name, value in values.items()}
+    prometheus = await begin(system, WORKER, "worker", "workers.log_events", **notifying)
+    await eventually(lambda: server.ask("EXISTS", "er:{incidents}:notices"))
+    assert "EventRouterNotifierFailing" not in prometheus.firing()
+    text = '{"kind":"test","subject":"p","what":"","do":"","command":"","since":1}'
+    server.ask("XADD", "er:{incidents}:notices", "*", "incident", text)
+    await expect(prometheus, "EventRouterNotifierFailing")
+
+
 _PENDING = "return redis.call('XPENDING', KEYS[1], 'stormy', '-', '+', 100)"
 
 

@@ -118,6 +118,8 @@ RUNS = {
     "reconcile run": ("reconcile", "run", "customers"),
     "forward list": ("forward", "list"),
     "forward test": ("forward", "test", "crm"),
+    "notify list": ("notify", "list"),
+    "notify test": ("notify", "test", "ops"),
     "subscriptions list": ("subscriptions", "list"),
     "subscriptions pause": ("subscriptions", "pause", "sync"),
     "subscriptions resume": ("subscriptions", "resume", "sync"),
@@ -178,6 +180,9 @@ def environment(real_store: Store, server_url: str, tmp_path: Path, erp: FakeErp
         "ROUTER_FORWARD__CRM__URL": "http://127.0.0.1:1/",
         "ROUTER_FORWARD__CRM__SECRET": SECRET,
         "ROUTER_FORWARD__CRM__ALLOW_PRIVATE": "127.0.0.0/8",
+        "ROUTER_NOTIFY__OPS__KIND": "slack",
+        "ROUTER_NOTIFY__OPS__URL": "http://127.0.0.1:1/",
+        "ROUTER_NOTIFY__OPS__ALLOW_PRIVATE": "127.0.0.0/8",
         **erp_variables(erp),
     }
 

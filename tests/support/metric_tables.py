@@ -26,6 +26,7 @@ from workers.archive.metrics import ArchiveMetrics
 from workers.erp.metrics import ErpMetrics
 from workers.feedback import FeedbackMetrics
 from workers.metrics import WorkerMetrics
+from workers.notify.metrics import NotifyMetrics
 from workers.operations.store_metrics import StoreMetrics
 from workers.reconcile.metrics import ReconcileMetrics
 
@@ -86,6 +87,7 @@ async def all_rows() -> dict[str, list[Row]]:
         ErpMetrics(worker)
         FeedbackMetrics(worker)
         ReconcileMetrics(worker)
+        NotifyMetrics(worker)
         ArchiveMetrics(worker)
         StoreMetrics(store, catalogue, 1.0, figures)
         guard = StoreGuard(store, settings, asyncio.Event())

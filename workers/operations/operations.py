@@ -13,6 +13,7 @@ from router.events.catalogue import Catalogue
 from router.events.globs import select
 from router.store.client import Store
 from router.tasks.iterating import first
+from workers.notify.state import NotifierState, read_states
 from workers.operations import audit, pauses
 from workers.operations.audit import AuditLine
 from workers.operations.change import Change
@@ -291,6 +292,10 @@ class Operations:
     async def sweep(self, name: str, wanted: "SweepNow") -> "list[SweptNow]":
         """Sweep companies of a reconciliation now; return what became of each. Raises ConfigError."""
         return await wanted.run(self.store, self.catalogue, self.settings, name)
+
+    async def notifiers(self) -> list[NotifierState]:
+        """Return how the notifiers of the settings fare, in their order."""
+        return await read_states(self.store, self.settings.notify)
 
     # The audit
 

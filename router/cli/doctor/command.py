@@ -21,6 +21,7 @@ from router.cli.doctor.checks import (
 )
 from router.cli.doctor.erp_checks import judge_erps, try_erps
 from router.cli.doctor.forward_checks import judge_forward, judge_forwards
+from router.cli.doctor.notify_checks import judge_notified, judge_notifiers
 from router.cli.doctor.probe import ask_ingresses, ask_workers, look_at_spool, talk_to
 from router.cli.doctor.reconcile_checks import judge_reconciliations
 from router.cli.doctor.security_checks import (
@@ -86,6 +87,7 @@ def _examine() -> Iterator[Check]:
     yield from judge_erps(settings, catalogue)
     yield from judge_reconciliations(settings, catalogue)
     yield from judge_forwards(settings, catalogue)
+    yield from judge_notifiers(settings.notify)
     yield from run(_asked_of_erps(settings))
     ingresses = run(ask_ingresses(settings))
     yield from judge_ops(settings.ops, ingresses)
@@ -128,6 +130,7 @@ async def _ask(settings: Settings) -> list[Check]:
             if not any(check.name.startswith("deployment") for check in checks):
                 checks += await _try_out(operations.store, settings.redis.url)
                 checks += [*await _breakers(operations), *await _forwards(operations)]
+                checks += await _notifiers(operations)
         except STORE_ERRORS as error:
             if (fault := fault_of(error, settings.redis.url)) is None:
                 raise
@@ -161,6 +164,16 @@ async def _forwards(operations: Operations) -> list[Check]:
     except STORE_ERRORS as error:
         return (
             [] if is_denied(error) else [Check("forwards", "warning", described(error), "see what the store refuses")]
+        )
+
+
+async def _notifiers(operations: Operations) -> list[Check]:
+    """Say which notifiers are not heard; nothing to a user that may not look."""
+    try:
+        return list(judge_notified(await operations.notifiers() if operations.settings.notify else ()))
+    except STORE_ERRORS as error:
+        return (
+            [] if is_denied(error) else [Check("notifiers", "warning", described(error), "see what the store refuses")]
         )
 
 

@@ -43,6 +43,11 @@ def subscriptions(incomplete: str) -> list[str]:
     return [name for name in _of_store(lambda operations: operations.subscriptions()) if name.startswith(incomplete)]
 
 
+def notifiers(incomplete: str) -> list[str]:
+    """Complete the name of a notifier of the settings."""
+    return [each.name for each in _silently(lambda: load_settings().notify) if each.name.startswith(incomplete)]
+
+
 def fingerprints(incomplete: str) -> list[tuple[str, str]]:
     """Complete the fingerprint of an error of the newest dead letters, and tell the error."""
     return [row for row in _of_store(_fingerprints) if row[0].startswith(incomplete.lower())]

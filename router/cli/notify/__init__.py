@@ -1,0 +1,1 @@
+"""`notify`: who hears of incidents."""
