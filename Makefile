@@ -28,8 +28,8 @@ demo: setup
 # and one that compiles all it imports takes twice the time.
 KEEPING = PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX="$(CURDIR)/$(1)/pycache" $(1)/bin/python
 
-# Four at once, whatever the processors: most of the time of the longest tests is spent waiting.
-PYTEST = $(call KEEPING,.venv) -m pytest -n 4 --dist worksteal
+# Six at once, whatever the processors: most of the time of the longest tests is spent waiting.
+PYTEST = $(call KEEPING,.venv) -m pytest -n 6 --dist worksteal
 test: setup
 	$(PYTEST) -m "not long"
 

@@ -86,7 +86,8 @@ def report(verdict: Verdict) -> dict[str, list[str]]:
     return verdict.lost
 
 
-@pytest.mark.parametrize("fault", [lose_master, pytest.param(hang_master, marks=pytest.mark.long)])
+@pytest.mark.parametrize("fault", [lose_master, hang_master])
+@pytest.mark.long
 async def test_sentinel_fails_over(tmp_path: Path, sentinels: SentinelSet, fault: Fault) -> None:
     """With `replicated:1` nothing that was answered 2xx is lost with the master; nobody believes it when it is back."""
     async with loaded(tmp_path, sentinels.url, ROUTER_INGRESS__DURABILITY="replicated:1") as work:

@@ -105,8 +105,8 @@ DEPLOYMENTS = [
     pytest.param(by_socket, marks=pytest.mark.long),
     pytest.param(by_tls, marks=pytest.mark.long),
     by_tls_with_a_client_certificate,
-    by_tls_and_sentinel,
-    by_tls_and_cluster,
+    pytest.param(by_tls_and_sentinel, marks=pytest.mark.long),
+    pytest.param(by_tls_and_cluster, marks=pytest.mark.long),
 ]
 
 

@@ -121,6 +121,7 @@ for number in (signal.SIGTERM, signal.SIGHUP):
 
 
 @every_kind("pool")
+@pytest.mark.long
 async def test_a_child_that_ends_well_has_exit_code_0(forking: Forking, kind: str) -> None:
     """Whatever thread starts it, a child's exit code is that of its work: 0, its own, or 1 where it raised."""
     await forking.start(
@@ -212,6 +213,7 @@ time.sleep(600)
     writer.close()
 
 
+@pytest.mark.long
 async def test_a_child_does_not_own_the_embedded_server(forking: Forking) -> None:
     """The lock of a killed owner is free for the next one, whatever its handlers have forked."""
     system = forking.system
@@ -232,6 +234,7 @@ async def test_a_child_does_not_own_the_embedded_server(forking: Forking) -> Non
 
 
 @every_kind("async")
+@pytest.mark.long
 async def test_other_ways_to_start_a_process_work(forking: Forking, kind: str) -> None:
     """Plain commands, those with a `preexec_fn`, spawned processes and those of a fork server end with their codes."""
     await forking.start(
@@ -308,6 +311,7 @@ say(code=os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     assert why in forking.system.logs()
 
 
+@pytest.mark.long
 async def test_a_task_of_a_handler_may_fork(forking: Forking) -> None:
     """A process that is forked in a task, or in a callback, ends with that."""
     await forking.start(

@@ -60,6 +60,7 @@ def peak(system: System, line: str) -> int:
     return mebibytes
 
 
+@pytest.mark.long
 async def test_reading_large_bodies_takes_a_constant(store: Store, system: System) -> None:
     """No command that lists or exports holds more than a few of the bodies, in one stream or spread over many."""
     lines = (

@@ -70,6 +70,7 @@ async def test_it_ends_when_its_reader_has_gone(system: System) -> None:
             continue
 
 
+@pytest.mark.long
 async def test_it_ends_when_its_output_is_full(system: System) -> None:
     """Output that cannot be written is exit code 1 and one line; every event is there for the next one."""
     process = await begin(system, "worker", os.open("/dev/full", os.O_WRONLY))
@@ -97,6 +98,7 @@ async def test_up_goes_on_without_a_reader(system: System) -> None:
     assert await undone(system) == 20
 
 
+@pytest.mark.long
 async def test_a_reader_that_pauses_is_waited_for(system: System) -> None:
     """A full pipe stops the printing, and neither the worker nor the attempt; SIGTERM ends it in time all the same."""
     await system.post_many([f"more-{number}" for number in range(100)])

@@ -58,7 +58,7 @@ class Effects:
             return Counter(row[0] for row in connection.execute("SELECT id FROM effects"))
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=[pytest.mark.postgres, pytest.mark.long])])
 def effects(request: pytest.FixtureRequest, tmp_path: Path) -> Effects:
     """Yield an empty database of each kind."""
     server: Postgres | None = request.getfixturevalue("postgres") if request.param == "postgres" else None

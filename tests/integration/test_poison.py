@@ -220,6 +220,7 @@ async def handle(event: Event) -> None:
 """
 
 
+@pytest.mark.long
 async def test_an_event_that_freezes_its_worker_for_longer_than_the_lease_is_taken_over(system: System) -> None:
     """A handler that blocks the event loop loses its lease; the others take over, up to `max_attempts` times in all.
 

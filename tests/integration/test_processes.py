@@ -49,6 +49,7 @@ async def test_up_runs_everything_and_keeps_its_data(system: System) -> None:
     assert system.handled() == {"one": 1}
 
 
+@pytest.mark.long
 async def test_a_dead_letter_is_replayed_by_a_command(system: System) -> None:
     """A handler that fails sends the event to the dead letters, and a command brings it back once it is mended."""
     module = system.module("""
@@ -78,6 +79,7 @@ def handle(event: Event) -> None:
     assert await system.json("dlq", "list") == []
 
 
+@pytest.mark.long
 async def test_two_workers_share_and_a_killed_one_loses_nothing(system: System) -> None:
     """Workers of one subscription share its events; one killed by SIGKILL mid-batch loses none of them."""
     module = system.module(RECORDING)
@@ -128,6 +130,7 @@ async def test_sigterm_gives_unfinished_work_back(system: System) -> None:
     assert set(system.handled().values()) == {1}
 
 
+@pytest.mark.long
 async def test_a_poison_event_ends_dead_and_takes_nobody_along(system: System) -> None:
     """An event that kills its worker is delivered `max_attempts` times and dead then; its neighbours are handled."""
     module = system.module("""
@@ -209,6 +212,7 @@ async def handle(event: Event) -> None:
     assert parent.returncode is None
 
 
+@pytest.mark.long
 async def test_a_module_that_cannot_be_imported_ends_up(system: System) -> None:
     """A module that never ran is a mistake to be mended first: exit code 2, said in one line."""
     code, _, err = await asyncio.wait_for(system.run("up", system.module("raise SystemExit(3)")), 30)

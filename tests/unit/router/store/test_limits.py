@@ -255,7 +255,7 @@ async def _play(model: Model, steps: Steps, check: Callable[[int, Window], None]
                 check(int(fields[b"left"]), (window, reset))  # two may end in the same millisecond
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(1, 12), STEPS)
 def test_the_estimate_is_never_above_the_truth(limit: int, steps: Steps) -> None:
     """Within a window no more calls can go than are left, in whatever order answers come or get lost.
@@ -272,7 +272,7 @@ def test_the_estimate_is_never_above_the_truth(limit: int, steps: Steps) -> None
     assert model.refused <= sum(verb == "window" for verb, _ in steps)
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(1, 12), WITH_OTHERS)
 def test_the_estimate_never_rises_within_a_window(limit: int, steps: Steps) -> None:
     """Whatever headers say, and whoever else uses the quota up, what is left in a window only becomes less."""

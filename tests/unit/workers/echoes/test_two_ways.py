@@ -213,7 +213,7 @@ def chooser(data: st.DataObject, most: int) -> Choose:
 
 @pytest.mark.parametrize("keyed", [False, True])
 @pytest.mark.parametrize("conditional", [True, False])
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), changes=st.integers(0, 3))
 def test_no_loop_and_no_foreign_change_dropped(
     *,

@@ -166,7 +166,9 @@ async def test_a_retry_waits_in_its_line_until_it_is_due(bench: Bench) -> None:
     await eventually(lambda: gone(bench))
 
 
-@pytest.mark.parametrize("step", ["claim", "settle", "clear"])
+@pytest.mark.parametrize(
+    "step", ["settle", *(pytest.param(step, marks=pytest.mark.long) for step in ("claim", "clear"))]
+)
 async def test_a_worker_that_dies_while_it_empties_the_lines_loses_nothing(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

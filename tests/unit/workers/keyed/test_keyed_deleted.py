@@ -13,6 +13,11 @@ from router.store.keys import LINES
 from workers import Coalesce, Delivery, Event, RetryLater, Subscription
 
 QUICKLY = {"lease": 1.0, "sweep_interval": 0.1}
+OPTIONS = [
+    {},
+    pytest.param({"per_company": 1}, marks=pytest.mark.long),
+    pytest.param({"coalesce": Coalesce(quiet=0.1, within=0.2)}, marks=pytest.mark.long),
+]
 
 
 class Waiting:
@@ -54,7 +59,7 @@ class Waiting:
             await self.bench.client.unlink(self.bench.keys.lines("sub")[LINES.index(name)])
 
 
-@pytest.mark.parametrize("options", [{}, {"per_company": 1}, {"coalesce": Coalesce(quiet=0.1, within=0.2)}], ids=str)
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("name", [*LINES, "all"])
 async def test_a_key_of_the_lines_is_deleted(bench: Bench, name: str, options: dict[str, Any]) -> None:
     """Whichever key of the lines goes, what has its body is handled, and what comes then; nothing is left behind."""

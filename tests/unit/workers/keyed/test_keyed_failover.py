@@ -49,11 +49,13 @@ async def copy_of(bench: Bench, keys: tuple[str, ...]) -> dict[str, Any]:
 
 
 async def take_over(bench: Bench, copy: dict[str, Any]) -> None:
-    """Have the replica take over that has this."""
-    for key, value in copy.items():
-        await bench.client.delete(key)
-        if value:
-            await bench.client.restore(key, 0, value)
+    """Have the replica take over that has this, at one moment: workers go on meanwhile."""
+    async with bench.client.pipeline(transaction=True) as pipe:
+        for key, value in copy.items():
+            pipe.delete(key)
+            if value:
+                pipe.restore(key, 0, value)
+        await pipe.execute()
 
 
 @pytest.mark.usefixtures("cluster")
