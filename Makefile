@@ -94,8 +94,8 @@ lint: setup
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 
-# The consumers of docs/streams.md in other languages, each built and run with its own tools on a real server: CONSUMERS names
-# them, by default all of csharp, go, php and typescript.
+# The consumers of docs/streams.md and the receivers of docs/forward-receivers.md in other languages, each built and run with
+# its own tools: CONSUMERS names them, by default all of csharp, go, php and typescript.
 consumers: setup
 	$(call KEEPING,.venv) -m pytest tests/consumers
 

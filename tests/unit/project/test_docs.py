@@ -16,7 +16,7 @@ from router.cli.app import load
 
 ROOT = Path(__file__).parents[3]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.glob("*.md")])
-FOR_READERS = {"quick-start", "workers", "operating", "deploy", "architecture"}
+FOR_READERS = {"quick-start", "workers", "forward-receivers", "operating", "deploy", "architecture"}
 """The pages that are read from the beginning to the end."""
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(#[^)\s]*)?\)")
