@@ -25,7 +25,17 @@ from support.filling import (
     put_quarantined,
     raw_of,
 )
-from support.guarded import SENTINEL_USERS, USERS, GuardedServer, access, guarded_server, refusals, with_passwords
+from support.forwarding import SECRET, answering
+from support.guarded import (
+    SENTINEL_USERS,
+    USERS,
+    GuardedServer,
+    access,
+    granted,
+    guarded_server,
+    refusals,
+    with_passwords,
+)
 from support.keyed import KeyedBench
 from support.processes import System, running_system
 from support.receiver import Receiver, receiving
@@ -321,6 +331,44 @@ async def test_reconciler(server: GuardedServer, system: System) -> None:
     assert server.unused("er-reconciler") - server.unused("er-worker") <= rare
 
 
+@pytest.mark.parametrize("server", ["server", pytest.param("cluster", marks=pytest.mark.long)], indirect=True)
+async def test_forwarder(server: GuardedServer, system: System, store: Store) -> None:
+    """A forward posts, tries again, gives up, and is paused by 410, with a user of its own that adds no event."""
+    async with receiving(answering(500, 410, 200)) as receiver:
+        forward = {
+            "EVENTS": CUSTOMERS,
+            "URL": f"http://127.0.0.1:{receiver.port}/",
+            "SECRET": SECRET,
+            "ALLOW_PRIVATE": "127.0.0.0/8",
+            "KEY": "resource",
+            "RETRY__FIRST_DELAY": "0.01",
+            "LIMIT__RATE": "1000",
+        }
+        access = {f"ROUTER_FORWARD__CRM__{name}": value for name, value in forward.items()}
+        access |= {"ROUTER_REDIS__URL": server.url("er-forwarder"), **TIDY}
+        await put_events(store, "one")
+        server.forget()
+        process = await system.start("forward", **access)
+        await until(server, lambda: server.ask("EXISTS", KEYS.halted("crm")))
+        await resume(store, "crm", by="ann")
+        await until(server, lambda: len(receiver.requests) == 3)
+        await until(server, lambda: not server.ask("HLEN", KEYS.incidents()))
+        await until(server, lambda: not server.ask("XLEN", EVENTS))
+        assert await ended(process) == 0
+    assert server.refusals() == []
+    assert server.ask("XLEN", KEYS.audit()) >= 2
+    own = granted("er-forwarder") - granted("er-worker")
+    assert own
+    assert not server.unused("er-forwarder") & own
+
+
+def test_what_a_forwarder_may_do() -> None:
+    """A forward is a worker: its user may do all that a worker's may."""
+    lines = {line.split()[1]: line for line in USERS.read_text().splitlines()}
+    worker, forwarder = lines["er-worker"], lines["er-forwarder"]
+    assert forwarder.startswith(worker.replace("er-worker", "er-forwarder"))
+
+
 COMMANDS = (
     "streams",
     "doctor",
@@ -455,6 +503,7 @@ async def test_console(server: GuardedServer, system: System, quarantined: str) 
             "/events",
             "/subscriptions",
             "/keys",
+            "/forwards",
             "/reconcile",
             "/audit",
             "/metrics",
@@ -513,6 +562,16 @@ FORBIDDEN = {
         "XADD other * a b",
         "CLIENT LIST",
     ],
+    "er-forwarder": [
+        *ANYBODY,
+        f"XADD {EVENTS} * a b",
+        f"XDEL {EVENTS} 1-1",
+        f"SET {EVENTS} x",
+        f"XRANGE {KEYS.audit()} - +",
+        f"XDEL {KEYS.audit()} 1-1",
+        "XADD other * a b",
+        "CLIENT LIST",
+    ],
     "er-operator": [
         *ANYBODY,
         f"XDEL {EVENTS} 1-1",
@@ -557,7 +616,7 @@ async def test_a_user_without_a_password_cannot_log_in(tmp_path: Path) -> None:
     """The file as it comes is loaded by a server, and lets nobody in: no password of it is known to all."""
     with starting("--aclfile", str(USERS)) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        for user in ("default", "admin", "er-ingress", "er-worker", "er-reconciler", "er-operator"):
+        for user in ("default", "admin", "er-ingress", "er-worker", "er-reconciler", "er-forwarder", "er-operator"):
             for password in ("", user, "password"):
                 writer.write(f'AUTH {user} "{password}"\r\n'.encode())
                 assert (await reader.readline()).startswith(b"-WRONGPASS")

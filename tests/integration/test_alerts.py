@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from support.erp import erp_variables
+from support.forwarding import SECRET as SIGNING
+from support.forwarding import answering
 from support.ports import reserve
 from support.processes import SECRET, System, running_system
 from support.promql import samples_of
+from support.receiver import receiving
 from support.scraping import Prometheus
 from support.servers import Server
 from support.waiting import eventually
@@ -202,6 +205,19 @@ async def test_what_handlers_call_is_down(system: System) -> None:
     await system.post_many(["one"])
     await expect(prometheus, "EventRouterBreakerOpen")
     assert not {"EventRouterRetryStorm", "EventRouterDeadLetters"} & prometheus.firing()
+
+
+async def test_a_receiver_that_is_gone(system: System) -> None:
+    """A forward whose receiver answers 410 is told of; one that only refuses an event is not."""
+    async with receiving(answering(400, 410)) as receiver:
+        forward = {"EVENTS": "*/customer_changed", "URL": f"http://127.0.0.1:{receiver.port}/", "SECRET": SIGNING}
+        forward |= {"ALLOW_PRIVATE": "127.0.0.0/8", "CONCURRENCY": "1", "RETRY__FIRST_DELAY": "0.01"}
+        environment = {f"ROUTER_FORWARD__CRM__{name}": value for name, value in forward.items()}
+        prometheus = await begin(system, "event-router-forward", "forward", **environment)
+        await system.start("ingress", ROUTER_OPS__PORT=str(reserve()))
+        await eventually(lambda: "ingress_started" in system.logs())
+        await system.post_many(["one"])
+        await expect(prometheus, "EventRouterForwardGone")
 
 
 TELLING = """

@@ -12,7 +12,16 @@ from support.waiting import eventually
 
 import config
 
-__all__ = ["SENTINEL_USERS", "USERS", "GuardedServer", "access", "guarded_server", "refusals", "with_passwords"]
+__all__ = [
+    "SENTINEL_USERS",
+    "USERS",
+    "GuardedServer",
+    "access",
+    "granted",
+    "guarded_server",
+    "refusals",
+    "with_passwords",
+]
 
 USERS = Path(config.__file__).with_name("acl") / "users.acl"
 SENTINEL_USERS = USERS.with_name("sentinel.acl")
@@ -47,7 +56,7 @@ def refusals(server: Server) -> list[str]:
     return sorted(line for line in found if not line.endswith(_OPTIONAL))
 
 
-def _granted(user: str) -> set[str]:
+def granted(user: str) -> set[str]:
     """Return the commands that a user may run."""
     [line] = re.findall(rf"^user {user} .*", USERS.read_text(), flags=re.MULTILINE)
     return set(re.findall(r"\+([a-z|]+)", line))
@@ -81,7 +90,7 @@ class GuardedServer:
     def unused(self, user: str) -> set[str]:
         """Return what a user may do and nobody has done since `forget`."""
         done = {name.removeprefix("cmdstat_") for name in self.ask("INFO", "commandstats")}
-        return _granted(user) - done - (_ON_A_SERVER if self.cluster else _ON_A_CLUSTER)
+        return granted(user) - done - (_ON_A_SERVER if self.cluster else _ON_A_CLUSTER)
 
     @asynccontextmanager
     async def replica(self) -> AsyncIterator[None]:

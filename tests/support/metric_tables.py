@@ -25,6 +25,7 @@ from router.telemetry.identity import new_registry
 from workers.archive.metrics import ArchiveMetrics
 from workers.erp.metrics import ErpMetrics
 from workers.feedback import FeedbackMetrics
+from workers.forward.metrics import ForwardMetrics
 from workers.metrics import WorkerMetrics
 from workers.notify.metrics import NotifyMetrics
 from workers.operations.store_metrics import StoreMetrics
@@ -89,6 +90,7 @@ async def all_rows() -> dict[str, list[Row]]:
         ReconcileMetrics(worker)
         NotifyMetrics(worker)
         ArchiveMetrics(worker)
+        ForwardMetrics(worker)
         StoreMetrics(store, catalogue, 1.0, figures)
         guard = StoreGuard(store, settings, asyncio.Event())
         common.register(guard)

@@ -20,7 +20,7 @@ from workers.modules.loading import load_subscriptions
 ROOT = Path(__file__).parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: Mapping[str, dict[str, Any]] = COMPOSE["services"]
-ROUTERS = ("ingress-a", "ingress-b", "worker", "console", "cli")
+ROUTERS = ("ingress-a", "ingress-b", "worker", "forward", "console", "cli")
 INGRESSES = ("ingress-a", "ingress-b")
 USERS = ROOT / "config" / "acl" / "users.acl"
 
@@ -66,6 +66,7 @@ def test_no_secret_is_in_the_environment() -> None:
     roles = {name: [s for s in SERVICES[name]["secrets"] if s.startswith("redis-url")] for name in ROUTERS}
     assert roles["ingress-a"] == roles["ingress-b"] == ["redis-url-ingress"]
     assert roles["worker"] == ["redis-url-worker"]
+    assert roles["forward"] == ["redis-url-forwarder"]
     assert roles["console"] == roles["cli"] == ["redis-url-operator"]
 
 
@@ -163,7 +164,7 @@ def test_secrets_are_usable(secrets: Path, tmp_path: Path) -> None:
     """The router takes the files that were made as its settings."""
     empty = tmp_path / "router.toml"
     empty.touch()
-    for role in ("ingress", "worker", "reconciler", "operator"):
+    for role in ("ingress", "worker", "reconciler", "forwarder", "operator"):
         files = {"ROUTER_REDIS__URL_FILE": "redis-url-" + role, "ROUTER_OPS__TOKEN_FILE": "ops-token"}
         found = load_settings(empty, {name: str(secrets / file) for name, file in files.items()})
         assert found.redis.url.startswith(f"redis://er-{role}:")
@@ -179,7 +180,8 @@ def test_each_user_of_redis_has_the_password_of_its_url(secrets: Path) -> None:
         assert users[f"er-{role}"] == f"{wanted[f'er-{role}']} #{sha256(password.encode()).hexdigest()}"
     assert users["default"] == wanted["default"]
     assert users["health"] == "user health on nopass -@all +ping"
-    assert users.keys() == {"default", "admin", "er-ingress", "er-worker", "er-reconciler", "er-operator", "health"}
+    roles = {"er-ingress", "er-worker", "er-reconciler", "er-forwarder", "er-operator"}
+    assert users.keys() == {"default", "admin", "health", *roles}
 
 
 def test_secrets_are_made_once(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def test_grafana_and_prometheus_find_their_files() -> None:
     prometheus = yaml.safe_load(ALERTS.with_name("prometheus.yml").read_text())
     assert prometheus["rule_files"] == [ALERTS.name]
     jobs = {job["job_name"] for job in prometheus["scrape_configs"]}
-    assert jobs == {"event-router-ingress", "event-router-worker"}
+    assert jobs == {"event-router-ingress", "event-router-worker", "event-router-forward"}
     for rule in alerts().values():
         assert parse(rule["expr"])
 
