@@ -9,8 +9,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, IPvAnyNetwor
 from pydantic.functional_validators import AfterValidator
 
 from config.outgoing import check_target_url, signing_key
-from config.reconcile import Names, Span, SpanOrOff, Zone
+from config.reconcile import Names
 from config.tables import checked as checked_tables
+from config.times import Span, SpanOrOff, Zone
 
 __all__ = ["Channel", "NotifySettings", "checked"]
 

@@ -1,31 +1,22 @@
 """The settings of a reconciliation: which records of an ERP are looked at, for changes that no webhook reported."""
 
 import re
-from datetime import timedelta
 from typing import Annotated, Final, Literal
 from urllib.parse import parse_qsl
-from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.functional_validators import AfterValidator
 
+from config.times import Span, SpanOrOff, Zone
+
 __all__ = ["Company", "ReconcileSettings"]
 
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_SPAN: Final = re.compile(r"(\d{1,6})([smhd])")
 _PATH: Final = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]*/)*[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _COMPANY: Final = re.compile(r"[A-Za-z0-9._:-]{1,100}(?:/[A-Za-z0-9._:-]{1,100})?")
 _OWN: Final = frozenset(
     {"lastmodifieddatetime", "lastmodifieddatetimecondition", "modifiedsince", "pagenumber", "pageindex", "pagesize"}
 )
 """What a sweep asks by itself."""
-
-
-def _span(value: object) -> object:
-    """Take a time such as 90s, 10m, 1h or 1d, or a number of seconds."""
-    if isinstance(value, str) and (found := _SPAN.fullmatch(value.strip().lower())):
-        return timedelta(**{_UNITS[found[2]]: int(found[1])}).total_seconds()
-    return value
 
 
 def _items(value: object) -> object:
@@ -45,14 +36,6 @@ def _companies(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(values))
 
 
-def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ValueError, OSError, KeyError):
-        raise ValueError("must be a time zone, such as UTC or Europe/Oslo") from None
-    return value
-
-
 def _query(value: str) -> str:
     try:
         pairs = parse_qsl(value, keep_blank_values=True, strict_parsing=bool(value))
@@ -63,10 +46,7 @@ def _query(value: str) -> str:
     return value
 
 
-Span = Annotated[float, BeforeValidator(_span), Field(gt=0, le=366 * 86_400, allow_inf_nan=False)]
-SpanOrOff = Annotated[float, BeforeValidator(_span), Field(ge=0, le=366 * 86_400, allow_inf_nan=False)]
 Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_items)]
-Zone = Annotated[str, AfterValidator(_zone)]
 Part = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
 

@@ -15,6 +15,7 @@ from config.notify import NotifySettings
 from config.notify import checked as checked_notifiers
 from config.publisher_types import HeaderNames
 from config.reconcile import ReconcileSettings
+from config.silence import SilenceSettings
 from config.urls import check_redis_url
 
 T = TypeVar("T")
@@ -187,6 +188,7 @@ class Settings(_Section):
     workers: WorkerSettings = WorkerSettings()
     retention: RetentionSettings = RetentionSettings()
     archive: ArchiveSettings = ArchiveSettings()
+    silence: SilenceSettings = SilenceSettings()
     log: LogSettings = LogSettings()
     tracing: TracingSettings = TracingSettings()
     data_dir: Path = Path("data")

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,7 @@ from workers.reconcile.sweeper import Sweeper
 from workers.reconcile.sweeps import Sweeps
 from workers.reconcile.tools import Tools
 from workers.retention.janitor import Janitor
+from workers.silence.watcher import Watcher
 from workers.subscription import Subscription
 
 __all__ = ["Bench", "Manning", "serve_crew", "serve_workers"]
@@ -136,6 +137,7 @@ async def serve_crew(
         posting(Poster(clients, erp_limit(OF_FEEDBACK), FeedbackMetrics(registry), breaker=erp_breaker)) as poster,
         _sweeper(settings, store, plans, clients, catalogue, registry),
         Notifiers(settings.notify, store, NotifyMetrics(registry)),
+        Watcher(store, catalogue, settings) if settings.silence.enabled else nullcontext(),
     ):
         registry.register(guard)
 

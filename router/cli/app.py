@@ -95,6 +95,14 @@ _COMMANDS: Mapping[str, tuple[str | Mapping[str, str], str]] = {
         {"list": "cli.notify.reading:list_", "test": "cli.notify.trial:try_"},
         "The notifiers: who hears of incidents, and on which channel.",
     ),
+    "incidents": (
+        {
+            "list": "cli.incidents.reading:list_",
+            "mute": "cli.incidents.change:mute",
+            "unmute": "cli.incidents.change:unmute",
+        },
+        "Incidents: what goes wrong for a while, said once when it begins and once when it is over.",
+    ),
     "audit": (
         "cli.audit:audit",
         "List who changed what in the store, or looked at what is hidden otherwise; newest first.",

@@ -29,6 +29,7 @@ from router.ingress.head import is_encoded, publisher_named_by
 from router.ingress.metrics import IngressMetrics
 from router.ingress.signature import verify
 from router.ingress.signing_secrets import secrets_of
+from router.ingress.traffic import Traffic
 from router.intake.entry import Entry, entry_of
 from router.intake.group_commit import Appender
 from router.store.errors import StoreUnavailable
@@ -88,7 +89,9 @@ class Ingress:
         metrics: IngressMetrics,
         clock: Callable[[], float] = time.time,
         name: Callable[[], str] = lambda: uuid4().hex,
+        traffic: Traffic | None = None,
     ) -> None:
+        self._traffic = traffic or Traffic()
         self._settings = settings.ingress
         self._appender = appender
         self._metrics = metrics
@@ -113,7 +116,7 @@ class Ingress:
         if name is None:
             raise _Refused(404, "path", "webhooks are received at /webhooks/{publisher}")
         if not self._addresses.open:
-            self._check_address(connection)
+            self._check_address(name, connection)
         if (door := self._doors.get(name)) is None:
             raise _Refused(404, "publisher", f"no such publisher; the known ones are {', '.join(self._doors)}")
         return door
@@ -160,11 +163,12 @@ class Ingress:
         if not items:
             connection.answer(self._accepted(door, reasons, [], started))
             return
-        now = int(self._clock() * 1000)
+        now = self._now()
         hints = share(door.hints.of(head.raw_headers), len(items))
         webhook = self._name() if door.repeats else ""
         entries = [self._entry(publisher, item, now, hints, webhook) for item in items]
-        self._appender.append(entries, partial(self._answer, door, reasons, started, connection))
+        came = (now, list(map(_company_of, items)))
+        self._appender.append(entries, partial(self._answer, door, reasons, started, connection, came))
 
     def refuse(self, error: Exception, door: Door | None, connection: Connection) -> Response:
         """Return the answer to a request that failed, as a problem document; counts and logs it."""
@@ -205,12 +209,14 @@ class Ingress:
         reasons: Mapping[int, str],
         started: float,
         connection: Connection,
+        came: tuple[int, Sequence[str]],
         outcome: Sequence[bool] | Exception,
     ) -> None:
         if isinstance(outcome, Exception):
             connection.fail(outcome)
             return
         try:
+            self._traffic.came(door.publisher.slug, came[1], outcome, came[0])
             response = self._accepted(door, reasons, outcome, started)
         except Exception as error:  # noqa: BLE001 - nobody may wait for ever; what is stored is found when it comes again
             connection.fail(error)
@@ -252,8 +258,10 @@ class Ingress:
             return before
         return RateLimit(settings.rate_limit, settings.rate_burst)
 
-    def _check_address(self, connection: Connection) -> None:
+    def _check_address(self, name: str, connection: Connection) -> None:
         if not self._addresses.allows(connection.peer, connection.forwarded):
+            if name in self._doors:
+                self._traffic.refused(name, "address", self._now())
             raise _Refused(403, "address", "requests from this address are not allowed", close=True)
 
     def _is_signed(self, head: RawRequestMessage, door: Door, body: bytes) -> bool:
@@ -266,6 +274,7 @@ class Ingress:
         there = any(value.strip(", \t") for value in head.headers.getall(header, ()))
         reason = "unsigned" if not there else "signature" if door.secrets else "no_secret"
         lacking = f"header {header} is {'empty' if header in head.headers else 'missing'}"
+        self._traffic.refused(door.publisher.slug, reason, self._now())
         refused = _Refused(401, reason, "the signature does not match the body" if there else lacking)
         if (more := self._forgeries_logged.next()) is not None:
             names = sorted({name[:_NAMES] for name in head.headers})[:_NAMES]
@@ -278,8 +287,19 @@ class Ingress:
     def _entry(self, publisher: str, item: Identified | Unreadable, now: int, hints: bytes, webhook: str = "") -> Entry:
         return entry_of(self._keys, publisher, item, now, hints, webhook)
 
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
+
     def _retry_after(self) -> dict[str, str]:
         return {"Retry-After": str(max(1, round(self._settings.retry_after)))}
+
+
+def _company_of(item: Identified | Unreadable) -> str:
+    """Return whose event it is: the company it names, or else the tenant; empty where it names neither."""
+    values = item.normalised if type(item) is Identified else None
+    if not values:
+        return ""
+    return str(values.get("company_id") or values.get("tenant_id") or "")
 
 
 def _reasons(items: Sequence[Identified | Unreadable]) -> dict[int, str]:

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import socket
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from router.http.server import Server
 from router.ingress.app import Ingress
 from router.ingress.metrics import IngressMetrics
 from router.ingress.reload import IngressReload, report_unsecured
+from router.ingress.traffic import Traffic, TrafficNotes
 from router.intake.intake import Intake
 from router.intake.spool import Spool
 from router.process.descriptors import for_webhooks
@@ -59,7 +61,9 @@ async def serve_ingress(
             Intake.open(settings, store, guard) as intake,
         ):
             process = IngressProcess(settings, catalogue, intake, tracing)
-            await process.run(listener, _ops(process.registry, settings, store, guard, intake.spool), stop, reload)
+            ops = _ops(process.registry, settings, store, guard, intake.spool)
+            async with _noting(settings, process.traffic, store, ops.name, intake.spool):
+                await process.run(listener, ops, stop, reload)
     finally:
         listener.close()
 
@@ -69,11 +73,12 @@ class IngressProcess:
 
     def __init__(self, settings: Settings, catalogue: Catalogue, intake: Intake, tracing: "Tracing | None") -> None:
         self.registry = new_registry("ingress")
+        self.traffic = Traffic()
         metrics = IngressMetrics(self.registry)
         metrics.watch_batches(intake.batch)
         if intake.spool is not None:
             metrics.watch(intake.spool)
-        ingress = _ingress(settings, catalogue, intake, metrics, tracing)
+        ingress = _ingress(settings, catalogue, intake, metrics, self.traffic, tracing)
         taking_over = IngressReload(ingress, settings, catalogue, self.registry)
         self._reload = Reload(settings, taking_over.apply, done=taking_over.reloaded)
         self._intake = intake
@@ -124,13 +129,25 @@ def _ops(
 
 
 def _ingress(
-    settings: Settings, catalogue: Catalogue, intake: Intake, metrics: IngressMetrics, tracing: "Tracing | None"
+    settings: Settings,
+    catalogue: Catalogue,
+    intake: Intake,
+    metrics: IngressMetrics,
+    traffic: Traffic,
+    tracing: "Tracing | None",
 ) -> Ingress:
     if tracing is None:
-        return Ingress(settings, catalogue, intake.appender, metrics)
+        return Ingress(settings, catalogue, intake.appender, metrics, traffic=traffic)
     from router.ingress.traced import TracedIngress  # noqa: PLC0415 - needs the extra `otel`, which is there
 
-    return TracedIngress(settings, catalogue, intake.appender, metrics, tracing=tracing)
+    return TracedIngress(settings, catalogue, intake.appender, metrics, traffic=traffic, tracing=tracing)
+
+
+def _noting(
+    settings: Settings, traffic: Traffic, store: Store, name: str, spool: Spool | None
+) -> AbstractAsyncContextManager[object]:
+    """Return what notes the traffic for the watcher of silence, where there is one."""
+    return TrafficNotes(traffic, store, name, spool) if settings.silence.enabled else nullcontext()
 
 
 def bind(settings: IngressSettings, *, reuse_port: bool = False) -> socket.socket:

@@ -208,6 +208,26 @@ class Keys:
         """Return the hash of how a notifier fares: see `workers.notify.state`."""
         return self._tagged("incidents", f"notifier:{notifier}:state")
 
+    def traffic(self, hour: int) -> str:
+        """Return the hash of what came to the ingresses in an hour, counted since 1970: see traffic/note.lua."""
+        return self._tagged("traffic", f"hour:{hour}")
+
+    def refusals(self) -> str:
+        """Return the hash of the publishers of which all requests are refused: see traffic/note.lua."""
+        return self._tagged("traffic", "refused")
+
+    def spools(self) -> str:
+        """Return the hash of the spools that hold something, by process: see traffic/note.lua."""
+        return self._tagged("traffic", "spools")
+
+    def watching(self) -> str:
+        """Return the lease of the worker that watches for silence and other incidents."""
+        return self._tagged("traffic", "watcher")
+
+    def learnt(self) -> str:
+        """Return the hash of what is known of the traffic of each subject, which only that worker writes."""
+        return self._tagged("traffic", "learnt")
+
     def janitor(self) -> str:
         """Return the claim of the worker that does the present round of retention; its TTL is the interval."""
         return self._tagged("janitor", "round")

@@ -21,6 +21,7 @@ from support.filling import (
     put_dead,
     put_events,
     put_group,
+    put_incident,
     put_limit,
     put_quarantined,
     raw_of,
@@ -45,10 +46,10 @@ from support.waiting import eventually
 from router.cli.app import app, load
 from router.console.access.token import make_code
 from router.store.client import Store, connect
-from router.store.incidents import group_of
 from router.store.keys import LINES, Keys
 from router.store.lines import Item, Lines
 from router.store.scripts import append
+from router.store.watched.incidents import group_of
 from workers.erp.fake import FakeErp, Options, serving
 from workers.incidents import Incident, Incidents
 from workers.keyed.entry import pack
@@ -106,7 +107,7 @@ async def test_ingress(server: GuardedServer, system: System) -> None:
             access = {"ROUTER_REDIS__URL": server.url("er-ingress"), "ROUTER_INGRESS__DURABILITY": durability}
             process = await system.start("ingress", **access)
             await system.ready()
-            body = {"notificationId": durability, "event": "customer_changed"}
+            body = {"notificationId": durability, "event": "customer_changed", "contextId": 7}
             await eventually(lambda item=body: _recognised(system, item), interval=0.1)
             assert server.refusals() == []
             assert (await system.post(f"{{ {durability}".encode()))[1]["quarantined"] == 1
@@ -251,6 +252,8 @@ async def test_worker(server: GuardedServer, system: System, store: Store, erp: 
     await store.client.xadd(KEYS.inbox(CUSTOMERS, "keyed"), {"id": "replayed", "at": "1", "raw": raw_of("replayed")})
     for body in (b"{", b"["):
         await put_quarantined(store, body)
+    now = round(time.time() * 1000)
+    await store.client.hset(KEYS.refusals(), FINANCIAL, f"9 {now - 900_000} {now} signature")
     server.forget()
     access = {"ROUTER_REDIS__URL": server.url("er-worker"), "ROUTER_WORKERS__SHUTDOWN_TIMEOUT": "1", **TIDY}
     known = {"BASE_URL": erp.base_url, "TOKEN_URL": erp.token_url, "CLIENT_ID": "c", "CLIENT_SECRET": "s3cret"}
@@ -258,6 +261,7 @@ async def test_worker(server: GuardedServer, system: System, store: Store, erp: 
     archive = tmp_path / "archive"
     archive.mkdir()
     access |= {"ROUTER_ARCHIVE__TO": archive.as_uri()}
+    access["ROUTER_SILENCE__EVERY"] = "0.2"
     access |= {f"ROUTER_ERP__VISMA_NET_FINANCIAL__{name}": value for name, value in known.items()}
     async with receiving() as receiver:
         access |= notifying(receiver)
@@ -302,6 +306,7 @@ async def _work(server: GuardedServer, system: System, store: Store, access: dic
     await resume(store, "everything", by="ann")
     async with aiohttp.ClientSession() as session, session.get(system.ops_url("/metrics")) as response:
         assert "event_router_store_up 1.0" in await response.text()
+    await until(server, lambda: server.ask("XLEN", KEYS.notices()))
     await put_events(store, "slow")
     await until(server, lambda: system.handled()["slow"] == 2)
     await until(server, lambda: system.said("message_sent"))
@@ -406,6 +411,11 @@ COMMANDS = (
     "reconcile run customers",
     "reconcile run customers --complete",
     "notify list",
+    "incidents list",
+    "incidents list --past 9",
+    "incidents list --muted",
+    "incidents mute silence visma-net-financial/7 --for 1h",
+    "incidents unmute silence visma-net-financial/7",
     "keys skip sync /7/customer/1 --yes",
     "keys skip sync /7/customer/2 --yes",
     "subscriptions pause sync --company 7",
@@ -445,6 +455,7 @@ async def quarantined(store: Store, server: GuardedServer) -> str:
     await keyed.hold()
     await store.client.delete(KEYS.lines("sync")[LINES.index("turns")])  # as a claim does while a company has no key
     await put_limit(store)
+    await put_incident(store)
     await put_breaker(store)
     quarantined = await put_quarantined(store, b"{")
     for _ in range(2):  # the second is a duplicate

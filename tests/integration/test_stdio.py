@@ -12,7 +12,17 @@ from pathlib import Path
 
 import pytest
 from support.erp import erp_in_a_thread, erp_variables
-from support.filling import CUSTOMERS, put_breaker, put_dead, put_events, put_group, put_limit, put_quarantined, raw_of
+from support.filling import (
+    CUSTOMERS,
+    put_breaker,
+    put_dead,
+    put_events,
+    put_group,
+    put_incident,
+    put_limit,
+    put_quarantined,
+    raw_of,
+)
 from support.forwarding import SECRET
 from support.keyed import KeyedBench
 from support.processes import System
@@ -120,6 +130,9 @@ RUNS = {
     "forward test": ("forward", "test", "crm"),
     "notify list": ("notify", "list"),
     "notify test": ("notify", "test", "ops"),
+    "incidents list": ("incidents", "list"),
+    "incidents mute": ("incidents", "mute", "silence", "visma-net-financial/7"),
+    "incidents unmute": ("incidents", "unmute", "silence", "visma-net-financial/8"),
     "subscriptions list": ("subscriptions", "list"),
     "subscriptions pause": ("subscriptions", "pause", "sync"),
     "subscriptions resume": ("subscriptions", "resume", "sync"),
@@ -209,6 +222,7 @@ async def _fill(store: Store) -> dict[str, str]:
     for number in range(3):
         await put_dead(store, f"e{number}")
     await put_limit(store)
+    await put_incident(store)
     await put_breaker(store)
     keyed = KeyedBench(store)
     await keyed.bring("e3", "e4")

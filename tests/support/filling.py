@@ -9,6 +9,7 @@ from router.store import scripts
 from router.store.breakers import Circuit
 from router.store.client import Store
 from router.store.limits import Quota
+from workers.incidents import Incident, Incidents
 
 __all__ = [
     "CUSTOMERS",
@@ -18,6 +19,7 @@ __all__ = [
     "put_dead",
     "put_events",
     "put_group",
+    "put_incident",
     "put_limit",
     "put_many",
     "put_quarantined",
@@ -142,3 +144,11 @@ async def put_limit(store: Store, name: str = "crm", subject: str = "t/7", rate:
     for _ in range(rate + 1):
         await store.call(quota.take("w1", 0, 0.0))
     await store.command("ZADD", store.keys.limits(), round(time.time() * 1000), name)
+
+
+async def put_incident(store: Store, kind: str = "silence", subject: str = f"{FINANCIAL}/7") -> None:
+    """Have an incident begin, and mute another of the same kind."""
+    what = f"Nothing has come from {subject} since 2026-01-12 08:00 UTC."
+    incident = Incident(kind, subject, 1_768_204_800_000, what, "Look.", "event-router doctor")
+    await Incidents(store).open(incident)
+    await Incidents(store).mute(kind, f"{FINANCIAL}/8")

@@ -8,8 +8,8 @@ from typing import Final
 
 from router.store.client import Store
 from router.store.errors import forgiven
-from router.store.incidents import IncidentCalls
 from router.store.reading import checked, named_values
+from router.store.watched.incidents import IncidentCalls
 from router.telemetry import logs
 from workers.incidents.incident import Incident, clipped, incident_of, notice_of, packed
 

@@ -10,8 +10,8 @@ from config.errors import described
 from config.notify import NotifySettings
 from router.store.client import Store
 from router.store.errors import STORE_ERRORS, is_no_group
-from router.store.incidents import forget_notifier, notifier_of
 from router.store.reading import checked, named_values
+from router.store.watched.incidents import forget_notifier, notifier_of
 from router.tasks.ending import end
 from router.telemetry import logs
 from workers.notify.metrics import NotifyMetrics

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from router.store.client import Store
 from router.store.errors import is_refusal
-from router.store.incidents import group_of
 from router.store.read_connection import ReadConnection
 from router.store.reading import order_of
+from router.store.watched.incidents import group_of
 from workers.incidents.incident import notice_of
 from workers.notify.message import Notice
 

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from config.notify import NotifySettings
 from router.store.client import Store
 from router.store.errors import forgiven, is_no_group
-from router.store.incidents import group_of
 from router.store.reading import checked, named_values
 from router.store.scripts import Field
+from router.store.watched.incidents import group_of
 
 __all__ = ["NotifierState", "failed", "note", "place_of", "read_states", "sent"]
 

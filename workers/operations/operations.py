@@ -13,8 +13,9 @@ from router.events.catalogue import Catalogue
 from router.events.globs import select
 from router.store.client import Store
 from router.tasks.iterating import first
+from workers.incidents import Incident, Incidents, Muted
 from workers.notify.state import NotifierState, read_states
-from workers.operations import audit, pauses
+from workers.operations import audit, muting, pauses
 from workers.operations.audit import AuditLine
 from workers.operations.change import Change
 from workers.operations.criteria import Ids
@@ -296,6 +297,30 @@ class Operations:
     async def notifiers(self) -> list[NotifierState]:
         """Return how the notifiers of the settings fare, in their order."""
         return await read_states(self.store, self.settings.notify)
+
+    # Incidents
+
+    async def incidents(self) -> list[Incident]:
+        """Return the incidents that last, those that began first in front."""
+        return await Incidents(self.store).listed()
+
+    async def notices(self, most: int = 100) -> list[Incident]:
+        """Return what was said of incidents, the newest first: each as it began, and as it was over."""
+        return await Incidents(self.store).notices(most)
+
+    async def muted(self) -> list[Muted]:
+        """Return what is muted."""
+        return await Incidents(self.store).muted()
+
+    async def mute(
+        self, kind: str, subject: str, seconds: float | None = None, *, actor: str = "", reason: str = ""
+    ) -> datetime | None:
+        """Open no incident of a kind about a subject, for so long or until it is unmuted; return the end."""
+        return await muting.mute(self.store, kind, subject, seconds, by=actor or audit.whoami(), reason=reason)
+
+    async def unmute(self, kind: str, subject: str, *, actor: str = "", reason: str = "") -> bool:
+        """Have incidents of a kind about a subject said again; return whether they were muted."""
+        return await muting.unmute(self.store, kind, subject, by=actor or audit.whoami(), reason=reason)
 
     # The audit
 

@@ -58,7 +58,7 @@ class Notebook:
         await self.put_known({}, [name async for name, _ in self.known()])
 
     async def _note(self, key: str, values: Mapping[str, Field], gone: Sequence[str]) -> None:
-        calls = self._kept.notes(key, values, gone)
+        calls = self._kept.lease.notes(key, values, gone)
         for start in range(0, len(calls), _AT_ONCE):
             if not all(checked(await self._store.run(calls[start : start + _AT_ONCE]))):
                 raise LeaseLost("another process sweeps these records by now")

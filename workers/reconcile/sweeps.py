@@ -53,7 +53,7 @@ class Sweeps:
         whatever the sweep ended in, which is written down in any case.
         """
         kept = self.kept(plan, company)
-        if not await self.tools.store.call(kept.lease(int(LEASE * 1000))):
+        if not await self.tools.store.call(kept.lease.take(int(LEASE * 1000))):
             return None
         try:
             return await self._leased(plan, company, kept, asked)
@@ -106,11 +106,11 @@ class Sweeps:
     async def _renew(self, kept: Kept) -> None:
         while True:
             await asyncio.sleep(LEASE / 3)
-            if not await self.tools.store.call(kept.lease(int(LEASE * 1000))):
+            if not await self.tools.store.call(kept.lease.take(int(LEASE * 1000))):
                 raise LeaseLost("another process sweeps these records by now")
 
     async def _give_up(self, kept: Kept) -> None:
         try:
-            await in_time(_PATIENCE, self.tools.store.call(kept.lease(0)))
+            await in_time(_PATIENCE, self.tools.store.call(kept.lease.take(0)))
         except STORE_ERRORS:  # it ends by itself
             return

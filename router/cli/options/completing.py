@@ -48,6 +48,18 @@ def notifiers(incomplete: str) -> list[str]:
     return [each.name for each in _silently(lambda: load_settings().notify) if each.name.startswith(incomplete)]
 
 
+def incident_kinds(incomplete: str) -> list[str]:
+    """Complete the kind of an incident that lasts."""
+    found = _of_store(lambda operations: operations.incidents())
+    return sorted({one.kind for one in found if one.kind.startswith(incomplete)})
+
+
+def incident_subjects(incomplete: str) -> list[str]:
+    """Complete what an incident that lasts is about."""
+    found = _of_store(lambda operations: operations.incidents())
+    return sorted({one.subject for one in found if one.subject.startswith(incomplete)})
+
+
 def fingerprints(incomplete: str) -> list[tuple[str, str]]:
     """Complete the fingerprint of an error of the newest dead letters, and tell the error."""
     return [row for row in _of_store(_fingerprints) if row[0].startswith(incomplete.lower())]

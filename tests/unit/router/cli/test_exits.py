@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from support.cli import Cli
-from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_group, put_quarantined, raw_of
+from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_group, put_incident, put_quarantined, raw_of
 from support.keyed import KeyedBench
 
 from router.store.client import Store
@@ -41,6 +41,11 @@ CASES: list[tuple[int, tuple[str, ...], str | None]] = [
     (0, ("keys", "show", "sync", HELD), None),
     (0, ("keys", "release", "sync", HELD), None),
     (0, ("keys", "skip", "sync", "--company", "7"), None),
+    (0, ("incidents", "list"), None),
+    (0, ("incidents", "list", "--past", "5"), None),
+    (0, ("incidents", "list", "--muted"), None),
+    (0, ("incidents", "mute", "silence", "p/7", "--for", "1h"), None),
+    (0, ("incidents", "unmute", "silence", f"{FINANCIAL}/8"), None),
     # 1: partly failed
     (1, ("dlq", "import", "--yes"), f"{GOOD}\n{NOWHERE}"),
     (1, ("dlq", "import", "--dry-run"), f"{GOOD}\n{{"),
@@ -70,7 +75,12 @@ CASES: list[tuple[int, tuple[str, ...], str | None]] = [
     (2, ("keys", "show", "sync"), None),
     (2, ("keys", "release"), None),
     (2, ("keys", "skip", "sync"), None),
+    (2, ("incidents", "list", "--past", "x"), None),
+    (2, ("incidents", "mute", "silence"), None),
+    (2, ("incidents", "mute", "no kind", "p/7"), None),
+    (2, ("incidents", "mute", "silence", "p/7", "--for", "soon"), None),
     # 3: nothing matched
+    (3, ("incidents", "unmute", "silence", "p/9"), None),
     (3, ("keys", "show", "sync", "nothing"), None),
     (3, ("keys", "show", "nobody", "nothing"), None),
     (3, ("keys", "release", "sync", "/8/customer/1"), None),
@@ -87,6 +97,8 @@ CASES: list[tuple[int, tuple[str, ...], str | None]] = [
     # 5: over the threshold
     (5, ("dlq", "stats", "--fail-over", "1"), None),
 ]
+
+GROUPS = ("dlq", "quarantine", "keys", "incidents", "audit")
 
 AWAY = [
     ("dlq", "list"),
@@ -107,6 +119,9 @@ AWAY = [
     ("keys", "show", "sync", "x"),
     ("keys", "release", "sync"),
     ("keys", "skip", "sync", "--held"),
+    ("incidents", "list"),
+    ("incidents", "mute", "silence", "p/7"),
+    ("incidents", "unmute", "silence", "p/7"),
 ]
 
 
@@ -119,6 +134,7 @@ def filled(cli: Cli) -> tuple[Cli, dict[str, Any]]:
         await put_dead(store, "e1", entry_id="1750000000000-0")
         await put_dead(store, "e2", entry_id="1750000001000-0")
         await put_quarantined(store, b"{")
+        await put_incident(store)
         keyed = KeyedBench(store)
         await keyed.bring("e4", company="8")
         await keyed.claim()  # and never finishes it
@@ -155,7 +171,7 @@ def test_every_command_is_here() -> None:
     """There is no command of these groups without its codes."""
     from router.cli.app import load  # noqa: PLC0415
 
-    groups = {name: getattr(load(name), "commands", None) or [""] for name in ("dlq", "quarantine", "keys", "audit")}
+    groups = {name: getattr(load(name), "commands", None) or [""] for name in GROUPS}
     known = {(name, verb) for name, verbs in groups.items() for verb in verbs}
     assert {(case[0], case[1] if case[0] != "audit" else "") for _, case, _ in CASES} == known
     assert {(case[0], case[1] if case[0] != "audit" else "") for case in AWAY} == known

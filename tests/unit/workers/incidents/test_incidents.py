@@ -7,7 +7,7 @@ import pytest
 from support.stores import fake_store
 
 from router.store.client import Store
-from router.store.incidents import MOST
+from router.store.watched.incidents import MOST
 from workers.incidents import Incident, Incidents, Muted, notice_of
 
 SILENCE = Incident("silence", "p/7", 1000, "Nothing came from p/7.", "Look at its webhooks.", "event-router doctor")

@@ -1,8 +1,8 @@
--- Writes down what a sweep has found, as long as it holds the lease: of two that overlap the later one has the word.
+-- Writes down what the holder of a lease has found, as long as it has it: of two that overlap the later one has the word.
 --
 -- KEYS[1]  the lease
--- KEYS[2]  a hash of the sweep: its state, the records near its cursor, or those that were there
--- ARGV[1]  the sweep's own name
+-- KEYS[2]  a hash that only its holder writes
+-- ARGV[1]  the name of who writes
 -- ARGV[2]  how many arguments are fields and values to set
 -- ARGV[3..]  those, then the fields to remove
 -- Reply    1, or 0 where the lease is another's

@@ -1,0 +1,1 @@
+"""What is watched: what comes to the ingresses, and the incidents that last."""

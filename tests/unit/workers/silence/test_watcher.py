@@ -1,0 +1,201 @@
+"""The watcher, in virtual time: what it says, and that it says it once."""
+
+import pytest
+from support.silence import SilenceBench
+from support.waiting import eventually
+
+from workers.silence.watcher import Watcher
+
+P = "visma-net-financial"
+C = f"{P}/7"
+HOUR = 3600.0
+
+
+async def test_a_fixed_age(bench: SilenceBench) -> None:
+    """Once nothing came for the time set, it is said; once something comes, that it is over, and since when."""
+    watcher = bench.watcher(after="2h", companies="off")
+    await bench.pass_time(HOUR, watcher, sends={C: 600})
+    came = bench.now
+    await bench.pass_time(1.9 * HOUR, watcher)
+    assert await bench.named() == []
+    await bench.pass_time(0.3 * HOUR, watcher)
+    (incident,) = await bench.incidents.listed()
+    assert (incident.kind, incident.subject, incident.since) == ("silence", P, int(came * 1000))
+    assert "2026-01-12 01:00 UTC, which is longer than 2 h" in incident.what
+    await bench.pass_time(5 * HOUR, watcher)
+    bench.came(C)
+    came = bench.now
+    await bench.pass_time(60, watcher)
+    assert await bench.said() == [("silence", P, False), ("silence", P, True)]
+    assert (await bench.notices())[0].over == int(came * 1000)
+
+
+async def test_own_times(bench: SilenceBench) -> None:
+    """A publisher or a company may have a time of its own, or none; a company is told of beside its publisher."""
+    own = {C: "1h", f"{P}/8": "off"}
+    watcher = bench.watcher(after="off", companies="3h", own=own)
+    await bench.pass_time(HOUR, watcher, sends={C: 600, f"{P}/8": 600, f"{P}/9": 600})
+    await bench.pass_time(1.5 * HOUR, watcher)
+    assert await bench.named() == [("silence", C)]
+    await bench.pass_time(3 * HOUR, watcher)
+    assert await bench.named() == [("silence", C), ("silence", f"{P}/9")]
+
+
+async def test_companies_of_a_silent_publisher_are_not_named(bench: SilenceBench) -> None:
+    """Where nothing comes from a publisher at all, that is one incident and not one for each company."""
+    watcher = bench.watcher(after="2h", companies="2h")
+    await bench.pass_time(HOUR, watcher, sends={f"{P}/{number}": 600 for number in range(5)})
+    await bench.pass_time(4 * HOUR, watcher)
+    assert await bench.named() == [("silence", P)]
+
+
+async def test_once_over_restarts_and_several_workers(bench: SilenceBench) -> None:
+    """Workers that watch at once, come, and go with or without their lease, say each incident once."""
+    watchers = [bench.watcher(after="2h", companies="off") for _ in range(3)]
+    await bench.pass_time(HOUR, *watchers, sends={C: 600})
+    for _ in range(4):
+        await bench.pass_time(1.5 * HOUR, *watchers)
+        watchers = [*watchers[1:], bench.watcher(after="2h", companies="off")]
+        await bench.store.command("DEL", bench.store.keys.watching())
+    bench.came(C)
+    await bench.pass_time(HOUR, *watchers)
+    assert await bench.said() == [("silence", P, False), ("silence", P, True)]
+
+
+async def test_one_worker_watches(bench: SilenceBench) -> None:
+    """While one has the lease others only ask for it; it is given up with the end of a worker."""
+    first, second = bench.watcher(), bench.watcher()
+    await bench.pass_time(600, first, second)
+    assert (first.is_watching, second.is_watching) == (True, False)
+    async with first:
+        pass
+    await bench.pass_time(60, second)
+    assert second.is_watching
+
+
+async def test_nobody_received(bench: SilenceBench) -> None:
+    """Time in which no ingress listened counts for no silence; that nobody listens is said in its place."""
+    watcher = bench.watcher(after="3h", companies="off")
+    await bench.pass_time(HOUR, watcher, sends={C: 600})
+    for _ in range(20):
+        bench.sleep(HOUR)
+        await watcher.look()
+    assert await bench.named() == [("down", "ingress")]
+    bench.notes = bench.restarted()
+    await bench.pass_time(2 * HOUR, watcher)
+    assert await bench.named() == []
+    await bench.pass_time(2 * HOUR, watcher)
+    assert await bench.named() == [("silence", P)]
+
+
+async def test_the_store_was_away(bench: SilenceBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came meanwhile, and was spooled, is noted when the store is back, before anything is judged."""
+    watcher = bench.watcher(after="3h", companies="off")
+    await bench.pass_time(HOUR, watcher, sends={C: 600})
+    with monkeypatch.context() as patched:
+        for name in ("call", "run", "commands", "command"):
+            patched.setattr(bench.store, name, away)
+        await bench.pass_time(6 * HOUR, watcher, sends={C: 600})
+    await watcher.look()
+    await bench.pass_time(HOUR, watcher)
+    assert await bench.said() == []
+
+
+async def away(*_: object, **__: object) -> None:
+    """Fail as a store does that is away."""
+    raise ConnectionError("away")
+
+
+async def test_clocks_that_jump(bench: SilenceBench) -> None:
+    """A clock that is set a day ahead, and back, makes no silence and stops no watcher."""
+    watcher = bench.watcher(after="3h", companies="off")
+    await bench.pass_time(2 * HOUR, watcher, sends={C: 600})
+    for jump in (24 * HOUR, -29 * HOUR, 200 * HOUR, -300 * HOUR):
+        bench.now += jump
+        await bench.pass_time(HOUR, watcher, sends={C: 600})
+        assert [name for name in await bench.said() if name[0] == "silence"] == []
+    await bench.pass_time(5 * HOUR, watcher)
+    assert ("silence", P) in await bench.named()
+
+
+async def test_all_requests_are_refused(bench: SilenceBench) -> None:
+    """That requests are refused and none is accepted is said, with the reason; and that one is accepted again."""
+    watcher = bench.watcher(companies="off")
+    await bench.pass_time(600, watcher, sends={C: 120})
+    for _ in range(8):
+        bench.refused(P)
+        await bench.pass_time(180, watcher)
+    (incident,) = await bench.incidents.listed()
+    assert (incident.kind, incident.subject) == ("refused", P)
+    assert "their signatures do not match" in incident.what
+    bench.came(C)
+    await bench.pass_time(60, watcher)
+    assert await bench.said() == [("refused", P, False), ("refused", P, True)]
+
+
+async def test_some_requests_are_refused(bench: SilenceBench) -> None:
+    """Strangers that are refused beside requests that are accepted are no incident."""
+    watcher = bench.watcher(companies="off")
+    for _ in range(10):
+        bench.refused(P)
+        bench.came(C)
+        await bench.pass_time(180, watcher)
+    assert await bench.named() == []
+
+
+async def test_a_stranger_ends_no_silence(bench: SilenceBench) -> None:
+    """What is refused, and what came before already, does not count as come."""
+    watcher = bench.watcher(after="2h", companies="off")
+    await bench.pass_time(HOUR, watcher, sends={C: 600})
+    await bench.pass_time(3 * HOUR, watcher)
+    bench.traffic.came(P, ["7"], [False], int(bench.now * 1000))
+    bench.refused(P)
+    await bench.pass_time(HOUR, watcher)
+    assert ("silence", P, True) not in await bench.said()
+
+
+async def test_refusals_take_no_room(bench: SilenceBench) -> None:
+    """However many requests are refused, the store holds one field of them for each publisher."""
+    for number in range(1000):
+        bench.refused(P, f"reason{number}")
+    await bench.notes.note()
+    assert await bench.store.command("HLEN", bench.store.keys.refusals()) == 1
+
+
+async def test_a_company_that_has_left(bench: SilenceBench) -> None:
+    """It is said once however long it lasts; muted, it is neither listed nor said any more."""
+    watcher = bench.watcher(after="off", companies="3h")
+    await bench.pass_time(HOUR, watcher, sends={C: 600})
+    await bench.pass_time(12 * HOUR, watcher)
+    assert await bench.said() == [("silence", C, False)]
+    await bench.incidents.mute("silence", C)
+    await bench.pass_time(2 * HOUR, watcher)
+    assert (await bench.named(), await bench.said()) == ([], [("silence", C, False)])
+
+
+async def test_a_flushed_store(bench: SilenceBench) -> None:
+    """A store that forgot everything is begun anew: nothing is said of what is not known any more."""
+    watcher = bench.watcher(after="2h", companies="off")
+    await bench.pass_time(HOUR, watcher, sends={C: 600})
+    await bench.pass_time(3 * HOUR, watcher)
+    await bench.store.command("FLUSHDB")
+    await bench.pass_time(HOUR, watcher, sends={C: 600})
+    assert await bench.named() == []
+    await bench.pass_time(3 * HOUR, watcher)
+    assert await bench.named() == [("silence", P)]
+
+
+async def test_it_ends_within_its_context(bench: SilenceBench) -> None:
+    """It looks in the background as long as its context is open."""
+    watcher = bench.watcher(every=0.01)
+    async with watcher:
+        await eventually(lambda: watcher.is_watching)
+    assert await bench.store.command("EXISTS", bench.store.keys.watching()) == 0
+
+
+@pytest.mark.parametrize("spoilt", ["learnt", "incidents", "refusals", "spools"])
+async def test_keys_of_another_type(bench: SilenceBench, spoilt: str) -> None:
+    """A key that was edited manually stops no worker: the watcher goes on, or says that it cannot."""
+    await bench.store.command("SET", getattr(bench.store.keys, spoilt)(), "x")
+    watcher: Watcher = bench.watcher()
+    await bench.pass_time(HOUR, watcher, sends={C: 600})

@@ -1,0 +1,145 @@
+"""The ledger: what is known of the traffic of all subjects, hour after hour, and which of them are silent."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from math import sqrt
+from typing import Final
+
+from config.silence import LEARNT, OFF, SilenceSettings
+from router.store.watched.traffic import HOUR, MOST, SLOTS, Hour
+from workers.silence.profile import Profile
+from workers.silence.week import Week
+
+__all__ = ["Ledger", "Silence"]
+
+_LEAST_OF_MANY: Final = 2.0
+"""The same of a publisher of many companies: they do not all take a day off at once."""
+_DUE: Final = 0.5
+_FORGOTTEN: Final = 400 * 24
+"""Hours after which a company is forgotten of which nothing came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A subject of which nothing came since `last` (epoch milliseconds), which is too long.
+
+    quiet: seconds since then in which an ingress listened. after: the seconds set for it; None where that is learnt.
+    """
+
+    subject: str
+    last: int
+    quiet: float
+    after: float | None
+
+
+class Ledger:
+    """The profiles of the subjects; `folded` is the first hour that was not taken note of yet, since 1970."""
+
+    def __init__(self, settings: SilenceSettings, folded: int) -> None:
+        self._settings = settings
+        self._week = Week(settings.zone, settings.holidays)
+        self.folded = folded
+        self.profiles: dict[str, Profile] = {}
+        self.changed: set[str] = set()
+        self._known: dict[str, float] = {}
+        self._floors: dict[str, float] = {}
+        self._day = 0
+        self._counts = True
+
+    def fold(self, hour: Hour) -> None:
+        """Take note of the hour `folded`, which is over."""
+        for subject in hour.came:
+            if subject not in self.profiles and self._has_room(subject):
+                self.profiles[subject] = Profile(self.folded)
+        listened = max(hour.listened, 1 / SLOTS if hour.came else 0.0)
+        if listened:
+            if self._counts:
+                self._count(hour, listened)
+            cell = self._week.cell(self.folded)
+            for subject, profile in self.profiles.items():
+                usual, floor = self._terms(subject, profile)
+                profile.fold(self.folded, cell, hour.came.get(subject), listened, usual, floor)
+            self.changed.update(self.profiles)
+        self.folded += 1
+
+    def skip(self, hour: int) -> None:
+        """Go on with an hour, without those between: nothing is known of them."""
+        self.folded = hour
+
+    def quiet(self, subject: str) -> "Ledger":
+        """Return a ledger in which all goes on as usual except that nothing more comes of a subject."""
+        alone = Ledger(self._settings, self.folded)
+        names = {subject, _publisher(subject)} & self.profiles.keys()
+        alone.profiles = {name: deepcopy(self.profiles[name]) for name in names}
+        alone._known, alone._counts = dict(self._known), False
+        return alone
+
+    def silences(self, now: int, hour: Hour) -> Iterator[Silence]:
+        """Yield what is silent at a time, epoch milliseconds, in the hour `folded`, of which that is known so far."""
+        cell = self._week.cell(self.folded)
+        for subject, profile in self.profiles.items():
+            if subject in hour.came:
+                continue
+            quiet = profile.quiet + 3600 * hour.listened
+            after = self._settings.after_for(subject)
+            if after == LEARNT:
+                usual, floor = self._terms(subject, profile)
+                gap = profile.gap + profile.share(cell) * hour.listened * usual
+                if profile.is_silent(gap, self.folded, floor):
+                    yield Silence(subject, min(profile.last, now), quiet, None)
+            elif after != OFF and quiet >= after:
+                yield Silence(subject, min(profile.last, now), quiet, after)
+
+    def is_due(self, subject: str) -> bool:
+        """Return whether something should have come from a subject since the last event; of one not known it may be."""
+        profile = self.profiles.get(subject)
+        return profile is None or not profile.is_known(self.folded) or profile.gap >= _DUE
+
+    def forget(self) -> list[str]:
+        """Remove the companies of which nothing came for more than a year; return them."""
+        old = [name for name, profile in self.profiles.items() if self.folded - profile.last // HOUR > _FORGOTTEN]
+        for name in old:
+            del self.profiles[name]
+        return old
+
+    def _has_room(self, subject: str) -> bool:
+        return "/" not in subject or len(self.profiles) < MOST
+
+    def _count(self, hour: Hour, listened: float) -> None:
+        """Take note of how many companies of each publisher should have sent, and did, of those that are not silent."""
+        cell = self._week.cell(self.folded)
+        counts: dict[str, list[float]] = {}
+        for subject, profile in self.profiles.items():
+            publisher = _publisher(subject)
+            row = counts.setdefault(publisher, [0.0, 0.0, 0.0])
+            if publisher != subject and profile.is_known(self.folded):
+                row[2] += 1
+                if not profile.is_silent(profile.gap, self.folded, self._terms(subject, profile)[1]):
+                    row[0] += profile.share(cell) * listened
+                    row[1] += subject in hour.came
+        for publisher, (expected, seen, known) in counts.items():
+            self._known[publisher] = known
+            if publisher in self.profiles:
+                self.profiles[publisher].count(expected, seen, known)
+
+    def _terms(self, subject: str, profile: Profile) -> tuple[float, float]:
+        """Return how usual the traffic of its publisher is, and the shortest gap that is a silence of it."""
+        publisher = _publisher(subject)
+        floor = self._floor(subject, profile)
+        if publisher == subject:
+            return 1.0, max(_LEAST_OF_MANY, floor / sqrt(max(1.0, self._known.get(publisher, 0.0))))
+        whole = self.profiles.get(publisher)
+        return whole.usual() if whole else 1.0, floor
+
+    def _floor(self, subject: str, profile: Profile) -> float:
+        if self.folded // 24 != self._day:
+            self._day = self.folded // 24
+            self._floors = {}
+        if subject not in self._floors:
+            self._floors[subject] = profile.floor()
+        return self._floors[subject]
+
+
+def _publisher(subject: str) -> str:
+    return subject.partition("/")[0]
