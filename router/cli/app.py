@@ -103,6 +103,8 @@ _COMMANDS: Mapping[str, tuple[str | Mapping[str, str], str]] = {
         },
         "Incidents: what goes wrong for a while, said once when it begins and once when it is over.",
     ),
+    "erase": ("cli.erase:erase", "Erase everything that is stored of a company or a tenant, in every place."),
+    "export": ("cli.export:export", "Write everything that is stored of a company or a tenant as JSON lines."),
     "audit": (
         "cli.audit:audit",
         "List who changed what in the store, or looked at what is hidden otherwise; newest first.",

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from config.errors import described
+from router.intake.erased import Erased
 from router.intake.spool import Spool
 from router.intake.spool_file import Row
 from router.intake.writer import Batch
+from router.store.errors import StoreUnavailable
 from router.store.scripts import BATCH
 from router.tasks.backoff import Backoff
 from router.tasks.outage import Reminder
@@ -28,9 +30,16 @@ class Drain:
     """Moves entries from a spool to the store, as long as it is given to run."""
 
     def __init__(
-        self, spool: Spool, batch: Batch, random: Random, monotonic: Callable[[], float] = time.monotonic
+        self,
+        spool: Spool,
+        batch: Batch,
+        random: Random,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        erased: Erased | None = None,
     ) -> None:
         self._spool = spool
+        self._erased = erased
         self._batch = batch
         self._backoff = Backoff(random)
         self._monotonic = monotonic
@@ -66,7 +75,11 @@ class Drain:
 
     async def _move_all(self) -> bool:
         refused: dict[str, BaseException] = {}
-        while rows := _first(await self._spool.oldest(_LIMIT, without=refused)):
+        while waiting := _first(await self._spool.oldest(_LIMIT, without=refused)):
+            if (error := await self._look()) is not None:
+                refused |= {row.entry.stream: error for row in waiting}
+                break
+            rows = await self._without_erased(waiting)
             outcomes = await self._batch.append([row.entry for row in rows])
             stored = [row for row, outcome in zip(rows, outcomes, strict=True) if isinstance(outcome, bool)]
             failed = {row.entry.stream: o for row, o in zip(rows, outcomes, strict=True) if not isinstance(o, bool)}
@@ -76,12 +89,30 @@ class Drain:
                 self._spool.has_room()
             self._moved += len(stored)
             await self._spool.remove(stored)
-            if not stored and self._batch.is_hopeless(failed.values()):
+            if rows and not stored and self._batch.is_hopeless(failed.values()):
                 break
         else:
             await self._spool.remove([])
         self._report(refused)
         return not refused
+
+    async def _look(self) -> StoreUnavailable | None:
+        """Look what was erased, before any of it goes to the store; return why that is not known."""
+        if self._erased is not None:
+            try:
+                await self._erased.look()
+            except StoreUnavailable as error:
+                return error
+        return None
+
+    async def _without_erased(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Take out what was erased since it was received; return the others."""
+        if self._erased is None or not (gone := [row for row in rows if self._erased.has(row.entry)]):
+            return rows
+        await self._spool.remove(gone)
+        _log.info("spool_erased", entries=len(gone))
+        ids = {row.id for row in gone}
+        return [row for row in rows if row.id not in ids]
 
     def _report(self, refused: Mapping[str, BaseException]) -> None:
         """Say how the store took it; what it refuses is logged once a minute."""

@@ -6,7 +6,10 @@ from contextlib import asynccontextmanager
 from random import Random
 
 from config.settings import Settings
+from router.events.catalogue import Catalogue
 from router.intake.drain import Drain
+from router.intake.erased import Erased
+from router.intake.erasures import Erasures
 from router.intake.group_commit import Appender
 from router.intake.spool import Spool
 from router.intake.spool_rescue import SpoolKeeper
@@ -22,11 +25,11 @@ _log = logs.get("spool")
 class Intake:
     """Takes the entries of requests; `spool` is None where the settings allow it no bytes."""
 
-    def __init__(self, batch: Batch, spool: Spool | None, guard: StoreGuard) -> None:
+    def __init__(self, batch: Batch, spool: Spool | None, guard: StoreGuard, erased: Erased | None = None) -> None:
         self.batch = batch
         self.spool = spool
         self.appender = Appender(batch, spool)
-        self._draining = asyncio.create_task(_drain(spool, batch, guard)) if spool is not None else None
+        self._draining = asyncio.create_task(_drain(spool, batch, guard, erased)) if spool is not None else None
         self._keeping = asyncio.create_task(SpoolKeeper(spool).run()) if spool is not None else None
 
     @classmethod
@@ -43,7 +46,8 @@ class Intake:
             spool = Spool.open(settings.data_dir / "spool", max_bytes=limits.spool_max_bytes)
             if not guard.is_settled:
                 spool.store.refused(guard.error, away=True)
-        intake = cls(batch, spool, guard)
+        erased = Erased(Erasures(store), lambda: Catalogue.for_settings(settings).publishers)
+        intake = cls(batch, spool, guard, erased)
         try:
             yield intake
         finally:
@@ -72,6 +76,6 @@ class Intake:
         await self.spool.close()
 
 
-async def _drain(spool: Spool, batch: Batch, guard: StoreGuard) -> None:
+async def _drain(spool: Spool, batch: Batch, guard: StoreGuard, erased: Erased | None) -> None:
     await guard.settled()
-    await Drain(spool, batch, Random()).run()  # noqa: S311 - jitter
+    await Drain(spool, batch, Random(), erased=erased).run()  # noqa: S311 - jitter

@@ -25,9 +25,6 @@ from router.tasks.ending import set_within
 from router.telemetry import logs
 
 _MOST = 2000
-_SHRINK = 16 * 1024 * 1024
-"""Bytes that must have been in the file to make shrinking it, once it is empty, worth the while."""
-
 _log = logs.get("spool")
 _T = TypeVar("_T")
 
@@ -156,11 +153,11 @@ class Spool:
             self._open_again()
 
     async def rest(self) -> None:
-        """End the work for now, if nothing waits; an empty file that was large shrinks."""
+        """End the work for now, if nothing waits; an empty file shrinks, so that nothing of what was in it is left."""
         if self.entries or self.store.is_away or self._appended:
             return
         self._work.clear()
-        if self._peak > _SHRINK:
+        if self._peak:
             self._peak = 0
             await self._in_thread(self._file.shrink)
 

@@ -9,26 +9,32 @@ import contextlib
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from config.errors import ConfigError
 from router.intake.entry import Entry
 from router.intake.spool_place import Place
+from router.store.record import RAW
 from router.telemetry import logs
+
+T = TypeVar("T")
 
 _log = logs.get("spool")
 
 _SETTINGS = ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL")
+_NAMES = ("broken", "waiting")
 _TABLES = [
     f"""CREATE TABLE IF NOT EXISTS {name}
     (id INTEGER PRIMARY KEY, stream TEXT NOT NULL, marker TEXT NOT NULL, size INTEGER NOT NULL, fields BLOB NOT NULL)"""
-    for name in ("waiting", "broken")
+    for name in _NAMES
 ]
+_PAGE = 200
+"""Entries to read at once of a file that is looked through."""
 _AT_ONCE = 8 * 1024 * 1024
 """Bytes to read at once at most."""
 _RESERVE = 8 * 1024 * 1024
@@ -47,6 +53,14 @@ class Misplaced(sqlite3.OperationalError):
 class Row(NamedTuple):
     """An entry and its place in the file."""
 
+    id: int
+    entry: Entry
+
+
+class Stored(NamedTuple):
+    """An entry as it stands in a table of the file: with its fields, or where these are broken without."""
+
+    table: str
     id: int
     entry: Entry
 
@@ -123,7 +137,7 @@ class SpoolFile:
             _, size = other.sizes()
         self._check_room(size)
         with self._transaction(in_place=True):
-            for table in ("waiting", "broken"):
+            for table in _NAMES:
                 insert = f"INSERT INTO {table} (stream, marker, size, fields) VALUES (?, ?, ?, ?)"  # noqa: S608 - likewise
                 self._db.executemany(insert, rows(table))
         return damage
@@ -166,6 +180,24 @@ class SpoolFile:
         rows.close()
         self._put_aside(broken)
         return found
+
+    def stored(self, after: Stored | None) -> list[Stored]:
+        """Return the next entries of all tables behind one, those that were put aside first; a bounded number."""
+        tables = [table for table in _NAMES if after is None or table >= after.table]
+        for table in tables:
+            behind = after.id if after is not None and after.table == table else 0
+            query = f"SELECT id, stream, marker, size, fields FROM {table} WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608 - a constant
+            if rows := self._db.execute(query, (behind, _PAGE)).fetchall():
+                return [Stored(table, row[0], Entry(row[1], row[2], _read(row[4]), row[3])) for row in rows]
+        return []
+
+    def erase(self, rows: Iterable[tuple[Path, str, int]]) -> bool:
+        """Take entries out, each by file, table and id, and leave nothing of them; return that it is done."""
+        with self._transaction():
+            for _, table, id_ in rows:
+                self._db.execute(f"DELETE FROM {table} WHERE id = ?", (id_,))  # noqa: S608 - as `stored` names it
+        self.shrink()
+        return True
 
     def take_broken(self) -> list[Entry]:
         """Return, once, the entries that were put aside, without their fields."""
@@ -229,6 +261,23 @@ def size_of(entry: Entry) -> int:
     return entry.size + len(entry.stream) + 2 * len(entry.marker) + _OVERHEAD
 
 
+def opened(path: Path, work: Callable[[SpoolFile], T]) -> T | None:
+    """Return what work on a file comes to that no process holds, and close it; None where one does.
+
+    Raises ConfigError for a file that cannot be read.
+    """
+    try:
+        file = _try_open(path, set())
+        if file is None:
+            return None
+        try:
+            return work(file)
+        finally:
+            file.close()
+    except (OSError, sqlite3.Error) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+
+
 def left_over(own: SpoolFile) -> Iterator[SpoolFile]:
     """Open the files beside our own that no process holds, one after the other; the caller closes each."""
     for path in sorted(own.path.parent.glob("*.db")):
@@ -266,6 +315,14 @@ def _try_open(path: Path, logged: set[Path]) -> SpoolFile | None:
             _log.error("spool_broken", file=str(path), error=str(error))
         logged.add(path)
         return None
+
+
+def _read(fields: bytes) -> tuple[Any, ...]:
+    """Return the fields of an entry; those that are broken as one whole, by which it may still be known whose it is."""
+    try:
+        return tuple(msgspec.msgpack.decode(fields))
+    except (msgspec.DecodeError, TypeError):
+        return (RAW, fields)
 
 
 def _open(path: Path) -> SpoolFile:

@@ -240,6 +240,18 @@ class Keys:
         """Return the stream of audit lines."""
         return f"{self.prefix}:audit"
 
+    def copied(self, stream: str) -> str:
+        """Return the stream that one, by its key, is copied to before its copy takes its place; on the same node."""
+        return f"{stream}:copy" if "{" in stream else f"{{{stream}}}:copy"
+
+    def erasures(self) -> str:
+        """Return the sorted set of erasures, as digests of whose data went, by when each began (epoch ms)."""
+        return self._tagged("erasures", "noted")
+
+    def erasing(self) -> str:
+        """Return the lease of the one erasure under way."""
+        return self._tagged("erasures", "lease")
+
     def sign_in_link(self, digest: str) -> str:
         """Return what says that a link into the console was used; its TTL outlasts the link."""
         return self._tagged("console", f"link:{digest}")

@@ -70,6 +70,26 @@ class Lines:
         return self._key("bodies")
 
     @property
+    def mover(self) -> str:
+        """The key of the lease of who brings events."""
+        return self._key("mover")
+
+    @property
+    def running(self) -> str:
+        """The key of the sorted set of the keys that workers have."""
+        return self._key("running")
+
+    @property
+    def held(self) -> str:
+        """The key of the sorted set of the keys that wait for an operator."""
+        return self._key("held")
+
+    @property
+    def stopped(self) -> str:
+        """The key of the sorted set of companies that are paused."""
+        return self._key("stopped")
+
+    @property
     def length(self) -> str:
         """The key of the hash that says how many events of each stream there are."""
         return self._key("length")
@@ -158,6 +178,12 @@ class Lines:
     def drop(self, stream: str, after: bytes, count: int) -> Call:
         """End the events of a stream, looking at so many behind `after`. Reply: see drop.lua."""
         return self._call("drop", stream, after, count)
+
+    def erase(self, events: Sequence[tuple[bytes, bytes, bool]]) -> Call:
+        """Remove at most BATCH events for good: key, ref, whether it is noted as dead. Reply: see erase.lua."""
+        return self._call(
+            "erase", *(part for key, ref, doomed in events for part in (key, ref, "1" if doomed else "0"))
+        )
 
     def clear(self, token: str) -> Call:
         """Delete what is left of lines without events. Reply: 1, or 0 where that may not be."""

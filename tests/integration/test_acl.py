@@ -38,6 +38,7 @@ from support.guarded import (
     with_passwords,
 )
 from support.keyed import KeyedBench
+from support.needles import NEEDLE, OTHER, TENANT, plant, plant_groups, plant_spool
 from support.processes import System, running_system
 from support.receiver import Receiver, receiving
 from support.servers import starting
@@ -53,6 +54,7 @@ from router.store.watched.incidents import group_of
 from workers.erp.fake import FakeErp, Options, serving
 from workers.incidents import Incident, Incidents
 from workers.keyed.entry import pack
+from workers.operations.erasing.erasure import Erasure
 from workers.operations.pauses import pause, resume
 
 pytestmark = pytest.mark.real
@@ -104,6 +106,7 @@ async def test_ingress(server: GuardedServer, system: System) -> None:
     """Ingress stores, recognises, confirms and quarantines with its own user, which may do nothing more."""
     async with server.replica() if not server.cluster else nullcontext():
         for durability in ("written", "fsynced") if server.cluster else ("written", "fsynced", "replicated:1"):
+            plant_spool(KEYS, system.folder / "data" / "spool", OTHER)  # which it drains
             access = {"ROUTER_REDIS__URL": server.url("er-ingress"), "ROUTER_INGRESS__DURABILITY": durability}
             process = await system.start("ingress", **access)
             await system.ready()
@@ -420,6 +423,8 @@ COMMANDS = (
     "keys skip sync /7/customer/2 --yes",
     "subscriptions pause sync --company 7",
     "subscriptions resume sync --company 7",
+    "export --company 7 --output {folder}/company.jsonl",
+    "erase --company 7",
     "subscriptions list",
     "subscriptions pause sync",
     "subscriptions resume sync",
@@ -488,6 +493,45 @@ def test_operator(
     assert "NotDurable" in cli.fails(1, "quarantine", "retry", "--text", "unconfirmed")
     assert server.refusals() == []
     assert server.unused("er-operator") == {"xinfo|stream"}  # which the console needs
+
+
+def test_operator_erases_nothing(
+    server: GuardedServer, quarantined: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An operator may see what an erasure would take, and may not carry it out: that takes a user of its own."""
+    monkeypatch.undo()
+    monkeypatch.setenv("ROUTER_REDIS__URL", server.url("er-operator"))
+    del quarantined
+    before = server.ask("XLEN", EVENTS)
+    assert "er-eraser" in cli.fails(1, "erase", "--company", "7", "--yes")
+    assert server.ask("XLEN", EVENTS) == before
+
+
+@pytest.fixture
+async def planted(store: Store, server: GuardedServer) -> None:
+    """Put something of two companies into every place."""
+    await plant_groups(store)
+    for company in (NEEDLE, OTHER):
+        await plant(store, company)
+    server.forget()
+
+
+@pytest.mark.usefixtures("planted")
+def test_eraser(server: GuardedServer, cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its user can erase what is in any place, and has no right that this does not take."""
+    monkeypatch.undo()
+    monkeypatch.setenv("ROUTER_REDIS__URL", server.url("er-eraser"))
+    for name, value in SWEEPING.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ROUTER_RECONCILE__CUSTOMERS__COMPANIES", f"{TENANT}/{NEEDLE}")
+    monkeypatch.setenv("ROUTER_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(Erasure, "patience", 0.0)
+    said = cli.run("erase", "--company", NEEDLE, "--yes")
+    assert server.refusals() == []
+    assert said.exit_code == 0, said.output
+    cli.run("export", "--company", OTHER)
+    assert server.refusals() == []
+    assert server.unused("er-eraser") == {"zrange"}  # where the next event of a key is somebody else's
 
 
 @pytest.mark.parametrize("server", ["server", pytest.param("cluster", marks=pytest.mark.long)], indirect=True)
@@ -627,7 +671,8 @@ async def test_a_user_without_a_password_cannot_log_in(tmp_path: Path) -> None:
     """The file as it comes is loaded by a server, and lets nobody in: no password of it is known to all."""
     with starting("--aclfile", str(USERS)) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        for user in ("default", "admin", "er-ingress", "er-worker", "er-reconciler", "er-forwarder", "er-operator"):
+        users = ("er-ingress", "er-worker", "er-reconciler", "er-forwarder", "er-operator", "er-eraser")
+        for user in ("default", "admin", *users):
             for password in ("", user, "password"):
                 writer.write(f'AUTH {user} "{password}"\r\n'.encode())
                 assert (await reader.readline()).startswith(b"-WRONGPASS")

@@ -136,12 +136,14 @@ RUNS = {
     "subscriptions list": ("subscriptions", "list"),
     "subscriptions pause": ("subscriptions", "pause", "sync"),
     "subscriptions resume": ("subscriptions", "resume", "sync"),
+    "erase": ("erase", "--company", "7"),
+    "export": ("export", "--company", "7"),
     "subscriptions remove": ("subscriptions", "remove", "other", "--yes"),
 }
 """Each command so that it ends by itself and prints something."""
 
 STAYING = {"up", "ingress", "worker", "console", "demo", "fake-erp"}
-WRITING = {"dlq export", "events capture", "quarantine capture"}
+WRITING = {"dlq export", "export", "events capture", "quarantine capture"}
 """Those that write what a file would hold: where it is not all there, they have failed."""
 
 JSON = ["catalogue", "streams", "top", "doctor", "audit", "events list", "dlq list", "dlq stats", "quarantine list"]

@@ -9,6 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from router.intake.entry import Entry, Waiting
 from router.intake.group_commit import Appender
+from router.store.keys import Keys
 from router.store.scripts import Call
 
 __all__ = ["MemoryStore", "append", "entry", "waiting"]
@@ -19,6 +20,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.cluster = False
+        self.keys = Keys()
         self.away: BaseException | None = None
         self.failing: dict[str, BaseException] = {}
         self.lost = False
@@ -36,6 +38,10 @@ class MemoryStore:
                 self._append(call)
             return [RedisConnectionError("the reply was lost")] * len(calls)
         return [self.away or self.failing.get(call.keys[0]) or self._append(call) for call in calls]
+
+    async def commands(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Answer as `Store.commands` does to a look at a set that is not there."""
+        return [self.away or [] for _ in commands]
 
     def _append(self, call: Call) -> list[bytes]:
         return [self._add(marker) for marker in call.keys[1:]]

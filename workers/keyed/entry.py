@@ -37,6 +37,8 @@ BURIAL = b"burial"
 SKIPPED = b"skipped"
 """The field, in its line alone, of a dead letter that an operator makes for its key to go on: it holds nothing."""
 
+_HEAD = 4
+"""Parts of a body in front of the fields."""
 _ID = re.compile(rb"(\d{1,20})-(\d{1,20})")
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(list[bytes]).decode
@@ -121,6 +123,12 @@ def unpack(body: bytes) -> tuple[bytes, dict[bytes, bytes]]:
     except msgspec.MsgspecError:
         parts = []
     return company, dict(zip(parts[::2], parts[1::2], strict=False))
+
+
+def is_doomed(body: bytes) -> bool:
+    """Return whether the event of a body is noted to be a dead letter."""
+    *_, flag, _ = body.split(b"\0", 4) if body.count(b"\0") >= _HEAD else (b"", b"")
+    return flag.startswith(b"1")
 
 
 class LineHeld(Held):

@@ -128,6 +128,12 @@ def whose(rule: str, key: bytes) -> tuple[str, str | None]:
     return unquote(parts[1]), parts[2] if rule == "resource" else None
 
 
+def owner_of(rule: str, key: bytes) -> tuple[str, str] | None:
+    """Return tenant and company that a key names which was made by this rule; None where it names none for sure."""
+    parts = key.decode(errors="backslashreplace").split("/", 2)
+    return (unquote(parts[0]), unquote(parts[1])) if len(parts) == _PARTS.get(rule) else None
+
+
 def bounded(key: str) -> bytes:
     """Return a key as the store has it: without NUL, which ends it there, and of a bounded length.
 

@@ -16,7 +16,7 @@ from workers.consuming.moves import Step
 from workers.delivery import Held
 from workers.keyed.entry import BURIAL, SKIPPED, LineHeld, pack
 
-_BURIED = 7 * 86_400_000
+BURIED = 7 * 86_400_000
 """Milliseconds for which it is known that an event has become a dead letter, or is in an inbox."""
 
 
@@ -98,12 +98,12 @@ def burial(keys: Keys, group: str, held: LineHeld, fields: Sequence[scripts.Fiel
     kept = [part for pair in letter.items() if pair[0] not in left_out for part in pair]
     if not _is_alone(held):
         kept += [KEY, held.claim.key]
-    return scripts.bury(keys.dead(held.stream, group), marker, _BURIED, kept)
+    return scripts.bury(keys.dead(held.stream, group), marker, BURIED, kept)
 
 
 def _put_aside(keys: Keys, group: str, held: LineHeld) -> scripts.Call:
     marker = keys.put_aside(held.stream, group, held.entry_id.decode(errors="backslashreplace"))
-    return scripts.bury(keys.inbox(held.stream, group), marker, _BURIED, held.placed())
+    return scripts.bury(keys.inbox(held.stream, group), marker, BURIED, held.placed())
 
 
 def _is_alone(held: LineHeld) -> bool:

@@ -7,7 +7,8 @@ first item is changed, and ended however the change ends; one that was killed is
 import asyncio
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
@@ -43,6 +44,10 @@ class Preview(Generic[T]):
     complete: bool = True
     until: datetime | None = None
     subscriptions: set[str] = field(default_factory=set)
+    kinds: Counter[str] = field(default_factory=Counter)
+    """How many there are of each kind, where a change tells kinds apart."""
+    owners: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How many there are of each tenant and company, where a change is about these."""
 
 
 @dataclass(slots=True)
@@ -166,13 +171,13 @@ class Change(ABC, Generic[T]):
         self.result.counts[MATCHED] = self.seen.number
         self.actor, self.reason = actor or whoami(), reason
         deed = Deed(self.verb, self.subject, self.selector, reason, self.actor)
-        found = batches(self.items(), rate, stop, most=self.batch, size_of=self.size_of)
         try:
-            async with accounted(self.store, deed, self.result.counts):
-                async for batch in found:
-                    _go_on(stop)
-                    await whole(self._apply(batch))
-                    progress(len(batch))
+            async with accounted(self.store, deed, self.result.counts), aclosing(self.rounds()) as rounds:
+                async for items in rounds:
+                    async for batch in batches(items, rate, stop, most=self.batch, size_of=self.size_of):
+                        _go_on(stop)
+                        await whole(self._apply(batch))
+                        progress(len(batch))
         except _Stopped:
             self.result.error = INTERRUPTED
         except BaseException as error:
@@ -189,6 +194,10 @@ class Change(ABC, Generic[T]):
     def items(self) -> AsyncIterator[T]:
         """Yield the selected items, the same ones each time without those that are gone."""
         return first(self.found(), self.most)
+
+    async def rounds(self) -> AsyncGenerator[AsyncIterator[T], None]:
+        """Yield what is to be changed, each round once the one before is done: a single one of all items."""
+        yield self.items()
 
     def size_of(self, _item: T) -> int:
         """Return the bytes to send for an item, where that may be much."""
@@ -210,6 +219,14 @@ class Change(ABC, Generic[T]):
         """Return the subscriptions that get an item, or had it."""
         return ()
 
+    def kinds_of(self, _item: T) -> Sequence[str]:
+        """Return the kinds that an item is counted under."""
+        return ()
+
+    def owners_of(self, _item: T) -> Sequence[tuple[str, str]]:
+        """Return the tenants and companies that an item is counted under."""
+        return ()
+
     def count(self, _seen: Preview[T]) -> bool:
         """Count what is selected without reading it, where that can be done; return whether it was."""
         return False
@@ -223,6 +240,8 @@ class Change(ABC, Generic[T]):
         async for item in unhurried(self.items(), patience):
             seen.number += 1
             seen.subscriptions.update(self.subscriptions_of(item))
+            seen.kinds.update(self.kinds_of(item))
+            seen.owners.update(self.owners_of(item))
             if len(seen.sample) < sample:
                 seen.sample.append(item)
 

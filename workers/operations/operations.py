@@ -5,12 +5,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from config.errors import RouterError
+from config.errors import ConfigError, RouterError
 from config.settings import Settings
 from config.sources import load_settings
 from router.embedded.access import open_store
 from router.events.catalogue import Catalogue
 from router.events.globs import select
+from router.events.whose import Whose
 from router.store.client import Store
 from router.tasks.iterating import first
 from workers.incidents import Incident, Incidents, Muted
@@ -24,6 +25,8 @@ from workers.operations.dead_letters.entry import DeadLetterEntry
 from workers.operations.dead_letters.letters import DeadLetters, ErrorGroup, grouped
 from workers.operations.dead_letters.restore import Import, Lines
 from workers.operations.dead_letters.selector import Selector
+from workers.operations.erasing.erasure import Erasure
+from workers.operations.erasing.walk import Walk
 from workers.operations.events import Browser, EventFilter, StoredEvent
 from workers.operations.figures import Figures, figures
 from workers.operations.forwards import ForwardState, forwards
@@ -321,6 +324,21 @@ class Operations:
     async def unmute(self, kind: str, subject: str, *, actor: str = "", reason: str = "") -> bool:
         """Have incidents of a kind about a subject said again; return whether they were muted."""
         return await muting.unmute(self.store, kind, subject, by=actor or audit.whoami(), reason=reason)
+
+    # All of a company or a tenant
+
+    def check_publisher(self, slug: str | None) -> None:
+        """Raise ConfigError for an unknown publisher; None stands for all."""
+        if slug is not None and slug not in self.catalogue.publishers:
+            raise ConfigError(self.catalogue.no_publisher(slug))
+
+    def erase(self, whose: Whose) -> Erasure:
+        """Erase everything that is stored of a company or a tenant; raises NobodyNamed."""
+        return Erasure(self.store, self.catalogue, self.settings, whose)
+
+    async def stored_of(self, whose: Whose) -> Walk:
+        """Return what finds everything that is stored of a company or a tenant: by its `found`, with where it is."""
+        return await Walk.over(self.store, self.catalogue, self.settings, whose)
 
     # The audit
 

@@ -87,6 +87,21 @@ def delete(stream: str, ids: Sequence[Field]) -> Call:
     return Call(_script("delete"), (stream,), ids)
 
 
+def erase(stream: str, ids: Sequence[Field], due: str = "") -> Call:
+    """Remove entries for good, those in hand as well, and from what schedules them. Reply: how many were there."""
+    return Call(_script("erase"), (stream, due) if due else (stream,), ids)
+
+
+def copy(stream: str, copied: str, count: int, upto: Field = "+") -> Call:
+    """Copy the next `count` entries of a stream, those before one. Reply: how many that were, and their bytes."""
+    return Call(_script("compact/copy"), (stream, copied), (count, upto))
+
+
+def swap(stream: str, copied: str, pages: int, in_hand: int) -> Call:
+    """Put a copy in the place of its stream. Reply: 1 where that is done, else as swap.lua says."""
+    return Call(_script("compact/swap"), (stream, copied), (BATCH, pages, in_hand))
+
+
 def schedule(
     source: str,
     parked: str,

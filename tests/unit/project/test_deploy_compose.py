@@ -164,7 +164,7 @@ def test_secrets_are_usable(secrets: Path, tmp_path: Path) -> None:
     """The router takes the files that were made as its settings."""
     empty = tmp_path / "router.toml"
     empty.touch()
-    for role in ("ingress", "worker", "reconciler", "forwarder", "operator"):
+    for role in ("ingress", "worker", "reconciler", "forwarder", "operator", "eraser"):
         files = {"ROUTER_REDIS__URL_FILE": "redis-url-" + role, "ROUTER_OPS__TOKEN_FILE": "ops-token"}
         found = load_settings(empty, {name: str(secrets / file) for name, file in files.items()})
         assert found.redis.url.startswith(f"redis://er-{role}:")
@@ -175,12 +175,12 @@ def test_each_user_of_redis_has_the_password_of_its_url(secrets: Path) -> None:
     """The users are those of config/acl, each with its own password, and one that may only ask whether all is well."""
     users = {line.split()[1]: line for line in (secrets / "redis-users").read_text().splitlines()}
     wanted = {line.split()[1]: line for line in USERS.read_text().splitlines()}
-    for role in ("ingress", "worker", "reconciler", "operator"):
+    for role in ("ingress", "worker", "reconciler", "operator", "eraser"):
         password = re.findall(r":([0-9a-f]{64})@", (secrets / f"redis-url-{role}").read_text())[0]
         assert users[f"er-{role}"] == f"{wanted[f'er-{role}']} #{sha256(password.encode()).hexdigest()}"
     assert users["default"] == wanted["default"]
     assert users["health"] == "user health on nopass -@all +ping"
-    roles = {"er-ingress", "er-worker", "er-reconciler", "er-forwarder", "er-operator"}
+    roles = {"er-ingress", "er-worker", "er-reconciler", "er-forwarder", "er-operator", "er-eraser"}
     assert users.keys() == {"default", "admin", "health", *roles}
 
 

@@ -69,7 +69,7 @@ LAYERS = (
     },
     {"workers.operations.dead_letters", "workers.operations.handover", "workers.operations.quarantined"},
     {"workers.operations.keys", "workers.operations.quarantine", "workers.operations.removal"},
-    {"workers.operations.life"},
+    {"workers.operations.erasing", "workers.operations.life"},
     {"workers.operations.operations"},
     {"workers.operations"},
     {"workers.example", "workers.log_events", "workers.service", "workers.testing"},

@@ -62,7 +62,7 @@ _encode = msgspec.json.Encoder().encode
 
 def line_of(letter: DeadLetterEntry) -> bytes:
     """Return a dead letter as a line, with its end; an imported one as the line it came from."""
-    fields = {_name(name): _value(value) for name, value in letter.fields.items() if name != ORIGIN}
+    fields = {name_form(name): value_form(value) for name, value in letter.fields.items() if name != ORIGIN}
     return _encode(_Line(letter.stream, letter.subscription, letter.origin, fields)) + b"\n"
 
 
@@ -84,7 +84,8 @@ def read_line(line: bytes) -> ExportedLetter:
     return ExportedLetter(read.stream, read.subscription, read.entry_id, fields)
 
 
-def _value(value: bytes) -> str | _Bytes:
+def value_form(value: bytes) -> str | _Bytes:
+    """Return the form of a value: text where it is UTF-8, else base64."""
     try:
         return value.decode()
     except UnicodeDecodeError:
@@ -95,7 +96,7 @@ def _value_bytes(value: str | _Bytes) -> bytes:
     return value.encode() if isinstance(value, str) else base64.b64decode(value.base64, validate=True)
 
 
-def _name(name: bytes) -> str:
+def name_form(name: bytes) -> str:
     """Return the name of a field; one that looks like base64 goes as such, too, so that no two are confused."""
     try:
         text = name.decode()

@@ -7,13 +7,19 @@
 -- ARGV[3]  its ref
 -- ARGV[4]  its body, with this attempt
 -- ARGV[5]  in how many milliseconds
--- Reply    1, or 0 where it was not with this claim any more
+-- Reply    1, or 0 where it was not with this claim any more, or was erased meanwhile: see erase.lua
 --- lib/lines.lua
 --- lib/frees.lua
 --- lib/line_clock.lua
 local key = ARGV[1]
 local owner = owned(key, ARGV[2])
 if not owner then
+  return 0
+end
+if not redis.call('ZSCORE', LINES, key .. '\0' .. ARGV[3]) and not redis.call('HGET', BODIES, ARGV[3]) then
+  let_go(key, owner)
+  queue(key, 0, 0)
+  wake()
   return 0
 end
 local due = now + tonumber(ARGV[5])

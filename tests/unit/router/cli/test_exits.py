@@ -46,7 +46,14 @@ CASES: list[tuple[int, tuple[str, ...], str | None]] = [
     (0, ("incidents", "list", "--muted"), None),
     (0, ("incidents", "mute", "silence", "p/7", "--for", "1h"), None),
     (0, ("incidents", "unmute", "silence", f"{FINANCIAL}/8"), None),
+    (0, ("erase", "--company", "7"), None),
+    (0, ("erase", "--company", "7", "--json"), None),
+    (0, ("erase", "--tenant", "nobody", "--yes"), None),
+    (0, ("export", "--company", "7", "--output", "all.jsonl"), None),
+    (0, ("export", "--company", "7", "--publisher", FINANCIAL), None),
     # 1: partly failed
+    (1, ("erase", "--company", "7", "--yes"), None),  # the fake server cannot write a stream again
+    (1, ("export", "--company", "7", "--output", "/dev/full"), None),
     (1, ("dlq", "import", "--yes"), f"{GOOD}\n{NOWHERE}"),
     (1, ("dlq", "import", "--dry-run"), f"{GOOD}\n{{"),
     (1, ("dlq", "import"), "{"),
@@ -81,6 +88,14 @@ CASES: list[tuple[int, tuple[str, ...], str | None]] = [
     (2, ("incidents", "mute", "silence", "p/7", "--for", "soon"), None),
     # 3: nothing matched
     (3, ("incidents", "unmute", "silence", "p/9"), None),
+    (2, ("erase", "--yes"), None),
+    (2, ("erase", "--company", "", "--yes"), None),
+    (2, ("erase", "--company", "7", "--publisher", "nobody"), None),
+    (2, ("export",), None),
+    (2, ("export", "--company", "7", "--output", "missing/all.jsonl"), None),
+    # 3: nothing matched
+    (3, ("erase", "--company", "nobody"), None),
+    (3, ("export", "--tenant", "nobody"), None),
     (3, ("keys", "show", "sync", "nothing"), None),
     (3, ("keys", "show", "nobody", "nothing"), None),
     (3, ("keys", "release", "sync", "/8/customer/1"), None),
@@ -115,6 +130,9 @@ AWAY = [
     ("quarantine", "retry", "--yes"),
     ("quarantine", "purge", "--text", "x"),
     ("audit",),
+    ("erase", "--company", "7"),
+    ("erase", "--company", "7", "--yes"),
+    ("export", "--company", "7"),
     ("keys", "list", "sync"),
     ("keys", "show", "sync", "x"),
     ("keys", "release", "sync"),
@@ -172,6 +190,8 @@ def test_every_command_is_here() -> None:
     from router.cli.app import load  # noqa: PLC0415
 
     groups = {name: getattr(load(name), "commands", None) or [""] for name in GROUPS}
+    alone = ("audit", "erase", "export")
+    groups = {name: getattr(load(name), "commands", None) or [""] for name in ("dlq", "quarantine", "keys", *alone)}
     known = {(name, verb) for name, verbs in groups.items() for verb in verbs}
-    assert {(case[0], case[1] if case[0] != "audit" else "") for _, case, _ in CASES} == known
-    assert {(case[0], case[1] if case[0] != "audit" else "") for case in AWAY} == known
+    assert {(case[0], "" if case[0] in alone else case[1]) for _, case, _ in CASES} == known
+    assert {(case[0], "" if case[0] in alone else case[1]) for case in AWAY} == known

@@ -1,0 +1,85 @@
+"""Signed bodies that are no events, as far as they say whose they are."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from hashlib import sha256
+from typing import Any, Final
+
+import msgspec
+
+from router.events.whose import named_in
+from router.store import scripts
+from router.store.errors import StoreRefused
+from router.store.reading import Span, checked, forward
+from router.store.record import ID, RAW, Fields, text_of
+from router.store.windows import Windows
+from workers.operations.audit import CHANGED, FAILED
+from workers.operations.erasing.found import Found, Ground, Place
+
+__all__ = ["Bodies"]
+
+_PAGE: Final = 50
+_BOM: Final = b"\xef\xbb\xbf"
+_WHITESPACE: Final = b" \t\r\n"
+_cut = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class Bodies(Place):
+    """The quarantine of one publisher."""
+
+    name = "quarantine"
+
+    def __init__(self, ground: Ground, slug: str) -> None:
+        super().__init__(ground)
+        self._slug = slug
+        self.key = ground.store.keys.quarantine(slug)
+
+    async def found(self) -> AsyncIterator[Found]:
+        """Yield the oldest first; of a body that cannot be read, whatever it names tells whose it is."""
+        publisher, whose = self.ground.publisher(self._slug), self.ground.whose
+        async for entry_id, fields in forward(self.store, self.key, Span(), _PAGE):
+            raw = fields.get(RAW, b"")
+            if whose.wants_any(pairs := named_in(publisher, raw)):
+                pair = next((pair for pair in pairs if whose.wants_any([pair])), pairs[0])
+                yield Found(
+                    place=self,
+                    where=self.key,
+                    id=entry_id.decode(),
+                    content=fields,
+                    whose=pair,
+                    size=len(raw),
+                    payload=fields,
+                )
+
+    async def erase(self, items: Sequence[Found]) -> Counter[str]:
+        """Remove them; of a body with items of others, too, these stay: as a body of their own."""
+        seen = [self.store.keys.seen(self._slug, text_of(item.payload, ID)) for item in items]
+        await self.commands(*(("SET", marker, "", "XX", "KEEPTTL") for marker in seen))
+        rests = [rest for item in items if (rest := self._others(item.payload))]
+        checked(await self.store.run([*map(self._kept, rests)]) if rests else [])
+        (reply,) = await self.store.run([scripts.erase(self.key, [item.id for item in items])])
+        if isinstance(reply, StoreRefused):
+            return Counter({FAILED: len(items)})
+        return Counter({CHANGED: checked([reply])[0]})
+
+    def _kept(self, rest: dict[bytes, Any]) -> scripts.Call:
+        """Return what adds the rest of a body, once, as ingress would have."""
+        marker = self.store.keys.seen(self._slug, str(rest[ID]))
+        fields = [part for pair in rest.items() for part in pair]
+        return scripts.bury(self.key, marker, Windows.for_settings(self.ground.settings).of(self.key), fields)
+
+    def _others(self, fields: Fields) -> dict[bytes, Any]:
+        """Return the fields of a body that has only what is of others; empty where nothing is."""
+        text = fields.get(RAW, b"").removeprefix(_BOM).strip(_WHITESPACE)
+        publisher, whose = self.ground.publisher(self._slug), self.ground.whose
+        if not text.startswith(b"["):
+            return {}
+        try:
+            items = [bytes(item) for item in _cut(text)]
+        except (ValueError, RecursionError):
+            return {}
+        kept = [item for item in items if not whose.wants_any(named_in(publisher, item))]
+        if not kept or len(kept) == len(items):
+            return {}
+        raw = b"[" + b",".join(kept) + b"]"
+        return {**fields, ID: f"sha256:{sha256(raw).hexdigest()}", RAW: raw}
