@@ -43,7 +43,9 @@ _Values = dict[str, Any]
 
 
 def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from `path` (else `ROUTER_CONFIG`, `./config/router.toml`, the packaged file) and `environ`.
+    """Read the settings from `path` and `environ`.
+
+    Without a path it is `ROUTER_CONFIG`, else `./router.toml`, else `./config/router.toml`, else the packaged file.
 
     Raises ConfigError, one line, when a file cannot be read, a key is unknown or a value is not allowed.
     """
@@ -80,8 +82,8 @@ def _merge(weak: _Values, strong: _Values) -> _Values:
 def _choose_file(path: Path | None, environ: Mapping[str, str]) -> Path:
     if named := path or environ.get(f"{_PREFIX}CONFIG"):
         return Path(named)
-    local = Path("config", "router.toml")
-    return local if local.is_file() else Path(__file__).with_name("router.toml")
+    near = (Path("router.toml"), Path("config", "router.toml"))
+    return next((file for file in near if file.is_file()), Path(__file__).with_name("router.toml"))
 
 
 def _parse(file: Path) -> _Values:

@@ -15,6 +15,7 @@ from router.cli.command.interrupt import as_usual
 from router.cli.output.results import print_line
 
 _COMMANDS: Mapping[str, tuple[str | Mapping[str, str], str]] = {
+    "init": ("cli.init.command:init", "Make the first settings: five questions, or an option for each."),
     "up": ("cli.running.serve:up", "Run everything: the embedded server if that is the store, ingress, and workers."),
     "ingress": ("cli.running.serve:ingress", "Receive webhooks."),
     "worker": ("cli.running.serve:worker", "Run all subscriptions found in modules."),

@@ -92,6 +92,7 @@ for line in sys.stdin:
 
 RUNS = {
     "send": ("send", "visma-net-financial", "customer_changed", "--url", "http://127.0.0.1:1"),
+    "init": ("init", "--yes", "--force"),
     "catalogue": ("catalogue",),
     "streams": ("streams",),
     "top": ("top", "--once", "--interval", "0.1"),

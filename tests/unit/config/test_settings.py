@@ -101,13 +101,15 @@ def test_level_and_format_may_be_capitals(load: Load) -> None:
 
 
 def test_file_is_chosen_by_argument_variable_and_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The argument beats ROUTER_CONFIG, which beats ./config/router.toml, which beats the packaged file."""
+    """The argument beats ROUTER_CONFIG, that ./router.toml, that ./config/router.toml, and that the packaged file."""
     monkeypatch.chdir(tmp_path)
     assert load_settings(environ={}) == Settings()
     for port, name in ((1, "config/router.toml"), (2, "named.toml"), (3, "given.toml")):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(f"[ops]\nport = {port}")
     assert load_settings(environ={}).ops.port == 1
+    (tmp_path / "router.toml").write_text("[ops]\nport = 5")
+    assert load_settings(environ={}).ops.port == 5
     assert load_settings(environ={"ROUTER_CONFIG": "named.toml"}).ops.port == 2
     assert load_settings(Path("given.toml"), {"ROUTER_CONFIG": "named.toml"}).ops.port == 3
     monkeypatch.setenv("ROUTER_OPS__PORT", "4")

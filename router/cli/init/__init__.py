@@ -1,0 +1,1 @@
+"""`init`: the first settings, made from the answers to five questions."""

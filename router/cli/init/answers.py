@@ -1,0 +1,61 @@
+"""The answers to the five questions, and what follows from them alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from config.notify import Channel
+from config.outgoing import address_in
+
+__all__ = ["EMBEDDED", "FORWARD", "NOTIFIER", "Answers", "Mail", "networks_for"]
+
+EMBEDDED: Final = "embedded"
+NOTIFIER: Final = "ops"
+FORWARD: Final = "receiver"
+"""How the notifier and the forward are called."""
+
+_LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """Which mail server takes mails, from whom and to whom; user and password are empty where it asks for none."""
+
+    host: str
+    sender: str
+    to: tuple[str, ...]
+    user: str = ""
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What was answered.
+
+    secrets: by publisher, where one was given. redis: `embedded` or a URL. forward: the URL of a receiver; empty for a
+    worker in Python. channel: on which incidents are reported, if any. allow_private: networks that URLs may lead to.
+    """
+
+    publishers: tuple[str, ...]
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    redis: str = field(default=EMBEDDED, repr=False)
+    forward: str = ""
+    channel: Channel | None = None
+    channel_url: str = field(default="", repr=False)
+    mail: Mail | None = None
+    allow_private: tuple[str, ...] = ()
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """The globs of all events of the publishers."""
+        return tuple(f"{slug}/*" for slug in self.publishers)
+
+
+def networks_for(url: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the private networks that a URL may lead to: those allowed, and this machine where the URL names it."""
+    host = urlsplit(url).hostname or ""
+    address = address_in(host)
+    is_here = host == "localhost" or (address is not None and ip_address(address).is_loopback)
+    return tuple(dict.fromkeys((*allowed, *(_LOOPBACK if is_here else ()))))

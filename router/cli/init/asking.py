@@ -1,0 +1,99 @@
+"""Asking the five questions on a terminal; what options have answered is not asked."""
+
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar, get_args
+
+import typer
+
+from config.notify import Channel
+from router.cli.init.answers import EMBEDDED, Mail
+
+__all__ = ["ask_channel", "ask_forward", "ask_mail", "ask_publishers", "ask_redis", "ask_secret", "ask_url"]
+
+T = TypeVar("T")
+
+_NONE: Final = "none"
+_CHANNELS: Final = (_NONE, *get_args(Channel))
+
+
+def ask_publishers(known: Sequence[str]) -> tuple[str, ...]:
+    """Ask which publishers send."""
+    typer.echo(f"1. Who sends webhooks? Known are {', '.join(known)}", err=True)
+    return _asked("   Publishers, separated by commas", known[0], lambda text: _slugs(text, known))
+
+
+def ask_secret(slug: str) -> str:
+    """Ask for the secret of a publisher; empty to have one made."""
+    typer.echo(
+        f"2. The secret that the portal shows for {slug} (it is not shown here; Enter makes one to try with)", err=True
+    )
+    return str(typer.prompt("   Secret", default="", hide_input=True, show_default=False, err=True)).strip()
+
+
+def ask_redis() -> str:
+    """Ask where the streams are."""
+    typer.echo(
+        "3. Where are the streams? embedded runs a server of its own; or the URL of a Redis, redis://…", err=True
+    )
+    return str(typer.prompt("   Redis", default=EMBEDDED, err=True)).strip()
+
+
+def ask_forward() -> str:
+    """Ask what is done with events; return the URL of a receiver, empty for Python."""
+    typer.echo(
+        "4. What is done with events? python: a module of yours; or the URL of a receiver in any language", err=True
+    )
+    answer = str(typer.prompt("   python or https://…", default="python", err=True)).strip()
+    return "" if answer.lower() == "python" else answer
+
+
+def ask_channel() -> Channel | None:
+    """Ask who hears of incidents."""
+    typer.echo("5. Who hears of incidents, such as that webhooks stay away?", err=True)
+    return _asked(f"   {', '.join(_CHANNELS)}", _NONE, _channel)
+
+
+def ask_url(channel: str) -> str:
+    """Ask for the URL of a channel."""
+    return str(typer.prompt(f"   The URL of {channel} (it is not shown here)", hide_input=True, err=True)).strip()
+
+
+def ask_mail() -> Mail:
+    """Ask for a mail server."""
+    host = str(typer.prompt("   Mail server", err=True)).strip()
+    sender = str(typer.prompt("   Mails come from", err=True)).strip()
+    to = _parts(typer.prompt("   Mails go to, separated by commas", err=True))
+    user = str(
+        typer.prompt("   User of the mail server (Enter for none)", default="", show_default=False, err=True)
+    ).strip()
+    password = typer.prompt("   Its password (it is not shown here)", hide_input=True, err=True) if user else ""
+    return Mail(host, sender, to, user, str(password).strip())
+
+
+def _asked(words: str, default: str, read: Callable[[str], T]) -> T:
+    while True:
+        try:
+            return read(str(typer.prompt(words, default=default, err=True)))
+        except ValueError as error:
+            typer.echo(f"   {error}", err=True)
+
+
+def _slugs(text: str, known: Sequence[str]) -> tuple[str, ...]:
+    slugs = _parts(text)
+    if unknown := [slug for slug in slugs if slug not in known]:
+        raise ValueError(f"{', '.join(unknown)}: unknown; known are {', '.join(known)}")
+    if not slugs:
+        raise ValueError("name one at least")
+    return slugs
+
+
+def _channel(text: str) -> Channel | None:
+    name = text.strip().lower()
+    found: Channel | None = next((each for each in get_args(Channel) if each == name), None)
+    if found is None and name != _NONE:
+        raise ValueError(f"{text.strip()!r} is none of {', '.join(_CHANNELS)}")
+    return found
+
+
+def _parts(text: object) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(None, map(str.strip, str(text).split(",")))))

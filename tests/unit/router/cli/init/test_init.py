@@ -1,0 +1,281 @@
+"""Rules of `init`: whatever is answered, what it writes can be used, shows no secret, and is there as a whole."""
+
+import itertools
+import json
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support.cli import Cli
+
+from config.sources import load_settings
+from router.events.catalogue import Catalogue
+from workers.forward.making import check_forwards
+from workers.modules.loading import load_subscriptions
+from workers.notify.notifiers import check_notifiers
+
+PUBLISHERS = (("visma-net-financial",), ("visma-net-erp-salesorderservice", "business-nxt"))
+REDIS = ("embedded", "rediss://router:needle-redis@redis.example.com:6380/1")
+TO = ("python", "https://crm.example/hooks/visma", "http://127.0.0.1:3000/hook")
+NOTIFY = ("none", "teams", "slack", "webhook", "smtp", "smtp-login")
+COMBINATIONS = [
+    pytest.param(*each, marks=[] if number % 4 == number // 4 % 4 else [pytest.mark.long])
+    for number, each in enumerate(itertools.product(TO, NOTIFY, PUBLISHERS, REDIS))
+]
+"""All of them; of the first two questions each pair is tried every time."""
+
+
+def options(folder: Path, publishers: Sequence[str], redis: str, to: str, notify: str) -> list[str]:
+    """Return the options of a combination; what is secret stands in files of `folder`."""
+    (folder / "given").mkdir(exist_ok=True)
+    files = {"url": "https://chat.example/needle-url", "password": "needle-password", "redis": redis}
+    files |= {slug: f"needle-{slug}" for slug in publishers}
+    for name, text in files.items():
+        (folder / "given" / name).write_text(f"{text}\n")
+    found = [part for slug in publishers for part in ("--publisher", slug, "--secret", f"{slug}={folder}/given/{slug}")]
+    found += ["--redis", redis] if redis == "embedded" else ["--redis-file", f"{folder}/given/redis"]
+    found += ["--to", to, "--notify", notify.partition("-")[0]]
+    if notify.startswith("smtp"):
+        found += [
+            "--mail-host",
+            "mail.example.com",
+            "--mail-from",
+            "er@example.com",
+            "--mail-to",
+            "a@b.example,c@d.example",
+        ]
+    if notify == "smtp-login":
+        found += ["--mail-user", "er", "--mail-password-file", f"{folder}/given/password"]
+    if notify in ("teams", "slack", "webhook"):
+        found += ["--notify-url-file", f"{folder}/given/url"]
+    return found
+
+
+def written(folder: Path) -> dict[str, str]:
+    """Return what is in a folder, without what was given."""
+    files = (path for path in folder.rglob("*") if path.is_file() and "given" not in path.parts)
+    return {str(path.relative_to(folder)): path.read_text() for path in files if path.name != "log"}
+
+
+@pytest.mark.parametrize(("to", "notify", "publishers", "redis"), COMBINATIONS)
+def test_every_combination_can_be_used(
+    cli: Cli, tmp_path: Path, to: str, notify: str, publishers: tuple[str, ...], redis: str
+) -> None:
+    """Settings, forwards, notifiers and the worker load, here and as containers have them; no secret is in the open."""
+    said = cli.ok("init", *options(tmp_path, publishers, redis, to, notify))
+    settings = load_settings(environ={})
+    catalogue = Catalogue.for_settings(settings)
+    assert settings.redis.url == redis
+    assert [settings.secrets_for(slug) for slug in publishers] == [(f"needle-{slug}".encode(),) for slug in publishers]
+    check_notifiers(settings.notify)
+    streams = {f"{slug}/" for slug in publishers}
+    made = check_forwards(settings, catalogue) if to != "python" else load_subscriptions(["my_worker.py"])
+    assert [one for one in catalogue.select(*made[0].events) if not one.startswith(tuple(streams))] == []
+    assert [notifier.kind for notifier in settings.notify] == ([] if notify == "none" else [notify.partition("-")[0]])
+    files = written(Path())
+    for name in ("router.toml", "compose.override.yaml"):
+        assert "needle" not in files[name]
+        assert "whsec_" not in files[name]
+    assert "needle" not in said
+    assert "whsec_" not in said
+    secrets = list(Path("secrets").iterdir())
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in secrets)
+    assert stat.S_IMODE(Path("secrets").stat().st_mode) == 0o700
+    composed = yaml.safe_load(files["compose.override.yaml"])
+    named = {name for service in composed["services"].values() for name in service.get("secrets", ())}
+    assert named == composed["secrets"].keys() == {path.name for path in secrets}
+
+
+@pytest.mark.parametrize("notify", ["none", "webhook"])
+def test_doctor_accepts_it(cli: Cli, tmp_path: Path, notify: str) -> None:
+    """`doctor` finds nothing wrong with the settings."""
+    cli.ok("init", *options(tmp_path, PUBLISHERS[0], "embedded", TO[1], notify))
+    checks = json.loads(cli.run("doctor", "--json").stdout)["checks"]
+    of_settings = [
+        c for c in checks if c["name"].startswith(("settings", "catalogue", "publisher", "notifier", "secret"))
+    ]
+    assert len(of_settings) >= 3
+    assert {c["state"] for c in of_settings if "visma-net-financial" in c["name"] or "publisher" not in c["name"]} == {
+        "ok"
+    }
+
+
+GOLDEN = """\
+# The settings of the event router, made by `event-router init`. docs/settings.md has all others with their defaults; an
+# environment variable overrides each, such as ROUTER_INGRESS__PORT.
+
+[redis]
+url_file = "secrets/redis-url"
+
+[secrets]
+visma-net-financial_file = "secrets/visma-net-financial"
+
+[[forward]]
+name = "receiver"
+events = ["visma-net-financial/*"]
+url = "http://127.0.0.1:3000/hook"
+secret_file = "secrets/forward"
+allow_private = ["127.0.0.0/8", "::1/128"]
+
+[[notify]]
+name = "ops"
+kind = "smtp"
+host = "mail.example.com"
+from = "er@example.com"
+to = ["a@b.example", "c@d.example"]
+user = "er"
+password_file = "secrets/notify-password"
+"""
+
+SERVICES: dict[str, Any] = {
+    "ingress-a": {
+        "environment": {
+            "ROUTER_SECRETS__VISMA_NET_FINANCIAL_FILE": "/run/secrets/visma-net-financial",
+            "ROUTER_REDIS__URL_FILE": "/run/secrets/redis-url",
+        },
+        "secrets": ["visma-net-financial", "redis-url"],
+    },
+    "worker": {
+        "environment": {
+            "ROUTER_REDIS__URL_FILE": "/run/secrets/redis-url",
+            "ROUTER_PUBLISHERS": "visma-net-financial",
+            "ROUTER_FORWARD__RECEIVER__EVENTS": "visma-net-financial/*",
+            "ROUTER_FORWARD__RECEIVER__URL": "http://127.0.0.1:3000/hook",
+            "ROUTER_FORWARD__RECEIVER__SECRET_FILE": "/run/secrets/forward",
+            "ROUTER_FORWARD__RECEIVER__ALLOW_PRIVATE": "127.0.0.0/8,::1/128",
+            "ROUTER_NOTIFY__OPS__KIND": "smtp",
+            "ROUTER_NOTIFY__OPS__HOST": "mail.example.com",
+            "ROUTER_NOTIFY__OPS__FROM": "er@example.com",
+            "ROUTER_NOTIFY__OPS__TO": "a@b.example,c@d.example",
+            "ROUTER_NOTIFY__OPS__USER": "er",
+            "ROUTER_NOTIFY__OPS__PASSWORD_FILE": "/run/secrets/notify-password",
+        },
+        "secrets": ["redis-url", "forward", "notify-password"],
+        "command": ["forward"],
+    },
+}
+
+
+def test_what_it_writes(cli: Cli, tmp_path: Path) -> None:
+    """The settings as people read them, and what each container has: the secrets of its role alone."""
+    cli.ok("init", *options(tmp_path, PUBLISHERS[0], REDIS[1], TO[2], "smtp-login"))
+    assert Path("router.toml").read_text() == GOLDEN
+    composed = yaml.safe_load(Path("compose.override.yaml").read_text())
+    services = composed["services"]
+    assert {name: services[name] for name in SERVICES} == SERVICES
+    assert services["ingress-a"] == services["ingress-b"] == services["cli"]
+    assert composed["networks"] == {"back": {"internal": False}}
+    assert composed["secrets"]["forward"] == {"file": "${SECRETS_DIR:-./secrets}/forward"}
+    assert not Path("my_worker.py").exists()
+
+
+def test_defaults(cli: Cli) -> None:
+    """With --yes alone: one publisher with a secret of its own, the embedded server, Python, and nobody hears."""
+    said = cli.ok("init", "--yes")
+    assert set(written(Path())) == {
+        "router.toml",
+        "my_worker.py",
+        "compose.override.yaml",
+        "secrets/visma-net-financial",
+    }
+    assert len(Path("secrets/visma-net-financial").read_text().strip()) >= 32
+    assert "  event-router up my_worker.py\n" in said
+    assert "Put the secrets that the portal shows into secrets/visma-net-financial." in said
+
+
+def test_it_is_found_by_the_commands(cli: Cli) -> None:
+    """What `init` wrote is what commands in that folder read."""
+    cli.ok("init", "--yes", "--notify", "none", "--to", "https://crm.example/hook")
+    assert [forward["name"] for forward in cli.json("forward", "list")] == ["receiver"]
+
+
+def test_nothing_is_written_over(cli: Cli) -> None:
+    """A file that is there is named, and nothing changes; with --force it is written over, and made secrets stay."""
+    cli.ok("init", "--yes")
+    before = written(Path())
+    assert "router.toml, my_worker.py, compose.override.yaml are there" in cli.fails(1, "init", "--yes")
+    assert written(Path()) == before
+    said = cli.ok("init", "--yes", "--force", "--to", "https://crm.example/hook")
+    assert "kept secrets/visma-net-financial" in said
+    after = written(Path())
+    assert after["secrets/visma-net-financial"] == before["secrets/visma-net-financial"]
+    assert "[[forward]]" in after["router.toml"]
+
+
+def test_a_secret_that_is_there_is_not_replaced_unasked(cli: Cli, tmp_path: Path) -> None:
+    """A given secret is written over another one only with --force."""
+    cli.ok("init", "--yes")
+    for name in ("router.toml", "my_worker.py", "compose.override.yaml"):
+        Path(name).unlink()
+    given = options(tmp_path, PUBLISHERS[0], "embedded", "python", "none")
+    before = Path("secrets/visma-net-financial").read_text()
+    assert "secrets/visma-net-financial" in cli.fails(1, "init", *given)
+    assert Path("secrets/visma-net-financial").read_text() == before
+    cli.ok("init", *given, "--force")
+    assert Path("secrets/visma-net-financial").read_text() == "needle-visma-net-financial\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--yes", "--to", "ftp://crm.example/"], 2, "forward"),
+        (["--yes", "--to", "https://10.0.0.1/hook"], 2, "allow_private"),
+        (["--yes", "--redis", "http://redis.example"], 2, "redis"),
+        (["--yes", "--publisher", "nobody"], 2, "no publisher nobody; there are visma-net-financial"),
+        (["--yes", "--notify", "pager"], 2, "is none of none, teams, slack, webhook, smtp"),
+        (["--yes", "--notify", "slack"], 2, "--notify slack needs --notify-url-file"),
+        (["--yes", "--notify", "smtp", "--mail-host", "mail"], 2, "--notify smtp needs --mail-from, --mail-to"),
+        (["--yes", "--secret", "visma-net-financial=missing"], 2, "missing: cannot be read"),
+        (["--yes", "--secret", "business-nxt=missing"], 2, "which is no --publisher"),
+        (["--yes", "--secret", "what"], 2, "is no SLUG=FILE"),
+        (["--to", "python"], 2, "nobody can be asked: give --publisher, --redis, --notify, or --yes"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(cli: Cli, arguments: list[str], code: int, words: str) -> None:
+    """One line says why, and nothing is left behind."""
+    said = cli.fails(code, "init", *arguments)
+    assert words in said
+    assert said.count("\n") == 1
+    assert written(Path()) == {}
+    assert [path for path in Path().iterdir() if path.name.startswith(".init")] == []
+
+
+def test_another_folder(cli: Cli, tmp_path: Path) -> None:
+    """What is written elsewhere works from here, and the next commands name it."""
+    folder = tmp_path / "else where"
+    said = cli.ok("init", "--yes", "--folder", str(folder), "--to", "https://crm.example/hook")
+    settings = load_settings(folder / "router.toml", {})
+    assert settings.secrets_for("visma-net-financial")
+    assert f"event-router --config {folder}/router.toml up" in said
+
+
+def test_private_networks_are_allowed_when_named(cli: Cli) -> None:
+    """A receiver at a private address is reached where its network is named."""
+    cli.ok("init", "--yes", "--to", "https://10.0.0.1/hook", "--allow-private", "10.0.0.0/8")
+    [forward] = load_settings(environ={}).forward
+    assert [str(network) for network in forward.allow_private] == ["10.0.0.0/8"]
+
+
+def test_texts_of_any_kind_are_quoted(cli: Cli) -> None:
+    """A dollar begins no variable of compose, and a quote ends no text."""
+    url = "https://crm.example/hook?a=$HOME&b='c'"
+    cli.ok("init", "--yes", "--to", url)
+    assert load_settings(environ={}).forward[0].url == url
+    composed = yaml.safe_load(Path("compose.override.yaml").read_text())
+    assert composed["services"]["worker"]["environment"]["ROUTER_FORWARD__RECEIVER__URL"] == url.replace("$", "$$")
+
+
+def test_as_json(cli: Cli) -> None:
+    """A script gets what was written, and no secret."""
+    found = cli.json("init", "--yes")
+    assert found["files"] == ["router.toml", "my_worker.py", "compose.override.yaml"]
+    [secret] = found["secrets"]
+    assert secret == {
+        "file": "secrets/visma-net-financial",
+        "what": "what visma-net-financial signs with",
+        "given": False,
+    }
+    assert found["next"][0] == "event-router up my_worker.py"
