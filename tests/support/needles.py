@@ -15,11 +15,11 @@ from router.intake.spool_file import SpoolFile
 from router.store import scripts
 from router.store.client import Store
 from router.store.echoes import RecordOf, Versions
-from router.store.incidents import IncidentCalls
 from router.store.keys import Keys
 from router.store.lines import Item, Lines, Merging
 from router.store.reading import checked
 from router.store.record import write_event
+from router.store.watched.incidents import IncidentCalls
 from workers.incidents import Incident
 from workers.incidents.incident import packed
 from workers.keyed.entry import BURIAL, pack, place_of, ref_of
