@@ -5,6 +5,7 @@ from config.forward import ForwardSettings
 from config.settings import Settings
 from router.events.catalogue import Catalogue, UnknownStream
 from workers.breakers import Breaker
+from workers.breakers.eased import EasedBreaker
 from workers.coalesce import Coalesce
 from workers.limits.limit import Limit
 from workers.outgoing import Outgoing, Target
@@ -92,7 +93,7 @@ def limit_of(forward: ForwardSettings) -> Limit | None:
 def breaker_of(forward: ForwardSettings) -> Breaker | None:
     """Return the breaker; raises ConfigError."""
     terms = forward.breaker
-    return None if terms is None else Breaker(f"{BREAKER}{forward.name}", **terms.model_dump())
+    return None if terms is None else EasedBreaker(f"{BREAKER}{forward.name}", **terms.model_dump())
 
 
 def is_same_subscription(one: ForwardSettings, other: ForwardSettings) -> bool:
