@@ -21,7 +21,7 @@ class Lease:
         self._token = token
 
     def take(self, milliseconds: int) -> Call:
-        """Take the lease or renew it; 0 gives it up. Reply: whether it is (or was) this process's."""
+        """Take the lease or renew it; 0 gives it up. Reply: whether it is (or was) this process's; 2 if it is new."""
         return lease(self._key, self._token, milliseconds)
 
     def notes(self, key: str, values: Mapping[str, Field], gone: Sequence[str] = ()) -> list[Call]:

@@ -20,11 +20,13 @@ from router.store.lines import Item, Lines, Merging
 from router.store.reading import checked
 from router.store.record import write_event
 from router.store.watched.incidents import IncidentCalls
+from router.store.watched.traffic import HOUR, Came, note
 from workers.incidents import Incident
 from workers.incidents.incident import packed
 from workers.keyed.entry import BURIAL, pack, place_of, ref_of
 from workers.operations import audit, pauses
 from workers.operations.audit import Deed
+from workers.silence.profile import Profile
 
 __all__ = [
     "KEYED",
@@ -214,6 +216,12 @@ class Planter:
         await self.store.call(calls.open("silence", self.whose, now, packed(incident)))
         await self.store.call(calls.mute("dead", self.whose, now, 0))
 
+    async def traffic(self) -> None:
+        """Put what came of it within this hour, and what was learnt of that."""
+        now, subject = int(time.time() * 1000), f"{FINANCIAL}/{self.company}"
+        await self.store.run(note(self.keys, now // HOUR, "1" * 12, "ingress", None, {subject: Came(1, now)}, {}))
+        await self.store.client.hset(self.keys.learnt(), subject, Profile(now // HOUR).packed())
+
     async def audit(self) -> None:
         """Lines whose selector, subject and reason name it."""
         deed = Deed(
@@ -276,6 +284,11 @@ PLANTS: Final[Mapping[str, Plant | str]] = {
     "incidents": Planter.incidents,
     "notices": Planter.incidents,
     "muted": Planter.incidents,
+    "traffic": Planter.traffic,
+    "learnt": Planter.traffic,
+    "refusals": NOTHING,
+    "spools": NOTHING,
+    "watching": NOTHING,
     "archived": NOTHING,
     "archiving": NOTHING,
     "archive_state": NOTHING,

@@ -43,6 +43,8 @@ _BEHIND: Final = 71
 _AWAY: Final = 2 * SLOT
 """Milliseconds without a note after which no ingress listens."""
 _PATIENCE: Final = 2.0
+_STILL: Final = 1
+"""What a lease says that is renewed."""
 
 _log = logs.get("silence")
 
@@ -97,10 +99,11 @@ class Watcher:
     async def look(self) -> None:
         """Look once, if this worker has the lease; never raises."""
         try:
-            if await self._store.call(self._lease.take(round(self._every * 3000))):
-                await self._round()
-            else:
+            taken = await self._store.call(self._lease.take(round(self._every * 3000)))
+            if taken != _STILL:  # what is known may have changed, or been erased, since it was written down
                 self._leave()
+            if taken:
+                await self._round()
             self._reminder.over()
         except LeaseLost:
             self._leave()

@@ -216,7 +216,10 @@ def forget(source: str, group: str, consumer: Field) -> Call:
 
 
 def lease(key: str, name: str, milliseconds: int) -> Call:
-    """Take a lease under a name of its own, or renew it; 0 gives it up. Reply: whether it is (or was) of this name."""
+    """Take a lease under a name of its own, or renew it; 0 gives it up. Reply: whether it is (or was) of this name.
+
+    2 where it was nobody's before, and is taken with this.
+    """
     return Call(_script("lease"), (key,), (name, milliseconds))
 
 

@@ -14,7 +14,21 @@ from router.store.keys import Keys
 from router.store.reading import checked, named_values
 from router.store.scripts import BATCH, Call, Field, Script
 
-__all__ = ["HOUR", "MOST", "SLOT", "SLOTS", "Came", "Hour", "Refused", "Spooled", "hours", "note", "refusals", "spools"]
+__all__ = [
+    "HOUR",
+    "KEPT",
+    "MOST",
+    "SLOT",
+    "SLOTS",
+    "Came",
+    "Hour",
+    "Refused",
+    "Spooled",
+    "hours",
+    "note",
+    "refusals",
+    "spools",
+]
 
 HOUR: Final = 3_600_000
 SLOT: Final = 300_000
@@ -22,7 +36,8 @@ SLOT: Final = 300_000
 SLOTS: Final = HOUR // SLOT
 MOST: Final = 5_000
 """Most companies of which it is known in one hour that they sent something."""
-_KEPT: Final = 3 * 24 * HOUR
+KEPT: Final = 3 * 24 * HOUR
+"""Milliseconds for which an hour is kept."""
 _LISTENED: Final = b"listened"
 
 _script = cache(Script)
@@ -85,7 +100,7 @@ def note(
     more = [part for publisher, one in refused.items() for part in (publisher, *one)]
     calls = list[Call]()
     for place, part in enumerate(parts):
-        args: list[Field] = [_KEPT, MOST, slots, process, spool, len(part), *(each for row in part for each in row)]
+        args: list[Field] = [KEPT, MOST, slots, process, spool, len(part), *(each for row in part for each in row)]
         calls.append(Call(_script("traffic/note"), names, [*args, *(more if place == 0 else ())]))
     return calls
 

@@ -13,6 +13,7 @@ from workers.operations.erasing.names import Breakers, Filters, Incidents, LastW
 from workers.operations.erasing.quarantine import Bodies
 from workers.operations.erasing.spooled import Spooled
 from workers.operations.erasing.texts import Texts, text_places
+from workers.operations.erasing.traffic import Traffic
 from workers.state.former import all_streams
 from workers.state.groups import existing_groups
 
@@ -34,7 +35,10 @@ class Walk:
         ]
         self.others: Sequence[Place] = [
             *(kind(ground, name) for kind in (HeldKeys, PausedCompanies) for name in names),
-            *(kind(ground) for kind in (Quotas, Sweeps, Filters, Breakers, LastWords, Incidents, Muted, Notices)),
+            *(
+                kind(ground)
+                for kind in (Quotas, Sweeps, Filters, Breakers, LastWords, Incidents, Muted, Notices, Traffic)
+            ),
         ]
         self.texts: Sequence[Texts] = text_places(ground)
 

@@ -185,6 +185,20 @@ async def test_a_flushed_store(bench: SilenceBench) -> None:
     assert await bench.named() == [("silence", P)]
 
 
+async def test_what_is_erased_stays_erased(bench: SilenceBench) -> None:
+    """A watcher that has lost its lease writes down nothing of what it knew; it reads what is left."""
+    watcher = bench.watcher()
+    await bench.pass_time(2 * HOUR, watcher, sends={C: 600, f"{P}/8": 600})
+    keys = bench.store.keys
+    assert await bench.store.command("HEXISTS", keys.learnt(), C)
+    await bench.store.command("DEL", keys.watching())
+    for name in (keys.learnt(), *(keys.traffic(int(bench.now // HOUR) - ago) for ago in range(4))):
+        await bench.store.command("HDEL", name, C)
+    await bench.pass_time(3 * HOUR, watcher, sends={f"{P}/8": 600})
+    assert not await bench.store.command("HEXISTS", keys.learnt(), C)
+    assert await bench.store.command("HEXISTS", keys.learnt(), f"{P}/8")
+
+
 async def test_it_ends_within_its_context(bench: SilenceBench) -> None:
     """It looks in the background as long as its context is open."""
     watcher = bench.watcher(every=0.01)
