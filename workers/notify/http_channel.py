@@ -72,6 +72,7 @@ class HttpChannel:
             f"{self.shown}: answered {answer}",
             retry_after=exchange.retry_after if exchange.status in _LATER else None,
             refused=exchange.status in _REFUSES,
+            answered=True,
             request=request,
         )
 

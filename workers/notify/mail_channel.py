@@ -59,7 +59,9 @@ class MailChannel:
             raise SendFailed(f"{self.shown}: no answer within {settings.timeout:g} seconds", request=request) from None
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             refuses = isinstance(error, aiosmtplib.SMTPDataError) and error.code >= _PERMANENT
-            raise SendFailed(f"{self.shown}: {_words(error)}", refused=refuses, request=request) from error
+            answered = isinstance(error, aiosmtplib.SMTPResponseException | aiosmtplib.SMTPRecipientsRefused)
+            text = f"{self.shown}: {_words(error)}"
+            raise SendFailed(text, refused=refuses, answered=answered, request=request) from error
         warning = f"refused for {', '.join(sorted(refused))}" if refused else ""
         return Sent(request, printable(answer)[:_SHOWN], address, time.monotonic() - began, warning)
 

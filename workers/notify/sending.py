@@ -28,15 +28,22 @@ class SendFailed(RouterError):
     """A message was not taken.
 
     retry_after: in how many seconds the other side asks to be called again. refused: whether it refused this message,
-    and might take another. request: what was sent, as in Sent.
+    and might take another. answered: whether it answered at all. request: what was sent, as in Sent.
     """
 
     named = False
 
     def __init__(
-        self, text: str, *, retry_after: float | None = None, refused: bool = False, request: str = ""
+        self,
+        text: str,
+        *,
+        retry_after: float | None = None,
+        refused: bool = False,
+        answered: bool = False,
+        request: str = "",
     ) -> None:
         super().__init__(text)
+        self.answered = answered
         self.retry_after = retry_after
         self.refused = refused
         self.request = request

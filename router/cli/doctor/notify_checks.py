@@ -1,6 +1,7 @@
 """Whether anybody hears of incidents: what the settings say of each notifier, and how it fares."""
 
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -11,9 +12,11 @@ from router.store.health.judgement import Check
 from router.store.reading import moment_at
 from workers.notify.opening import channel_of
 from workers.notify.state import NotifierState, place_of
+from workers.silence.watcher import KINDS
 
 __all__ = ["judge_notified", "judge_notifiers"]
 
+_KINDS: Final = KINDS | {"drift", "gone"}
 _RETIRED: Final = ("webhook.office.com", "outlook.office.com")
 """The hosts of the connectors of Office 365."""
 
@@ -50,4 +53,7 @@ def _judge(name: str, settings: NotifySettings) -> Check:
     if settings.kind == "smtp" and not settings.is_encrypted and not settings.is_local:
         detail = f"mails go to {settings.host} without encryption: they can be read on the way"
         return Check(name, "warning", detail, "set starttls or tls")
+    if nothing := [glob for glob in settings.incidents if not any(fnmatchcase(kind, glob) for kind in _KINDS)]:
+        detail = f"no incident is of a kind like {', '.join(nothing)}"
+        return Check(name, "warning", detail, f"there are {', '.join(sorted(_KINDS))}")
     return Check(name, "ok", f"{settings.kind} to {place_of(settings)}, of {', '.join(settings.incidents)}")

@@ -8,7 +8,7 @@ import typer
 
 from config.notify import NotifySettings
 from config.sources import load_settings
-from router.cli.command.exits import NothingMatched, Unanswered
+from router.cli.command.exits import ExitCode, NothingMatched, complain
 from router.cli.command.loop import run
 from router.cli.options.completing import notifiers
 from router.cli.output.results import JsonFlag, print_json, print_line
@@ -23,7 +23,8 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="As `notify list` show
 def try_(name: Name, *, as_json: JsonFlag = False) -> None:
     """Send a sample to a notifier now, and show what was sent and what came back; it needs no store.
 
-    Nothing secret is shown: of a URL its host alone. Exit code 4: the sample was not taken.
+    Nothing secret is shown: of a URL its host alone. Exits with 0 where the sample was taken, with 1 where it was
+    refused, with 4 where nobody answered.
     """
     settings = _named(name)
     outcome = run(_sent(settings))
@@ -33,7 +34,8 @@ def try_(name: Name, *, as_json: JsonFlag = False) -> None:
     else:
         _print(outcome)
     if failure is not None:
-        raise Unanswered(f"{name} did not take it: {failure}")
+        complain(f"{name} did not take it: {failure}")
+        raise typer.Exit(ExitCode.PARTLY_FAILED if failure.answered else ExitCode.UNREACHABLE)
 
 
 def _named(name: str) -> NotifySettings:

@@ -29,6 +29,7 @@ def chat(url: str) -> NotifySettings:
         (mail(), "ok", "smtp to b@example.com, of *"),
         (mail(starttls=False), "warning", "without encryption"),
         (mail(starttls=False, host="localhost"), "ok", "smtp to b@example.com"),
+        (mail(incidents=["silense", "dead"]), "warning", "no incident is of a kind like silense"),
         (mail(ca_file=Path("/nowhere/ca.pem")), "failed", "ca_file=/nowhere/ca.pem"),
     ],
 )

@@ -69,11 +69,19 @@ def test_as_json(notifying: Cli, receiver: Receiver) -> None:
 def test_one_that_is_not_taken(notifying: Cli, receiver: Receiver) -> None:
     """The exit code says so, and the answer is there."""
     receiver.answer = REFUSAL
-    said = notifying.fails(4, "notify", "test", "ops")
+    said = notifying.fails(1, "notify", "test", "ops")
     assert "ops did not take it: " in said
     assert "answered 403 invalid_token" in said
     assert "needle" not in said
-    assert notifying.json("notify", "test", "ops", code=4)["taken"] is False
+    assert notifying.json("notify", "test", "ops", code=1)["taken"] is False
+
+
+def test_one_that_is_away(notifying: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody answers the exit code is another one."""
+    monkeypatch.setenv("ROUTER_NOTIFY__OPS__URL", "http://127.0.0.1:1/needle")
+    said = notifying.fails(4, "notify", "test", "ops")
+    assert "ops did not take it: http://127.0.0.1:1/…: no connection could be made" in said
+    assert "needle" not in said
 
 
 def test_an_unknown_one(notifying: Cli) -> None:
