@@ -15,7 +15,10 @@ from router.cli.command.interrupt import as_usual
 from router.cli.output.results import print_line
 
 _COMMANDS: Mapping[str, tuple[str | Mapping[str, str], str]] = {
-    "init": ("cli.init.command:init", "Make the first settings: five questions, or an option for each."),
+    "init": (
+        "cli.init.command:init",
+        "Ask five questions, and write router.toml, a worker module or a forward, and compose.override.yaml.",
+    ),
     "up": ("cli.running.serve:up", "Run everything: the embedded server if that is the store, ingress, and workers."),
     "ingress": ("cli.running.serve:ingress", "Receive webhooks."),
     "worker": ("cli.running.serve:worker", "Run all subscriptions found in modules."),
@@ -27,8 +30,12 @@ _COMMANDS: Mapping[str, tuple[str | Mapping[str, str], str]] = {
         },
         "Post events to URLs, as the forwards in the settings say; SIGHUP reads them again.",
     ),
+    "listen": ("cli.listen.command:listen", "Post events to a URL as they come, for as long as the command runs."),
     "console": ("console.command:console", "Serve the web console on the operations port."),
-    "send": ("cli.send.command:send", "Send signed samples of an event to an ingress."),
+    "send": (
+        "cli.send.command:send",
+        "Send signed samples of an event to an ingress, each about a record, a company and a tenant by chance.",
+    ),
     "fake-erp": ("cli.fake_erp:fake_erp", "Serve an ERP in memory, to try workers with that fetch records."),
     "catalogue": ("cli.catalogue:catalogue", "List the event types: what a worker can subscribe to."),
     "streams": ("cli.streams:streams", "Show how full the streams are, and how far each subscription is."),
@@ -104,8 +111,15 @@ _COMMANDS: Mapping[str, tuple[str | Mapping[str, str], str]] = {
         },
         "Incidents: what goes wrong for a while, said once when it begins and once when it is over.",
     ),
-    "erase": ("cli.erase:erase", "Erase everything that is stored of a company or a tenant, in every place."),
-    "export": ("cli.export:export", "Write everything that is stored of a company or a tenant as JSON lines."),
+    "erase": (
+        "cli.erase:erase",
+        "Erase everything that is stored of a company or a tenant, in every place; "
+        "without --yes show how much that is.",
+    ),
+    "export": (
+        "cli.export:export",
+        "Write everything that is stored of a company or a tenant as JSON lines, each with where it was found.",
+    ),
     "audit": (
         "cli.audit:audit",
         "List who changed what in the store, or looked at what is hidden otherwise; newest first.",

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from config.errors import ConfigError
@@ -41,33 +41,38 @@ def make_secrets(settings: Settings, slugs: Iterable[str]) -> list[Path]:
     return [_make(_file(settings, slug)) for slug in without]
 
 
-def kept_secret(file: Path) -> str:
-    """Return the secret that a file holds, which is made if there is none.
+def new_secret() -> str:
+    """Return a secret for a webhook of a publisher, or a token."""
+    return secrets.token_urlsafe(32)
+
+
+def kept_secret(file: Path, new: Callable[[], str] = new_secret) -> str:
+    """Return the secret that a file holds, which `new` makes if there is none.
 
     Raises ConfigError for a file that can be neither read nor written.
     """
     try:
         secret = read_regular(file).decode().strip() if file.exists() else ""
-        return secret or read_regular(_make(file)).decode().strip()
+        return secret or read_regular(_make(file, new)).decode().strip()
     except (OSError, UnicodeError) as error:
         why = f"{file} holds no secret that can be read ({error})"
         raise ConfigError(f"data_dir: {why}; delete it, or set ROUTER_DATA_DIR to a folder of yours") from error
 
 
-def _make(file: Path) -> Path:
+def _make(file: Path, new: Callable[[], str] = new_secret) -> Path:
     try:
-        return _written(file)
+        return _written(file, new())
     except OSError as error:
         what = f"data_dir: {error.filename} cannot be written ({error.strerror})"
         raise ConfigError(f"{what}; set ROUTER_DATA_DIR to a folder that can") from error
 
 
-def _written(file: Path) -> Path:
+def _written(file: Path, secret: str) -> Path:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     whole = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as stream:
-        stream.write(secrets.token_urlsafe(32) + "\n")
+        stream.write(f"{secret}\n")
     # Put in place whole, and over nothing but an empty file: a start that died must not leave an empty secret behind,
     # nor two that start at once replace each other's.
     if file.exists() and not file.stat().st_size:

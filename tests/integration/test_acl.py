@@ -384,6 +384,7 @@ COMMANDS = (
     "events show one",
     "events capture one",
     "events tail --until 1h",
+    "listen --to http://127.0.0.1:9/ --until 1h",
     "keys list sync",
     "keys list sync --held",
     "keys show sync /7/customer/1",

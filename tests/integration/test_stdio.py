@@ -102,6 +102,7 @@ RUNS = {
     "events show": ("events", "show", "e1"),
     "events capture": ("events", "capture", "e1"),
     "events tail": ("events", "tail", "--since", "1h", "--until", "0s"),
+    "listen": ("listen", "--to", "{erp}", "--replay-last", "1", "--until", "0s"),
     "events replay": ("events", "replay", CUSTOMERS, "--to", "sync", "--since", "1h", "--yes"),
     "dlq list": ("dlq", "list"),
     "dlq stats": ("dlq", "stats"),
@@ -273,9 +274,9 @@ QUICK_WAYS = ({"stdout": "full"}, {"stdout": "broken"}, {"stdin": "closed", "std
         for way in WAYS
     ],
 )
-async def test_every_command(real_store: Store, forks: Forks, way: dict[str, str]) -> None:
+async def test_every_command(real_store: Store, forks: Forks, erp: FakeErp, way: dict[str, str]) -> None:
     """No command ends with a traceback or a signal, blames the store or ends well where its output was not written."""
-    names = await _fill(real_store)
+    names = {**await _fill(real_store), "erp": erp.base_url}
     for name, arguments in RUNS.items():
         code, said = forks.run(*(argument.format(**names) for argument in arguments), **way)
         seen = f"{name}: {code} {said}"

@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
-__all__ = ["OK", "Receiver", "Request", "receiving"]
+__all__ = ["OK", "Answering", "Receiver", "Request", "Served", "receiving"]
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
@@ -72,3 +73,33 @@ async def receiving(
         for task in receiver.serving:
             task.cancel()
         await asyncio.gather(*receiver.serving, return_exceptions=True)
+
+
+class Served:
+    """A receiver in a thread of its own, since a command has its own event loop."""
+
+    def __init__(self) -> None:
+        self.receiver: Receiver | None = None
+        self._ready = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._over = asyncio.Event()
+
+    def start(self, answer: Answering | bytes = OK) -> Receiver:
+        """Serve, and return the receiver."""
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(answer),))
+        self._thread.start()
+        self._ready.wait(30)
+        assert self.receiver is not None
+        return self.receiver
+
+    async def _serve(self, answer: Answering | bytes = OK) -> None:
+        async with receiving(answer) as self.receiver:
+            self._ready.set()
+            await self._over.wait()
+
+    def end(self) -> None:
+        """End, if it was started."""
+        if self.receiver is not None:
+            self._loop.call_soon_threadsafe(self._over.set)
+            self._thread.join(30)
+        self._loop.close()

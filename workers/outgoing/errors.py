@@ -18,7 +18,14 @@ class AddressRefused(OutgoingError):
 
 
 class Unreachable(OutgoingError, ConnectionError):
-    """No name, no connection, no encryption that can be trusted, or no answer that is HTTP."""
+    """No name, no connection, no encryption that can be trusted, or no answer that is HTTP.
+
+    connected: whether there was a connection, so that the receiver may have got the request.
+    """
+
+    def __init__(self, message: str, *, connected: bool = True) -> None:
+        super().__init__(message)
+        self.connected = connected
 
 
 class TimedOut(OutgoingError, TimeoutError):

@@ -25,7 +25,7 @@ def explained(shown: str, error: aiohttp.ClientError | OSError) -> Unreachable:
             reason = f"the connection broke ({_words(error)})"
         case _:
             reason = f"the exchange failed ({type(error).__name__})"
-    return Unreachable(f"{shown}: {reason}")
+    return Unreachable(f"{shown}: {reason}", connected=not isinstance(error, aiohttp.ClientConnectorError))
 
 
 def _of_connecting(error: aiohttp.ClientConnectorError) -> str:

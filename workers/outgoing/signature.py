@@ -2,11 +2,19 @@
 
 import base64
 import hmac
+import secrets as randomness
 from collections.abc import Sequence
 
 from config.outgoing import signing_key
 
-__all__ = ["signed"]
+__all__ = ["new_secret", "signed"]
+
+_PREFIX = "whsec_"
+
+
+def new_secret() -> str:
+    """Return a secret that nobody knows yet."""
+    return _PREFIX + base64.b64encode(randomness.token_bytes(32)).decode()
 
 
 def signed(secrets: Sequence[str], id_: str, timestamp: int, body: bytes) -> dict[str, str]:

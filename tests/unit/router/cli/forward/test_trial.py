@@ -1,49 +1,17 @@
 """`forward test`: the exchange is shown, nothing secret of it, and the exit code says whether it was 2xx."""
 
-import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.cli import Cli
 from support.forwarding import SECRET, answering
-from support.receiver import Answering, Receiver, receiving
+from support.receiver import Served
 
 from router.cloudevents import from_cloudevent
 
 HUSH = "hush-hush-hush"
-
-
-class Served:
-    """A receiver in a thread of its own, since a command has its own event loop."""
-
-    def __init__(self) -> None:
-        self.receiver: Receiver | None = None
-        self._ready = threading.Event()
-        self._loop = asyncio.new_event_loop()
-        self._over = asyncio.Event()
-
-    def start(self, answer: Answering | bytes) -> Receiver:
-        """Serve, and return the receiver."""
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(answer),))
-        self._thread.start()
-        self._ready.wait(30)
-        assert self.receiver is not None
-        return self.receiver
-
-    async def _serve(self, answer: Answering | bytes) -> None:
-        async with receiving(answer) as self.receiver:
-            self._ready.set()
-            await self._over.wait()
-
-    def end(self) -> None:
-        """End, if it was started."""
-        if self.receiver is not None:
-            self._loop.call_soon_threadsafe(self._over.set)
-            self._thread.join(30)
-        self._loop.close()
 
 
 @pytest.fixture

@@ -1,0 +1,135 @@
+"""`listen`: the events that come, posted to a developer's machine while the command runs."""
+
+import asyncio
+from functools import partial
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from random import Random
+from typing import Annotated, Literal
+
+import typer
+
+from config.outgoing import signing_key
+from config.settings import Settings
+from config.sources import load_settings
+from router.cli.command.exits import complain
+from router.cli.command.reader import follow
+from router.cli.command.stdio import OutputFailed
+from router.cli.events.coming import for_each
+from router.cli.events.listing import wanted_events
+from router.cli.listen.lines import as_json_line, as_text
+from router.cli.options.common import EventGlob, taking
+from router.cli.output.results import print_line
+from router.events.catalogue import Catalogue
+from router.events.event import Event
+from router.events.globs import select
+from router.ingress.signing_secrets import kept_secret
+from router.tasks.backoff import Backoff
+from workers.forward.listening import NAME, Poster
+from workers.operations.audit import MATCHED
+from workers.operations.events import EventFilter
+from workers.operations.operations import Operations
+from workers.operations.reveal import revealing
+from workers.outgoing import Outgoing, Target
+from workers.outgoing.signature import new_secret
+
+_SECRET = "listen-secret"  # noqa: S105 - the name of a file
+_LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+_LONGEST_WAIT = 3.0  # seconds between attempts while nobody listens: a developer has just started the receiver again
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"--allow-private: {error}; write it as 192.168.1.0/24") from None
+
+
+To = Annotated[str, typer.Option("--to", metavar="URL", help="Where to post, such as http://127.0.0.1:3000/hook.")]
+ReplayLast = Annotated[
+    int | None, typer.Option("--replay-last", min=0, metavar="N", help="Begin with the last so many past ones.")
+]
+Format = Annotated[
+    Literal["cloudevents", "raw"],
+    typer.Option("--format", help="What is posted: a CloudEvents event, or the item as it came."),
+]
+SecretFile = Annotated[
+    Path | None,
+    typer.Option(exists=True, dir_okay=False, help="Holds the secret that signs; one of the data folder by default."),
+]
+AllowPrivate = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NETWORK", help="A private network that may be posted to, besides loopback."),
+]
+Timeout = Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="For one answer.")]
+Reveal = Annotated[bool, typer.Option("--reveal", help="Print the values of bodies and answers, too.")]
+AsLines = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each event.")]
+
+
+@taking(wanted=wanted_events)
+def listen(
+    glob: EventGlob = "*",
+    *,
+    to: To,
+    wanted: EventFilter,
+    replay_last: ReplayLast = None,
+    format_: Format = "cloudevents",
+    secret_file: SecretFile = None,
+    allow_private: AllowPrivate = None,
+    timeout: Timeout = 30.0,
+    reveal: Reveal = False,
+    as_json: AsLines = False,
+) -> None:
+    """Post events to a URL as they come, for as long as the command runs.
+
+    For a developer's machine, signed as forwards do it, until Ctrl-C or the time of --until. One event at a time, in
+    the order of acceptance, each once; it waits while nobody listens there. Subscriptions do not notice it, and nothing
+    of it is left in the store, however it ends. Bodies are posted whole and printed without their values; the audit
+    says who posted what where.
+    """
+    settings = load_settings()
+    streams = select(Catalogue.for_settings(settings), glob)
+    allowed = (*_LOOPBACK, *map(_network, allow_private or ()))
+    outgoing = Outgoing(Target(to, timeout=timeout, allow_private=allowed, connections=1))
+    secret = _secret(settings, secret_file)
+    selector = {"glob": glob, "to": outgoing.shown, **wanted.describe()}
+    past = replay_last if replay_last is not None or wanted.since is not None else 0
+
+    async def work(operations: Operations) -> None:
+        gone: OutputFailed | None = (
+            None  # nobody reads what is printed any more, which is no failure of what was posted
+        )
+        async with revealing(operations.store, NAME, selector, reveal=True) as counts, outgoing:
+            backoff = Backoff(Random(), 0.2, _LONGEST_WAIT)  # noqa: S311 - jitter
+            poster = Poster(outgoing, secret, format_, _say, sleep=asyncio.sleep, backoff=backoff)
+            write = as_json_line if as_json else partial(as_text, operations.catalogue)
+
+            async def post(event: Event) -> None:
+                posted = await poster.post(event)
+                counts[MATCHED] += 1
+                print_line(write(event, posted, reveal=reveal))
+
+            try:
+                await for_each(operations, streams, wanted, past, post)
+            except OutputFailed as error:
+                gone = error
+        if gone is not None:
+            raise gone
+
+    follow(work)
+
+
+def _say(why: str) -> None:
+    complain(f"{why}: waiting" if why else "somebody listens there again")
+
+
+def _secret(settings: Settings, file: Path | None) -> str:
+    """Return the secret that signs, which is made once for a data folder, and say where it is."""
+    kept = file or settings.data_dir / _SECRET
+    secret = kept_secret(kept, new_secret)
+    try:
+        signing_key(secret)
+    except ValueError as error:
+        raise typer.BadParameter(f"{kept}: the secret {error}") from None
+    complain(f"signs with the secret in {kept}: start the receiver with WEBHOOK_SECRET=$(cat {kept})")
+    return secret
