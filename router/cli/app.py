@@ -113,8 +113,10 @@ _COMMANDS: Mapping[str, tuple[str | Mapping[str, str], str]] = {
     ),
     "erase": (
         "cli.erase:erase",
-        "Erase everything that is stored of a company or a tenant, in every place; "
-        "without --yes show how much that is.",
+        (
+            "Erase everything that is stored of a company or a tenant, in every place; "
+            "without --yes show how much that is."
+        ),
     ),
     "export": (
         "cli.export:export",
