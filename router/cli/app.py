@@ -91,6 +91,15 @@ _COMMANDS: Mapping[str, tuple[str | Mapping[str, str], str]] = {
         {"list": "cli.breakers.reading:list_", "show": "cli.breakers.reading:show"},
         "The breakers: what handlers call and is left alone while it is down, over all workers.",
     ),
+    "archive": (
+        {
+            "list": "cli.archive.reading:list_",
+            "show": "cli.archive.reading:show",
+            "verify": "cli.archive.verify:verify",
+            "off": "cli.archive.off:off",
+        },
+        "The archive: where finished events are kept before retention removes them.",
+    ),
     "reconcile": (
         {
             "list": "cli.reconcile.reading:list_",

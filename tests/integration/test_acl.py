@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 import typer
 from redis.exceptions import ResponseError
+from support.archiving import put_archived
 from support.cli import Cli
 from support.erp import erp_in_a_thread, erp_variables
 from support.filling import (
@@ -405,6 +406,11 @@ COMMANDS = (
     "quarantine retry --text readable --yes",
     "quarantine purge {quarantined}",
     "audit",
+    "archive list",
+    "archive show {archived}",
+    "archive verify",
+    "events replay customer_changed --to sync --since 2020-01-01 --from-archive --yes",
+    "archive off --yes",
     "forward list",
     "limits list",
     "limits show crm",
@@ -462,6 +468,7 @@ async def quarantined(store: Store, server: GuardedServer) -> str:
     await store.client.delete(KEYS.lines("sync")[LINES.index("turns")])  # as a claim does while a company has no key
     await put_limit(store)
     await put_incident(store)
+    await store.client.hset(KEYS.archived(CUSTOMERS), "position", "1-0")
     await put_breaker(store)
     quarantined = await put_quarantined(store, b"{")
     for _ in range(2):  # the second is a duplicate
@@ -479,13 +486,15 @@ def test_operator(
     monkeypatch.setenv("ROUTER_REDIS__URL", server.url("er-operator"))
     monkeypatch.setenv("ROUTER_SECRETS__VISMA_NET_FINANCIAL", "x")
     monkeypatch.setenv("ROUTER_INGRESS__DURABILITY", "fsynced")  # of what `quarantine retry` appends
+    archived = put_archived(tmp_path / "archive", "one", "two")
+    monkeypatch.setenv("ROUTER_ARCHIVE__TO", (tmp_path / "archive").as_uri())
     with erp_in_a_thread() as erp:
         for name, value in (erp_variables(erp) | SWEEPING).items():
             monkeypatch.setenv(name, value)
         for number in ("1", "2"):
             erp.books("t1").put(f"v1/customer/{number}", {"number": number})
         for line in COMMANDS:
-            result = cli.run(*line.format(quarantined=quarantined, folder=tmp_path).split())
+            result = cli.run(*line.format(quarantined=quarantined, folder=tmp_path, archived=archived).split())
             assert server.refusals() == [], line
             assert result.exit_code == 0, f"{line}: {result.output}"
             if line == "reconcile run customers":

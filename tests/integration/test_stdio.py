@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.archiving import put_archived
 from support.erp import erp_in_a_thread, erp_variables
 from support.filling import (
     CUSTOMERS,
@@ -90,6 +91,8 @@ for line in sys.stdin:
 """
 """Runs a command in a fork of itself for each line: starting the interpreter for each would take minutes."""
 
+ARCHIVED = "publisher=visma-net-financial/type=customer_changed/day=2025-11-30/1764460800000-0_1764460800000-1.jsonl.gz"
+
 RUNS = {
     "send": ("send", "visma-net-financial", "customer_changed", "--url", "http://127.0.0.1:1"),
     "init": ("init", "--yes", "--force"),
@@ -128,6 +131,10 @@ RUNS = {
     "reconcile list": ("reconcile", "list"),
     "reconcile show": ("reconcile", "show", "customers"),
     "reconcile run": ("reconcile", "run", "customers"),
+    "archive list": ("archive", "list"),
+    "archive show": ("archive", "show", ARCHIVED),
+    "archive verify": ("archive", "verify"),
+    "archive off": ("archive", "off", "--yes"),
     "forward list": ("forward", "list"),
     "forward test": ("forward", "test", "crm"),
     "notify list": ("notify", "list"),
@@ -190,6 +197,7 @@ def environment(real_store: Store, server_url: str, tmp_path: Path, erp: FakeErp
         "ROUTER_SECRETS__VISMA_NET_FINANCIAL": "secret",
         "ROUTER_DATA_DIR": str(tmp_path / "data"),
         "ROUTER_OPS__PORT": "0",
+        "ROUTER_ARCHIVE__TO": (tmp_path / "archive").as_uri(),
         "ROUTER_RECONCILE__CUSTOMERS__PATH": "v1/customer",
         "ROUTER_RECONCILE__CUSTOMERS__COMPANIES": "t1/7",
         "ROUTER_RECONCILE__CUSTOMERS__WAIT": "0",
@@ -208,6 +216,7 @@ def environment(real_store: Store, server_url: str, tmp_path: Path, erp: FakeErp
 def forks(environment: dict[str, str], tmp_path: Path) -> Iterator[Forks]:
     """Yield what runs commands."""
     (tmp_path / "one.jsonl").write_text(LINE % CUSTOMERS)
+    assert put_archived(tmp_path / "archive", "e1", "e2") == ARCHIVED
     command = [sys.executable, "-c", EACH]
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -227,6 +236,7 @@ async def _fill(store: Store) -> dict[str, str]:
         await put_dead(store, f"e{number}")
     await put_limit(store)
     await put_incident(store)
+    await store.client.hset(store.keys.archived(CUSTOMERS), "position", "1-0")
     await put_breaker(store)
     keyed = KeyedBench(store)
     await keyed.bring("e3", "e4")

@@ -8,6 +8,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
+from support.filling import CUSTOMERS, raw_of
 
 from config.archive import ArchiveSettings
 from config.settings import RetentionSettings
@@ -17,6 +18,7 @@ from router.store.reading import order_of
 from workers.archive.archive import Archive, open_archive
 from workers.archive.archiver import Archiver
 from workers.archive.checked import read_object
+from workers.archive.jsonl import SUFFIX, JsonLines
 from workers.archive.line import Archived
 from workers.archive.metrics import ArchiveMetrics
 from workers.archive.name import ObjectName
@@ -24,7 +26,7 @@ from workers.archive.place import Place
 from workers.metrics import WorkerMetrics
 from workers.retention.round import Retention
 
-__all__ = ["DAY", "ArchiveBench", "contents", "days_ago"]
+__all__ = ["DAY", "ArchiveBench", "contents", "days_ago", "put_archived"]
 
 DAY = 86_400
 WEEK = 7 * DAY
@@ -44,6 +46,18 @@ async def contents(place: Place) -> list[Archived]:
             found += read_object(name, file)
     assert all(names)
     return found
+
+
+def put_archived(folder: Path, *ids: str, stream: str = CUSTOMERS, at: int = 1_764_460_800_000, **raw: Any) -> str:
+    """Write an object with these events, as an archiver does; return its name."""
+    writer = JsonLines()
+    fields = [{b"id": id_.encode(), b"at": b"1", b"raw": raw_of(id_, stream, **raw)} for id_ in ids]
+    writer.add([Archived(stream, f"{at}-{number}", each) for number, each in enumerate(fields)])
+    name = str(ObjectName(stream, f"{at}-0", f"{at}-{len(ids) - 1}", SUFFIX))
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(writer.finish())
+    return name
 
 
 class ArchiveBench:

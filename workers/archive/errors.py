@@ -9,6 +9,8 @@ class ArchiveUnreachable(RouterError):
     """The archive does not take or give an object: it is away, full, or refuses us."""
 
     named = False
+    exit_code = 4
+    """What a command ends with, as where the store is away."""
 
 
 class Damaged(RouterError):

@@ -5,7 +5,7 @@ open. An entry that stands in two objects counts once.
 """
 
 import heapq
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import NamedTuple
 
 from router.store.reading import order_of
@@ -73,20 +73,21 @@ class Reading:
                     found.append(name)
         return sorted(found, key=lambda name: order_of(name.first))
 
-    async def entries(self, spans: Mapping[str, Bounds]) -> AsyncIterator[Archived]:
+    async def entries(self, spans: Mapping[str, Bounds]) -> AsyncGenerator[Archived, None]:
         """Yield the entries of these spans, oldest first, and those of one time in the order of the streams.
 
         What is damaged is left out as a whole. Raises ArchiveUnreachable.
         """
         places = {stream: place for place, stream in enumerate(spans)}
         waiting = [*reversed(await self.objects(spans))]
-        heap = list[tuple[tuple[int, int], int, int, _Cursor]]()
+        heap, cursors = list[tuple[tuple[int, int], int, int, _Cursor]](), set[_Cursor]()
         seen, at, number = set[tuple[str, bytes]](), (-1, 0), 0
         try:
             while waiting or heap:
                 while waiting and (not heap or order_of(waiting[-1].first) <= heap[0][0]):
                     name = waiting.pop()
                     if (cursor := await self._open(name, spans[name.stream])) and cursor.now:
+                        cursors.add(cursor)
                         number += 1
                         row = (order_of(cursor.now.entry_id), places[name.stream], number, cursor)
                         heapq.heappush(heap, row)
@@ -104,9 +105,10 @@ class Reading:
                     assert cursor.now is not None
                     heapq.heappush(heap, (order_of(cursor.now.entry_id), place, which, cursor))
                 else:
+                    cursors.discard(cursor)
                     cursor.close()
         finally:
-            for *_, cursor in heap:
+            for cursor in cursors:
                 cursor.close()
 
     async def _open(self, name: ObjectName, bounds: Bounds) -> _Cursor | None:

@@ -86,13 +86,13 @@ class Handover(Change[StoredEvent]):
         given |= {"again": again} if again else {}
         given |= {"renormalise": "true"} if renormalise else {}
         super().__init__(store, "events replay", subject=subscription, selector=given, most=most)
-        self._browser = Browser(store, catalogue, renormalise=renormalise)
-        self._renormalise = renormalise
-        self._streams = select(catalogue, glob)
-        self._wanted = wanted
-        self._after = after
+        self.browser = Browser(store, catalogue, renormalise=renormalise)
+        self.renormalise = renormalise
+        self.streams = select(catalogue, glob)
+        self.wanted = wanted
+        self.after = after
         self._name = f"/{blake2b(again.encode(errors='replace'), digest_size=6).hexdigest()}" if again else ""
-        self._spans: Mapping[str, Span] = {}
+        self.spans: Mapping[str, Span] = {}
         self.left_out: Sequence[str] = ()
         self.last: Position | None = None
 
@@ -101,7 +101,7 @@ class Handover(Change[StoredEvent]):
 
         Raises NotSubscribed where no worker has any of the streams for it, as for the group of another program.
         """
-        streams, groups = self._streams, await existing_groups(self.store, self._streams)
+        streams, groups = self.streams, await existing_groups(self.store, self.streams)
         last = {
             stream: group.last_delivered
             for stream, found in groups.items()
@@ -116,14 +116,18 @@ class Handover(Change[StoredEvent]):
                 f"no worker reads the inbox of {self.subject}, where replays go: it is the group of another program; "
                 "docs/streams.md says how that reads past events again"
             )
-        after, since = self._after, self._wanted.span().first
-        self._spans = {
-            stream: Span(after.first(streams, stream) if after else since, _earlier(last[stream], self._wanted))
-            for stream in streams
-            if stream in read
+        after, since = self.after, self.wanted.span().first
+        ends = await self.ends({stream: last[stream] for stream in streams if stream in read})
+        self.spans = {
+            stream: Span(after.first(streams, stream) if after else since, _earlier(end, self.wanted))
+            for stream, end in ends.items()
         }
         self.left_out = [stream for stream in streams if stream not in read]
-        return max(moment_of(span.last) for span in self._spans.values())
+        return max(moment_of(span.last) for span in self.spans.values())
+
+    async def ends(self, delivered: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the last entry of each stream that may be given, by the last one that it was given."""
+        return delivered
 
     async def _with_inbox(self, streams: Sequence[str]) -> set[str]:
         """Return on which streams it has an inbox that a worker reads: a worker makes both groups at its start."""
@@ -133,7 +137,7 @@ class Handover(Change[StoredEvent]):
 
     async def found(self) -> AsyncIterator[StoredEvent]:
         """Yield the events, oldest first over all streams, leaving out what is no event."""
-        async for stored in self._browser.oldest(self._spans, self._wanted):
+        async for stored in self.browser.oldest(self.spans, self.wanted):
             if stored.event is not None:
                 yield stored
 
@@ -144,13 +148,13 @@ class Handover(Change[StoredEvent]):
     async def apply(self, batch: Sequence[StoredEvent]) -> Counter[str]:
         """Give these events; `last` is how far it came."""
         line = json.dumps({"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "replayed": self.reason})
-        ids: dict[str, list[str]] = {}
+        events: dict[str, list[StoredEvent]] = {}
         for stored in batch:
-            ids.setdefault(stored.stream, []).append(stored.entry_id)
-        replies = await self.store.run([self._call(stream, found, line) for stream, found in ids.items()])
+            events.setdefault(stored.stream, []).append(stored)
+        replies = await self.store.run([self.call(stream, found, line) for stream, found in events.items()])
         self.result.refusal = refusal_of(replies) or self.result.refusal
         counts: Counter[str] = Counter()
-        for found, reply in zip(ids.values(), replies, strict=True):
+        for found, reply in zip(events.values(), replies, strict=True):
             if isinstance(reply, StoreRefused):
                 counts[FAILED] += len(found)
             else:
@@ -159,11 +163,17 @@ class Handover(Change[StoredEvent]):
         self.last = Position(batch[-1].entry_id, batch[-1].stream)
         return counts
 
-    def _call(self, stream: str, ids: Sequence[str], line: str) -> scripts.Call:
+    def call(self, stream: str, events: Sequence[StoredEvent], line: str) -> scripts.Call:
+        """Return what gives these events of a stream, with a line for their history."""
+        ids = [stored.entry_id for stored in events]
+        return scripts.hand_over(
+            self.store.keys.events(stream), *self.given_to(stream, line), ids, renormalise=self.renormalise
+        )
+
+    def given_to(self, stream: str, line: str) -> tuple[str, Sequence[str], str, str, str, int]:
+        """Return where it is given: the inbox, what remembers it, the group, the line, the replay's name and a time."""
         keys, name = self.store.keys, self.subject
-        replayed = replayed_keys(keys, stream, name)
-        given = (keys.events(stream), keys.inbox(stream, name), replayed, name, line, self._name)
-        return scripts.hand_over(*given, 2 * _WEEK * 1000, ids, renormalise=self._renormalise)
+        return keys.inbox(stream, name), replayed_keys(keys, stream, name), name, line, self._name, 2 * _WEEK * 1000
 
 
 def replayed_keys(keys: Keys, stream: str, subscription: str) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from config.errors import ConfigError, RouterError
 from config.settings import Settings
@@ -14,9 +14,13 @@ from router.events.globs import select
 from router.events.whose import Whose
 from router.store.client import Store
 from router.tasks.iterating import first
+from workers.archive.archive import open_archive
+from workers.archive.reading import Skipped
 from workers.incidents import Incident, Incidents, Muted
 from workers.notify.state import NotifierState, read_states
 from workers.operations import audit, muting, pauses
+from workers.operations.archive.browser import ArchiveBrowser, ArchiveObject, Verified, stop_archiving
+from workers.operations.archive.recall import Recall
 from workers.operations.audit import AuditLine
 from workers.operations.change import Change
 from workers.operations.criteria import Ids
@@ -38,6 +42,7 @@ from workers.operations.markers import markers_needed
 from workers.operations.quarantine import Quarantine, QuarantineChange
 from workers.operations.quarantined import Quarantined, QuarantineSelector
 from workers.operations.removal import Removal
+from workers.state.archive import ArchiveState, archive_state
 from workers.state.breakers import BreakerState, breakers
 from workers.state.companies import CompanyPause, keyed_ones, paused_companies
 from workers.state.former import all_streams
@@ -166,6 +171,56 @@ class Operations:
         """
         given = (self.store, self.catalogue, to, wanted)
         return Handover(*given, glob=glob, after=after, again=again, most=most, renormalise=renormalise)
+
+    def recall_events(
+        self,
+        to: str,
+        wanted: EventFilter,
+        *,
+        glob: str = ALL,
+        after: Position | None = None,
+        again: str = "",
+        most: int | None = None,
+        renormalise: bool = False,
+        skip: Callable[[Skipped], None] = lambda _: None,
+        wait: Callable[[bool], None] = lambda _: None,
+    ) -> Recall:
+        """Give a subscription past events of the archive once more, else as `replay_events`.
+
+        `skip` is called with what of the archive cannot be read, `wait` when it begins or ends to wait for the
+        subscription. Raises ConfigError where there is no archive.
+        """
+        options: dict[str, Any] = {"glob": glob, "after": after, "again": again, "most": most}
+        given = (self.store, self.catalogue, to, wanted)
+        archive = open_archive(self.settings.archive)
+        return Recall(archive, *given, **options, renormalise=renormalise, skip=skip, wait=wait)
+
+    # The archive
+
+    def archived(self, glob: str = ALL, wanted: EventFilter = _ALL_EVENTS) -> AsyncIterator[ArchiveObject]:
+        """List the objects of the archive with events of that time, newest first; raises ConfigError without one."""
+        return self._archived().objects(select(self.catalogue, glob), wanted)
+
+    def archived_events(self, name: str, wanted: EventFilter = _ALL_EVENTS) -> AsyncIterator[StoredEvent]:
+        """List the events of one object of the archive, oldest first; raises NoObject and Damaged."""
+        return self._archived().events(name, wanted)
+
+    async def verify_archive(
+        self, glob: str = ALL, wanted: EventFilter = _ALL_EVENTS, *, progress: Callable[[int], None] = lambda _: None
+    ) -> Verified:
+        """Read all objects of the archive with events of that time, and return what is wrong with them."""
+        return await self._archived().verify(select(self.catalogue, glob), wanted, progress)
+
+    async def archive_state(self) -> ArchiveState:
+        """Return how the last round of the archive ended."""
+        return await archive_state(self.store)
+
+    async def stop_archiving(self, *, actor: str = "", reason: str = "") -> int:
+        """Forget how far streams are archived, so that they are trimmed without; return of how many it was known."""
+        return await stop_archiving(self.store, self.catalogue, actor=actor, reason=reason)
+
+    def _archived(self) -> ArchiveBrowser:
+        return ArchiveBrowser(open_archive(self.settings.archive), self.browser)
 
     # The quarantine
 

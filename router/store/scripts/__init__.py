@@ -4,10 +4,11 @@ A function here only says what to run, as a `Call`; `Store.run` runs it, alone o
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
+from itertools import chain
 from typing import NamedTuple
 
 BATCH = 100
@@ -171,6 +172,24 @@ def hand_over(
     many were copied, and how many had been before. `renormalise` as in `replay`.
     """
     return Call(_script("hand_over"), (events, inbox, *replayed), (group, line, name, ttl, int(renormalise), *ids))
+
+
+def hand_back(
+    inbox: str,
+    replayed: Sequence[str],
+    group: str,
+    line: str,
+    name: str,
+    ttl: int,
+    events: Sequence[tuple[str, Mapping[bytes, bytes]]],
+    *,
+    renormalise: bool = False,
+) -> Call:
+    """Give a subscription events of the archive, each with its entry id and its fields; all else as `hand_over`."""
+    rows: list[Field] = []
+    for entry_id, fields in events:
+        rows += (entry_id, 2 * len(fields), *chain.from_iterable(fields.items()))
+    return Call(_script("hand_back"), (inbox, *replayed), (group, line, name, ttl, int(renormalise), *rows))
 
 
 def pause(pauses: str, halted: str, verb: str, milliseconds: int, by: str, reason: str) -> Call:

@@ -1,6 +1,5 @@
--- Gives a subscription events of a stream once more: each is copied into its inbox as one that was never attempted, with
--- the id of its entry, by which a keyed subscription orders it, and a generation of its own. What the same replay has given
--- before is not given again; that is remembered for a while.
+-- Gives a subscription events of a stream once more: each is copied into its inbox (lib/given.lua). What the same replay has
+-- given before is not given again; that is remembered for a while.
 -- An error where the subscription does not exist: nobody would ever read that inbox.
 --
 -- KEYS[1]    events stream
@@ -16,35 +15,19 @@
 -- Reply      how many were copied, and how many the replay had given before (the others are not in the stream any more)
 --- lib/fields.lua
 --- lib/bounded.lua
-local function is_given(mark)
-  for k = 3, #KEYS do
-    if redis.call('HGET', KEYS[k], mark) then
-      return true
-    end
-  end
-  return false
-end
-
+--- lib/given.lua
 redis.call('XPENDING', KEYS[2], ARGV[1])
 local time = redis.call('TIME')
 local now = string.format('%s.%06d', time[1], tonumber(time[2]))
 local given, before = 0, 0
 for i = 6, #ARGV do
   local mark = ARGV[i] .. ARGV[3]
-  if is_given(mark) then
+  if is_given(3, mark) then
     before = before + 1
   else
     local found = redis.call('XRANGE', KEYS[1], ARGV[i], ARGV[i])
     if #found == 1 then
-      local fields = without(bounded(found[1][2]), GENERATION)
-      if ARGV[5] == '1' then
-        fields = without(fields, EVENT)
-      end
-      for _, part in ipairs({ HISTORY, ARGV[2], ORDER, ARGV[i], GENERATION, now .. '/' .. ARGV[i] }) do
-        fields[#fields + 1] = part
-      end
-      redis.call('XADD', KEYS[2], '*', unpack(fields))
-      redis.call('HSET', KEYS[3], mark, 1)
+      give(KEYS[2], KEYS[3], mark, now, ARGV[2], ARGV[i], found[1][2], ARGV[5] == '1')
       given = given + 1
     end
   end

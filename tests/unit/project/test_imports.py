@@ -68,6 +68,7 @@ LAYERS = (
         "workers.operations.sweeping",
     },
     {"workers.operations.dead_letters", "workers.operations.handover", "workers.operations.quarantined"},
+    {"workers.operations.archive"},
     {"workers.operations.keys", "workers.operations.quarantine", "workers.operations.removal"},
     {"workers.operations.erasing", "workers.operations.life"},
     {"workers.operations.operations"},

@@ -1,8 +1,10 @@
 """The exit codes of the commands on dead letters, the quarantine, keys and the audit: what a script can rely on."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from support.archiving import put_archived
 from support.cli import Cli
 from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_group, put_incident, put_quarantined, raw_of
 from support.keyed import KeyedBench
@@ -51,9 +53,15 @@ CASES: list[tuple[int, tuple[str, ...], str | None]] = [
     (0, ("erase", "--tenant", "nobody", "--yes"), None),
     (0, ("export", "--company", "7", "--output", "all.jsonl"), None),
     (0, ("export", "--company", "7", "--publisher", FINANCIAL), None),
+    (0, ("archive", "list"), None),
+    (0, ("archive", "show", "{archived}"), None),
+    (0, ("archive", "verify", "customer_changed"), None),
+    (0, ("archive", "off", "--yes"), None),
+    (0, ("events", "replay", "--to", "sync", "--since", "2020-01-01", "--from-archive", "--yes"), None),
     # 1: partly failed
     (1, ("erase", "--company", "7", "--yes"), None),  # the fake server cannot write a stream again
     (1, ("export", "--company", "7", "--output", "/dev/full"), None),
+    (1, ("archive", "verify"), None),
     (1, ("dlq", "import", "--yes"), f"{GOOD}\n{NOWHERE}"),
     (1, ("dlq", "import", "--dry-run"), f"{GOOD}\n{{"),
     (1, ("dlq", "import"), "{"),
@@ -86,6 +94,9 @@ CASES: list[tuple[int, tuple[str, ...], str | None]] = [
     (2, ("incidents", "mute", "silence"), None),
     (2, ("incidents", "mute", "no kind", "p/7"), None),
     (2, ("incidents", "mute", "silence", "p/7", "--for", "soon"), None),
+    (2, ("archive", "list", "nobody/*"), None),
+    (2, ("archive", "show"), None),
+    (2, ("archive", "off"), None),
     # 3: nothing matched
     (3, ("incidents", "unmute", "silence", "p/9"), None),
     (2, ("erase", "--yes"), None),
@@ -96,6 +107,9 @@ CASES: list[tuple[int, tuple[str, ...], str | None]] = [
     # 3: nothing matched
     (3, ("erase", "--company", "nobody"), None),
     (3, ("export", "--tenant", "nobody"), None),
+    (3, ("archive", "show", "nothing"), None),
+    (3, ("archive", "verify", "--until", "2020-01-01"), None),
+    (3, ("events", "replay", "--to", "sync", "--since", "0s", "--from-archive", "--yes"), None),
     (3, ("keys", "show", "sync", "nothing"), None),
     (3, ("keys", "show", "nobody", "nothing"), None),
     (3, ("keys", "release", "sync", "/8/customer/1"), None),
@@ -113,7 +127,8 @@ CASES: list[tuple[int, tuple[str, ...], str | None]] = [
     (5, ("dlq", "stats", "--fail-over", "1"), None),
 ]
 
-GROUPS = ("dlq", "quarantine", "keys", "incidents", "audit", "erase", "export")
+GROUPS = ("dlq", "quarantine", "keys", "incidents", "archive")
+ALONE = ("audit", "erase", "export")
 
 AWAY = [
     ("dlq", "list"),
@@ -133,6 +148,8 @@ AWAY = [
     ("erase", "--company", "7"),
     ("erase", "--company", "7", "--yes"),
     ("export", "--company", "7"),
+    ("archive", "off", "--yes"),
+    ("events", "replay", "--to", "sync", "--since", "1h", "--from-archive", "--yes"),
     ("keys", "list", "sync"),
     ("keys", "show", "sync", "x"),
     ("keys", "release", "sync"),
@@ -143,9 +160,17 @@ AWAY = [
 ]
 
 
+WITHOUT = {("archive", "list"), ("archive", "show"), ("archive", "verify")}
+"""What needs no store."""
+
+
 @pytest.fixture
-def filled(cli: Cli) -> tuple[Cli, dict[str, Any]]:
+def filled(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Cli, dict[str, Any]]:
     """Return a command line with two dead letters, two quarantined bodies, one of them readable, and two keys."""
+    archived = put_archived(tmp_path / "archive", "e7", "e8")
+    damaged = tmp_path / "archive" / put_archived(tmp_path / "archive", "e9", stream=f"{FINANCIAL}/supplier_changed")
+    damaged.write_bytes(damaged.read_bytes()[:20])
+    monkeypatch.setenv("ROUTER_ARCHIVE__TO", (tmp_path / "archive").as_uri())
 
     async def fill(store: Store) -> dict[str, Any]:
         await put_group(store, "sync")
@@ -158,7 +183,8 @@ def filled(cli: Cli) -> tuple[Cli, dict[str, Any]]:
         await keyed.claim()  # and never finishes it
         await keyed.bring("e5", "e6")
         await keyed.hold()
-        return {"readable": await put_quarantined(store, raw_of("e3"))}
+        await store.client.hset(store.keys.archived(CUSTOMERS), "position", "1-0")
+        return {"archived": archived, "readable": await put_quarantined(store, raw_of("e3"))}
 
     return cli, cli.fill(fill)
 
@@ -180,6 +206,7 @@ def test_unreachable(cli: Cli, monkeypatch: pytest.MonkeyPatch, arguments: tuple
     """4: the store cannot be reached, whatever was to be done with it."""
     monkeypatch.undo()
     monkeypatch.setenv("ROUTER_REDIS__URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("ROUTER_ARCHIVE__TO", "file:///nowhere")
     said = cli.fails(4, *arguments, stdin=GOOD)
     assert "cannot be used: ConnectionError" in said
     assert said.count("\n") == 1
@@ -189,8 +216,7 @@ def test_every_command_is_here() -> None:
     """There is no command of these groups without its codes."""
     from router.cli.app import load  # noqa: PLC0415
 
-    groups = {name: getattr(load(name), "commands", None) or [""] for name in GROUPS}
-    alone = ("audit", "erase", "export")
-    known = {(name, verb) for name, verbs in groups.items() for verb in verbs}
-    assert {(case[0], "" if case[0] in alone else case[1]) for _, case, _ in CASES} == known
-    assert {(case[0], "" if case[0] in alone else case[1]) for case in AWAY} == known
+    groups = {name: getattr(load(name), "commands", None) or [""] for name in (*GROUPS, *ALONE)}
+    known = {(name, verb) for name, verbs in groups.items() for verb in verbs} | {("events", "replay")}
+    assert {(case[0], "" if case[0] in ALONE else case[1]) for _, case, _ in CASES} == known
+    assert {(case[0], "" if case[0] in ALONE else case[1]) for case in AWAY} == known - WITHOUT

@@ -1,0 +1,1 @@
+"""`archive`: looking into the archive, and ending it."""
