@@ -165,6 +165,15 @@ class RetentionSettings(_Section):
     quarantine_count: int = Field(default=0, ge=0)
 
 
+class DriftSettings(_Section):
+    """Whether the fields of each type are learnt, and when a change of them is reported; times in seconds."""
+
+    enabled: bool = True
+    learn: int = Field(default=500, ge=50, le=100_000)
+    usual: float = Field(default=0.95, ge=0.5, le=1)
+    every: Seconds = 10
+
+
 class LogSettings(_Section):
     """What is logged and how."""
 
@@ -189,6 +198,7 @@ class Settings(_Section):
     retention: RetentionSettings = RetentionSettings()
     archive: ArchiveSettings = ArchiveSettings()
     silence: SilenceSettings = SilenceSettings()
+    drift: DriftSettings = DriftSettings()
     log: LogSettings = LogSettings()
     tracing: TracingSettings = TracingSettings()
     data_dir: Path = Path("data")

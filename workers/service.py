@@ -30,6 +30,8 @@ from workers.breakers.breakers import Breakers, breaking
 from workers.breakers.of_erp import erp_breaker
 from workers.consuming.consumer import Consumer
 from workers.crew import Crew
+from workers.drift.learner import Learner
+from workers.drift.metrics import DriftMetrics
 from workers.echoes.noted import NotedWrites
 from workers.erp.clients import Clients, check_set, open_clients
 from workers.erp.metrics import ErpMetrics
@@ -138,6 +140,7 @@ async def serve_crew(
         _sweeper(settings, store, plans, clients, catalogue, registry),
         Notifiers(settings.notify, store, NotifyMetrics(registry)),
         Watcher(store, catalogue, settings) if settings.silence.enabled else nullcontext(),
+        _learner(settings, store, catalogue, registry),
     ):
         registry.register(guard)
 
@@ -184,6 +187,13 @@ def check_names(settings: Settings, subscriptions: Sequence[Subscription]) -> No
             raise ConfigError(
                 f"subscription {subscription.name!r} has the name of a [[forward]] in the settings: rename one of them"
             )
+
+
+def _learner(
+    settings: Settings, store: Store, catalogue: Catalogue, registry: CollectorRegistry
+) -> AbstractAsyncContextManager[object]:
+    metrics = DriftMetrics(registry)
+    return Learner(store, catalogue, settings.drift, metrics) if settings.drift.enabled else nullcontext()
 
 
 def check_records(settings: Settings, subscriptions: Sequence[Subscription], catalogue: Catalogue) -> None:

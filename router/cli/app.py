@@ -131,6 +131,10 @@ _COMMANDS: Mapping[str, tuple[str | Mapping[str, str], str]] = {
         "cli.export:export",
         "Write everything that is stored of a company or a tenant as JSON lines, each with where it was found.",
     ),
+    "schema": (
+        {"list": "cli.schema.reading:list_", "show": "cli.schema.reading:show"},
+        "The fields of each type as they were learnt, and what has changed in them.",
+    ),
     "audit": (
         "cli.audit:audit",
         "List who changed what in the store, or looked at what is hidden otherwise; newest first.",

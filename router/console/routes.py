@@ -17,6 +17,7 @@ from router.console.pages import (
     overview,
     quarantine,
     reconcile,
+    schema,
     subscriptions,
 )
 from router.console.rendering import asset
@@ -41,6 +42,7 @@ _GET: Mapping[str, PageAnswering] = {
     "/forwards": forwards.list_,
     "/limits": limits.list_,
     "/reconcile": reconcile.list_,
+    "/schema": schema.list_,
     "/audit": audit.list_,
 }
 _POST: Mapping[str, PageAnswering] = {

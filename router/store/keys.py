@@ -228,6 +228,14 @@ class Keys:
         """Return the hash of what is known of the traffic of each subject, which only that worker writes."""
         return self._tagged("traffic", "learnt")
 
+    def learning(self) -> str:
+        """Return the lease of the worker that learns the fields of each type."""
+        return self._tagged("drift", "learner")
+
+    def schemas(self) -> str:
+        """Return the hash of what is known of the fields of each type, by stream; only that worker writes it."""
+        return self._tagged("drift", "schemas")
+
     def janitor(self) -> str:
         """Return the claim of the worker that does the present round of retention; its TTL is the interval."""
         return self._tagged("janitor", "round")

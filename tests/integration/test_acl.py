@@ -25,6 +25,7 @@ from support.filling import (
     put_incident,
     put_limit,
     put_quarantined,
+    put_schema,
     raw_of,
 )
 from support.forwarding import SECRET, answering
@@ -52,6 +53,7 @@ from router.store.keys import LINES, Keys
 from router.store.lines import Item, Lines
 from router.store.scripts import append
 from router.store.watched.incidents import group_of
+from workers.drift.kept import Report
 from workers.erp.fake import FakeErp, Options, serving
 from workers.incidents import Incident, Incidents
 from workers.keyed.entry import pack
@@ -132,6 +134,7 @@ QUICKLY = {
     "ROUTER_RETENTION__INTERVAL": "0.5",
     "ROUTER_RETENTION__EVENTS": "0.5",
     "ROUTER_RETENTION__QUARANTINE_COUNT": "1",
+    "ROUTER_DRIFT__EVERY": "0.1",
 }
 
 HANDLERS = """
@@ -253,6 +256,7 @@ async def test_worker(server: GuardedServer, system: System, store: Store, erp: 
     await put_in_line(store, "keyed", "restored")
     await store.client.unlink(*(KEYS.lines("keyed")[LINES.index(name)] for name in ("lines", "ready")))
     await store.client.hset(KEYS.filter("filtered"), "where", "another")
+    await put_schema(store, Report("new", "note", 1))
     await store.client.xadd(KEYS.inbox(CUSTOMERS, "keyed"), {"id": "replayed", "at": "1", "raw": raw_of("replayed")})
     for body in (b"{", b"["):
         await put_quarantined(store, body)
@@ -273,7 +277,7 @@ async def test_worker(server: GuardedServer, system: System, store: Store, erp: 
         assert receiver.requests
     assert server.refusals() == []
     assert [*archive.rglob("*.jsonl.gz")]
-    assert server.unused("er-worker") <= {"wait"}  # which a Cluster needs
+    assert server.unused("er-worker") <= {"wait", "hkeys"}  # which a Cluster needs, and an incident that begins
 
 
 def notifying(receiver: Receiver) -> dict[str, str]:
@@ -291,6 +295,7 @@ async def _work(server: GuardedServer, system: System, store: Store, access: dic
     module = system.module(HANDLERS + ECHOING + FILTERED)
     killed = await system.start("worker", module, **access)
     await until(server, lambda: killed.returncode == -signal.SIGKILL)
+    await store.client.delete(KEYS.learning())  # what the killed one may have had lasts for minutes
     process = await system.start("worker", module, **access)
     await system.ready()
     await until(server, lambda: {"one", "again", "kills"} <= set(system.handled()))
@@ -305,6 +310,7 @@ async def _work(server: GuardedServer, system: System, store: Store, access: dic
     await until(server, lambda: server.ask("XLEN", EVENTS) == 0)
     await until(server, lambda: server.ask("XLEN", KEYS.quarantine(FINANCIAL)) == 1)
     await until(server, lambda: server.ask("HGET", KEYS.filter("filtered"), f"skipped:{CUSTOMERS}"))
+    await until(server, lambda: '"over":null' not in str(server.ask("HGET", KEYS.schemas(), CUSTOMERS)))
     await pause(store, "everything", None, by="ann")
     await until(server, lambda: server.ask("EXISTS", KEYS.halted("everything")))
     await resume(store, "everything", by="ann")
@@ -416,6 +422,8 @@ COMMANDS = (
     "limits show crm",
     "breakers list",
     "breakers show crm",
+    "schema list",
+    "schema show customer_changed",
     "reconcile list",
     "reconcile show customers",
     "reconcile run customers",
@@ -469,6 +477,7 @@ async def quarantined(store: Store, server: GuardedServer) -> str:
     await put_limit(store)
     await put_incident(store)
     await store.client.hset(KEYS.archived(CUSTOMERS), "position", "1-0")
+    await put_schema(store)
     await put_breaker(store)
     quarantined = await put_quarantined(store, b"{")
     for _ in range(2):  # the second is a duplicate

@@ -22,6 +22,7 @@ from support.filling import (
     put_incident,
     put_limit,
     put_quarantined,
+    put_schema,
     raw_of,
 )
 from support.forwarding import SECRET
@@ -128,6 +129,8 @@ RUNS = {
     "limits show": ("limits", "show", "crm"),
     "breakers list": ("breakers", "list"),
     "breakers show": ("breakers", "show", "crm"),
+    "schema list": ("schema", "list"),
+    "schema show": ("schema", "show", CUSTOMERS),
     "reconcile list": ("reconcile", "list"),
     "reconcile show": ("reconcile", "show", "customers"),
     "reconcile run": ("reconcile", "run", "customers"),
@@ -237,6 +240,7 @@ async def _fill(store: Store) -> dict[str, str]:
     await put_limit(store)
     await put_incident(store)
     await store.client.hset(store.keys.archived(CUSTOMERS), "position", "1-0")
+    await put_schema(store)
     await put_breaker(store)
     keyed = KeyedBench(store)
     await keyed.bring("e3", "e4")

@@ -5,10 +5,15 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
+from config.settings import DriftSettings
 from router.store import scripts
 from router.store.breakers import Circuit
 from router.store.client import Store
 from router.store.limits import Quota
+from workers.drift.kept import Kept, Report
+from workers.drift.schema import Schema
 from workers.incidents import Incident, Incidents
 
 __all__ = [
@@ -23,6 +28,7 @@ __all__ = [
     "put_limit",
     "put_many",
     "put_quarantined",
+    "put_schema",
     "raw_of",
     "schedule_many",
 ]
@@ -50,6 +56,15 @@ async def put_events(store: Store, *ids: str, stream: str = CUSTOMERS, **raw: An
     markers = [store.keys.seen(stream, id_) for id_ in ids]
     reply = await store.call(scripts.append(store.keys.events(stream), markers, fields, _WINDOW))
     return [entry_id.decode() for entry_id in reply]
+
+
+async def put_schema(store: Store, *reports: Report, stream: str = CUSTOMERS, seen: int = 600) -> None:
+    """Have the fields of a type be learnt of so many notifications, every other of which has a note."""
+    schema = Schema()
+    for at in range(seen):
+        schema.learn({"id": "text", "note": "text" if at % 2 else "null"}, "1", at, DriftSettings())
+    kept = msgspec.json.encode(Kept("1-1", 1, schema, [*reports]))
+    await store.client.hset(store.keys.schemas(), stream, kept)
 
 
 async def put_group(store: Store, name: str, *streams: str) -> None:

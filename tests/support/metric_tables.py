@@ -23,6 +23,7 @@ from router.process.ops import OpsServer
 from router.store.health.guard import StoreGuard
 from router.telemetry.identity import new_registry
 from workers.archive.metrics import ArchiveMetrics
+from workers.drift.metrics import DriftMetrics
 from workers.erp.metrics import ErpMetrics
 from workers.feedback import FeedbackMetrics
 from workers.forward.metrics import ForwardMetrics
@@ -89,6 +90,7 @@ async def all_rows() -> dict[str, list[Row]]:
         FeedbackMetrics(worker)
         ReconcileMetrics(worker)
         NotifyMetrics(worker)
+        DriftMetrics(worker)
         ArchiveMetrics(worker)
         ForwardMetrics(worker)
         StoreMetrics(store, catalogue, 1.0, figures)

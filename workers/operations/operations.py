@@ -16,6 +16,7 @@ from router.store.client import Store
 from router.tasks.iterating import first
 from workers.archive.archive import open_archive
 from workers.archive.reading import Skipped
+from workers.drift.seen import TypeSeen, schemas
 from workers.incidents import Incident, Incidents, Muted
 from workers.notify.state import NotifierState, read_states
 from workers.operations import audit, muting, pauses
@@ -343,6 +344,10 @@ class Operations:
     async def forwards(self) -> list[ForwardState]:
         """Return where each forward goes, whether it runs, and how its last exchange ended, in order of name."""
         return await forwards(self.store, self.catalogue, self.settings)
+
+    async def schemas(self) -> list[TypeSeen]:
+        """Return which fields the notifications of each type have, as far as that was learnt."""
+        return await schemas(self.store, self.settings.drift)
 
     async def reconciliations(self) -> list[CompanyState]:
         """Return how far the sweeps of each company are, in the order of the settings."""

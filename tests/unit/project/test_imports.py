@@ -40,7 +40,7 @@ LAYERS = (
         "workers.outgoing",
         "workers.where",
     },
-    {"workers.deferrals"},
+    {"workers.deferrals", "workers.drift"},
     {"workers.delivery", "workers.record", "workers.retry"},
     {"workers.erp", "workers.erp.fake"},
     {"workers.exactly_once", "workers.subscription"},

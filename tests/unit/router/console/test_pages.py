@@ -17,16 +17,28 @@ from support.filling import (
     put_group,
     put_limit,
     put_quarantined,
+    put_schema,
 )
 
 from router.console.paging import PAGE_SIZE
 from router.events.catalogue import Catalogue
 from router.store.client import Store
+from workers.drift.kept import Report
 from workers.operations import audit, pauses
 from workers.state.pauses import paused
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
-PAGES = ["/", "/fragment/overview", "/subscriptions", "/dead-letters", "/quarantine", "/events", "/limits", "/audit"]
+PAGES = [
+    "/",
+    "/fragment/overview",
+    "/subscriptions",
+    "/dead-letters",
+    "/quarantine",
+    "/events",
+    "/limits",
+    "/schema",
+    "/audit",
+]
 EVIL = "\"><script>alert(1)</script><img src=x onerror=alert(1)>'{{7*7}}"
 
 
@@ -46,6 +58,7 @@ async def fill(store: Store) -> None:
     await put_quarantined(store, b'{"secret": "hunter2"')
     await put_limit(store)
     await put_breaker(store)
+    await put_schema(store, Report("new", "region", 1_800_000_000_000, "text"))
 
 
 def link(page: str, start: str) -> str:
@@ -256,6 +269,17 @@ async def test_what_is_down_is_shown(store: Store, visitor: Visitor) -> None:
     assert page.index("crm") < page.index("status 503") < page.index("calm")
 
 
+async def test_what_has_changed_is_shown(store: Store, visitor: Visitor) -> None:
+    """The page of schemas has what changed, the types, and the fields of the one that is chosen."""
+    assert "Nothing was learnt yet" in await visitor.get("/schema")
+    await put_schema(store, Report("new", "region", 1_800_000_000_000, "text", (), "e5", '{"region": "***"}'))
+    page = await visitor.get("/schema")
+    assert page.index("has a new field region (text)") < page.index(">Types<")
+    assert "100.0 %" not in page
+    assert "100.0 %" in await visitor.get(f"/schema?event={CUSTOMERS}")
+    assert "100.0 %" not in await visitor.get("/schema?event=nothing")
+
+
 # What senders and strangers write
 
 
@@ -271,6 +295,7 @@ async def test_nothing_that_was_sent_is_markup(store: Store, visitor: Visitor) -
     await put_quarantined(store, EVIL.encode(), reason=EVIL)
     await put_limit(store, subject=EVIL)
     await put_breaker(store, EVIL, EVIL)
+    await put_schema(store, Report("new", EVIL, 1, EVIL, (), EVIL, EVIL), stream=EVIL)
     await pauses.pause(store, EVIL, None, by=EVIL, reason=EVIL)
     await audit.record(store, audit.Deed(EVIL, EVIL, {EVIL: [EVIL]}, EVIL, EVIL), {})
     pages = [await visitor.get(path) for path in PAGES]
