@@ -17,8 +17,9 @@ _LONGEST = 24 * 21
 
 @dataclass
 class Found:
-    """What a replay found: false alarms by month, those of each kind of subject, and delays in hours."""
+    """What a replay found: false alarms by month, those that left (days until that was said), and delays in hours."""
 
+    year: int
     false: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
     left: dict[str, float] = field(default_factory=dict)
     delays: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -26,15 +27,17 @@ class Found:
     members: list[Company] = field(default_factory=list)
 
 
-def replay(year: int, seed: int, many: int = 100, trials: int = 300) -> Found:
-    """Replay a year, and at so many moments of it let a sender break off, to see when that is said."""
+def replay(year: int, seed: int, many: int = 100, trials: int = 300, days: int = 365) -> Found:
+    """Replay a year, or so many days of it, and at some moments let senders break off, to see when that is said."""
     random = Random(seed)
-    found = Found(members=companies(year, random, many))
+    found = Found(year, members=companies(year, random, many))
     ends = {company.subject: company.ends for company in found.members}
     ledger, silent = None, set[str]()
     down = _down(year, random)
-    at = sorted(random.sample(range(90 * 24, (90 + 340) * 24), trials))
+    at = sorted(random.sample(range(90 * 24, (90 + days - 25) * 24), trials))
     for number, (hour, came) in enumerate(hours(found.members, year, random, down)):
+        if number >= (90 + days) * 24:
+            break
         ledger = ledger or Ledger(SilenceSettings(), hour)
         ledger.fold(came)
         now = {one.subject: one for one in ledger.silences((hour + 1) * HOUR, Hour())}
