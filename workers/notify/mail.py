@@ -29,4 +29,5 @@ def _text(message: Message) -> str:
 
 
 def _item(item: Item) -> str:
-    return f"{item.title}\n{item.what}\n{item.when}\nWhat to do: {item.do}\n\n    {item.command}"
+    advice = "" if item.is_over else f"\nWhat to do: {item.do}\n\n    {item.command}"
+    return f"{item.title}\n{item.what}\n{item.when}{advice}"

@@ -37,13 +37,9 @@ def _body(message: Message) -> str:
 
 def _item(item: Item) -> dict[str, Any]:
     sign = ":large_green_circle:" if item.is_over else ":red_circle:"
-    lines = (
-        f"{sign} *{_plain(item.title)}*",
-        _plain(item.what),
-        _plain(item.when),
-        f"What to do: {_plain(item.do)}",
-        f"```{item.command.translate(_CODE)}```",
-    )
+    lines = [f"{sign} *{_plain(item.title)}*", _plain(item.what), _plain(item.when)]
+    if not item.is_over:
+        lines += [f"What to do: {_plain(item.do)}", f"```{item.command.translate(_CODE)}```"]
     return _section("\n".join(lines))
 
 

@@ -48,10 +48,13 @@ def _container(item: Item) -> dict[str, Any]:
             _text(item.title, weight="Bolder"),
             _text(item.what),
             _text(item.when, isSubtle=True),
-            _text(f"What to do: {item.do}"),
-            _text(item.command, fontType="Monospace"),
+            *(() if item.is_over else _advice(item)),
         ],
     }
+
+
+def _advice(item: Item) -> tuple[dict[str, Any], ...]:
+    return _text(f"What to do: {item.do}"), _text(item.command, fontType="Monospace")
 
 
 def _text(text: str, **how: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from shlex import quote
 from typing import Final
 
 from router.store.reading import moment_at
@@ -25,7 +26,7 @@ def silence(found: Silence) -> Incident:
     how = f"which is longer than {_span(found.after)}" if found.after else "which is much longer than it ever takes"
     if "/" in found.subject:
         do = "See whether the company still has its webhooks; mute it where it has left."
-        command = f"event-router incidents mute silence {found.subject}"
+        command = f"event-router incidents mute silence {quote(found.subject)}"
     else:
         do = "See in the ERP whether its webhooks are on, and whether its requests reach the ingress."
         command = "event-router doctor"
@@ -65,14 +66,14 @@ def backlog(name: str, since: int) -> Incident:
 def paused(name: str, since: int) -> Incident:
     """Say that a pause lasts."""
     what = f"{name} has been paused since {_moment(since)}, and handles nothing."
-    return Incident("idle", name, since, what, "Resume it.", f"event-router subscriptions resume {name}")
+    return Incident("idle", name, since, what, "Resume it.", f"event-router subscriptions resume {quote(name)}")
 
 
 def dead(name: str, since: int) -> Incident:
     """Say that dead letters grow."""
     what = f"{name} has been giving up events since {_moment(since)}: its dead letters grow."
     do = "Look at the errors, mend what causes them, and replay the dead letters."
-    return Incident("dead", name, since, what, do, f"event-router dlq stats --subscription {name}")
+    return Incident("dead", name, since, what, do, f"event-router dlq stats --subscription {quote(name)}")
 
 
 def quota(limit: str, subject: str, since: int) -> Incident:
@@ -80,7 +81,7 @@ def quota(limit: str, subject: str, since: int) -> Incident:
     of = f" of {subject}" if subject else ""
     what = f"The quota{of} for {limit} has been spent since {_moment(since)}: events wait for it."
     do = "Wait until it is whole again, have less called, or ask for a larger one."
-    return Incident("quota", named(limit, subject), since, what, do, f"event-router limits show {limit}")
+    return Incident("quota", named(limit, subject), since, what, do, f"event-router limits show {quote(limit)}")
 
 
 def named(limit: str, subject: str) -> str:

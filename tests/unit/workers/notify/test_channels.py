@@ -63,9 +63,15 @@ def test_teams_gets_an_adaptive_card() -> None:
         "Over: silence of 0 Nothing came.",
         "Nothing came.",
         "From 2026-11-30 00:52 UTC to 2026-11-30 00:53 UTC: it lasted 1 min",
-        "What to do: Nothing came.",
-        "Nothing came.",
     ]
+
+
+def test_what_is_over_asks_for_nothing() -> None:
+    """Each channel says what to do while an incident lasts, and nothing of that once it is over."""
+    for over, is_said in ((None, True), (NOW, False)):
+        message = message_of("Nothing came.", over=over)
+        for text in (card_of(message).decode(), blocks_of(message).decode(), str(read_mail(message).get_content())):
+            assert ("What to do: Nothing came." in text) is is_said
 
 
 def test_teams_reads_no_markdown() -> None:
