@@ -200,7 +200,7 @@ async def test_a_forward_keeps_the_promises_of_a_handler(tmp_path: Path, disk: S
                 disk.kill()
                 forwarder.killed.append(time.monotonic())  # what was taken and not yet written down comes again
                 disk.start()
-        await eventually(lambda: account.taken.keys() >= set(ids), timeout=120)
+        await eventually(lambda: account.taken.keys() >= set(ids), timeout=60 * (rounds + 1))
         await eventually(lambda: finished(disk), timeout=60)
         assert disk.ask("EXISTS", KEYS.dead(STREAM, "crm")) == 0
     disk.kill()

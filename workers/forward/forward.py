@@ -1,5 +1,6 @@
 """One forward: what is done with each of its events."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
@@ -24,6 +25,8 @@ __all__ = ["Forward"]
 
 _SPREAD = 0.2
 """Part of the time for which a receiver put events off, over which they come back."""
+_PATIENCE = 2.0
+"""Seconds for which an event waits in its lane until it may be sent: the way through the store would cost more."""
 _UNAVAILABLE = 503
 
 
@@ -76,10 +79,16 @@ class Forward:
         """End the connections."""
         await self._receiver.aclose()
 
+    async def forget(self) -> None:
+        """Take note that the settings name it no more: what was to be said of it is over."""
+        await self._goner.over()
+
     async def handle(self, delivery: Delivery) -> BaseException | None:
         """Post an event; return what becomes of it, None where the receiver has taken it. Raises Defer."""
-        if (left := self._until - self._monotonic()) > 0:
-            raise self._put_off(left)
+        while (left := self._until - self._monotonic()) > 0:
+            if left > _PATIENCE:
+                raise self._put_off(left)
+            await asyncio.sleep(left)
         try:
             sent = message(delivery, self.settings.format, self._traceparent())
         except InvalidCloudEvent as error:

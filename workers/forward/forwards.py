@@ -80,7 +80,8 @@ class Forwards:
         running = self._running.get(name)
         try:
             if wanted is None:
-                await self._end(name)
+                ended = await self._end(name)
+                await ended.forget()
                 self._notebook.ended(name)
                 _log.warning("forward_ended", subscription=name, advice=_left_behind(name))
             elif running is not None and is_same_subscription(running.forward.settings, wanted):
@@ -109,11 +110,12 @@ class Forwards:
             await forward.take(wanted)
             _log.info("forward_changed", subscription=wanted.name, host=wanted.host)
 
-    async def _end(self, name: str) -> None:
+    async def _end(self, name: str) -> Forward:
         running = self._running[name]
         await self._bench.crew.end(running.consumer, running.forward.settings.timeout + _GRACE)
         del self._running[name]
         await running.forward.aclose()
+        return running.forward
 
 
 def _left_behind(name: str) -> str:

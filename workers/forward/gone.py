@@ -60,8 +60,11 @@ class Goner:
 
     async def came_back(self) -> None:
         """End the incident, if there is one: an event was taken."""
-        if self._is_over:
-            return
+        if not self._is_over:
+            await self.over()
+
+    async def over(self) -> None:
+        """End the incident, if there is one."""
         self._is_over = True
         try:
             await self._incidents.end(KIND, self._name)

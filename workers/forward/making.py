@@ -32,7 +32,7 @@ def check_forwards(settings: Settings, catalogue: Catalogue) -> list[Subscriptio
         try:
             check_records(settings, [subscription], catalogue)
         except ConfigError as error:
-            raise ConfigError(f"forward {subscription.name!r}: {error}") from None
+            raise _named(subscription.name, error) from None
     return found
 
 
@@ -44,8 +44,13 @@ def check(forward: ForwardSettings, catalogue: Catalogue) -> Subscription:
         Outgoing(target_of(forward))
         limit_of(forward), breaker_of(forward)
     except (ConfigError, UnknownStream) as error:
-        raise ConfigError(f"forward {forward.name!r}: {error}") from None
+        raise _named(forward.name, error) from None
     return subscription
+
+
+def _named(name: str, error: ConfigError | UnknownStream) -> ConfigError:
+    """Return an error that says which forward it is about."""
+    return ConfigError(f"forward {name!r}: {str(error).removeprefix(f'subscription {name!r}: ')}")
 
 
 def subscription_of(forward: ForwardSettings) -> Subscription:

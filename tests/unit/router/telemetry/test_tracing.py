@@ -40,7 +40,7 @@ from router.store.client import Store
 from router.store.errors import StoreUnavailable
 from router.store.keys import Keys
 from router.telemetry import logs
-from router.telemetry.spans import Tracing
+from router.telemetry.spans import Tracing, current_traceparent
 from router.telemetry.tracing import open_tracing
 from workers import Delivery, Event, Retry, Subscription
 from workers.consuming.consumer import Consumer
@@ -166,6 +166,20 @@ async def test_one_trace_from_request_to_handler(path: Way) -> None:
     assert parent_of(delivered) == ids_of(received)[1]
     assert parent_of(mine) == ids_of(delivered)[1]
     assert (received.kind, delivered.kind) == (SpanKind.SERVER, SpanKind.CONSUMER)
+
+
+async def test_what_others_continue(path: Way) -> None:
+    """Within an attempt a handler can say in a header which span others are to continue; without one there is none."""
+    said: list[str] = []
+
+    async def handle(event: Event) -> None:
+        said.append(current_traceparent())
+
+    assert current_traceparent() == ""
+    async with path.ingress(), path.worker(subscription(handle)):
+        assert await path.post("a", traceparent=SENDERS) == 202
+        [delivered] = await path.ended("deliver sync")
+    assert said == ["00-{}-{}-01".format(*ids_of(delivered))]
 
 
 async def test_the_words_of_the_conventions(path: Way) -> None:

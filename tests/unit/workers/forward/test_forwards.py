@@ -16,6 +16,7 @@ from config.settings import Settings
 from router.events.catalogue import Catalogue
 from workers import Event, Subscription
 from workers.forward.making import check_forwards, is_same_subscription
+from workers.incidents import Incidents
 from workers.service import check_names
 from workers.state.forwards import last_exchanges
 
@@ -63,6 +64,23 @@ async def test_one_that_is_added_and_one_that_is_removed(bench: Bench) -> None:
             await eventually(lambda: _known(bench, {"kept", "added"}))
         names = {request.headers["event-router-subscription"] for request in receiver.requests}
         assert names == {"kept", "added"}
+
+
+async def test_one_that_is_gone_and_then_removed(bench: Bench) -> None:
+    """The incident of a forward whose receiver was gone is over once the settings name it no more."""
+    incidents = Incidents(bench.store)
+
+    async def listed() -> int:
+        return len(await incidents.listed())
+
+    async def none() -> bool:
+        return await listed() == 0
+
+    async with receiving(answering(410)) as receiver, forwarding(bench, forward_settings(receiver)) as running:
+        await bench.publish("e1")
+        await eventually(listed)
+        running.want(settings_with(), bench.catalogue)
+        await eventually(none)
 
 
 async def _known(bench: Bench, names: set[str]) -> bool:
