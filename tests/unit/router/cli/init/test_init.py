@@ -3,6 +3,7 @@
 import itertools
 import json
 import stat
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from workers.forward.making import check_forwards
 from workers.modules.loading import load_subscriptions
 from workers.notify.notifiers import check_notifiers
 
+ROOT = Path(__file__).parents[5]
 PUBLISHERS = (("visma-net-financial",), ("visma-net-erp-salesorderservice", "business-nxt"))
 REDIS = ("embedded", "rediss://router:needle-redis@redis.example.com:6380/1")
 TO = ("python", "https://crm.example/hooks/visma", "http://127.0.0.1:3000/hook")
@@ -170,6 +172,20 @@ def test_what_it_writes(cli: Cli, tmp_path: Path) -> None:
     assert composed["networks"] == {"back": {"internal": False}}
     assert composed["secrets"]["forward"] == {"file": "${SECRETS_DIR:-./secrets}/forward"}
     assert not Path("my_worker.py").exists()
+
+
+@pytest.mark.parametrize(("to", "redis"), [("python", REDIS[1]), (TO[1], "embedded")])
+def test_it_fits_the_file_that_it_overrides(cli: Cli, tmp_path: Path, to: str, redis: str) -> None:
+    """Each service and network is one of compose.yaml, whose containers can read the secrets after make-secrets."""
+    cli.ok("init", *options(tmp_path, PUBLISHERS[1], redis, to, "webhook"))
+    base, added = (yaml.safe_load(file.read_text()) for file in (ROOT / "compose.yaml", Path("compose.override.yaml")))
+    assert added["services"].keys() <= base["services"].keys()
+    assert added.get("networks", {}).keys() <= base["networks"].keys()
+    before = {path.name: path.read_text() for path in Path("secrets").iterdir()}
+    subprocess.run(["sh", ROOT / "deploy" / "make-secrets", "secrets"], check=True, capture_output=True)
+    for name, text in before.items():
+        assert Path("secrets", name).read_text() == text
+        assert stat.S_IMODE(Path("secrets", name).stat().st_mode) in (0o640, 0o644)
 
 
 def test_defaults(cli: Cli) -> None:
