@@ -30,6 +30,14 @@ def _target(port: int) -> Target:
     return Target(f"http://127.0.0.1:{port}/", allow_private=LOOPBACK)
 
 
+def has_come(outgoing: Outgoing) -> bool:
+    """Return whether something came on the idle connection, or ended it."""
+    session = outgoing._session
+    assert session is not None
+    idle = [protocol for pool in session.connector._conns.values() for protocol, _ in pool]
+    return not idle or any(protocol.should_close for protocol in idle)
+
+
 def answering(*answers: bytes) -> Callable[[Request], Awaitable[bytes]]:
     """Return what answers with one after the other."""
     rest = list(answers)
@@ -225,6 +233,27 @@ async def test_a_body_is_never_sent_twice() -> None:
             await outgoing.post(b"2", {})
         await outgoing.post(b"3", {})
     assert [request.body for request in receiver.requests] == [b"1", b"2", b"3"]
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 299 Stale\r\nContent-Length: 0\r\n\r\n",
+        b"rubbish\r\n",
+    ],
+)
+async def test_what_comes_without_a_request_is_no_answer(late: bytes) -> None:
+    """What a receiver says on an idle connection is no answer to the next request, and does not fail it."""
+    async with receiving() as receiver, sending(receiver) as outgoing:
+        assert (await outgoing.post(b"1", {})).status == 200
+        [request] = receiver.requests
+        request.writer.write(late)
+        await request.writer.drain()
+        await eventually(lambda: has_come(outgoing))
+        assert [(await outgoing.post(body, {})).status for body in (b"2", b"3")] == [200, 200]
+    assert [request.body for request in receiver.requests] == [b"1", b"2", b"3"]
+    assert receiver.connections == 2
 
 
 async def test_a_connection_that_was_closed_meanwhile_is_not_used() -> None:
