@@ -6,7 +6,7 @@ from pathlib import Path
 
 from config.files import check_regular
 
-__all__ = ["load_certificates", "reason_of"]
+__all__ = ["load_certificates", "reason_of", "stamp"]
 
 File = str | Path | None
 
@@ -20,6 +20,14 @@ def load_certificates(context: ssl.SSLContext, authorities: File, certificate: F
     if certificate:
         # The empty password is refused by an encrypted key, where none at all would be asked for on the terminal.
         context.load_cert_chain(certificate, key, password="")
+
+
+def stamp(file: File) -> tuple[int, int] | None:
+    """Return what is another once a file was renewed; None without a file. Raises OSError."""
+    if not file:
+        return None
+    found = os.stat(file)  # noqa: PTH116 - as above
+    return found.st_mtime_ns, found.st_ino
 
 
 def reason_of(error: OSError) -> object:

@@ -4,14 +4,13 @@ Reading the authorities that a system trusts takes tens of milliseconds in which
 the many connections that are made again after an outage. Files that were renewed are read again.
 """
 
-import os
 import ssl
 from collections.abc import Mapping
 from functools import lru_cache
 
 from redis.asyncio.connection import RedisSSLContext
 
-from config.certificates import load_certificates, reason_of
+from config.certificates import load_certificates, reason_of, stamp
 from config.errors import ConfigError
 
 _File = str | None
@@ -20,7 +19,7 @@ _File = str | None
 def context_of(options: RedisSSLContext) -> ssl.SSLContext:
     """Return the context for these options, as their files are now; raises OSError when one cannot be used."""
     files = (options.ca_certs, options.certfile, options.keyfile)
-    return _context(files, tuple(map(_stamp, files)), options.cert_reqs, check_hostname=options.check_hostname)
+    return _context(files, tuple(map(stamp, files)), options.cert_reqs, check_hostname=options.check_hostname)
 
 
 def check_certificates(tls: Mapping[str, str | bool]) -> None:
@@ -53,10 +52,3 @@ def _context(
     context.verify_mode = verify
     load_certificates(context, *files)
     return context
-
-
-def _stamp(file: _File) -> tuple[int, int] | None:
-    if not file:
-        return None
-    found = os.stat(file)  # noqa: PTH116 - for each connection
-    return found.st_mtime_ns, found.st_ino

@@ -189,3 +189,21 @@ def test_workers_run_on_uvloop(certificates: Certificates) -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(scenario())
+
+
+async def test_what_is_trusted_is_read_once_and_again_when_it_was_renewed(
+    certificates: Certificates, tmp_path: Path
+) -> None:
+    """Targets share what they trust; a file with another authority counts for what is made from then on."""
+    file = tmp_path / "ca.pem"
+    file.write_bytes(Certificates(tmp_path / "other").authority.read_bytes())
+    async with receiving(context=certificates.context("crm.example")) as receiver:
+        async with sending(receiver, ca_file=file) as outgoing:
+            with pytest.raises(Unreachable, match="certificate is not trusted"):
+                await outgoing.post(b"{}", {})
+        renewed = tmp_path / "renewed.pem"
+        renewed.write_bytes(certificates.authority.read_bytes())
+        renewed.replace(file)
+        async with sending(receiver, ca_file=file) as one, sending(receiver, ca_file=file) as two:
+            assert (await one.post(b"{}", {})).status == 200
+            assert one._encryption is two._encryption
