@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from router.cloudevents import InvalidCloudEvent
 from router.events.event import Event
 from router.tasks.backoff import Backoff
 from workers.delivery import Delivery
@@ -36,7 +37,7 @@ class Poster:
     """Posts events to one target, signed.
 
     away: called with the reason when nobody listens any more, and with "" when somebody does again. sleep, backoff: how
-    it waits meanwhile. clock in epoch seconds. Raises AddressRefused, InvalidCloudEvent.
+    it waits meanwhile. clock in epoch seconds. Raises AddressRefused.
     """
 
     def __init__(
@@ -61,7 +62,13 @@ class Poster:
 
     async def post(self, event: Event) -> Posted:
         """Post an event once it can be sent, and return what came of that; it is not sent twice."""
-        sent = message(Delivery(event, NAME), self._form)
+        try:
+            sent = message(Delivery(event, NAME), self._form)
+        except InvalidCloudEvent as error:
+            return Posted(None, "", None, str(error))
+        return await self._post(sent)
+
+    async def _post(self, sent: Message) -> Posted:
         while True:
             try:
                 exchange = await self._send(sent)

@@ -102,6 +102,14 @@ async def test_an_event_that_was_sent_is_not_sent_again() -> None:
     assert len(receiver.requests) == 3
 
 
+async def test_an_event_that_cannot_be_posted_in_this_form_is_passed_over() -> None:
+    """An item that is no JSON is no CloudEvents event: it says so, and the next one comes."""
+    async with receiving() as receiver, Bench().posting(receiver.port) as poster:
+        posted = await poster.post(event().model_copy(update={"raw": b"{"}))
+        assert (await poster.post(event())).status == 200
+    assert (posted.status, bool(posted.error), len(receiver.requests)) == (None, True, 1)
+
+
 async def test_an_address_that_must_not_be_reached_ends_it() -> None:
     """What can never work is not waited for."""
 
