@@ -61,7 +61,7 @@ def _addresses(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _address(value: str) -> str:
-    if value and not (_ADDRESS.fullmatch(value) and value.isprintable()):
+    if value and not (_ADDRESS.fullmatch(value) and value.isascii() and value.isprintable()):
         raise ValueError("must be an address such as ops@example.com, without a name around it")
     return value
 

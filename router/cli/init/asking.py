@@ -6,6 +6,8 @@ from typing import Final, TypeVar, get_args
 import typer
 
 from config.notify import Channel
+from config.outgoing import check_target_url
+from config.urls import check_redis_url
 from router.cli.init.answers import EMBEDDED, Mail
 
 __all__ = ["ask_channel", "ask_forward", "ask_mail", "ask_publishers", "ask_redis", "ask_secret", "ask_url"]
@@ -35,7 +37,7 @@ def ask_redis() -> str:
     typer.echo(
         "3. Where are the streams? embedded runs a server of its own; or the URL of a Redis, redis://…", err=True
     )
-    return str(typer.prompt("   Redis", default=EMBEDDED, err=True)).strip()
+    return _asked("   Redis", EMBEDDED, lambda text: check_redis_url(text.strip()))
 
 
 def ask_forward() -> str:
@@ -43,8 +45,7 @@ def ask_forward() -> str:
     typer.echo(
         "4. What is done with events? python: a module of yours; or the URL of a receiver in any language", err=True
     )
-    answer = str(typer.prompt("   python or https://…", default="python", err=True)).strip()
-    return "" if answer.lower() == "python" else answer
+    return _asked("   python or https://…", "python", _receiver)
 
 
 def ask_channel() -> Channel | None:
@@ -55,7 +56,9 @@ def ask_channel() -> Channel | None:
 
 def ask_url(channel: str) -> str:
     """Ask for the URL of a channel."""
-    return str(typer.prompt(f"   The URL of {channel} (it is not shown here)", hide_input=True, err=True)).strip()
+    return _asked(
+        f"   The URL of {channel} (it is not shown here)", "", lambda t: check_target_url(t.strip()), hidden=True
+    )
 
 
 def ask_mail() -> Mail:
@@ -70,12 +73,19 @@ def ask_mail() -> Mail:
     return Mail(host, sender, to, user, str(password).strip())
 
 
-def _asked(words: str, default: str, read: Callable[[str], T]) -> T:
+def _asked(words: str, default: str, read: Callable[[str], T], *, hidden: bool = False) -> T:
+    """Ask until the answer can be read."""
     while True:
         try:
-            return read(str(typer.prompt(words, default=default, err=True)))
+            answer = typer.prompt(words, default=default, hide_input=hidden, show_default=bool(default), err=True)
+            return read(str(answer))
         except ValueError as error:
             typer.echo(f"   {error}", err=True)
+
+
+def _receiver(text: str) -> str:
+    url = text.strip()
+    return "" if url.lower() == "python" else check_target_url(url)
 
 
 def _slugs(text: str, known: Sequence[str]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from router.cli.command.exits import usage
 from router.cli.init import asking
 from router.cli.init.answers import EMBEDDED, NOTIFIER, Answers, Mail
 from router.cli.init.options import Given, GivenChannel, given, given_channel, text_of
-from router.cli.init.writing import SETTINGS, WORKER, Written, write
+from router.cli.init.writing import COMPOSE, SETTINGS, WORKER, Written, refuse, write
 from router.cli.options.common import taking
 from router.cli.output.results import JsonFlag, print_json, print_line
 
@@ -40,6 +40,7 @@ def init(
     asked = {"publisher": first.publishers, "redis": first.redis, "to": first.to, "notify": channel.kind}
     if not (asks or yes) and (missing := [f"--{name}" for name, value in asked.items() if value is None]):
         usage(f"nobody can be asked: give {', '.join(missing)}, or --yes for the defaults")
+    refuse(folder, (SETTINGS, COMPOSE), force=force)
     slugs = _publishers(first.publishers, asks=asks)
     answers = Answers(
         publishers=slugs,

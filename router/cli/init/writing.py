@@ -3,7 +3,7 @@
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from router.cli.init.settings_file import settings_text
 from router.cli.init.validating import validate
 from router.cli.init.worker_file import worker_text
 
-__all__ = ["COMPOSE", "SETTINGS", "WORKER", "FileInTheWay", "Written", "write"]
+__all__ = ["COMPOSE", "SETTINGS", "WORKER", "FileInTheWay", "Written", "refuse", "write"]
 
 SETTINGS: Final = "router.toml"
 WORKER: Final = "my_worker.py"
@@ -52,7 +52,8 @@ def _write(answers: Answers, folder: Path, *, force: bool) -> Written:
     folder.mkdir(parents=True, exist_ok=True)
     texts = _texts(answers, _named(folder))
     made = tuple(secrets_for(answers))
-    _refuse(folder, texts, [secret for secret in made if secret.is_given], force=force)
+    given = [f"{_SECRETS}/{secret.name}" for secret in made if secret.is_given]
+    refuse(folder, [*texts, *given], force=force)
     kept = tuple(secret.name for secret in made if not secret.is_given and _is_there(folder, secret))
     new = tuple(secret for secret in made if secret.name not in kept)
     with _staged(folder) as stage:
@@ -78,9 +79,10 @@ def _named(folder: Path) -> Path:
     return Path(_SECRETS) if is_here else folder.resolve() / _SECRETS
 
 
-def _refuse(folder: Path, texts: Mapping[str, str], given: Sequence[Secret], *, force: bool) -> None:
-    files = [folder / name for name in texts] + [folder / _SECRETS / secret.name for secret in given]
-    if not force and (there := [str(file) for file in files if file.exists()]):
+def refuse(folder: Path, names: Iterable[str], *, force: bool) -> None:
+    """Raise FileInTheWay where one of these files is there already."""
+    there = [str(folder / name) for name in names if (folder / name).exists()]
+    if there and not force:
         raise FileInTheWay(f"{', '.join(there)} {'is' if len(there) == 1 else 'are'} there: add --force to write over")
 
 

@@ -128,6 +128,7 @@ def test_variables_override_by_name(tmp_path: Path) -> None:
         ('kind = "smtp"\nhost = "mail:25"', "notify 'ops': host = 'mail:25': must be"),
         ('kind = "smtp"\nfrom = "a@example.com\\nBcc: b@example.com"', "notify 'ops': from = "),
         ('kind = "smtp"\nto = ["a@example.com", "Bob <b@example.com>"]', "notify 'ops': to: must be an address"),
+        ('kind = "smtp"\nto = ["ø@example.com"]', "notify 'ops': to: must be an address"),
         ('kind = "smtp"\nhost="mail"\nfrom="a@b.c"\nto=["a@b.c"]\nuser="u"', "set both, or none"),
         (
             'kind = "smtp"\nhost="mail"\nfrom="a@b.c"\nto=["a@b.c"]\nuser="u"\npassword="needle"\nstarttls=false',

@@ -36,15 +36,15 @@ def _prompt(text: str, default: str | None = None, **_: object) -> str:
 
 def test_all_questions(terminal: Cli) -> None:
     """Each answer is asked for, a wrong one again, and what is pressed Enter at is the default."""
-    answers = [
-        "nobody",
-        "visma-net-financial, business-nxt",
-        "s3cret",
-        "",
-        "redis://redis:6379",
+    answers = ["nobody", "visma-net-financial, business-nxt", "s3cret", "", "http://redis", "redis://redis:6379"]
+    answers += [
+        "crm.example",
         "https://crm.example/h",
+        "pager",
+        "slack",
+        "what",
+        "https://hooks.slack.com/services/needle",
     ]
-    answers += ["pager", "slack", "https://hooks.slack.com/services/needle"]
     result = terminal.run("init", stdin="\n".join(answers) + "\n")
     assert result.exit_code == 0, result.output
     settings = load_settings(environ={})
@@ -75,6 +75,12 @@ def test_options_answer(terminal: Cli) -> None:
     result = terminal.run("init", *options, stdin="\n")
     assert result.exit_code == 0, result.output
     assert [line[0] for line in result.stderr.splitlines() if line[:1].isdigit()] == ["2"]
+
+
+def test_nobody_is_asked_in_vain(terminal: Cli) -> None:
+    """A file in the way is said before the first question."""
+    Path("router.toml").touch()
+    assert terminal.fails(1, "init", stdin="").startswith("event-router: router.toml is there: add --force")
 
 
 def test_yes_asks_nothing(terminal: Cli) -> None:
