@@ -17,6 +17,7 @@ _NAME: Final = re.compile(
     r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 )
 _NUMERIC: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)")
+_BRACKETS: Final = re.compile(r"\[[0-9A-Fa-f:.]+\](?::[0-9]*)?")
 _LONGEST_NAME: Final = 253
 _KEY_BYTES: Final = range(24, 65)
 _LONGEST_URL: Final = 8000
@@ -47,8 +48,8 @@ def check_target_url(url: str) -> str:
 
 def _check_host(parts: SplitResult) -> None:
     host = parts.hostname or ""
-    if parts.netloc.startswith("["):
-        if "%" in host or address_in(host) is None:
+    if {"[", "]"} & set(parts.netloc):
+        if not _BRACKETS.fullmatch(parts.netloc) or address_in(host) is None:
             raise ValueError(f"must have an IPv6 address without a zone between its brackets, and not {host[:80]!r}")
     elif _NUMERIC.fullmatch(host.rstrip(".")):
         if address_in(host) is None:

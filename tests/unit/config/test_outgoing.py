@@ -1,8 +1,12 @@
 """What the URL of a target and a signing secret must be."""
 
 import base64
+from contextlib import suppress
+from random import Random
+from urllib.parse import urlsplit
 
 import pytest
+from yarl import URL
 
 from config.outgoing import check_target_url, signing_key
 
@@ -61,6 +65,10 @@ BAD = {
     "https://[fe80::1%eth0]/": "without a zone|such as",
     "https://[127.0.0.1]/": "IPv6|such as",
     "https://[v1.x]/": "IPv6|such as",
+    "https://[::1]x/": "IPv6",
+    "https://0].[::%.1/[@": "IPv6|such as",
+    "https://[::1]]/": "IPv6|such as",
+    "https://[::1].example/": "IPv6|such as",
     "https://[::1/": "such as",
     "https://crm.example/" + "a" * 8000: "at most",
 }
@@ -78,6 +86,20 @@ def test_a_url_that_can_be_read_in_two_ways_is_refused(url: str, why: str) -> No
     with pytest.raises(ValueError, match=why) as raised:
         check_target_url(url)
     assert "hush" not in str(raised.value)
+
+
+def test_what_is_taken_is_read_alike_by_everybody() -> None:
+    """The library that sends finds the same host and port in every URL that is taken here."""
+    random, taken = Random(1), list[str]()
+    for _ in range(30_000):
+        url = "https://" + "".join(random.choices("a1.:[]x0@-_%/?f", k=random.randint(1, 12)))
+        with suppress(ValueError):
+            check_target_url(url)
+            taken.append(url)
+    for url in taken:
+        parts, sent = urlsplit(url), URL(url)
+        assert (sent.host, sent.explicit_port) == (parts.hostname, parts.port), url
+    assert len(taken) > 1000
 
 
 @pytest.mark.parametrize("size", [24, 32, 64])
