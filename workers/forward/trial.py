@@ -47,13 +47,13 @@ class Trial:
 
 
 def stream_of(forward: ForwardSettings, catalogue: Catalogue, wanted: str | None) -> str | None:
-    """Return the stream to send a sample of: the first of the forward's, or of those that a glob means; None for none.
+    """Return the stream to send a sample of: the forward's plainest, or the first that a glob means; None for none.
 
     Raises UnknownStream for a forward, or a glob, that means none at all.
     """
     streams = catalogue.select(*forward.events)
     if wanted is None:
-        return streams[0]
+        return min(streams, key=len)
     return next((stream for stream in select(catalogue, wanted) if stream in streams), None)
 
 

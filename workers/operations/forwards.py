@@ -56,11 +56,15 @@ class ForwardState:
 
 
 async def forwards(store: Store, catalogue: Catalogue, settings: Settings) -> list[ForwardState]:
-    """Return the forwards of these settings and those that ran lately, in order of name. Raises StoreUnavailable."""
+    """Return the forwards of these settings, and others that have run and whose subscriptions are still there.
+
+    In order of name. Raises StoreUnavailable.
+    """
     named = {one.name: LastExchange(one.name, one.host, one.format) for one in settings.forward}
-    known = named | await last_exchanges(store)
     found = await figures(store, catalogue, settings.workers.lease)
     rows, breakers = {row.name: row for row in found.rows}, {breaker.name: breaker for breaker in found.breakers}
+    last = await last_exchanges(store)
+    known = named | {name: one for name, one in last.items() if name in named or name in rows}
     return [_state(known[name], rows.get(name), breakers.get(f"{BREAKER}{name}")) for name in sorted(known)]
 
 

@@ -20,7 +20,7 @@ def try_(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of the forward.")],
     *,
     event: Annotated[
-        str | None, typer.Option(metavar="GLOB", help="Which of its events: the first one of it by default.")
+        str | None, typer.Option(metavar="GLOB", help="Which of its events; the one with the shortest name by default.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:

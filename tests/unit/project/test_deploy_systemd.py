@@ -9,6 +9,7 @@ from config.settings import Settings
 
 UNITS = Path(__file__).parents[3] / "deploy/systemd"
 INGRESS, WORKER = "event-router-ingress.service", "event-router-worker@.service"
+FORWARD = "event-router-forward.service"
 HARDENED = {
     "CapabilityBoundingSet": "",
     "NoNewPrivileges": "yes",
@@ -32,7 +33,7 @@ def read(name: str) -> dict[str, list[str]]:
     return found
 
 
-@pytest.mark.parametrize("name", [INGRESS, WORKER])
+@pytest.mark.parametrize("name", [INGRESS, WORKER, FORWARD])
 def test_units_are_hardened(name: str) -> None:
     """Neither process is root, gains a right, or writes where it need not; secrets are files."""
     unit = read(name)
@@ -42,7 +43,7 @@ def test_units_are_hardened(name: str) -> None:
     assert all(name.endswith("_FILE") for name in variables if "SECRET" in name or "TOKEN" in name or "URL" in name)
 
 
-@pytest.mark.parametrize(("name", "final"), [(INGRESS, ["2"]), (WORKER, [])])
+@pytest.mark.parametrize(("name", "final"), [(INGRESS, ["2"]), (WORKER, []), (FORWARD, ["2"])])
 def test_units_are_kept_running(name: str, final: list[str]) -> None:
     """A process that ends is started again; an ingress that refuses its settings is not, but 2 may be a handler's."""
     unit = read(name)
@@ -53,7 +54,8 @@ def test_units_are_kept_running(name: str, final: list[str]) -> None:
 def test_units_are_given_the_time_they_need_to_stop() -> None:
     """An orderly stop takes as long as the settings allow, and nobody is killed before."""
     assert int(read(INGRESS)["TimeoutStopSec"][0]) > 2 * Settings().ingress.shutdown_timeout
-    assert int(read(WORKER)["TimeoutStopSec"][0]) > Settings().workers.shutdown_timeout
+    for name in (WORKER, FORWARD):
+        assert int(read(name)["TimeoutStopSec"][0]) > Settings().workers.shutdown_timeout
 
 
 def test_ingress_keeps_its_spool() -> None:

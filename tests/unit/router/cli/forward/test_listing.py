@@ -24,10 +24,14 @@ async def fill(store: Store) -> None:
     await pause(store, "lost", None, by=ACTOR, reason="b.example answered 410 Gone")
     await pause(store, "held", None, by="me")
     await put_breaker(store, "forward.idle")
+    await note_exchanges(store, [LastExchange("removed", "r.example", "raw", AT, "200", 0.1)])
 
 
 def test_a_list(cli: Cli) -> None:
-    """Each forward has its host, its state and its last exchange; of what the settings name, also before it ran."""
+    """Each forward has its host, its state and its last exchange; of what the settings name, also before it ran.
+
+    One that the settings do not name, and whose subscription was removed, is not listed.
+    """
     cli.fill(fill)
     Path("config").mkdir()
     Path("config/router.toml").write_text(
