@@ -11,6 +11,7 @@ from router.console.pages import (
     dead_letters,
     events,
     forwards,
+    incidents,
     keys,
     limits,
     login,
@@ -40,6 +41,7 @@ _GET: Mapping[str, PageAnswering] = {
     "/subscriptions": subscriptions.list_,
     "/keys": keys.list_,
     "/forwards": forwards.list_,
+    "/incidents": incidents.list_,
     "/limits": limits.list_,
     "/reconcile": reconcile.list_,
     "/schema": schema.list_,
@@ -58,6 +60,8 @@ _POST: Mapping[str, PageAnswering] = {
     "/keys/change": changes.change_keys,
     "/subscriptions/pause": subscriptions.pause,
     "/subscriptions/resume": subscriptions.resume,
+    "/incidents/mute": incidents.mute,
+    "/incidents/unmute": incidents.unmute,
     "/sign-out": login.sign_out,
 }
 _SEARCHES = (

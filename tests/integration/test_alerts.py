@@ -271,6 +271,15 @@ async def test_a_notifier_that_is_not_heard(system: System, server: Server) -> N
     await expect(prometheus, "EventRouterNotifierFailing")
 
 
+async def test_requests_that_are_all_refused(system: System, server: Server) -> None:
+    """A publisher of which nothing is let in is reported, from what its ingresses have noted of it."""
+    prometheus = await begin(system, WORKER, "worker", "workers.log_events", ROUTER_SILENCE__EVERY="0.1")
+    assert "EventRouterSilence" not in prometheus.firing()
+    now = round(time.time() * 1000)
+    server.ask("HSET", "er:{traffic}:refused", FINANCIAL, f"9 {now - 900_000} {now} signature")
+    await expect(prometheus, "EventRouterSilence")
+
+
 _PENDING = "return redis.call('XPENDING', KEYS[1], 'stormy', '-', '+', 100)"
 
 

@@ -6,7 +6,10 @@ from typing import Any, Final
 
 import msgspec
 
-__all__ = ["Incident", "clipped", "incident_of", "notice_of", "packed"]
+__all__ = ["WATCHED", "Incident", "clipped", "incident_of", "notice_of", "packed"]
+
+WATCHED: Final = frozenset({"silence", "refused", "down", "idle", "dead", "quota", "spool"})
+"""The kinds that the watcher opens and ends; of others those who open them do."""
 
 _SUBJECT: Final = 200
 _TEXT: Final = 600

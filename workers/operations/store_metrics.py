@@ -24,6 +24,7 @@ from router.store.reading import checked
 from router.tasks.ending import in_time
 from router.tasks.outage import Reminder
 from router.telemetry import logs
+from workers.incidents import WATCHED, Incidents
 from workers.operations.figures import Figures, figures
 from workers.state.archive import ArchiveState, archive_state
 from workers.state.companies import CompanyPause
@@ -43,8 +44,10 @@ _FIGURES = {
     "dead": "Dead: events that the subscription gave up.",
 }
 
-_Found = tuple[Figures, Mapping[str, int], Sequence[LimitState], Sequence[CompanyState], ArchiveState]
-"""The figures, how much is quarantined by publisher, the limits, how far the sweeps and the archive are."""
+_Found = tuple[Figures, Mapping[str, int], Sequence[LimitState], Sequence[CompanyState], ArchiveState, Counter[str]]
+"""The figures, how much is quarantined by publisher, limits, how far sweeps and archive are, incidents by kind."""
+
+_NOTHING: _Found = (Figures(0.0, (), ()), {}, (), (), ArchiveState(), Counter())
 
 _log = logs.get("store")
 
@@ -88,7 +91,7 @@ class StoreMetrics(Collector):
             [],
             [(self._found is not None,)],
         )
-        found, quarantined, shared, swept, archive = self._found or (Figures(0.0, (), ()), {}, (), (), ArchiveState())
+        found, quarantined, shared, swept, archive, incidents = self._found or _NOTHING
         lengths = [(seen.stream, seen.length) for seen in found.streams]
         yield _family("stream_events", "Events that a stream holds, finished or not.", ["stream"], lengths)
         text = "Bodies in quarantine: signed, but not understood."
@@ -117,6 +120,9 @@ class StoreMetrics(Collector):
         opened = [(breaker.name, breaker.is_open) for breaker in found.breakers]
         yield _family("breaker_open", text, ["breaker"], opened)
 
+        text = "Incidents that last, by kind: silence, requests refused, idle subscriptions and so on."
+        yield _family("incidents", text, ["kind"], sorted(incidents.items()))
+
     async def _look(self) -> _Found | None:
         try:
             found = await in_time(_PATIENCE, self._ask())
@@ -134,7 +140,9 @@ class StoreMetrics(Collector):
         lengths = checked(forgiven(await self._store.commands([("XLEN", key) for key in keys]), keys, 0))
         shared, swept = await limits(self._store), await reconciliations(self._store, self._settings)
         archive = await archive_state(self._store)
-        return found, dict(zip(slugs, lengths, strict=True)), shared, swept, archive
+        kinds = Counter(one.kind for one in await Incidents(self._store).listed())
+        kinds.update(dict.fromkeys(WATCHED, 0))
+        return found, dict(zip(slugs, lengths, strict=True)), shared, swept, archive, kinds
 
 
 def _lasting(pause: Pause | CompanyPause | None) -> float:

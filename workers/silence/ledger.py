@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Final
 
-from config.silence import LEARNT, OFF, SilenceSettings
-from router.store.watched.traffic import HOUR, MOST, SLOTS, Hour
+from config.silence import LEARNT, SilenceSettings
+from router.store.watched.traffic import HOUR, MOST, SLOT, SLOTS, Hour
 from workers.silence.profile import Profile
 from workers.silence.week import Week
 
@@ -24,12 +24,11 @@ _FORGOTTEN: Final = 400 * 24
 class Silence:
     """A subject of which nothing came since `last` (epoch milliseconds), which is too long.
 
-    quiet: seconds since then in which an ingress listened. after: the seconds set for it; None where that is learnt.
+    after: the seconds set for it; None where that is learnt.
     """
 
     subject: str
     last: int
-    quiet: float
     after: float | None
 
 
@@ -77,19 +76,29 @@ class Ledger:
 
     def silences(self, now: int, hour: Hour) -> Iterator[Silence]:
         """Yield what is silent at a time, epoch milliseconds, in the hour `folded`, of which that is known so far."""
-        cell = self._week.cell(self.folded)
-        for subject, profile in self.profiles.items():
-            if subject in hour.came:
-                continue
-            quiet = profile.quiet + 3600 * hour.listened
+        for subject in {**self.profiles, **hour.came}:
             after = self._settings.after_for(subject)
-            if after == LEARNT:
-                usual, floor = self._terms(subject, profile)
-                gap = profile.gap + profile.share(cell) * hour.listened * usual
-                if profile.is_silent(gap, self.folded, floor):
-                    yield Silence(subject, min(profile.last, now), quiet, None)
-            elif after != OFF and quiet >= after:
-                yield Silence(subject, min(profile.last, now), quiet, after)
+            if after == LEARNT and subject not in hour.came and self._is_silent(subject, hour):
+                profile = self.profiles[subject]
+                yield Silence(subject, min(profile.last, now), None)
+            elif not isinstance(after, str):
+                last, quiet = self._quiet(subject, hour)
+                # Listening is known to five minutes. An event of the future came while the clock was ahead.
+                if quiet >= after and not 0 <= now - last < after * 1000:
+                    yield Silence(subject, min(last, now), after)
+
+    def _is_silent(self, subject: str, hour: Hour) -> bool:
+        profile, cell = self.profiles[subject], self._week.cell(self.folded)
+        usual, floor = self._terms(subject, profile)
+        return profile.is_silent(profile.gap + profile.share(cell) * hour.listened * usual, self.folded, floor)
+
+    def _quiet(self, subject: str, hour: Hour) -> tuple[int, float]:
+        """Return when the last event came (epoch ms), and the seconds since then in which an ingress listened."""
+        if (came := hour.came.get(subject)) is None:
+            profile = self.profiles[subject]
+            return profile.last, profile.quiet + 3600 * hour.listened
+        first = max(0, came.last // SLOT - self.folded * SLOTS)
+        return came.last, hour.slots[first:].count("1") * SLOT / 1000
 
     def is_due(self, subject: str) -> bool:
         """Return whether something should have come from a subject since the last event; of one not known it may be."""

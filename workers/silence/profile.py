@@ -101,7 +101,7 @@ class Profile:
                 self._learn(hour, cell, 0)
             return
         self._end(self.gap + due / 2, hour, floor)
-        self.last = max(self.last, came.last)
+        self.last = came.last
         self.gap = due / 2
         self.quiet = max(0.0, ((hour + 1) * HOUR - came.last) / 1000) * listened
         self._learn(hour, cell, _ONE)

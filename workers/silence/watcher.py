@@ -22,7 +22,7 @@ from router.store.watched.traffic import HOUR, SLOT, SLOTS, Hour, hours
 from router.tasks.ending import end, in_time
 from router.tasks.outage import Reminder
 from router.telemetry import logs
-from workers.incidents import Incident, Incidents
+from workers.incidents import WATCHED, Incident, Incidents
 from workers.silence import texts
 from workers.silence.checks import Checks
 from workers.silence.damper import Damper
@@ -31,8 +31,6 @@ from workers.silence.notebook import Kept, LeaseLost, Notebook
 
 __all__ = ["Watcher"]
 
-KINDS: Final = frozenset({"silence", "refused", "down", "idle", "dead", "quota", "spool"})
-"""What the watcher ends; others end what they opened."""
 _SETTLING: Final = 2.5
 """Rounds after the start, or after an outage, before anything is judged: ingresses must have noted what they hold."""
 _LATE: Final = 180_000
@@ -139,7 +137,7 @@ class Watcher:
         if self._monotonic() < self._settled_at:
             return
         await self._fold(self._ledger, now)
-        last = [one for one in await self._incidents.listed() if one.kind in KINDS]
+        last = [one for one in await self._incidents.listed() if one.kind in WATCHED]
         found = [*await self._silent(self._ledger, now, last), *await self._checks.found(self._kept, last)]
         for incident in self._damper.lasting(found):
             await self._incidents.open(incident)

@@ -15,6 +15,7 @@ from support.filling import (
     put_dead,
     put_events,
     put_group,
+    put_incident,
     put_limit,
     put_quarantined,
     put_schema,
@@ -35,6 +36,7 @@ PAGES = [
     "/dead-letters",
     "/quarantine",
     "/events",
+    "/incidents",
     "/limits",
     "/schema",
     "/audit",
@@ -57,6 +59,7 @@ async def fill(store: Store) -> None:
     await put_dead(store, "d-2")
     await put_quarantined(store, b'{"secret": "hunter2"')
     await put_limit(store)
+    await put_incident(store)
     await put_breaker(store)
     await put_schema(store, Report("new", "region", 1_800_000_000_000, "text"))
 
@@ -294,6 +297,7 @@ async def test_nothing_that_was_sent_is_markup(store: Store, visitor: Visitor) -
     await put_events(store, EVIL, resource=EVIL)
     await put_quarantined(store, EVIL.encode(), reason=EVIL)
     await put_limit(store, subject=EVIL)
+    await put_incident(store, "dead", EVIL)
     await put_breaker(store, EVIL, EVIL)
     await put_schema(store, Report("new", EVIL, 1, EVIL, (), EVIL, EVIL), stream=EVIL)
     await pauses.pause(store, EVIL, None, by=EVIL, reason=EVIL)

@@ -30,6 +30,17 @@ async def test_a_fixed_age(bench: SilenceBench) -> None:
     assert (await bench.notices())[0].over == int(came * 1000)
 
 
+async def test_a_short_age(bench: SilenceBench) -> None:
+    """A time of less than an hour is kept to some minutes, for a publisher that was never seen before, too."""
+    watcher = bench.watcher(after="20m", companies="off")
+    await bench.pass_time(1800, watcher, every=300)
+    bench.came(C)
+    await bench.pass_time(1140, watcher, every=60)
+    assert await bench.named() == []
+    await bench.pass_time(420, watcher, every=60)
+    assert await bench.named() == [("silence", P)]
+
+
 async def test_own_times(bench: SilenceBench) -> None:
     """A publisher or a company may have a time of its own, or none; a company is told of beside its publisher."""
     own = {C: "1h", f"{P}/8": "off"}
