@@ -49,7 +49,10 @@ def erase(*, whose: Whose, yes: Yes = False, reason: Reason = "", as_json: JsonF
 
 async def _look(operations: Operations, whose: Whose) -> Preview[Found]:
     operations.check_publisher(whose.publisher)
-    seen = await operations.erase(whose).preview(0)
+    change = operations.erase(whose)
+    seen = await change.preview(0)
+    if change.unreachable:
+        complain(f"without the archive: {change.unreachable}")
     if not seen.number:
         raise NothingMatched(
             "nothing is stored of it; --yes makes sure that no copy is left of what was removed before"

@@ -17,10 +17,12 @@ from router.store.client import Store
 from router.store.echoes import RecordOf, Versions
 from router.store.keys import Keys
 from router.store.lines import Item, Lines, Merging
-from router.store.reading import checked
 from router.store.record import write_event
 from router.store.watched.incidents import IncidentCalls
 from router.store.watched.traffic import HOUR, Came, note
+from workers.archive.archive import Archive
+from workers.archive.line import Archived
+from workers.archive.name import ObjectName
 from workers.incidents import Incident
 from workers.incidents.incident import packed
 from workers.keyed.entry import BURIAL, pack, place_of, ref_of
@@ -39,7 +41,10 @@ __all__ = [
     "left_in_files",
     "left_in_store",
     "plant",
+    "plant_archive",
+    "plant_groups",
     "plant_spool",
+    "without_compression",
 ]
 
 NEEDLE: Final = "needle-4711"
@@ -173,8 +178,7 @@ class Planter:
 
     def _item(self, number: int, key: str, **more: Any) -> Item:
         entry_id = f"{1_760_000_000_000 + number + (self.company == OTHER) * 100}-0".encode()
-        fields = {name.encode(): str(value).encode() if not isinstance(value, bytes) else value
-                  for name, value in self.fields(f"line{number}", **more).items()}  # fmt: skip
+        fields = _as_bytes(self.fields(f"line{number}", **more))
         ref = ref_of(CUSTOMERS, entry_id, fields, inbox=False, may_be_merged=False)
         parts = [part for pair in fields.items() for part in pair]
         return Item(
@@ -184,13 +188,14 @@ class Planter:
     async def filter(self) -> None:
         """Have a subscription handle only it, and somebody else."""
         where = json.dumps({"company_id": [self.company, "third-1"]})
-        await self.store.client.hset(self.keys.filter(SUBSCRIPTION), "where", where)
+        await self.store.client.hset(self.keys.filter(KEYED if self.company == OTHER else SUBSCRIPTION), "where", where)
 
     async def answers(self) -> None:
         """Note what a receiver answered last."""
-        await self.store.client.hset(self.keys.forwards(), "crm", f'{{"answer":"no {self.company}"}}')
-        await self.store.client.zadd(self.keys.notifiers(), {"team": 1})
-        await self.store.client.hset(self.keys.notified("team"), "error", f"no {self.company}")
+        target = f"crm{self.company[-4:]}"
+        await self.store.client.hset(self.keys.forwards(), target, f'{{"answer":"no {self.company}"}}')
+        await self.store.client.zadd(self.keys.notifiers(), {target: 1})
+        await self.store.client.hset(self.keys.notified(target), "error", f"no {self.company}")
 
     async def limited(self) -> None:
         """Put a quota, which a worker has used up."""
@@ -199,7 +204,7 @@ class Planter:
     async def breaker(self) -> None:
         """Why a target is down, and a target that is its own."""
         await put_breaker(self.store, f"crm/{self.company}")
-        await put_breaker(self.store, "crm", f"503 of {self.company}")
+        await put_breaker(self.store, f"crm{self.company[-4:]}", f"503 of {self.company}")
 
     async def swept(self) -> None:
         """How far its sweep is, and the records that there are."""
@@ -339,6 +344,20 @@ def plant_spool(keys: Keys, folder: Path, company: str) -> None:
         file.close()
 
 
+async def plant_archive(archive: Archive, *companies: str) -> None:
+    """Write an object with an event of each of some companies."""
+    fields = [_as_bytes(fields_of(company, f"archived-{company[-4:]}")) for company in companies]
+    entries = [Archived(CUSTOMERS, f"{1_760_000_000_000 + number}-0", each) for number, each in enumerate(fields)]
+    name = ObjectName(CUSTOMERS, entries[0].entry_id, entries[-1].entry_id, archive.suffix)
+    writer = archive.writer(archive.suffix)
+    writer.add(entries)
+    await archive.place.put(str(name), writer.finish())
+
+
+def _as_bytes(fields: Mapping[str, Any]) -> dict[bytes, bytes]:
+    return {name.encode(): value if isinstance(value, bytes) else str(value).encode() for name, value in fields.items()}
+
+
 async def left_in_store(store: Store, text: bytes) -> list[str]:
     """Return the keys whose name or bytes have a text in them, as the server writes them into its files."""
     found = []
@@ -366,8 +385,3 @@ async def _all_keys(store: Store) -> AsyncIterator[bytes]:
     async for key in client.scan_iter(match="*", count=1000):
         if store.keys.prefix.encode() in key:
             yield key
-
-
-async def state_of(store: Store, *keys: str) -> list[Any]:
-    """Return what some streams hold."""
-    return checked(await store.commands([("XRANGE", key, "-", "+") for key in keys]))

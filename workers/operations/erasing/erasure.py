@@ -20,11 +20,13 @@ from router.intake.erasures import Erasures
 from router.store.client import Store
 from router.store.errors import STORE_ERRORS, StoreRefused
 from router.tasks.ending import end
+from workers.archive.errors import ArchiveUnreachable
+from workers.archive.removing import ArchiveBusy
 from workers.operations.audit import FAILED, MATCHED
 from workers.operations.change import Change, Result
 from workers.operations.erasing.compacting import Compacting
 from workers.operations.erasing.files import write_files_again
-from workers.operations.erasing.found import LEFT, Found
+from workers.operations.erasing.found import LEFT, Found, Place
 from workers.operations.erasing.lines import until_let_go
 from workers.operations.erasing.walk import Walk
 
@@ -62,6 +64,8 @@ class Erasure(Change[Found]):
         self._given = (store, catalogue, settings, whose)
         self._settings = settings
         self._walk: Walk | None = None
+        self.unreachable = ""
+        """Why an archive could not be looked into."""
 
     async def run(self, *, reason: str = "", **options: Any) -> Result:
         """Erase, as `Change.run` says; the audit keeps the reason without the ids. Raises ErasureUnderWay, too."""
@@ -75,8 +79,9 @@ class Erasure(Change[Found]):
     async def found(self) -> AsyncIterator[Found]:
         """Yield everything that is stored of it."""
         assert self._walk is not None
-        async for item in self._walk.found():
-            yield item
+        for place in self._walk.places:
+            async for item in self._within_reach(place):
+                yield item
 
     def kinds_of(self, item: Found) -> Sequence[str]:
         """Return its place."""
@@ -101,10 +106,11 @@ class Erasure(Change[Found]):
                     yield place.found()
                 if self.result.seen == before:
                     break
-            for place in (*walk.others, *walk.texts):
-                yield place.found()
+            for place in (*walk.others, *walk.texts, walk.archive):
+                yield self._within_reach(place)
             self.result.counts.update(await until_let_go(walk.ground, self.patience))
             await self._write_again(walk)
+            await self._finish(walk)
             self._account()
 
     async def apply(self, batch: Sequence[Found]) -> Counter[str]:
@@ -120,6 +126,22 @@ class Erasure(Change[Found]):
             await self._attempt(key, compacting.compact(key))
         if self._settings.redis.url == "embedded" and (why := await write_files_again(self.store)):
             self._leave(why)
+
+    async def _within_reach(self, place: Place) -> AsyncIterator[Found]:
+        """Yield what is in a place; an archive that is away keeps nobody from erasing the rest, and is repeated."""
+        try:
+            async for item in place.found():
+                yield item
+        except ArchiveUnreachable as error:
+            self.unreachable = str(error)
+
+    async def _finish(self, walk: Walk) -> None:
+        """Remove what is in the archive: the archiver can bring nothing there any more."""
+        try:
+            for why in await walk.archive.finish():
+                self._leave(why)
+        except (ArchiveUnreachable, ArchiveBusy) as error:
+            self._leave(f"the archive still has it: {error}")
 
     async def _attempt(self, key: str, writing: Awaitable[bool]) -> None:
         try:

@@ -6,6 +6,7 @@ from config.settings import Settings
 from router.events.catalogue import Catalogue
 from router.events.whose import Whose
 from router.store.client import Store
+from workers.operations.erasing.archived import Archives
 from workers.operations.erasing.entries import dead_places, stream_places
 from workers.operations.erasing.found import Found, Ground, Place
 from workers.operations.erasing.lines import HeldKeys, InLines, PausedCompanies
@@ -21,7 +22,7 @@ __all__ = ["Walk"]
 
 
 class Walk:
-    """All places of one ground; `events` have what moves, `others` what stays, `texts` what people wrote."""
+    """All places: `events` have what moves, `others` what stays, `texts` what people wrote; and the `archive`."""
 
     def __init__(self, ground: Ground) -> None:
         names = ground.subscriptions
@@ -41,6 +42,7 @@ class Walk:
             ),
         ]
         self.texts: Sequence[Texts] = text_places(ground)
+        self.archive = Archives(ground)
 
     @classmethod
     async def over(
@@ -54,7 +56,7 @@ class Walk:
     @property
     def places(self) -> list[Place]:
         """All of them."""
-        return [*self.events, *self.others, *self.texts]
+        return [*self.events, *self.others, *self.texts, self.archive]
 
     async def found(self) -> AsyncIterator[Found]:
         """Yield everything, place by place, in pages of bounded size; raises StoreUnavailable."""
