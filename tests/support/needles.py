@@ -297,6 +297,8 @@ PLANTS: Final[Mapping[str, Plant | str]] = {
     "archived": NOTHING,
     "archiving": NOTHING,
     "archive_state": NOTHING,
+    "learning": NOTHING,
+    "schemas": NOTHING,
     "janitor": NOTHING,
     "streams": NOTHING,
     "audit": Planter.audit,

@@ -50,7 +50,6 @@ CASES: list[tuple[int, tuple[str, ...], str | None]] = [
     (0, ("incidents", "unmute", "silence", f"{FINANCIAL}/8"), None),
     (0, ("erase", "--company", "7"), None),
     (0, ("erase", "--company", "7", "--json"), None),
-    (0, ("erase", "--tenant", "nobody", "--yes"), None),
     (0, ("export", "--company", "7", "--output", "all.jsonl"), None),
     (0, ("export", "--company", "7", "--publisher", FINANCIAL), None),
     (0, ("archive", "list"), None),
