@@ -91,6 +91,7 @@ class Held:
         "entry_id",
         "fields",
         "inbox",
+        "kept",
         "lost",
         "received",
         "said",
@@ -108,6 +109,7 @@ class Held:
         self.inbox = inbox
         self.touched = touched
         self.lost = False
+        self.kept: Event | None = None
         self.until: float | None = None  # epoch seconds after which no attempt can succeed any more
         self.said = ""  # what became of it, in words for the users of the ERP; empty for no more than the outcome
         self.received = 0  # epoch milliseconds, once `event` has read it
@@ -159,8 +161,15 @@ class Held:
 
     def event(self, catalogue: Catalogue, *, renormalise: bool = False) -> Event:
         """Return the normalised event; raises UnreadableEvent where the entry is not one of ours."""
+        if self.kept is not None and not renormalise:
+            return self.kept
         self.received = number_of(self.fields.get(AT))
         return read_event(catalogue, self.stream, self.fields, renormalise=renormalise)
+
+    def kept_event(self, catalogue: Catalogue) -> Event:
+        """Return the event as `event` does, which then needs not read it once more."""
+        self.kept = self.event(catalogue)
+        return self.kept
 
     def errors(self) -> tuple[AttemptError, ...]:
         """Return the earlier failures, oldest first."""

@@ -1,10 +1,11 @@
 """What the filter of a subscription skips, and how it ends: as soon as it is read, without a lane, batch or attempt."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from router.events.catalogue import Catalogue
+from router.events.event import Event
 from router.events.fields import UnreadableEvent
-from router.store.record import ATTEMPTS, DEFERRED, Fields, read_event
+from router.store.record import ATTEMPTS, DEFERRED, Fields
 from workers.consuming.context import Context
 from workers.consuming.moves import StreamMoves
 from workers.consuming.settler import Settler
@@ -21,16 +22,15 @@ class Sieve:
     the filter is by now. A replay is judged again. What cannot be read passes, and ends as it would without a filter.
     """
 
-    def __init__(self, where: Where | None, catalogue: Catalogue) -> None:
+    def __init__(self, where: Where | None) -> None:
         self._where = where
-        self._catalogue = catalogue
 
-    def skips(self, stream: str, fields: Fields) -> bool:
-        """Return whether an entry is skipped."""
+    def skips(self, fields: Fields, read: Callable[[], Event]) -> bool:
+        """Return whether an entry is skipped; `read` returns its event, and is called only where that is needed."""
         if self._where is None or ATTEMPTS in fields or DEFERRED in fields:
             return False
         try:
-            return not self._where.passes(read_event(self._catalogue, stream, fields))
+            return not self._where.passes(read())
         except (UnreadableEvent, ValueError, RecursionError):
             return False
 
@@ -40,7 +40,8 @@ class Skipping:
 
     def __init__(self, context: Context, settler: Settler, put: Callable[[list[Held]], None]) -> None:
         self._moves = StreamMoves(context.keys, context.group, context.consumer)
-        self._sieve = Sieve(context.subscription.where, context.catalogue)
+        self._sieve = Sieve(context.subscription.where)
+        self._catalogue = context.catalogue
         self._settler = settler
         self._put = put
 
@@ -49,7 +50,8 @@ class Skipping:
         passed: list[Held] = []
         skipped: list[Held] = []
         for held in items:
-            (skipped if self._sieve.skips(held.stream, held.fields) else passed).append(held)
+            is_skipped = self._sieve.skips(held.fields, partial(held.kept_event, self._catalogue))
+            (skipped if is_skipped else passed).append(held)
         self._put(passed)
         for step in self._moves.skipped(skipped):
             self._settler.carry_out(step)

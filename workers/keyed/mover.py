@@ -7,14 +7,16 @@ Reading takes nothing away, so a worker that lost its lease without noticing doe
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import compress
 
+from router.events.event import Event
 from router.store import scripts
 from router.store.errors import STORE_ERRORS, StoreUnavailable, is_no_group
 from router.store.lines import Item, Lines
 from router.store.read_connection import ReadConnection
 from router.store.reading import Pager
-from router.store.record import ORDER, REASON
+from router.store.record import ORDER, REASON, read_event
 from router.tasks.backoff import Backoff
 from router.tasks.ending import end
 from workers.consuming.context import Context
@@ -51,7 +53,7 @@ class Mover:
         self._lines = lines
         self._leadership = leadership
         self._backoff = Backoff(context.random)
-        self._sieve = Sieve(context.subscription.where, context.catalogue)
+        self._sieve = Sieve(context.subscription.where)
         self._skipped = context.metrics.skipped.labels(context.group)
         self._brought: dict[str, str] = {}
         self._sources = {key: (stream, inbox) for stream, inbox, key in context.sources()}
@@ -182,12 +184,15 @@ class Mover:
         for entry in skipped:
             self._context.skipped.add(self._sources[entry.source][0], 1)
 
+    def _event(self, entry: Entry) -> Event:
+        return read_event(self._context.catalogue, self._sources[entry.source][0], entry.fields)
+
     async def _add(self, entries: Sequence[Entry]) -> list[Entry]:
         """Add entries to the lines, without those that the filter skips, and return these.
 
         Raises NoLongerLeader where they are refused.
         """
-        is_wanted = [not self._sieve.skips(self._sources[entry.source][0], entry.fields) for entry in entries]
+        is_wanted = [not self._sieve.skips(entry.fields, partial(self._event, entry)) for entry in entries]
         wanted = [*compress(entries, is_wanted)]
         keys = iter(await self._finder.keys_of(wanted) if wanted else ())
         items = [

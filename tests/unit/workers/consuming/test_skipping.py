@@ -8,6 +8,9 @@ from support.keyed_bench import SHORT, STREAM, Bench
 from support.waiting import eventually
 
 from workers import Coalesce, Delivery, Event, Retry, Subscription
+from workers.operations.events import Browser
+from workers.operations.figures import figures
+from workers.operations.life import life
 
 KINDS = pytest.mark.parametrize("options", [{}, {"key": "resource"}, {"per_company": 4}], ids=["plain", "key", "fair"])
 """However events get to the handler."""
@@ -110,6 +113,27 @@ async def test_a_skipped_event_is_not_merged_and_holds_nothing_up(bench: Bench) 
         await asyncio.sleep(0.02)
     assert seen == [("a2", ["a1"])]
     await eventually(lambda: skipped(bench) == number)
+
+
+@KINDS
+async def test_what_is_skipped_is_known(bench: Bench, options: dict[str, Any]) -> None:
+    """The store knows how many events were skipped, and of an event that is done whether it was skipped."""
+    subscription = filtered(bench, **options)
+    consumer = await bench.start(subscription)
+    await bench.publish("a1", company="51")
+    await bench.publish("b1", company="52")
+    await bench.all_handled(1)
+    await settled(bench, 1)
+    await bench.stop(consumer)
+    places = {}
+    for id_ in ("a1", "b1"):
+        stored = await Browser(bench.store, bench.catalogue).find(id_)
+        assert stored is not None
+        (place,) = (await life(bench.store, stored)).subscriptions
+        places[id_] = (place.state, place.skipped)
+    assert places == {"a1": ("done", False), "b1": ("done", True)}
+    (row,) = (await figures(bench.store, bench.catalogue, 15)).rows
+    assert (row.name, row.skipped, str(row.filter and row.filter.where)) == ("sub", 1, '{"company_id": 51}')
 
 
 @KINDS
