@@ -7,6 +7,7 @@ position. A process that is killed in between leaves an object to be written onc
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 import structlog
@@ -74,7 +75,8 @@ class Archiver:
             log.warning("archive_failed", error=error, streams=len(due))
         except LeaseLost:
             log.warning("archive_lease_lost", advice="another worker goes on; this one was held up")
-        await note_round(self._store, max((what.overdue for what in due.values()), default=0), error)
+        with suppress(StoreRefused):  # one that is out of memory takes the positions, and not this
+            await note_round(self._store, max((what.overdue for what in due.values()), default=0), error)
         return not error
 
     async def _due(self, streams: Sequence[str]) -> tuple[dict[str, Due], list[str]]:

@@ -4,8 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 from support.archiving import ArchiveBench, contents, days_ago
 from support.filling import CUSTOMERS, FINANCIAL, put_group
+from support.servers import starting
+from support.stores import real_store
 
 from router.events.catalogue import Catalogue
 from router.store.client import Store
@@ -176,6 +179,23 @@ async def test_a_window_of_no_archive_trims_nothing(bench: ArchiveBench, monkeyp
     await bench.round()
     assert await bench.ids(CUSTOMERS) == ids
     assert "archive_broken" in [line["event"] for line in bench.log]
+
+
+@pytest.mark.real
+async def test_a_server_that_is_out_of_memory(catalogue: Catalogue, tmp_path: Path) -> None:
+    """Archiving and trimming take no memory: they go on where nothing else is taken, and make room."""
+    with starting() as server:
+        async with real_store(server.url) as store:
+            bench = ArchiveBench(store, catalogue, tmp_path / "archive")
+            ids = await bench.add(CUSTOMERS, days_ago(8), 5)
+            await bench.archiver().round([])  # the server knows the scripts of a system that runs
+            server.ask("CONFIG", "SET", "maxmemory", "1")
+            with pytest.raises(ResponseError, match="maxmemory"):
+                await bench.add(CUSTOMERS, days_ago(7))
+            await bench.round()
+            server.ask("CONFIG", "SET", "maxmemory", "0")
+            assert await bench.archived() == ids
+            assert await bench.ids(CUSTOMERS) == []
 
 
 async def test_a_folder_that_is_not_there(bench: ArchiveBench) -> None:
