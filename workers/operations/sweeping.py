@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -46,7 +46,8 @@ class SweptNow:
 class SweepNow:
     """What an operator wants swept: of which companies, all records or from when on, and why.
 
-    confirmed: how many records of a company may be gone, as the operator was shown.
+    confirmed: how many records of a company may be gone, as the operator was shown. say: is given the name of a company
+    and a few words, when a sweep begins, has to wait, and now and then how far it is.
     """
 
     companies: Sequence[str] = ()
@@ -55,6 +56,7 @@ class SweepNow:
     confirmed: Mapping[str, int] = field(default_factory=dict)
     reason: str = ""
     actor: str = ""
+    say: Callable[[str, str], None] | None = None
 
     def selector(self) -> dict[str, Any]:
         """Return what the audit keeps of it."""
@@ -69,6 +71,7 @@ class SweepNow:
         deed, counts = Deed("reconcile run", name, self.selector(), self.reason, self.actor), Counter[str]()
         counts[MATCHED] = len(wanted)
         tools = Tools(store, Batch.for_settings(store, settings), ReconcileMetrics(CollectorRegistry()))
+        tools.say = self.say or tools.say
         async with (
             open_clients(settings, quota=erp_limit()) as clients,
             limiting(Limiter(store, process_name())),
@@ -83,6 +86,7 @@ class SweepNow:
     async def _sweep(self, sweeps: Sweeps, plan: Plan, company: Company, turns: asyncio.Semaphore) -> SweptNow:
         since = None if self.since is None else int(self.since.timestamp() * 1000)
         async with turns:
+            sweeps.tools.say(company.name, f"asks {plan.erp.base_url} for {plan.terms.path}")
             try:
                 swept = await sweeps.sweep(
                     plan, company, Asked(self.complete, since, self.confirmed.get(company.name, 0))

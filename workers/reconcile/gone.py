@@ -1,6 +1,7 @@
 """Which records of a company are gone: those that were there, are on a complete list no more, and answer with 404."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from config.reconcile import Company
@@ -39,7 +40,7 @@ class Gone:
         since: when all were listed before (epoch ms). confirmed: how many an operator lets go. Raises ErpError,
         NoListing, StoreUnavailable, LeaseLost: then nothing is taken to be gone that was not on its own.
         """
-        listing = Listing(self._plan, self._erp, self._tools.ask, None)
+        listing = Listing(self._plan, self._erp, partial(self._tools.ask, company=self._company.name), None)
         await listing.once(self._take)
         missing = await self._missing()
         if len(missing) > max(self._plan.terms.max_deletes * self.known, confirmed):
@@ -80,4 +81,4 @@ class Gone:
         await self._book.put_known({}, [*others, *(record.resource for record in gone)])
 
     async def _is_gone(self, path: str) -> bool:
-        return (await self._tools.ask(lambda: self._erp.get(path))).gone
+        return (await self._tools.ask(lambda: self._erp.get(path), company=self._company.name)).gone

@@ -5,6 +5,7 @@ came, and made again under the same ids.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from config.reconcile import Company
 from router.store.reconciling import Kept
@@ -56,7 +57,7 @@ class Sweep:
         judged = await self._book.judged()
         skipped = judged if asked.since is None else {}
         changes = Changes(self._company, self._tools, self._reports, self._maker, since, skipped, terms.wait)
-        listing = Listing(self._plan, self._erp, self._tools.ask, since)
+        listing = Listing(self._plan, self._erp, partial(self._tools.ask, company=self._company.name), since)
         await listing.read(changes.take)
         await changes.make()
         self._count(changes, listing)

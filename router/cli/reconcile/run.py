@@ -37,10 +37,11 @@ def run(
     """Sweep now, whether it is due or not; safe to repeat.
 
     Changes that no webhook reported become events. Records that are gone do, too, where `deletes` is due or with
-    --complete; where they are too many to believe they are held, and --confirm lets them go. Exit code 1: a company was
-    not swept, or is held.
+    --complete; where they are too many to believe they are held, and --confirm lets them go. What takes long says on
+    stderr how far it is: an ERP that does not answer is asked four times in all, within a minute or two, and the quota
+    is waited for. Exit code 1: a company was not swept, or is held.
     """
-    wanted = SweepNow(company or (), complete or confirm, since, reason=reason)
+    wanted = SweepNow(company or (), complete or confirm, since, reason=reason, say=_say)
     found = operate(lambda operations: _run(operations, name, wanted, confirm=confirm, yes=yes))
     if as_json:
         print_json([_json(each) for each in found])
@@ -54,6 +55,10 @@ def run(
             complain(f"{each.company}: are they gone? event-router reconcile run {name} --confirm")
     if any(each.swept is None or each.swept.held for each in found):
         raise typer.Exit(ExitCode.PARTLY_FAILED)
+
+
+def _say(company: str, words: str) -> None:
+    complain(f"{company}: {words}")
 
 
 async def _run(operations: Operations, name: str, wanted: SweepNow, *, confirm: bool, yes: bool) -> Sequence[SweptNow]:

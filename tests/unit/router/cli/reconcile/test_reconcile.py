@@ -116,3 +116,14 @@ def test_an_erp_that_is_not_set(cli: Cli, erp: FakeErp, monkeypatch: pytest.Monk
     """A reconciliation without an ERP says which variables to set."""
     monkeypatch.delenv("ROUTER_ERP__VISMA_NET_FINANCIAL__CLIENT_SECRET")
     assert "ROUTER_ERP__VISMA_NET_FINANCIAL__CLIENT_SECRET" in cli.fails(2, "reconcile", "run", "customers")
+
+
+def test_an_erp_that_is_away(cli: Cli, erp: FakeErp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep says at once what it asks, each time why it waits, and ends with exit code 1 after a few tries."""
+    monkeypatch.setattr("workers.reconcile.tools._AGAIN", (0.01, 0.02))
+    monkeypatch.setenv("ROUTER_ERP__VISMA_NET_FINANCIAL__BASE_URL", "http://127.0.0.1:1/")
+    result = cli.run("reconcile", "run", "customers")
+    assert result.exit_code == 1
+    assert f"event-router: {COMPANY}: asks http://127.0.0.1:1/ for v1/customer\n" in result.stderr
+    assert result.stderr.count("tries again in") == 2
+    assert f"{COMPANY}  not swept: " in result.stdout
