@@ -280,6 +280,29 @@ async def test_requests_that_are_all_refused(system: System, server: Server) -> 
     await expect(prometheus, "EventRouterSilence")
 
 
+FETCHING = """
+from workers import Event, Record, Subscription
+
+@Subscription("fetching", events=["*/customer_changed"], hydrate=True).handler
+async def handle(event: Event, record: Record) -> None:
+    pass
+"""
+
+
+async def test_an_erp_that_refuses(system: System) -> None:
+    """Requests to the ERP that it refuses are told of; no breaker opens by them, since it answers."""
+    async with serving(FakeErp()) as erp:
+        erp.failing = 403
+        given = erp_variables(erp) | {"ROUTER_ERP__VISMA_NET_FINANCIAL__TENANT_ID": "t1"}
+        prometheus = await begin(system, WORKER, "worker", system.module(FETCHING), **given)
+        await system.start("ingress", ROUTER_OPS__PORT=str(reserve()))
+        await eventually(lambda: "ingress_started" in system.logs())
+        item = {"event": "customer_changed", "relativeResourceUri": "v1/customer/1"}
+        await system.post([{**item, "notificationId": f"n{number}"} for number in range(12)])
+        await expect(prometheus, "EventRouterErpFailing")
+        assert "EventRouterBreakerOpen" not in prometheus.firing()
+
+
 _PENDING = "return redis.call('XPENDING', KEYS[1], 'stormy', '-', '+', 100)"
 
 
