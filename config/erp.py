@@ -31,6 +31,26 @@ def _check_base(url: str) -> str:
     return f"{checked}/" if (checked := _check_url(url)) and not checked.endswith("/") else checked
 
 
+def _is_proxy(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        is_there = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return is_there and parts.scheme in ("http", "https") and parts.path in ("", "/") and not parts.query
+
+
+def _check_proxy(proxy: SecretStr | None) -> SecretStr | None:
+    """Refuse what is no proxy: an address of HTTP, where a user and a password may stand before the host."""
+    if proxy is None:
+        return None
+    if not _is_proxy(proxy.get_secret_value()):
+        raise ValueError(
+            "must be a proxy such as http://proxy.example:3128, with USER:PASSWORD@ before the host if needed"
+        )
+    return proxy
+
+
 def _secret(value: object) -> object:
     """Take a client secret without the blanks around it; an empty one is none."""
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -50,6 +70,7 @@ class ErpSettings(BaseModel):
     client_secret: Annotated[SecretStr | None, BeforeValidator(_secret)] = None
     scope: str = "vismanet_erp_service_api:read"
     tenant_id: str = ""
+    proxy: Annotated[SecretStr | None, BeforeValidator(_secret), AfterValidator(_check_proxy)] = None
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 20
     background_wait: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 15
     max_body: int = Field(default=10 * 1024 * 1024, gt=0)

@@ -22,8 +22,8 @@ _SPELLINGS = ("secret", "secrets", "secret_file", "secret_files")
 _LISTS: Mapping[str, tuple[str, ...]] = {"forward": (), "notify": ("url", "password")}
 """The lists of tables that have secrets, each with the settings whose file holds one alone."""
 
-_CLIENT = "client_secret"
-"""The secret in each section of `erp`."""
+_CLIENT = ("client_secret", "proxy")
+"""What each section of `erp` has that is a secret, or may hold one."""
 
 Values = dict[str, Any]
 
@@ -37,7 +37,7 @@ def files_of(values: Mapping[str, Any], file: Path | None = None) -> Iterator[Pa
     secrets |= {key: redis[key] for key in ("url_file",) if redis.get(key)}
     for slug, client in erp.items():
         kept = client if isinstance(client, dict) else {}
-        secrets |= {f"{slug}.{key}": kept[key] for key in (_CLIENT, _CLIENT + _FILE) if kept.get(key)}
+        secrets |= {f"{slug}.{key}": value for key, value in _of_client(kept)}
     named_files = [str(value) for key, value in secrets.items() if fold_slug(key).endswith(_FILE)]
     if file is not None and len(secrets) > len(named_files):
         yield file
@@ -60,15 +60,28 @@ def with_secrets(values: Values, label: Callable[..., str]) -> Values:
             read[section] = _read_one(settings, key, label(section, key + _FILE))
     if isinstance(clients := values.get("erp"), dict):
         read["erp"] = {
-            fold_slug(slug): _read_one(client, _CLIENT, label("erp", slug, _CLIENT + _FILE))
-            if isinstance(client, dict)
-            else client
+            fold_slug(slug): _read_client(client, partial(label, "erp", slug)) if isinstance(client, dict) else client
             for slug, client in clients.items()
         }
     for name, alone in _LISTS.items():
         if name in values:
             read[name] = _with_table_secrets(values[name], partial(label, name), alone)
     return read
+
+
+def _of_client(client: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the settings of an ERP that hold a secret, or name a file of one; a proxy without a user holds none."""
+    for key in _CLIENT:
+        if (held := client.get(key)) and (key == "client_secret" or "@" in str(held)):
+            yield key, held
+        if named := client.get(key + _FILE):
+            yield key + _FILE, named
+
+
+def _read_client(client: Values, label: Callable[[str], str]) -> Values:
+    for key in _CLIENT:
+        client = _read_one(client, key, label(key + _FILE))
+    return client
 
 
 def _files_of_tables(tables: object, file: Path | None, alone: Sequence[str]) -> Iterator[Path]:

@@ -143,7 +143,7 @@ def _explain(problem: ErrorDetails, environment: _Values, file: Path, values: _V
     where = _variable(keys) if in_environment else f"{file}: {'.'.join(keys)}"
     if problem["type"] == "extra_forbidden":
         return f"{where}: unknown setting; known are {', '.join(sorted(_beside(keys)))}"
-    hidden = first == "secrets" or keys[-1] in ("token", "client_secret", "secret_key")
+    hidden = first == "secrets" or keys[-1] in ("token", "client_secret", "secret_key", "proxy")
     value = "" if hidden else f" = {redact_url(str(problem['input']))[:_SHOWN]!r}"
     return f"{where}{value}: {wanted(problem, _beside(keys).get(keys[-1]))}"
 

@@ -52,6 +52,8 @@ def _error(answer: Answer, about: str, now: datetime) -> ErpError:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         seconds = retry_after(answer.headers.get("Retry-After"), now)
         return ErpBusy(f"{about}: 429, the quota is used up for {seconds:g} seconds", seconds)
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return ErpUnavailable(f"{about}: the proxy answered 407; correct the user in the setting proxy")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _PASSING:
         return ErpUnavailable(f"{about}: the ERP answered {status}")
     if is_redirect(status):

@@ -1,4 +1,4 @@
-"""One HTTP exchange: bounded in time and size, without redirects, cookies or proxies of the environment."""
+"""One HTTP exchange: bounded in time and size, without redirects, cookies or proxies but the one of the settings."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -55,12 +55,13 @@ class Transport:
         self._observed = observed
         self._max_body = settings.max_body
         self._timeout = settings.timeout
+        self._proxy = _proxy_of(settings)
 
     async def send(self, method: str, url: URL, headers: Mapping[str, str], data: bytes | None = None) -> Answer:
         """Send one request and read its answer; raises ErpUnavailable, ErpUnreadable."""
         began, status = self._observed.began(), None
         about = f"{method} {url.with_query(None)}"
-        request = self._session.request(method, url, headers=headers, data=data, allow_redirects=False)
+        request = self._session.request(method, url, headers=headers, data=data, allow_redirects=False, **self._proxy)
         try:
             async with request as response:
                 content = await self._content(response, about)
@@ -97,6 +98,16 @@ async def open_transport(settings: ErpSettings, observed: Observed | None = None
     """Yield what sends the requests to one ERP; nothing is connected before the first."""
     async with open_session(aiohttp.TCPConnector(limit=settings.connections), settings.timeout) as session:
         yield Transport(session, settings, observed or Observed(ErpMetrics(CollectorRegistry()), ""))
+
+
+def _proxy_of(settings: ErpSettings) -> dict[str, Any]:
+    """Return the proxy as aiohttp takes it, its user apart from its address: that stands in messages."""
+    if settings.proxy is None:
+        return {}
+    url = URL(settings.proxy.get_secret_value())
+    login = aiohttp.encode_basic_auth(url.user, url.password or "", "utf-8") if url.user else None
+    # aiohttp makes of this header of the proxy its Proxy-Authorization, with CONNECT and without.
+    return {"proxy": url.with_user(None), "proxy_headers": {"Authorization": login} if login else None}
 
 
 def is_success(status: int) -> bool:
