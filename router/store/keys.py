@@ -32,6 +32,11 @@ LINES: Final = (
 )
 """What the lines of a keyed subscription consist of: lib/lines.lua says what is in each."""
 
+ECHO: Final = b"1"
+"""Why a handler was left out: the record held nothing new but writes of ours."""
+ONCE: Final = b"once"
+"""Likewise: its effect was there already, as a marker of `once` said."""
+
 
 def publisher_of(key: str) -> str:
     """Return the publisher that a stream or a quarantine is of, by its key; empty for a key of another kind."""
@@ -165,7 +170,7 @@ class Keys:
         return self._tagged(f"echo:{digest}", "versions")
 
     def echoed(self, stream: str, subscription: str, event_id: str) -> str:
-        """Return what says that an event was an echo for a subscription; its TTL is a week."""
+        """Return what says why the handler of a subscription was left out for an event: ECHO or ONCE; for a week."""
         return self._tagged(stream, f"echo:{subscription}:{event_id}")
 
     def forwards(self) -> str:

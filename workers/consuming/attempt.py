@@ -20,6 +20,7 @@ from workers.consuming.settler import Settler
 from workers.consuming.traced import TracedAttempts
 from workers.delivery import Delivery, Held
 from workers.echoes.guard import EchoGuard
+from workers.echoes.left_out import ONCE, note_left_out
 from workers.erp.background import in_time, last_chance
 from workers.failure import described, text_of
 from workers.handlers.hydrated import call_in, call_with_record
@@ -69,6 +70,7 @@ class Attempts:
             results = await (call if self._traced is None else self._traced.attempt(ready, call))
             if isinstance(results[0], WorkerMustEnd):
                 raise results[0]  # the lane keeps what it holds, to be given back
+            await self._note_already_done(deliveries, results)
             if thread := self._still_running(lane):
                 self._settle_after(thread, ready, results)
             else:
@@ -76,6 +78,12 @@ class Attempts:
                     self._settle(held, result)
                     del lane.holding[:1]  # one by one, if there: where settling breaks, those before it are settled
         lane.holding = []
+
+    async def _note_already_done(self, deliveries: Sequence[Delivery], results: Sequence[BaseException | None]) -> None:
+        """Have it known of which deliveries the effect was there already; of an echo it is."""
+        for delivery, result in zip(deliveries, results, strict=True):
+            if isinstance(result, AlreadyDone) and not isinstance(result, Echoed):
+                await note_left_out(self._context.store, self._context.group, delivery, ONCE)
 
     def _still_running(self, lane: Lane) -> "Future[None] | None":
         """Return the thread that the attempt has left behind, where no other attempt may run beside it."""

@@ -12,6 +12,7 @@ from router.store.scripts import Call
 from router.tasks.ending import in_time
 from router.telemetry import logs
 from workers.delivery import Delivery
+from workers.echoes.left_out import ECHO, note_left_out
 from workers.echoes.noted import PATIENCE
 from workers.erp.background import is_background
 from workers.erp.clients import current_erp
@@ -25,8 +26,6 @@ _CHANGES: Final[Collection[str]] = ("changed", "created", "updated")
 _MARGIN = 5.0
 _SOON = 0.5
 """Seconds after which an event comes again whose record is being written, half of it to all of it twice over."""
-_SHOWN = 7 * 86_400_000
-"""Milliseconds for which it is known that an event was an echo."""
 
 _log = logs.get("echo")
 
@@ -97,7 +96,7 @@ class EchoGuard:
             delay = self._random.uniform(_SOON, 2 * _SOON)
             return Defer(delay, "a write of ours to its record is under way")
         if found == b"echo":
-            await self._show(delivery)
+            await note_left_out(self._store, self.subscription, delivery, ECHO)
             return Echoed(event.stream, event.id, delivery.generation)
         return Attempt(self, versions, token, record.etag) if found == b"handle" else None
 
@@ -108,16 +107,3 @@ class EchoGuard:
         except STORE_ERRORS as error:
             _log.warning("echo_not_known", subscription=self.subscription, error=type(error).__name__)
             return None
-
-    async def _show(self, delivery: Delivery) -> None:
-        """Have it known, for each event of the delivery, that it was an echo."""
-        event = delivery.event
-        merged = [(f"{each.publisher or event.publisher}/{each.type}", each.id) for each in delivery.merged]
-        keys = [
-            self._store.keys.echoed(stream, self.subscription, id_)
-            for stream, id_ in [*merged, (event.stream, event.id)]
-        ]
-        try:
-            await in_time(PATIENCE, self._store.commands([("SET", key, 1, "PX", _SHOWN) for key in keys]))
-        except STORE_ERRORS as error:
-            _log.warning("echo_not_shown", event_id=event.id, error=type(error).__name__)

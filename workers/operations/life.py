@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from router.store.client import Store
 from router.store.errors import forgiven, is_no_group
+from router.store.keys import ECHO, ONCE
 from router.store.reading import Entry, Span, checked, forward, moment_of, order_of
 from router.store.record import ID, MERGED, REASON, text_of
 from workers.deferrals import Deferrals
@@ -44,11 +45,11 @@ class Place:
     a pending one in hand, renewed_at: when that worker last said so, deliveries: how often it was handed out from where
     it is. dead_entry_id, reason: of a dead letter. key: by which a keyed subscription orders it, while it is in line.
     behind: the id of the first event of that line, where it is another one. merged_into: the id of the later event that
-    stands for it. deferrals: how often it was deferred, since when and why. echo: whether it was done
-    without its handler, since it only repeated a write of ours; known for a week. skipped: whether it was done without
-    its handler, since the filter of the subscription, which is the one that it had then, leaves it out.
-    paused: what keeps it waiting, of the subscription or of its company. limit: how many of its company may run at
-    once, where it waits for one of those.
+    stands for it. deferrals: how often it was deferred, since when and why. echo: whether it was done without its
+    handler, since it only repeated a write of ours; once: whether its effect was there already when it was delivered
+    last; both known for a week. skipped: whether it was done without its handler, since the filter of the subscription,
+    which is the one that it had then, leaves it out. paused: what keeps it waiting, of the subscription or of its
+    company. limit: how many of its company may run at once, where it waits for one of those.
 
     `done` is also said of what was in the stream before a subscription that starts at `latest`.
     """
@@ -70,6 +71,7 @@ class Place:
     deferrals: Deferrals | None = None
     echo: bool = False
     skipped: bool = False
+    once: bool = False
     paused: Pause | CompanyPause | None = None
     limit: int | None = None
 
@@ -150,18 +152,20 @@ class _Look:
         if found or not complete:
             return found or [Place(group.name, "unknown")]
         skipped = await self._was_skipped(group.name)
-        return [Place(group.name, "done", echo=not skipped and await self._was_echo(group.name), skipped=skipped)]
+        why = None if skipped else await self._left_out(group.name)
+        return [Place(group.name, "done", echo=why == ECHO, once=why == ONCE, skipped=skipped)]
 
     async def _was_skipped(self, name: str) -> bool:
         found = (await filters(self._store, [name])).get(name)
         return found is not None and self._event is not None and found.skips(self._stream, self._entry_id, self._event)
 
-    async def _was_echo(self, name: str) -> bool:
+    async def _left_out(self, name: str) -> bytes | None:
+        """Return why the handler was left out, as far as that is known."""
         if self._event is None:
-            return False
+            return None
         key = self._store.keys.echoed(self._stream, name, self._event.id)
         (value,) = checked(forgiven(await self._store.commands([("GET", key)]), [key], None))
-        return value is not None
+        return bytes(value) if value is not None else None
 
     async def _everywhere(self, name: str, *, is_keyed: bool) -> tuple[list[Place], bool]:
         found, complete = await self._copies(name)

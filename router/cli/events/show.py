@@ -80,6 +80,7 @@ def _place_json(place: Place, *, reveal: bool) -> dict[str, Any]:
         **of_keyed,
         **_deferrals_json(place),
         **({"echo": True} if place.echo else {}),
+        **({"once": True} if place.once else {}),
         **({"skipped": True} if place.skipped else {}),
         **({"paused": pause_json(place.paused)} if place.paused else {}),
         "errors": [attempt_json(error, reveal=reveal) for error in place.errors],
@@ -133,6 +134,8 @@ def _without_handler(place: Place) -> str:
     """Return why the handler was left out; empty where it was not."""
     if place.skipped:
         return f"skipped by the filter of {place.subscription}"
+    if place.once:
+        return "its effect was there already when it was delivered last (once)"
     return "an echo: its record held nothing new but writes of ours" if place.echo else ""
 
 

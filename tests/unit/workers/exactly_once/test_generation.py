@@ -9,6 +9,8 @@ import pytest
 from support.keyed_bench import SHORT, STREAM, Bench
 from support.waiting import eventually
 
+from config.settings import Settings
+from router.cli.events.show import place_text
 from router.events.catalogue import Catalogue
 from router.events.identify import identify
 from router.intake.entry import entry_of
@@ -18,6 +20,7 @@ from workers.operations.dead_letters.letters import DeadLetters
 from workers.operations.dead_letters.selector import Selector
 from workers.operations.events import EventFilter
 from workers.operations.handover import Handover
+from workers.operations.operations import Operations
 from workers.outcomes import Done, RetryIn
 from workers.testing import deliver, sample_event
 
@@ -203,6 +206,11 @@ async def test_an_event_whose_effect_was_made_is_done_and_counted(bench: Bench, 
     await eventually(lambda: bench.count(made, "done") == 1)
     counted = bench.registry.get_sample_value("event_router_already_done_total", {"subscription": "sub"})
     assert counted == 1
+    operations = Operations(bench.store, bench.catalogue, Settings())
+    stored = await operations.event("a")
+    assert stored is not None
+    (place_of_it,) = (await operations.life(stored)).subscriptions
+    assert place_text(place_of_it) == "its effect was there already when it was delivered last (once)"
     assert bench.count(made, "retried") == bench.count(made, "dead") == 0
     with sqlite3.connect(place) as connection:
         assert connection.execute("SELECT id FROM effects").fetchall() == [("a",)]
