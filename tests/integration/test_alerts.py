@@ -292,7 +292,7 @@ async def handle(event: Event, record: Record) -> None:
 async def test_an_erp_that_refuses(system: System) -> None:
     """Requests to the ERP that it refuses are told of; no breaker opens by them, since it answers."""
     async with serving(FakeErp()) as erp:
-        erp.failing = 403
+        erp.redirects["v1/customer/1"] = "https://elsewhere.example/"
         given = erp_variables(erp) | {"ROUTER_ERP__VISMA_NET_FINANCIAL__TENANT_ID": "t1"}
         prometheus = await begin(system, WORKER, "worker", system.module(FETCHING), **given)
         await system.start("ingress", ROUTER_OPS__PORT=str(reserve()))

@@ -25,7 +25,7 @@ class Observed:
         self._metrics = metrics
         self._publisher = publisher
         self._seconds = metrics.seconds.labels(publisher)
-        for status in ("2xx", "4xx", "401", "403", "429", "5xx", _NO_ANSWER):  # so that a first increase is seen
+        for status in ("2xx", "3xx", "4xx", "401", "403", "429", "5xx", _NO_ANSWER):  # so that a first increase is seen
             metrics.requests.labels(publisher, status)
 
     def began(self) -> float:
