@@ -14,7 +14,14 @@ from config.erp import ErpSettings
 from router.events.event import Event
 from workers.erp import background
 from workers.erp.address import Params, address
-from workers.erp.errors import BackgroundExpired, BackgroundPending, ErpConflict, ErpRefused, ErpUnavailable
+from workers.erp.errors import (
+    BackgroundExpired,
+    BackgroundPending,
+    ErpConflict,
+    ErpRefused,
+    ErpUnavailable,
+    ErpUnreadable,
+)
 from workers.erp.judgement import read_record
 from workers.erp.quota import Guard, Quota
 from workers.erp.tokens import Tokens
@@ -198,7 +205,7 @@ class Erp:
             await quota.acquire(self._event)
             try:
                 answer = await self._connection.transport.send(method, url, headers, data)
-            except ErpUnavailable:
+            except (ErpUnavailable, ErpUnreadable):
                 await quota.learn(self._event, {}, 0)
                 raise
             asked.answered(answer.status)

@@ -11,6 +11,8 @@ __all__ = ["heard_in"]
 
 _REFUSED = 429
 _FAILED = 500
+_AT_THE_DOOR = (401, 403, 407)
+"""Answers of who lets requests in, which may come before anything counts them: without headers they say nothing."""
 _UNSAID = 60.0
 """Seconds for which calls are held back after a refusal that does not say for how long."""
 _SECONDS = 1e9
@@ -32,7 +34,7 @@ def heard_in(prefix: str | None, headers: Mapping[str, str], status: int, now: f
     if status == _REFUSED:
         closed = _span(given.get("retry-after", ""), sent)
         return said._replace(closed=_first(closed, said.ends_in, _UNSAID))
-    return said._replace(answered=0 < status < _FAILED)
+    return said._replace(answered=0 < status < _FAILED and status not in _AT_THE_DOOR)
 
 
 def _said(prefix: str, given: Mapping[str, str], sent: float) -> Heard:

@@ -43,3 +43,24 @@ async def test_the_quota_of_a_company_is_never_overdrawn(store: Store, catalogue
     [quota] = found.quotas
     assert (found.name, quota.subject, quota.state) == ("erp", "visma-net-financial/1", "used up")
     assert (quota.limit, quota.left) == (10, 1)
+
+
+async def test_an_answer_that_is_too_large_is_an_answer(store: Store, catalogue: Catalogue, erp: FakeErp) -> None:
+    """A request whose answer cannot be read has ended: nobody waits for it to find out how much there is."""
+    bench, handled = Bench(store, catalogue), list[str]()
+    subscription = Subscription("sub", events=[STREAM], hydrate=True, retry=Retry(max_attempts=1))
+
+    @subscription.handler
+    async def mirror(delivery: Delivery, record: Record) -> None:
+        handled.append(delivery.event.id)
+
+    erp.books(TENANT).put("v1/customer/large", {"name": "x" * 10_000})
+    settings = erp_settings(erp, tenant_id=TENANT, max_body=5000)
+    async with open_clients(settings, quota=erp_limit()), limiting(Limiter(store, "c1", bench.metrics)):
+        await bench.publish("large@large")
+        await bench.start(subscription)
+        await eventually(lambda: bench.count(subscription, "dead") == 1)
+        await bench.publish("small@1")
+        await eventually(lambda: handled == ["small"], timeout=10)
+        for consumer in list(bench.alive):
+            await bench.stop(consumer)

@@ -65,7 +65,10 @@ def test_a_refusal_closes() -> None:
     assert heard({"Retry-After": "30"}, 503).closed is None
 
 
-@pytest.mark.parametrize(("status", "answered"), [(200, True), (404, True), (0, False), (500, False), (503, False)])
+@pytest.mark.parametrize(
+    ("status", "answered"),
+    [(200, True), (404, True), (0, False), (500, False), (503, False), (401, False), (403, False), (407, False)],
+)
 def test_who_has_not_answered_says_nothing_by_silence(status: int, answered: bool) -> None:  # noqa: FBT001 - a column
     """That an answer has no headers says something only where it was made by who counts."""
     assert heard({}, status) == Heard(answered=answered)
