@@ -93,6 +93,12 @@ _TARGETS = (
     _Target("end to end at 1,000/s, p99 ms", _measured(*_FLOW, "p99 ms"), 20, most=True),
     *(_Target(f"10⁶ over 10³ {case}", _grown(case), 0.9) for case in _GROWING),
     _Target("idle worker, commands a second", _measured(*_IDLE, "commands/s"), 2, most=True),
+    _Target(
+        "idle worker with a key, commands a second",
+        _measured(*_IDLE[:2], "worker with a key", "commands/s"),
+        3,
+        most=True,
+    ),
     _Target("idle worker, % of a core", _measured(*_IDLE, "CPU %"), 0.5, most=True),
     _Target(
         "`dlq list`, first page, ms in the store", _in_last("dlq list, dead letters", "ms in the store"), 300, most=True

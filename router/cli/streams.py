@@ -31,9 +31,9 @@ def streams(
 ) -> None:
     """Show how full the streams are, and how far each subscription is.
 
-    LAG waits for a worker, IN HAND is held by one, SCHEDULED waits for its next attempt, DEAD was given up, OLDEST is
-    how long the oldest that waits or is in hand has been there. A stream with a * is no longer configured: its
-    publisher or its event has left the catalogue. `top` shows how fast it goes.
+    LAG waits for a worker, IN HAND is held by one, SCHEDULED waits for its next attempt or is deferred, DEAD was
+    given up, OLDEST is how long the oldest that waits or is in hand has been there. A stream with a * is no longer
+    configured: its publisher or its event has left the catalogue. `top` shows how fast it goes.
     """
     operations, figures = operate(_figures)
     known = operations.catalogue

@@ -80,6 +80,11 @@ class PauseWatch:
         """Return when there is word, or the time of the pause is over, or it is time to look again."""
         left = self.pause.seconds_left if self.pause else None
         block = _BLOCK if left is None else min(_BLOCK, max(_LEAST, left))
-        reply = await self._connection.run("XREAD", "BLOCK", int(block * 1000) or 1, "STREAMS", self._key, self._seen)
-        for entries in (reply or {}).values():
+        while not (reply := await self._connection.run(*self._read(block))):
+            if self.pause is not None or await self._context.store.command("EXISTS", self._key):
+                return
+        for entries in reply.values():
             self._seen = entries[-1][0].decode()
+
+    def _read(self, block: float) -> tuple[str | int, ...]:
+        return ("XREAD", "BLOCK", int(block * 1000) or 1, "STREAMS", self._key, self._seen)

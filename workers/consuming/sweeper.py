@@ -14,6 +14,9 @@ from workers.delivery import error_line
 from workers.outcomes import WorkerLost
 from workers.state.groups import name_of, raw_of
 
+_KEYED = 4
+"""How many times as long a keyed subscription waits: what its workers hold is in its lines, with a lease of its own."""
+
 
 class Sweeper:
     """Recovers the work of dead consumers; calls `recovered` after each, since its retries need a new watcher."""
@@ -30,6 +33,7 @@ class Sweeper:
         their groups with it.
         """
         context = self._context
+        pause = context.settings.sweep_interval * (_KEYED if context.subscription.keyed else 1)
         while True:
             try:
                 for consumer in await self.orphans():
@@ -37,7 +41,7 @@ class Sweeper:
                 self._recovered()
             except STORE_ERRORS as error:
                 context.log.warning("sweep_failed", error=described(error))
-            await asyncio.sleep(context.settings.sweep_interval * context.random.uniform(0.75, 1.25))
+            await asyncio.sleep(pause * context.random.uniform(0.75, 1.25))
 
     async def orphans(self) -> list[str]:
         """Return the consumers without a heartbeat that hold something, or have done nothing for a lease.

@@ -59,14 +59,19 @@ class Leadership:
             await set_within(max(left, 0) / 1000 + self._context.random.uniform(0.0, 0.2), self._asked)
 
     async def keep(self) -> None:
-        """Renew the lease until it is lost or this is cancelled."""
+        """Renew the lease until it is lost or this is cancelled; what the store does not take is made up for soon."""
+        backoff, half = Backoff(self._context.random), self.seconds / 2
+        pause = half
         while not self.lost.is_set():
-            await asyncio.sleep(self.seconds / 3)
+            await asyncio.sleep(pause)
             try:
                 has_it = (await self._lead())[0]
             except STORE_ERRORS as error:
                 self._context.outage.failed("renewing the lease of the lines", error)
+                pause = min(half, backoff.next())
                 continue
+            pause = half
+            backoff.reset()
             self._context.outage.over("renewing the lease of the lines")
             if not has_it:
                 self.lost.set()

@@ -6,6 +6,7 @@ from itertools import count
 from typing import Any
 
 from router.store.errors import STORE_ERRORS
+from router.store.keys import LINES
 from router.store.lines import Claim, Lines
 from router.store.read_connection import ReadConnection
 from router.store.reading import Pager
@@ -22,6 +23,11 @@ _FIRST = 32
 """Keys to claim at most at first, when nothing is known of the size of events."""
 _LONGEST = 15.0
 """Seconds to wait for word before claiming all the same: another worker may have known of a retry, and have died."""
+
+_EARLY = 0.05
+"""Seconds by which the end of a wait may come before its time; before that, somebody has ended it."""
+_CLAIMED = ("ready", "due", "quiet", "running", "stopped")
+"""What a claim looks at, by the names of LINES."""
 
 _OF_ANOTHER_RULE = 2
 """What a claim says in place of whether events are brought, where it may have no key."""
@@ -161,8 +167,15 @@ class LineReader:
 
     async def _wait(self) -> None:
         """Return when there is word of something, or when something becomes due."""
-        seconds = min(_LONGEST, self._wait_until - self._context.monotonic())
-        if seconds <= 0:
-            return
-        block = max(1, int(seconds * 1000))
-        await self._connection.run("XREAD", "BLOCK", block, "STREAMS", self._lines.wake, self._seen)
+        monotonic = self._context.monotonic
+        while (seconds := min(_LONGEST, self._wait_until - monotonic())) > 0:
+            block = max(1, int(seconds * 1000))
+            word = await self._connection.run("XREAD", "BLOCK", block, "STREAMS", self._lines.wake, self._seen)
+            if word or self._stopping or monotonic() < self._wait_until - _EARLY or await self._has_something():
+                return
+            self._wait_until = monotonic() + _LONGEST
+
+    async def _has_something(self) -> bool:
+        """Return whether the lines have anything that a claim would look at: most of the time they are empty."""
+        places = (self._lines.keys[LINES.index(name)] for name in _CLAIMED)
+        return bool(await self._context.store.command("EXISTS", *places))

@@ -39,6 +39,8 @@ _BYTES = 1024 * 1024
 """Bytes to bring in one script call, unless one entry has more: a script blocks the whole server while it runs."""
 _LOST = -2
 """What the lines reply that do not know what they were brought before."""
+_LONGEST = 15.0
+"""Seconds that one read waits at least: nothing depends on its end, which is no news."""
 _AGAIN = 30.0
 """Seconds until sources that could not be read, since they are of another type, are tried again."""
 _CONFIRM = ("WAIT", 1, 1000)
@@ -106,13 +108,14 @@ class Mover:
 
     async def _bring(self, start: dict[str, str]) -> None:
         context = self._context
-        connection = ReadConnection(context.store, next(iter(start)), context.settings.block, unblockable=False)
+        blocking = max(context.settings.block, _LONGEST)
+        connection = ReadConnection(context.store, next(iter(start)), blocking, unblockable=False)
         in_order, pager = InOrder(), Pager(most=_COUNT, first=_FIRST)
         look_at = context.monotonic() + self._look_after()
         try:
             while True:
                 keys = [key for key in start if key not in in_order.waiting]
-                block = () if in_order.waiting else ("BLOCK", int(context.settings.block * 1000))
+                block = () if in_order.waiting else ("BLOCK", int(blocking * 1000))
                 count = pager.count
                 reply = await connection.run(
                     *("XREAD", "COUNT", count, *block, "STREAMS", *keys, *(start[key] for key in keys))

@@ -49,9 +49,10 @@ async def positions(
 
 async def begun_again(context: Context, start: Mapping[str, str]) -> bool:
     """Return whether one of these sources ends before the id that it was read up to; raises StoreUnavailable."""
-    replies = await context.store.commands([("XINFO", "STREAM", source) for source in start])
+    read = [source for source, last in start.items() if last != _BEGINNING]
+    replies = await context.store.commands([("XINFO", "STREAM", source) for source in read]) if read else []
     return any(
-        is_refusal(info) or _before(_end(info), start[source]) for source, info in zip(start, replies, strict=True)
+        is_refusal(info) or _before(_end(info), start[source]) for source, info in zip(read, replies, strict=True)
     )
 
 

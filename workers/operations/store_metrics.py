@@ -40,7 +40,7 @@ _PATIENCE = 2.5
 _FIGURES = {
     "lag": "Lag: events that wait for a worker, in the stream or in the subscription's inbox.",
     "pending": "In hand: events that a worker holds.",
-    "scheduled": "Scheduled: events that wait for their next attempt.",
+    "scheduled": "Scheduled: events that wait for their next attempt, or are deferred.",
     "dead": "Dead: events that the subscription gave up.",
 }
 

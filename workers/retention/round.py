@@ -6,8 +6,9 @@ like the others. Where events are archived, they go once they are in the archive
 """
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import structlog
@@ -25,6 +26,8 @@ from workers.state.groups import parse_groups
 
 What = TypeVar("What")
 
+_TRUSTED = 3600.0
+"""Seconds for which a stream is left alone whose events are all too young: somebody may have added older ones."""
 _NAMED = 5
 """Keys to name in one line of the log."""
 
@@ -42,6 +45,7 @@ class Retention:
         metrics: WorkerMetrics,
         stopping: asyncio.Event,
         archiver: Archiver | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._archiver = archiver
         self._store = store
@@ -51,6 +55,8 @@ class Retention:
         self._metrics = metrics
         self._stopping = stopping
         self._failed = False
+        self._monotonic = monotonic
+        self._young = dict[str, float]()
 
     async def round(self) -> None:
         """Remove all there is to remove; what the store refuses for one stream is logged and stops no other."""
@@ -91,14 +97,22 @@ class Retention:
 
     async def _trim_events(self, streams: Sequence[str]) -> None:
         window = _milliseconds(self._settings.events)
-        only_archived = self._archiver is not None
+        now, only_archived = self._monotonic(), self._archiver is not None
         calls = {
             stream: scripts.trim(
-                self._keys.events(stream), self._keys.archived(stream), window, only_archived=only_archived
+                *(self._keys.events(stream), self._keys.archived(stream), window),
+                only_archived=only_archived,
+                hear=True,
             )
             for stream in streams
+            if self._young.get(stream, 0.0) <= now
         }
-        removed = await self._repeat(calls)
+        waits = dict[str, int]()
+        removed = await self._repeat(calls, waits)
+        self._young = {
+            stream: now + min(_TRUSTED, -waits[stream] / 1000) if stream in waits else self._young.get(stream, 0.0)
+            for stream in streams
+        }
         for stream, number in removed.items():
             self._metrics.trimmed.labels(stream).inc(number)
         if removed:
@@ -131,8 +145,11 @@ class Retention:
         readable = [pair for pair in zip(streams, replies, strict=True) if not isinstance(pair[1], BaseException)]
         return [(stream, group.name) for stream, reply in readable for group in parse_groups(reply)]
 
-    async def _repeat(self, calls: Mapping[What, scripts.Call]) -> Counter[What]:
-        """Run scripts, in one round trip, again and again while they remove something; return how much each did."""
+    async def _repeat(self, calls: Mapping[What, scripts.Call], waits: dict[What, int] | None = None) -> Counter[What]:
+        """Run scripts, in one round trip, again and again while they remove something; return how much each did.
+
+        waits: takes the last reply below 0 of each.
+        """
         removed: Counter[What] = Counter()
         while calls and not self._stopping.is_set():
             replies = await self._store.run(list(calls.values()))
@@ -141,8 +158,10 @@ class Retention:
                 what: 0 if isinstance(reply, BaseException) else int(reply)
                 for what, reply in zip(calls, replies, strict=True)
             }
-            removed.update(numbers)
-            calls = {what: call for what, call in calls.items() if numbers[what]}
+            if waits is not None:
+                waits |= {what: number for what, number in numbers.items() if number < 0}
+            removed.update({what: number for what, number in numbers.items() if number > 0})
+            calls = {what: call for what, call in calls.items() if numbers[what] > 0}
         return +removed
 
     def _report_failed(self, calls: Sequence[scripts.Call], replies: Sequence[Any]) -> None:

@@ -2,7 +2,8 @@
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,20 @@ __all__ = ["NOTES", "REFERENCE", "TITLE", "run"]
 
 TITLE = "Idle, and memory"
 NOTES = (
-    "An ingress and a worker on all streams of the catalogue (one subscription), with nothing to do; commands as Redis "
-    "counts them, those inside scripts included. Memory as Redis reports it, of so many of each."
+    "An ingress and workers on all streams of the catalogue (one subscription, one of them with a key), with "
+    "nothing to do; commands as Redis counts them, those inside scripts included. With --full for eleven "
+    "minutes, so that what comes every five is in it. Memory as Redis reports it, of so many of each."
 )
 REFERENCE = ""
 _IDLE = "58 streams"
-_SETTLING = 3.0  # seconds after the start
+_WATCHED: Mapping[str, Mapping[str, str]] = {"worker": {}, "worker with a key": {"KEY": "resource"}, "ingress": {}}
+"""What is watched, and what its process is given."""
+_SETTLING = 10.0  # seconds after the start
 
 
 def run(plan: Plan, samples: Samples) -> None:
     """Watch both side by side, each with a server of its own, and then fill servers."""
-    seconds, rounds = plan.pick(4.0, 6.0, 60.0), plan.pick(1, min(plan.rounds, 3), plan.rounds)
+    seconds, rounds = plan.pick(4.0, 6.0, 660.0), plan.pick(1, min(plan.rounds, 3), 1)
     for _ in range(rounds):
         with tempfile.TemporaryDirectory(prefix="bench-") as name:
             _idle(Path(name), seconds, samples)
@@ -37,20 +41,30 @@ def run(plan: Plan, samples: Samples) -> None:
 
 
 def _idle(folder: Path, seconds: float, samples: Samples) -> None:
-    for name in ("worker", "ingress"):
-        (folder / name).mkdir()
-    with Server(folder / "worker") as first, Server(folder / "ingress") as second:
-        worker = Router(first, folder / "worker").ready_worker(folder / "ledger.json", EXPECTED="1")
-        ingress = Router(second, folder / "ingress").ingress()
-        with worker, ingress:
-            time.sleep(_SETTLING)
-            watched = [(worker, first.client), (ingress, second.client)]
-            before = [_look(process, client) for process, client in watched]
-            time.sleep(seconds)
-            after = [_look(process, client) for process, client in watched]
-            for (process, _), old, new in zip(watched, before, after, strict=True):
-                name = process.name.partition("-")[0]
-                samples.add(_IDLE, name, _used(old, new, seconds) | {"MiB": process.resident})
+    with ExitStack() as stack:
+        servers = {name: stack.enter_context(_server(folder / name)) for name in _WATCHED}
+        watched = {
+            name: (stack.enter_context(_started(name, server, folder / name)), server.client)
+            for name, server in servers.items()
+        }
+        time.sleep(_SETTLING)
+        before = [_look(process, client) for process, client in watched.values()]
+        time.sleep(seconds)
+        after = [_look(process, client) for process, client in watched.values()]
+        for (name, (process, _)), old, new in zip(watched.items(), before, after, strict=True):
+            samples.add(_IDLE, name, _used(old, new, seconds) | {"MiB": process.resident})
+
+
+def _server(folder: Path) -> Server:
+    folder.mkdir()
+    return Server(folder)
+
+
+def _started(name: str, server: Server, folder: Path) -> Process:
+    router = Router(server, folder)
+    if name == "ingress":
+        return router.ingress()
+    return router.ready_worker(folder / "ledger.json", EXPECTED="1", **_WATCHED[name])
 
 
 def _look(process: Process, client: Any) -> tuple[int, float]:

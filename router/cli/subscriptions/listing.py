@@ -21,9 +21,9 @@ _PAUSED = rest("PAUSED")
 def list_(*, as_json: JsonFlag = False) -> None:
     """List the subscriptions, with the sums over their streams; `streams` shows the same for each stream.
 
-    LAG waits for a worker, IN HAND is held by one, SCHEDULED waits for its next attempt, DEAD was given up. WORKERS
-    is how many gave a sign of life within the lease. SKIPPED, what a filter left out so far, is shown where there is a
-    filter, and a pause where there is one, of a company, too.
+    LAG waits for a worker, IN HAND is held by one, SCHEDULED waits for its next attempt or is deferred, DEAD was
+    given up. WORKERS is how many gave a sign of life within the lease. SKIPPED, what a filter left out so far, is
+    shown where there is a filter, and a pause where there is one, of a company, too.
     """
     rows = operate(_look)
     if as_json:

@@ -38,8 +38,9 @@ def top(
     """Watch the figures of the running system, live: rates, lag, in hand, scheduled, dead; q or Ctrl-C ends it.
 
     IN/S and OUT/S are events a second: into the subscription's streams, and done or dead. LAG waits for a worker,
-    IN HAND is held by one, OLDEST is how long the oldest of both has been there, SCHEDULED waits for its next attempt,
-    DEAD was given up. Breakers that are open are named above. The store may go away and come back meanwhile.
+    IN HAND is held by one, OLDEST is how long the oldest of both has been there, SCHEDULED waits for its next
+    attempt or is deferred, DEAD was given up. Breakers that are open are named above. The store may go away and
+    come back meanwhile.
     """
     show = _once if once else _watch
     operate(lambda operations: show(operations, interval, as_json=as_json))

@@ -242,13 +242,14 @@ def lease(key: str, name: str, milliseconds: int) -> Call:
     return Call(_script("lease"), (key,), (name, milliseconds))
 
 
-def trim(stream: str, archived: str, window: int, *, only_archived: bool = False) -> Call:
+def trim(stream: str, archived: str, window: int, *, only_archived: bool = False, hear: bool = False) -> Call:
     """Remove events that all groups have finished and that are older than `window` milliseconds.
 
     `archived`: how far the stream is archived. Where that is known no more is removed; with `only_archived` nothing is
     where it is not known. Reply: how many were removed; once it is 0, nothing is left to remove.
+    With `hear` below 0 where all is too young: for how many milliseconds still.
     """
-    return Call(_script("trim"), (stream, archived), (window, _TRIMMED, int(only_archived)))
+    return Call(_script("trim"), (stream, archived), (window, _TRIMMED, int(only_archived), int(hear)))
 
 
 def discard(stream: str, age: int, count: int) -> Call:

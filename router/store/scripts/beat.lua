@@ -17,15 +17,22 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local stamp = string.format('%.0f', now)
 redis.call('ZADD', KEYS[1], stamp, ARGV[1])
-for _, consumer in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. stamp, '+inf', 'LIMIT', 0, 1000)) do
-  redis.call('ZADD', KEYS[1], stamp, consumer)
+local MANY, MOST = 1000, 16
+local known = redis.call('ZRANGE', KEYS[1], 0, MANY - 1, 'WITHSCORES')
+if #known == 2 * MANY then -- else those from the future are among them
+  for _, part in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. stamp, '+inf', 'WITHSCORES', 'LIMIT', 0, MANY)) do
+    known[#known + 1] = part
+  end
 end
-if ARGV[3] ~= '1' then
-  return {}
-end
-local limit = string.format('(%.0f', now - tonumber(ARGV[2]))
-local dead = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', limit, 'LIMIT', 0, 16)
-for _, consumer in ipairs(dead) do
-  redis.call('ZADD', KEYS[1], stamp, consumer)
+local dead, limit = {}, now - tonumber(ARGV[2])
+for i = 1, #known, 2 do
+  local consumer, at = known[i], tonumber(known[i + 1])
+  local is_dead = ARGV[3] == '1' and at < limit and #dead < MOST
+  if is_dead then
+    dead[#dead + 1] = consumer
+  end
+  if is_dead or at > now then
+    redis.call('ZADD', KEYS[1], stamp, consumer)
+  end
 end
 return dead

@@ -12,6 +12,9 @@
 -- Reply    { moved, milliseconds until to ask again: when the next is due, a day at most;
 --            0: now; -1: nothing is scheduled; -2: the inbox is full;
 --            1 where bodies were parked in the future, so that reschedule.lua is needed, else nothing }
+if redis.call('EXISTS', KEYS[1], KEYS[2]) == 0 then
+  return { 0, -1 }
+end
 --- lib/fields.lua
 --- lib/bounded.lua
 local time = redis.call('TIME')

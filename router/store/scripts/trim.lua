@@ -9,12 +9,21 @@
 -- ARGV[1]  how long an event is kept, milliseconds
 -- ARGV[2]  how many to remove at most in this call
 -- ARGV[3]  '1' to remove nothing from a stream that has no such hash
--- Reply    how many were removed
+-- ARGV[4]  '1' to hear when there may be something to remove
+-- Reply    how many were removed; with ARGV[4], where all is too young for that, for how long still: milliseconds, below 0
 --- lib/finished.lua
 local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)
+
+local function is_young(left)
+  return ARGV[4] == '1' and -math.min(math.max(math.floor(left), 0), 86400000) or 0 -- a day at most: it has to be a number
+end
+
+if #first == 0 then
+  return is_young(tonumber(ARGV[1]))
+end
 local time = redis.call('TIME')
 local limit = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) - tonumber(ARGV[1])
-if #first == 0 or limit <= 0 then
+if limit <= 0 then
   return 0
 end
 
@@ -27,7 +36,7 @@ elseif archived and order(archived) < order(keep) then
 end
 keep = unfinished(KEYS[1], oldest, keep)
 if order(oldest) >= order(keep) then
-  return 0
+  return is_young(tonumber(string.match(oldest, '^%d+')) - limit)
 end
 
 -- Whole nodes first, which needs no look at what is in them; then the few entries of the node that is kept in part.

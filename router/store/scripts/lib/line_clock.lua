@@ -12,12 +12,9 @@ local function set_back(by)
 end
 
 -- Before anything else: what was written by the new clock before would be brought nearer, too.
-local function see_clock()
-  local seen = tonumber(redis.call('GET', CLOCK) or 0)
-  if now < seen - SLACK then
-    set_back(seen - now)
-  end
-  redis.call('SET', CLOCK, stamp(now), 'XX') -- claim.lua begins it
+local clock = redis.call('GET', CLOCK)
+local seen = tonumber(clock or 0) or 0
+if now < seen - SLACK then
+  set_back(seen - now)
 end
-
-see_clock()
+redis.call('SET', CLOCK, stamp(now), 'XX') -- claim.lua begins it

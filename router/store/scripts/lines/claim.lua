@@ -26,8 +26,13 @@ local quiet, within, most = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[
 local MANY = 100
 local held_until = stamp(now + lease / 2)
 
+-- A subscription with nothing to do has none of these: that is asked once for all.
+if redis.call('EXISTS', RUNNING, DUE, QUIET, STOPPED) == 0 then
+  some[RUNNING], some[DUE], some[QUIET], some[STOPPED] = false, false, false, false
+end
+
 local function past(set)
-  return redis.call('ZRANGEBYSCORE', set, '-inf', stamp(now), 'LIMIT', 0, MANY)
+  return has_some(set) and redis.call('ZRANGEBYSCORE', set, '-inf', stamp(now), 'LIMIT', 0, MANY) or {}
 end
 
 local function take_back()
@@ -46,11 +51,14 @@ local function take_back()
   return taken
 end
 
+-- Returns whether anything has become due.
 local function promote()
+  local some_were = false
   for _, set in ipairs({ DUE, QUIET }) do
     for _, key in ipairs(past(set)) do
       local head = first_of(LINES, key)
       redis.call('ZREM', set, key)
+      some_were = true
       if head then
         make_ready(key, head)
       end
@@ -59,10 +67,12 @@ local function promote()
   for _, company in ipairs(past(STOPPED)) do
     redis.call('ZREM', STOPPED, company)
     redis.call('HDEL', PAUSES, company)
+    some_were = true
     if first_of(READY, company) then
       join(company)
     end
   end
+  return some_were
 end
 
 local function crashes_of(ref)
@@ -97,6 +107,7 @@ local function write_down(claimed)
   if #refs > 0 then
     redis.call('ZREM', READY, unpack(gone))
     redis.call('ZADD', RUNNING, unpack(running))
+    some[RUNNING] = true
     redis.call('HSET', OWNERS, unpack(owners))
     if limit > 0 then
       redis.call('ZADD', BUSY, unpack(busy))
@@ -188,7 +199,7 @@ end
 local function until_next()
   local wait = -1
   for _, set in ipairs({ DUE, QUIET, RUNNING, STOPPED }) do
-    local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')[2]
+    local first = has_some(set) and redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')[2]
     if first and first ~= 'inf' then
       local left = math.max(0, tonumber(first) - now)
       wait = wait < 0 and left or math.min(wait, left)
@@ -197,7 +208,9 @@ local function until_next()
   return wait
 end
 
-redis.call('SET', CLOCK, stamp(now), 'NX')
+if not clock then
+  redis.call('SET', CLOCK, stamp(now))
+end
 local taken = take_back()
 local keying = redis.call('HGET', READ, 'keying')
 local is_ours = ARGV[8] == '' or not keying or keying == ARGV[8]
@@ -205,8 +218,9 @@ if not is_ours then
   room = 0 -- by the worker's rule, nobody knows what may run beside what
 end
 take_turns() -- what is ready goes before what has just become due: else an event tried again at once, and again, is all
-promote()
-take_turns()
+if promote() then
+  take_turns()
+end
 if #claimed == room then
   wake() -- there may be more, for others
 end

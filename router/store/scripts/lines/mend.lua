@@ -10,11 +10,14 @@
 -- Reply    { the key to go on behind, or ''; how much was mended; how many more bodies than events in lines there are };
 --          nothing where another worker has the lease
 --- lib/lines.lua
---- lib/frees.lua
---- lib/line_clock.lua
 if redis.call('GET', MOVER) ~= ARGV[1] then
   return false
 end
+if redis.call('EXISTS', LINES, BODIES, READY, OWNERS, BUSY, LENGTH) == 0 then
+  return { '', 0, 0 }
+end
+--- lib/frees.lua
+--- lib/line_clock.lua
 local lease, limit, after, count = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local MANY = 10000
 local mended = 0

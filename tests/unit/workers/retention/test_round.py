@@ -296,3 +296,32 @@ async def test_a_stop_ends_the_round(bench: Bench, monkeypatch: pytest.MonkeyPat
     await bench.round(dead_letters_age=1, quarantine_age=1)
     assert 0 < await bench.length(CUSTOMERS) < 1700
     assert [line["event"] for line in bench.log] == ["events_trimmed"]
+
+
+async def test_a_stream_of_young_events_is_left_alone_meanwhile(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no event is old enough for is not asked again before one is, or for an hour; then it is trimmed."""
+    now, asked = 1000.0, list[int]()
+    settings = RetentionSettings(events=DAY)
+    one = Retention(bench.store, bench.catalogue, settings, bench.metrics, bench.stopping, monotonic=lambda: now)
+    run = Store.run
+
+    async def counted(store: Store, calls: Any) -> Any:
+        asked.append(len(calls))
+        return await run(store, calls)
+
+    await bench.add(CUSTOMERS, days_ago=1 - 60 / DAY)
+    await bench.add(SUPPLIERS, days_ago=2)
+    await one.round()
+    assert await bench.length(SUPPLIERS) == 0
+    monkeypatch.setattr(Store, "run", counted)
+    await one.round()
+    assert sum(asked) == 0
+    await bench.client.delete(bench.keys.events(CUSTOMERS))
+    await bench.add(CUSTOMERS, days_ago=2)
+    now += 61
+    await one.round()
+    assert await bench.length(CUSTOMERS) == 0
+    now += 3601
+    asked.clear()
+    await one.round()
+    assert sum(asked) > 50
