@@ -101,11 +101,14 @@ class Supervisor:
         return self._code
 
     def add(self, child: ChildSpec) -> None:
-        """Keep one more child running, from now on, unless there is one of its name."""
+        """Keep one more child running, from now on, unless there is one of its name.
+
+        One that refuses its arguments or settings ends alone, and may be added again.
+        """
         if child.name in self._names or self._ending.is_set() or self._group is None:
             return
         self._names.add(child.name)
-        self._keepers.append(self._group.create_task(self._keep(child)))
+        self._keepers.append(self._group.create_task(self._keep(child, added=True)))
 
     def send(self, number: signal.Signals, wanted: Callable[[str], bool]) -> None:
         """Send a signal to the running children whose names are wanted; one that ends by it is started again."""
@@ -126,7 +129,7 @@ class Supervisor:
             _log.warning("child_killed", child=name, after=self._stop_timeout)
         self.kill()
 
-    async def _keep(self, child: ChildSpec) -> None:
+    async def _keep(self, child: ChildSpec, *, added: bool = False) -> None:
         """Run one child again and again, until everything ends."""
         clock, delay, has_started = asyncio.get_running_loop().time, None, False
         while not self._ending.is_set():
@@ -137,6 +140,9 @@ class Supervisor:
             has_started = has_started or started
             if code == _USAGE and not has_started:
                 _log.error("child_refused_to_start", child=child.name, exit_code=code)
+                if added:  # while the others run: they go on
+                    self._names.discard(child.name)
+                    return
                 self._code = code
                 self._ending.set()
                 return

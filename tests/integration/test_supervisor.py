@@ -118,6 +118,30 @@ def events(logged: list[MutableMapping[str, Any]], event: str) -> list[MutableMa
     return [line for line in logged if line["event"] == event]
 
 
+async def test_a_child_that_is_added(pids: Pids, tmp_path: Path) -> None:
+    """One more child is kept running; where it refuses to start, the others go on, and it may be added again."""
+    stop, refuses = asyncio.Event(), "import sys; sys.exit(2)"
+    supervisor = Supervisor([ChildSpec("first", [sys.executable, "-c", CHILD, str(pids.file)])], backoff=QUICK)
+    running = asyncio.create_task(supervisor.run(stop))
+    await eventually(lambda: len(pids.alive()) == 1)
+    with capture_logs() as logged:
+        supervisor.add(ChildSpec("more", [sys.executable, "-c", refuses]))
+        await eventually(lambda: [line for line in logged if line["event"] == "child_refused_to_start"])
+    good = ChildSpec("more", [sys.executable, "-c", CHILD, str(pids.file)])
+
+    def added() -> bool:
+        supervisor.add(good)
+        return len(pids.alive()) == 2
+
+    await eventually(added)
+    supervisor.add(good)
+    os.kill(pids.all()[-1], signal.SIGKILL)
+    await eventually(lambda: len(pids.all()) == 3 and len(pids.alive()) == 2)
+    stop.set()
+    assert await running == 0
+    assert pids.alive() == []
+
+
 async def test_children_run_until_stopped(pids: Pids) -> None:
     """All children run at the same time; on stop they are told to end, and the code is 0."""
     stop = asyncio.Event()

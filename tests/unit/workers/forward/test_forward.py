@@ -279,6 +279,28 @@ async def test_a_limit(bench: Bench) -> None:
             assert len(receiver.requests) == 2
 
 
+async def test_a_limit_that_is_learnt(bench: Bench) -> None:
+    """The headers of an answer say how many more may be sent; what is over that waits until the window ends."""
+    headers = "X-RateLimit-Limit: 2\r\nX-RateLimit-Remaining: 1\r\nX-RateLimit-Reset: 60\r\n"
+    learnt = {"limit": {"headers": "x-ratelimit"}, "retry": {"max_attempts": 1}, "concurrency": 1}
+    async with forwarded(bench, answering(200, headers=headers), **learnt) as receiver:
+        await bench.publish("e1")
+        await eventually(lambda: count(bench, "done") == 1)
+        await bench.publish("e2", "e3")
+        await eventually(lambda: count(bench, "done") == 2 and count(bench, "deferred") == 1)
+        assert len(receiver.requests) == 2
+
+
+async def test_a_filter(bench: Bench) -> None:
+    """What `where` leaves out is done and not sent."""
+    async with forwarded(bench, OK, where={"company_id": ["51", "52"]}) as receiver:
+        await bench.publish("e1", company="51")
+        await bench.publish("e2", company="7")
+        await bench.publish("e3", company="52")
+        await eventually(lambda: len(receiver.requests) == 2)
+    assert {request.headers["webhook-id"] for request in receiver.requests} == {"e1", "e3"}
+
+
 async def test_merged(bench: Bench) -> None:
     """A burst of one record is one request, which says what it stands for."""
     async with receiving() as receiver:
