@@ -46,6 +46,7 @@ _DAY: Final = 86_400_000
 _LASTS: Final = {"new": _DAY, "changed": _DAY, "missing": 7 * _DAY}
 """Milliseconds after which a change belongs to the type."""
 _PATIENCE: Final = 2.0
+_DO: Final = "Ask the sender whether this is on purpose, and look whether your handlers rely on the field."
 
 _log = logs.get("drift")
 
@@ -184,8 +185,9 @@ class Learner:
             report = Report.of(change, at, seen.id, masked(seen.raw))
             self._metrics.changes.labels(change.kind).inc()
             _log.warning("schema_changed", stream=stream, what=report.what, event_id=report.event_id)
-            await self._incidents.open(_incident(stream, report))
-            await self._end(stream, kept.add(report))
+            gone = kept.add(report)
+            await self._incidents.open(self._incident(stream, report))
+            await self._end(stream, gone)
 
     async def _end_old(self, kept: dict[str, Kept]) -> set[str]:
         """End what has lasted long enough to belong to the type; return the streams of that."""
@@ -201,9 +203,25 @@ class Learner:
         return changed
 
     async def _end(self, stream: str, reports: Iterable[Report]) -> None:
+        """End reports, and their incidents where the same lasts for no other type of the publisher."""
         for report in reports:
             report.over = int(self._clock() * 1000)
-            await self._incidents.end("drift", _subject(stream, report))
+            if not self._lasting(stream, report):
+                await self._incidents.end("drift", _subject(stream, report))
+
+    def _lasting(self, stream: str, report: Report) -> list[str]:
+        """Return the streams of the publisher of which the same is reported, and lasts."""
+        subject, kept = _subject(stream, report), self._kept or {}
+        return [name for name, one in kept.items() if any(_subject(name, each) == subject for each in one.lasting)]
+
+    def _incident(self, stream: str, report: Report) -> Incident:
+        """Return the incident of a change: one for all types of the publisher, as where a field is added to each."""
+        others = len(set(self._lasting(stream, report)) - {stream})
+        more = f"; the same goes for {others} more of its types" if others else ""
+        publisher = stream.partition("/")[0]
+        command = f"event-router schema list {publisher}/*" if others else f"event-router schema show {stream}"
+        what = f"{stream} {report.what}{more}."
+        return Incident("drift", _subject(stream, report), report.at, what, _DO, command)
 
 
 class _Seen(msgspec.Struct):
@@ -238,10 +256,5 @@ def _behind(last: str) -> Span:
 
 
 def _subject(stream: str, report: Report) -> str:
-    return f"{stream} {report.path}"
-
-
-def _incident(stream: str, report: Report) -> Incident:
-    do = "Ask the sender whether this is on purpose, and look whether your handlers rely on the field."
-    command = f"event-router schema show {stream}"
-    return Incident("drift", _subject(stream, report), report.at, f"{stream} {report.what}.", do, command)
+    """Return what an incident is about: a field of a publisher, since senders change it in many types at once."""
+    return f"{stream.partition('/')[0]} {report.kind} {report.path}"

@@ -159,9 +159,17 @@ class Schema:
         of_type = known.types.setdefault(type_, Trait(first=known.seen - 1, at=at, known=not on_trial))
         of_type.see(group)
         if self._is_on(known, self.events):
-            yield Change("new", path, type_)
+            known.lacked = 0  # of when it was not there yet
+            if not self._is_part_of_new(path, settings):
+                yield Change("new", path, type_)
         elif known.known and self._is_on(of_type, known.seen - 1):
             yield Change("changed", path, type_, was)
+
+    def _is_part_of_new(self, path: str, settings: DriftSettings) -> bool:
+        """Return whether a field is within one that is new itself: that one is reported."""
+        first = self.fields[path].first
+        outer = (self.fields[name] for name in _outer(path) if name in self.fields)
+        return any(settings.learn <= each.first and first - each.first < _GIVEN_UP for each in outer)
 
     def _is_on(self, trait: Trait, until: int) -> bool:
         """Judge what is on trial, `until` so many came; return whether it belongs to the type from now on."""
@@ -194,9 +202,16 @@ class Schema:
             is_usual = self.share(path) >= settings.usual
             if not known.missing and is_usual and known.row >= _ROW and known.row_groups.bit_count() >= expected:
                 known.missing = at
+                if any(name in self.fields and self.fields[name].missing for name in _outer(path)):
+                    continue  # it went with what it was in
                 yield Change("missing", path, was=tuple(name for name in known.types if name != NULL))
 
     def _prune(self) -> None:
         """Let fields go that came only once: names that are made up each time must not take all the room."""
         if self.events > 1:
             self.fields = {path: known for path, known in self.fields.items() if known.seen > 1}
+
+
+def _outer(path: str) -> Iterator[str]:
+    """Yield the fields that a field is within, the outermost first."""
+    return (path[:place].removesuffix("[]") for place, letter in enumerate(path) if letter == ".")

@@ -77,7 +77,7 @@ class Bench:
     async def notices(self) -> list[tuple[str, bool]]:
         """Return the subjects of all notices, oldest first, and whether each says that it is over."""
         found = await Incidents(self.store).notices()
-        return [(one.subject.partition(" ")[2], one.over is not None) for one in found[::-1]]
+        return [(one.subject.rpartition(" ")[2], one.over is not None) for one in found[::-1]]
 
     def count(self, change: str) -> float:
         """Return how many changes of a kind were counted."""
@@ -101,7 +101,7 @@ async def test_a_change_is_reported_once(bench: Bench) -> None:
     for _ in range(3):
         await bench.send(30, lambda item: item.update(region="north"))
         await bench.look(learner)
-    assert await bench.incidents() == {f"{CUSTOMERS} region": f"{CUSTOMERS} has a new field region (text)."}
+    assert await bench.incidents() == {f"{FINANCIAL} new region": f"{CUSTOMERS} has a new field region (text)."}
     assert await bench.notices() == [("region", False)]
     assert bench.count("new") == 1
     (report,) = (await read_all(bench.store))[CUSTOMERS].reports
@@ -158,7 +158,7 @@ async def test_a_missing_field_ends_when_it_is_back(bench: Bench) -> None:
     await bench.send(50, lambda item: item.pop("amount"))
     await bench.look(learner)
     assert await bench.incidents() == {
-        f"{CUSTOMERS} amount": f"{CUSTOMERS} has no value in the field amount (number) any more."
+        f"{FINANCIAL} missing amount": f"{CUSTOMERS} has no value in the field amount (number) any more."
     }
     await bench.send(5)
     await bench.look(learner)
@@ -181,6 +181,24 @@ async def test_a_change_belongs_to_the_type_in_time(bench: Bench, change: str, d
     await bench.look(learner)
     assert await bench.incidents() == {}
     assert ("amount" in (await read_all(bench.store))[CUSTOMERS].schema.fields) is (change == "new")
+
+
+async def test_what_changes_in_many_types_is_one_incident(bench: Bench) -> None:
+    """A field that the sender adds to several types is one incident, which is over when it is for all of them."""
+    learner = bench.learner()
+    for stream in (CUSTOMERS, SUPPLIERS):
+        await bench.send(60, stream=stream)
+    await bench.look(learner)
+    for stream in (CUSTOMERS, SUPPLIERS):
+        await bench.send(50, lambda item: item.update(region=1), stream=stream)
+    await bench.look(learner)
+    (what,) = (await bench.incidents()).values()
+    assert what.endswith("has a new field region (number); the same goes for 1 more of its types.")
+    assert await bench.notices() == [("region", False)]
+    assert bench.count("new") == 2
+    bench.now += 1.1 * DAY
+    await bench.look(learner)
+    assert await bench.notices() == [("region", False), ("region", True)]
 
 
 async def test_many_changes_of_a_type_are_bounded(bench: Bench) -> None:
