@@ -1,7 +1,7 @@
 """The store: Redis or Valkey, however it is deployed, and the one way to run commands and scripts on it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
@@ -96,6 +96,17 @@ class Store:
         except STORE_ERRORS as error:
             return [ours(error)] * len(commands)
         return _ours(replies)
+
+    async def keys_like(self, pattern: str) -> AsyncIterator[str]:
+        """Yield the names of keys that fit a pattern, on all nodes, each once or more often; raises as the others.
+
+        This goes through all keys: it is for what is done rarely, and is found by nothing else.
+        """
+        try:
+            async for key in self.client.scan_iter(match=pattern, count=1000):
+                yield key.decode(errors="backslashreplace")
+        except STORE_ERRORS as error:
+            raise ours(error) from error
 
     async def followed(self, commands: Sequence[tuple[Any, ...]], last: tuple[Any, ...]) -> list[tuple[Any, Any]]:
         """Run commands on keys, and on each connection used `last` after them; return pairs of both replies.

@@ -7,7 +7,6 @@ from typing import Any
 from router.store import scripts
 from router.store.errors import forgiven
 from router.store.reading import Span, checked, forward
-from router.store.reconciling import Kept
 from workers.incidents import notice_of
 from workers.incidents.incident import Incident, incident_of
 from workers.operations.audit import CHANGED
@@ -47,41 +46,37 @@ class Quotas(Place):
 
 
 class Sweeps(Place):
-    """How far the sweeps of its records are, and which records there are."""
+    """How far the sweeps of its records are, and which records there are; also of sweeps that are no longer set."""
 
     name = "reconciliations"
 
     async def found(self) -> AsyncIterator[Found]:
-        """Yield each hash that there is; one that records are noted in by its fields, of which there may be many."""
-        for reconciliation, company in self._names():
-            kept = Kept(self.store.keys, reconciliation, company, "")
-            for key in (kept.state, kept.judged, kept.records):
-                async for field, value in scanned(self, "HSCAN", key):
-                    text = field.decode(errors="backslashreplace")
-                    yield Found(
-                        place=self,
-                        where=key,
-                        id=text,
-                        content={text: value},
-                        payload=(reconciliation, company, key, field),
-                    )
+        """Yield what each hash has, field by field: there may be a field for each record."""
+        keys = self.store.keys
+        async for key in self.store.keys_like(keys.swept("*", "*").replace(":state:", ":*:")):
+            reconciliation, company = _swept_of(key)
+            tenant, _, own = company.partition("/")
+            if key == keys.sweeping(reconciliation, company) or not self._wants(reconciliation, tenant, own):
+                continue
+            async for field, value in scanned(self, "HSCAN", key):
+                text = field.decode(errors="backslashreplace")
+                lease = keys.sweeping(reconciliation, company)
+                content, payload = {text: value}, (lease, key, field)
+                yield Found(place=self, where=key, id=text, content=content, whose=(tenant, own), payload=payload)
 
-    def _names(self) -> list[tuple[str, str]]:
-        whose = self.ground.whose
-        return [
-            (name, company.name)
-            for name, terms in self.ground.settings.reconcile.items()
-            if whose.wants_publisher(terms.publisher)
-            for company in terms.swept(self.ground.tenant_of(terms.publisher))
-            if whose.wants(company.tenant, company.company or "")
-        ]
+    def _wants(self, reconciliation: str, tenant: str, company: str) -> bool:
+        settings, whose = self.ground.settings.reconcile, self.ground.whose
+        if whose.publisher is not None:
+            terms = settings.get(reconciliation)
+            if terms is None or terms.publisher != whose.publisher:
+                return False
+        return whose.wants(tenant, company)
 
     async def erase(self, items: Sequence[Found]) -> Counter[str]:
         """Forget them; a sweep under way may write nothing any more, since it loses its lease first."""
-        keys = self.store.keys
-        for lease in dict.fromkeys(keys.sweeping(*item.payload[:2]) for item in items):
+        for lease in dict.fromkeys(item.payload[0] for item in items):
             await self.commands(("DEL", lease))
-        removed = await self.commands(*(("HDEL", *item.payload[2:]) for item in items))
+        removed = await self.commands(*(("HDEL", *item.payload[1:]) for item in items))
         return Counter({CHANGED: sum(removed)})
 
 
@@ -209,6 +204,12 @@ def is_about(ground: Ground, name: bytes, incident: Incident | None) -> bool:
     texts = [name.decode(errors="replace")]
     texts += [incident.subject, incident.what, incident.do, incident.command] if incident else []
     return any(ground.whose.is_named(text) for text in texts[:2]) or any(map(ground.whose.is_in, texts))
+
+
+def _swept_of(key: str) -> tuple[str, str]:
+    """Return the reconciliation and the company that a key is of."""
+    tag, _, rest = key.partition("{reconcile:")[2].partition("}:")
+    return tag, rest.partition(":")[2]
 
 
 def _field(place: Place, key: str, name: bytes, value: Any) -> Found:

@@ -1,0 +1,148 @@
+"""What an erasure takes, what it leaves, and what it does where it cannot do all."""
+
+import json
+from pathlib import Path
+
+import pytest
+from support.filling import CUSTOMERS, FINANCIAL, put_group, put_quarantined
+from support.needles import (
+    NEEDLE,
+    OTHER,
+    fields_of,
+    left_in_files,
+    left_in_store,
+    plant,
+    plant_groups,
+    plant_spool,
+    without_compression,
+)
+
+from config.settings import Settings
+from router.embedded.access import open_store
+from router.events.catalogue import Catalogue
+from router.events.whose import Whose
+from router.intake.erasures import Erasures
+from router.store.client import Store
+from router.store.errors import StoreRefused
+from workers.operations.audit import Deed, record
+from workers.operations.erasing.compacting import Compacting
+from workers.operations.erasing.erasure import Erasure, ErasureUnderWay, NobodyNamed
+from workers.operations.operations import Operations
+
+
+async def _ids(store: Store) -> list[str]:
+    entries = await store.client.xrange(store.keys.events(CUSTOMERS))
+    return [fields[b"id"].decode() for _, fields in entries]
+
+
+async def _put(store: Store, id_: str, tenant: str, company: str, **more: str) -> None:
+    raw = {"event": "customer_changed", "notificationId": id_, "contextId": company, "tenantId": tenant, **more}
+    await store.client.xadd(store.keys.events(CUSTOMERS), {"id": id_, "at": 1, "raw": json.dumps(raw)})
+
+
+async def test_a_company_of_one_tenant(store: Store, operations: Operations) -> None:
+    """A company is meant in all tenants, as the preview says; --tenant narrows it to one."""
+    await put_group(store, "sync")
+    for id_, tenant, company in (("a", "t1", "51"), ("b", "t2", "51"), ("c", "t1", "52")):
+        await _put(store, id_, tenant, company)
+    seen = await operations.erase(Whose(company="51")).preview()
+    assert seen.owners == {("t1", "51"): 1, ("t2", "51"): 1}
+    assert (await operations.erase(Whose(company="51", tenant="t2")).run()).changed == 1
+    assert await _ids(store) == ["a", "c"]
+    assert (await operations.erase(Whose(tenant="t1")).run()).changed == 2
+
+
+async def test_what_only_looks_like_it_stays(store: Store, operations: Operations) -> None:
+    """An id as the number of a record, in a field of another company's event or in a sentence is not the company."""
+    await put_group(store, "sync")
+    await _put(store, "a", "t1", "52", relativeResourceUri="v1/customer/51", note="51", customer="51")
+    await put_quarantined(store, b'{"contextId": "52", "note": "51"}')
+    await record(store, Deed("dlq purge", "sync", {"ids": ["x"]}, "51 of them"), {})
+    assert (await operations.erase(Whose(company="51")).run()).changed == 0
+    assert await _ids(store) == ["a"]
+
+
+async def test_a_body_of_several_companies(store: Store, operations: Operations) -> None:
+    """What is of others in a quarantined body stays, once, however often this is repeated; a torn one goes whole."""
+    mixed = b'[{"contextId": "51", "a": 1}, {"contextId": "52", "b": 2},{"c": 3}]'
+    await put_quarantined(store, mixed)
+    await put_quarantined(store, b'[{"contextId": "51"}, {"contextId": "52"')
+    for _ in range(2):
+        assert (await operations.erase(Whose(company="51")).run()).failed == 0
+    entries = await store.client.xrange(store.keys.quarantine(FINANCIAL))
+    assert [fields[b"raw"] for _, fields in entries] == [b'[{"contextId": "52", "b": 2},{"c": 3}]']
+
+
+async def test_one_at_a_time(store: Store, operations: Operations) -> None:
+    """Two would write the same streams again; the second is refused, and goes once the first has ended."""
+    erasures = Erasures(store)
+    assert await erasures.hold("another", 60_000)
+    with pytest.raises(ErasureUnderWay, match="another erasure"):
+        await operations.erase(Whose(company="51")).run()
+    await erasures.hold("another", 0)
+    await operations.erase(Whose(company="51")).run()
+    assert await store.client.exists(store.keys.erasing()) == 0
+
+
+def test_it_never_takes_everything(operations: Operations) -> None:
+    """Somebody has to be named."""
+    with pytest.raises(NobodyNamed):
+        operations.erase(Whose(publisher=FINANCIAL))
+
+
+async def test_a_server_without_room(store: Store, operations: Operations, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it cannot copy a stream, the entries are gone, and it is said that their bytes may still be there."""
+    await put_group(store, "sync")
+    await _put(store, "a", "t1", "51")
+    await _put(store, "b", "t1", "52")
+
+    async def refuse(self: Compacting, key: str, replaced: object = None) -> bool:
+        raise StoreRefused("OOM command not allowed")
+
+    monkeypatch.setattr(Compacting, "compact", refuse)
+    result = await operations.erase(Whose(company="51")).run()
+    assert await _ids(store) == ["b"]
+    assert (result.changed, result.failed > 0) == (1, True)
+    assert any("OOM" in note and "bytes" in note for note in result.notes)
+
+
+async def test_an_archive_that_is_away(operations: Operations, store: Store, tmp_path: Path) -> None:
+    """It keeps nobody from erasing the rest, and the erasure says that it has to be repeated."""
+    await put_group(store, "sync")
+    await _put(store, "a", "t1", "51")
+    (tmp_path / "archive").rmdir()
+    change: Erasure = operations.erase(Whose(company="51"))
+    assert (await change.preview()).number == 1
+    assert change.unreachable
+    result = await change.run()
+    assert (result.changed, result.failed) == (1, 1)
+    assert "archive" in result.notes[0]
+    assert await _ids(store) == []
+
+
+async def test_the_files_of_the_embedded_server(catalogue: Catalogue, tmp_path: Path) -> None:
+    """Its append-only file has every command that it was ever given: it is written again, and nothing is left in it."""
+    settings = Settings(data_dir=tmp_path, redis={"url": "embedded"})
+    async with open_store(settings) as store:
+        await without_compression(store)
+        await plant_groups(store)
+        for company in (NEEDLE, OTHER):
+            await plant(store, company)
+            plant_spool(store.keys, tmp_path / "spool", company)
+        await store.client.xadd(store.keys.events(CUSTOMERS), fields_of(NEEDLE, "unread"))
+        assert left_in_files(tmp_path, b"needle")
+        change = Operations(store, catalogue, settings).erase(Whose(company=NEEDLE))
+        change.patience = 0.0
+        result = await change.run()
+        assert (result.failed, result.notes) == (0, [])
+    assert left_in_files(tmp_path, b"needle") == []
+
+
+async def test_left_is_what_the_next_one_takes(store: Store, operations: Operations) -> None:
+    """A step that the server refuses counts as failed, and repeating takes what is left."""
+    await put_group(store, "sync")
+    await _put(store, "a", "t1", "51")
+    await store.client.set(store.keys.quarantine(FINANCIAL), "edited manually")
+    result = await operations.erase(Whose(company="51")).run()
+    assert (result.changed, result.failed) == (1, 0)
+    assert await left_in_store(store, b'"51"') == []
