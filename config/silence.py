@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic.functional_validators import AfterValidator
 
-from config.times import Span, Zone, span
+from config.times import LONGEST, Span, Zone, span
 
 __all__ = ["COUNTRIES", "LEARNT", "OFF", "After", "SilenceSettings"]
 
@@ -17,20 +17,26 @@ OFF: Final = "off"
 COUNTRIES: Final = ("DK", "FI", "NO", "SE")
 _SUBJECT: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,60}(?:/[^\s/]{1,100})?")
 
+_WANTED: Final = "must be a time such as 26h, or learnt, or off"
+
 After = float | Literal["learnt", "off"]
 """Seconds, or `learnt` from what came before, or `off`."""
 
 
 def _after(value: object) -> object:
     text = value.strip().lower() if isinstance(value, str) else value
-    found = text if text in (LEARNT, OFF) else span(text)
+    if text in (LEARNT, OFF):
+        return text
+    found = span(text)
+    if isinstance(found, bool) or not isinstance(found, str | int | float):
+        raise ValueError(_WANTED)  # noqa: TRY004 - pydantic takes it for its own
     try:
-        seconds = float(found) if isinstance(found, str | int | float) and found not in (LEARNT, OFF) else 1.0
+        seconds = float(found)
     except ValueError:
-        seconds = 0.0
-    if isinstance(found, bool) or not 0 < seconds <= 366 * 86_400:
-        raise ValueError("must be a time such as 26h, or learnt, or off")
-    return found if found in (LEARNT, OFF) else seconds
+        raise ValueError(_WANTED) from None
+    if not 0 < seconds <= LONGEST:
+        raise ValueError(_WANTED)
+    return seconds
 
 
 def _named(value: object) -> object:

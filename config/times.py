@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfo
 from pydantic import BeforeValidator, Field
 from pydantic.functional_validators import AfterValidator
 
-__all__ = ["Span", "SpanOrOff", "Zone", "span"]
+__all__ = ["LONGEST", "Span", "SpanOrOff", "Zone", "span"]
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _SPAN: Final = re.compile(r"(\d{1,6})([smhd])")
-_LONGEST: Final = 366 * 86_400
+LONGEST: Final = 366 * 86_400
+"""Seconds."""
 
 
 def span(value: object) -> object:
@@ -30,6 +31,6 @@ def _zone(value: str) -> str:
     return value
 
 
-Span = Annotated[float, BeforeValidator(span), Field(gt=0, le=_LONGEST, allow_inf_nan=False)]
-SpanOrOff = Annotated[float, BeforeValidator(span), Field(ge=0, le=_LONGEST, allow_inf_nan=False)]
+Span = Annotated[float, BeforeValidator(span), Field(gt=0, le=LONGEST, allow_inf_nan=False)]
+SpanOrOff = Annotated[float, BeforeValidator(span), Field(ge=0, le=LONGEST, allow_inf_nan=False)]
 Zone = Annotated[str, AfterValidator(_zone)]

@@ -4,6 +4,8 @@ import pytest
 from support.silence import SilenceBench
 from support.waiting import eventually
 
+from router.events.catalogue import Catalogue
+from router.store.client import Store
 from workers.silence.watcher import Watcher
 
 P = "visma-net-financial"
@@ -224,3 +226,16 @@ async def test_keys_of_another_type(bench: SilenceBench, spoilt: str) -> None:
     await bench.store.command("SET", getattr(bench.store.keys, spoilt)(), "x")
     watcher: Watcher = bench.watcher()
     await bench.pass_time(HOUR, watcher, sends={C: 600})
+
+
+async def test_on_each_kind_of_store(store: Store, catalogue: Catalogue) -> None:
+    """Silence and its end are said, and what was learnt is written down, on a server and on a Cluster as well."""
+    bench = SilenceBench(store, catalogue)
+    watcher = bench.watcher(after="2h", companies="learnt")
+    await bench.pass_time(2 * HOUR, watcher, sends={C: 600})
+    await bench.pass_time(2.5 * HOUR, watcher)
+    assert await bench.named() == [("silence", P)]
+    bench.came(C)
+    await bench.pass_time(60, watcher, bench.watcher())
+    assert await bench.said() == [("silence", P, False), ("silence", P, True)]
+    assert await store.command("HLEN", store.keys.learnt()) == 3
