@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any, get_args
 
 import typer
@@ -129,8 +130,8 @@ def _lines(answers: Answers, written: Written, folder: Path) -> Iterator[str]:
 def _next(answers: Answers, folder: Path) -> list[str]:
     """Return the commands to go on with."""
     here = folder.resolve() == Path.cwd()
-    event_router = "event-router" if here else f"event-router --config {folder / SETTINGS}"
-    worker = "" if answers.forward else f" {folder / WORKER}"
+    event_router = "event-router" if here else f"event-router --config {quote(str(folder / SETTINGS))}"
+    worker = "" if answers.forward else f" {quote(str(folder / WORKER))}"
     commands = [f"{event_router} up{worker}"]
     commands += [
         f"{event_router} send {answers.publishers[0]} {_sample(answers.publishers[0])}",

@@ -49,7 +49,6 @@ def write(answers: Answers, folder: Path, *, force: bool) -> Written:
 
 
 def _write(answers: Answers, folder: Path, *, force: bool) -> Written:
-    folder.mkdir(parents=True, exist_ok=True)
     texts = _texts(answers, _named(folder))
     made = tuple(secrets_for(answers))
     given = [f"{_SECRETS}/{secret.name}" for secret in made if secret.is_given]
@@ -58,7 +57,7 @@ def _write(answers: Answers, folder: Path, *, force: bool) -> Written:
     new = tuple(secret for secret in made if secret.name not in kept)
     with _staged(folder) as stage:
         _put(stage, {**_texts(answers, stage / _SECRETS)}, made)
-        validate(answers, stage / SETTINGS, stage / WORKER)
+        _validate(answers, stage, folder)
         _put(stage, texts, made)
         _secrets_folder(folder)
         for secret in new:
@@ -66,6 +65,13 @@ def _write(answers: Answers, folder: Path, *, force: bool) -> Written:
         for name in texts:
             (stage / name).replace(folder / name)
     return Written(tuple(folder / name for name in texts), new, kept)
+
+
+def _validate(answers: Answers, stage: Path, folder: Path) -> None:
+    try:
+        validate(answers, stage / SETTINGS, stage / WORKER)
+    except ConfigError as error:  # which names the files as they would be
+        raise ConfigError(str(error).replace(str(stage), str(folder))) from None
 
 
 def _texts(answers: Answers, secrets_folder: Path) -> dict[str, str]:
@@ -94,12 +100,16 @@ def _is_there(folder: Path, secret: Secret) -> bool:
 @contextmanager
 def _staged(folder: Path) -> Iterator[Path]:
     """Yield a folder of our own beside where the files will be, and remove it."""
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
     stage = folder / f".init-{secrets.token_hex(4)}"
     stage.mkdir(mode=0o700)
     try:
         yield stage
     finally:
         shutil.rmtree(stage)
+        if is_new and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _put(stage: Path, texts: Mapping[str, str], made: Sequence[Secret]) -> None:

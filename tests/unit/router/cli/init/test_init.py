@@ -270,7 +270,14 @@ def test_another_folder(cli: Cli, tmp_path: Path) -> None:
     said = cli.ok("init", "--yes", "--folder", str(folder), "--to", "https://crm.example/hook")
     settings = load_settings(folder / "router.toml", {})
     assert settings.secrets_for("visma-net-financial")
-    assert f"event-router --config {folder}/router.toml up" in said
+    assert f"event-router --config '{folder}/router.toml' up" in said
+
+
+def test_what_is_refused_leaves_nothing_elsewhere(cli: Cli) -> None:
+    """A folder that was made for it is gone again, and the message names the file as it would have been."""
+    said = cli.fails(2, "init", "--yes", "--folder", "new", "--to", "https://10.0.0.1/hook")
+    assert ".init-" not in said
+    assert not Path("new").exists()
 
 
 def test_private_networks_are_allowed_when_named(cli: Cli) -> None:
