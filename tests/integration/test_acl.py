@@ -295,7 +295,8 @@ async def _work(server: GuardedServer, system: System, store: Store, access: dic
     module = system.module(HANDLERS + ECHOING + FILTERED)
     killed = await system.start("worker", module, **access)
     await until(server, lambda: killed.returncode == -signal.SIGKILL)
-    await store.client.delete(KEYS.learning())  # what the killed one may have had lasts for minutes
+    for lease in (KEYS.learning(), KEYS.archiving()):  # what the killed one may have had lasts for minutes
+        await store.client.delete(lease)
     process = await system.start("worker", module, **access)
     await system.ready()
     await until(server, lambda: {"one", "again", "kills"} <= set(system.handled()))

@@ -280,6 +280,15 @@ async def test_requests_that_are_all_refused(system: System, server: Server) -> 
     await expect(prometheus, "EventRouterSilence")
 
 
+async def test_fields_that_change(system: System, server: Server) -> None:
+    """Fields of events that are new or missing are reported."""
+    prometheus = await begin(system, WORKER, "worker", "workers.log_events")
+    assert "EventRouterSchemaDrift" not in prometheus.firing()
+    text = '{"kind":"drift","subject":"p new x","what":"","do":"","command":"","since":1}'
+    server.ask("HSET", "er:{incidents}:open", "drift/p new x", text)
+    await expect(prometheus, "EventRouterSchemaDrift")
+
+
 FETCHING = """
 from workers import Event, Record, Subscription
 
