@@ -125,5 +125,6 @@ def _words(error: Exception) -> str:
     refused: list[Any] = getattr(error, "recipients", [])
     if refused:
         return f"it takes the mail for nobody: {_words(refused[0])}"
-    code, text = getattr(error, "code", ""), getattr(error, "message", "") or getattr(error, "strerror", "") or error
+    code = max(0, getattr(error, "code", 0)) or ""  # -1 is no code of a server
+    text = getattr(error, "message", "") or getattr(error, "strerror", "") or error
     return printable(" ".join(f"{code} {text}".split()))[:_SHOWN]
