@@ -51,8 +51,8 @@ async def _look(operations: Operations, whose: Whose) -> Preview[Found]:
     operations.check_publisher(whose.publisher)
     change = operations.erase(whose)
     seen = await change.preview(0)
-    if change.unreachable:
-        complain(f"without the archive: {change.unreachable}")
+    for name, why in change.unreachable.items():
+        complain(f"without the {name}: {why}")
     if not seen.number:
         raise NothingMatched(
             "nothing is stored of it; --yes makes sure that no copy is left of what was removed before"

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from config.errors import RouterError
+from config.errors import ConfigError, RouterError
 from config.settings import Settings
 from router.events.catalogue import Catalogue
 from router.events.whose import Whose
@@ -64,8 +64,8 @@ class Erasure(Change[Found]):
         self._given = (store, catalogue, settings, whose)
         self._settings = settings
         self._walk: Walk | None = None
-        self.unreachable = ""
-        """Why an archive could not be looked into."""
+        self.unreachable: dict[str, str] = {}
+        """Why something could not be looked into, by the name of its place."""
 
     async def run(self, *, reason: str = "", **options: Any) -> Result:
         """Erase, as `Change.run` says; the audit keeps the reason without the ids. Raises ErasureUnderWay, too."""
@@ -103,7 +103,7 @@ class Erasure(Change[Found]):
             for _ in range(_PASSES):
                 before = self.result.seen
                 for place in walk.events:
-                    yield place.found()
+                    yield self._within_reach(place)
                 if self.result.seen == before:
                     break
             for place in (*walk.others, *walk.texts, walk.archive):
@@ -128,19 +128,22 @@ class Erasure(Change[Found]):
             self._leave(why)
 
     async def _within_reach(self, place: Place) -> AsyncIterator[Found]:
-        """Yield what is in a place; an archive that is away keeps nobody from erasing the rest, and is repeated."""
+        """Yield what is in a place; one that cannot be reached keeps nobody from erasing the rest."""
         try:
             async for item in place.found():
                 yield item
-        except ArchiveUnreachable as error:
-            self.unreachable = str(error)
+        except (ArchiveUnreachable, ConfigError) as error:
+            self.unreachable[place.name] = str(error)
 
     async def _finish(self, walk: Walk) -> None:
-        """Remove what is in the archive: the archiver can bring nothing there any more."""
+        """Remove what is in the archive: the archiver can bring nothing there any more. Say what was out of reach."""
+        for name, why in self.unreachable.items():
+            if name != walk.archive.name:
+                self._leave(f"the {name} could not be looked into: {why}")
         try:
             for why in await walk.archive.finish():
                 self._leave(why)
-        except (ArchiveUnreachable, ArchiveBusy) as error:
+        except (ArchiveUnreachable, ArchiveBusy, ConfigError) as error:
             self._leave(f"the archive still has it: {error}")
 
     async def _attempt(self, key: str, writing: Awaitable[bool]) -> None:

@@ -120,6 +120,22 @@ async def test_an_archive_that_is_away(operations: Operations, store: Store, tmp
     assert await _ids(store) == []
 
 
+async def test_a_spool_that_cannot_be_read(operations: Operations, store: Store, tmp_path: Path) -> None:
+    """A file of another form is no spool; one that this user cannot read is named, and the rest goes all the same."""
+    await put_group(store, "sync")
+    await _put(store, "a", "t1", "51")
+    folder = tmp_path / "data" / "spool"
+    folder.mkdir(parents=True)
+    (folder / "0.db").write_bytes(b"no database" * 1000)
+    (folder / "1.db").mkdir()
+    change: Erasure = operations.erase(Whose(company="51"))
+    assert (await change.preview()).number == 1
+    assert "1.db" in change.unreachable["spool"]
+    result = await change.run()
+    assert (result.changed, result.failed) == (1, 1)
+    assert "1.db" in result.notes[0]
+
+
 async def test_the_files_of_the_embedded_server(catalogue: Catalogue, tmp_path: Path) -> None:
     """Its append-only file has every command that it was ever given: it is written again, and nothing is left in it."""
     settings = Settings(data_dir=tmp_path, redis={"url": "embedded"})
