@@ -1,5 +1,6 @@
 """The settings of the archive: where finished events are written to before retention removes them, and how."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
@@ -23,7 +24,7 @@ def _check_place(value: str) -> str:
         raise ValueError(_FORMS) from None
     if not value.isprintable() or parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError(f"{_FORMS}, and nothing else")
-    if parts.scheme == "file" and parts.netloc in ("", "localhost") and len(parts.path.rstrip("/")) > 1:
+    if parts.scheme == "file" and parts.netloc in ("", "localhost") and re.match("/+[^/]", parts.path):
         return value.rstrip("/")
     if parts.scheme == "s3" and parts.netloc:
         return value.rstrip("/")

@@ -8,7 +8,10 @@ from workers.archive import bucket, jsonl, parquet
 from workers.archive.folder import Folder
 from workers.archive.place import Place
 
-__all__ = ["Archive", "open_archive"]
+__all__ = ["ABOUT", "Archive", "open_archive"]
+
+ABOUT: Final = "about.txt"
+"""The note that `doctor` writes, to try whether the archive takes it."""
 
 _LEASE: Final = 60.0  # seconds
 

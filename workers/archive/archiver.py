@@ -6,6 +6,7 @@ position. A process that is killed in between leaves an object to be written onc
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
@@ -24,11 +25,15 @@ from workers.archive.lease import Lease, LeaseLost, held
 from workers.archive.line import Archived
 from workers.archive.metrics import ArchiveMetrics
 from workers.archive.name import ObjectName
+from workers.incidents import Incident, Incidents
 from workers.state.archive import note_round
 
 __all__ = ["Archiver"]
 
 _PAGE: Final = 500
+_HOUR: Final = 3_600_000
+_LATE: Final = _HOUR  # milliseconds
+_KIND: Final = "archive"
 
 log = structlog.get_logger("archive")
 
@@ -75,9 +80,23 @@ class Archiver:
             log.warning("archive_failed", error=error, streams=len(due))
         except LeaseLost:
             log.warning("archive_lease_lost", advice="another worker goes on; this one was held up")
+        overdue = max((what.overdue for what in due.values()), default=0)
         with suppress(StoreRefused):  # one that is out of memory takes the positions, and not this
-            await note_round(self._store, max((what.overdue for what in due.values()), default=0), error)
+            await note_round(self._store, overdue, error)
+            await self._say(overdue, error)
         return not error
+
+    async def _say(self, overdue: int, error: str) -> None:
+        """Open an incident where events have been due for long, or end it."""
+        incidents, place = Incidents(self._store), self._archive.settings.to
+        if overdue <= _LATE:
+            await incidents.end(_KIND, place)
+            return
+        since = int(time.time() * 1000) - overdue
+        why = error or "it is slow"
+        what = f"Events have been due for the archive for {overdue // _HOUR} h, and stay in Redis: {why}."
+        do = "Mend the folder or the bucket, and watch the memory of Redis."
+        await incidents.open(Incident(_KIND, place, since, what, do, "event-router doctor"))
 
     async def _due(self, streams: Sequence[str]) -> tuple[dict[str, Due], list[str]]:
         """Return what is due of each stream that has something; and the streams that the store refuses us."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from config.errors import RouterError
 from router.store.client import Store
-from workers.archive.archive import Archive
+from workers.archive.archive import ABOUT, Archive
 from workers.archive.checked import Checked, opened
 from workers.archive.errors import Damaged
 from workers.archive.lease import Lease, LeaseLost, held
@@ -104,7 +104,7 @@ async def _without(archive: Archive, found: Checked, unwanted: Callable[[Archive
 async def _objects(archive: Archive, skipped: list[Skipped]) -> AsyncIterator[ObjectName]:
     async for stored in archive.place.list():
         name = ObjectName.parse(stored.name)
-        if name is None:
+        if name is None and stored.name != ABOUT:
             skipped.append(Skipped(stored.name, "it is no object of the archive"))
-        else:
+        elif name is not None:
             yield name

@@ -13,6 +13,7 @@ from config.urls import redact_url
 from router.cli.command.exits import ExitCode, complain
 from router.cli.command.loop import run
 from router.cli.command.runtime import opened
+from router.cli.doctor.archive_checks import judge_archive
 from router.cli.doctor.checks import (
     judge_breaker,
     judge_publishers,
@@ -87,6 +88,7 @@ def _examine() -> Iterator[Check]:
     yield from judge_erps(settings, catalogue)
     yield from judge_reconciliations(settings, catalogue)
     yield from judge_forwards(settings, catalogue)
+    yield from run(judge_archive(settings))
     yield from judge_notifiers(settings.notify)
     yield from run(_asked_of_erps(settings))
     ingresses = run(ask_ingresses(settings))

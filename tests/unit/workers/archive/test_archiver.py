@@ -1,5 +1,6 @@
 """The archiver: what is trimmed is archived, whole days at a time, under names that say what is in an object."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from router.events.catalogue import Catalogue
 from router.store.client import Store
 from workers.archive.errors import ArchiveUnreachable
 from workers.archive.name import ObjectName
+from workers.incidents import Incidents
+from workers.state.archive import archive_state
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
 
@@ -110,8 +113,14 @@ async def test_an_archive_that_is_away_holds_up_the_trimming_alone(bench: Archiv
     ]
     assert bench.value("event_router_archive_failures_total") == 1
     assert bench.value("event_router_retention_rounds_total", outcome="failed") == 1
+    (incident,) = await Incidents(bench.store).listed()
+    assert (incident.kind, incident.subject) == ("archive", bench.settings.to)
+    assert "no route to host" in incident.what
+    assert (await archive_state(bench.store)).lag(time.time()) > 3600
     bench.archive.place = here
     await bench.round()
+    assert await Incidents(bench.store).listed() == []
+    assert (await archive_state(bench.store)).lag(time.time()) == 0
     assert await bench.archived() == [*ids, *others]
     assert await bench.ids(SUPPLIERS) == []
 
