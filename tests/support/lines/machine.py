@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from support.lines.agreement import agree
 from support.lines.laws import Attempts, Holds, Quiet, Sleepers, Turns, tried
-from support.lines.model import Model, before_of, company_of, may_be_merged, stream_of
+from support.lines.model import Model, before_of, company_of, is_doomed, may_be_merged, stream_of
 from support.lines.place import LEASE, Claimed, Place, Reply, body_of
 from support.stores import fresh_keys
 
@@ -260,6 +260,29 @@ class LinesMachine(RuleBasedStateMachine):
         """Take back what a worker has that is gone for sure, or whose claims got no reply."""
         taken = self.call(self.place.abandon(worker, charged=charged))
         assert taken == self.model.abandon(worker, charged=charged)
+
+    @precondition(lambda self: self.waiting())
+    @rule(pick=some, twice=rarely, changed=rarely)
+    def erase(self, pick: int, *, twice: bool, changed: bool) -> None:
+        """Remove an event for good; one that was noted as dead since it was seen stays."""
+        key, ref = _one_of(self.waiting(), pick)
+        doomed = is_doomed(self.model.bodies[ref])
+        if changed:
+            assert self.call(self.place.erase((key, ref, not doomed))) == [0, 0, 1]
+        removed, _, stayed = self.call(self.place.erase(*[(key, ref, doomed)] * (2 if twice else 1)))
+        assert (removed, stayed) == (1, 0)
+        self.model.erase(key, ref)
+
+    def waiting(self) -> list[tuple[bytes, bytes]]:
+        """Return the events that no worker has in hand, each with its key."""
+        runs = self.model.runs if hasattr(self, "model") else {}
+        lines = self.model.lines if hasattr(self, "model") else {}
+        return [
+            (key, ref)
+            for key, line in lines.items()
+            for ref in line
+            if key not in runs or ref not in runs[key].claimed.refs
+        ]
 
     @rule(keys=st.lists(st.sampled_from(KEYS), min_size=1, unique=True))
     def release(self, keys: list[bytes]) -> None:

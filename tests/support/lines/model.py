@@ -329,6 +329,21 @@ class Model:
             self._recover(run, at_once=True, charged=charged)
         return len(theirs)
 
+    def erase(self, key: bytes, ref: bytes) -> None:
+        """Remove an event that no worker has in hand."""
+        is_first = self.lines[key][0] == ref
+        self.lines[key].remove(ref)
+        del self.bodies[ref]
+        self.crashed.pop(ref, None)
+        self.ended.add(ref)
+        if not self.lines[key]:
+            del self.lines[key]
+        if is_first and key not in self.runs:
+            self.ready.discard(key)
+            self.due.pop(key, None)
+            self.quiet.pop(key, None)
+            self._queue(key, at_once=True)
+
     def release(self, keys: list[bytes]) -> int:
         """Let keys go on that are held."""
         released = [key for key in keys if key in self.held]

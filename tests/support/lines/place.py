@@ -200,6 +200,10 @@ class Place:
         """End the pause of a company."""
         await self.call(self.lines.resume(company))
 
+    async def erase(self, *events: tuple[bytes, bytes, bool]) -> list[int]:
+        """Remove events for good: key, ref, whether it is noted as dead; return the reply."""
+        return list(await self.call(self.lines.erase(events)))
+
     async def release(self, *keys: bytes) -> int:
         """Let keys go on that are held."""
         return int(await self.call(self.lines.release(keys)))
