@@ -28,6 +28,9 @@ _ALONE: Final = 300.0
 """The same where no worker lives."""
 _GROWING: Final = 3_600_000
 """Milliseconds without a further dead letter after which they do not grow any more."""
+_REST: Final = 900_000
+"""Milliseconds after which a system in which nothing happens is looked at again."""
+_LOOKED_FOR: Final = frozenset({"idle", "dead", "quota"})
 _STALE: Final = 600_000
 """Milliseconds after which what an ingress said of its spool counts no more: it has ended."""
 
@@ -44,17 +47,28 @@ class Checks:
         self._clock = clock
         self._finished: Mapping[str, int] | None = None
         self._spent: dict[tuple[str, str], int] = {}
+        self._is_busy = True
+        self._came = (0, 0)
+        self._looked_at = 0
 
-    async def found(self, kept: Kept, last: Sequence[Incident]) -> list[Incident]:
-        """Return what is so now, except silence; `last` are the incidents that last. Raises StoreUnavailable."""
-        now, seen = int(self._clock() * 1000), await figures(self._store, self._catalogue, self._lease)
+    async def found(self, kept: Kept, last: Sequence[Incident], came: tuple[int, int]) -> list[Incident]:
+        """Return what is so now, except silence; raises StoreUnavailable.
+
+        `last` are the incidents that last, `came` is something that changes whenever an event comes. Looking at all
+        streams takes hundreds of commands: while nothing comes, lasts or waits, it is done now and then.
+        """
+        now = int(self._clock() * 1000)
+        held = list(_spools(now, await spools(self._store)))
+        is_busy = self._is_busy or came != self._came or any(one.kind in _LOOKED_FOR for one in last)
+        if not is_busy and 0 <= now - self._looked_at < _REST:
+            return held
+        seen = await figures(self._store, self._catalogue, self._lease)
         idle = {one.subject for one in last if one.kind == "idle"}
-        return [
-            *self._idle(now, seen, idle),
-            *_dead(now, seen, kept),
-            *self._quotas(now, await limits(self._store, now=now / 1000), last),
-            *_spools(now, await spools(self._store)),
-        ]
+        spent = self._quotas(now, await limits(self._store, now=now / 1000), last)
+        found = [*self._idle(now, seen, idle), *_dead(now, seen, kept), *spent]
+        self._is_busy = bool(found) or any(row.unfinished for row in seen.rows)
+        self._came, self._looked_at = came, now
+        return [*found, *held]
 
     async def refused(self) -> dict[str, Incident]:
         """Return the publishers of which all requests are refused."""

@@ -127,6 +127,7 @@ class Watcher:
         self._damper = Damper(self._monotonic)
         self._settled_at = None
         self._latest: dict[str, int] = {}
+        self._came = (0, 0)
 
     async def _round(self) -> None:
         now = int(self._clock() * 1000)
@@ -138,7 +139,7 @@ class Watcher:
             return
         await self._fold(self._ledger, now)
         last = [one for one in await self._incidents.listed() if one.kind in WATCHED]
-        found = [*await self._silent(self._ledger, now, last), *await self._checks.found(self._kept, last)]
+        found = [*await self._silent(self._ledger, now, last), *await self._checks.found(self._kept, last, self._came)]
         for incident in self._damper.lasting(found):
             await self._incidents.open(incident)
         for incident in self._damper.over(last):
@@ -162,6 +163,7 @@ class Watcher:
         for place, hour in enumerate(open_hours):
             self._heard(first + place, hour)
         together = _together(open_hours)
+        self._came = (first, sum(one.events for one in together.came.values()))
         self._latest = {subject: one.last for subject, one in together.came.items()}
         named = {one.subject for one in last if one.kind == "silence"}
         said = {one.subject for one in last if one.kind == "refused"}

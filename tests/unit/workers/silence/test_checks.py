@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from support.filling import CUSTOMERS, FINANCIAL, put_dead, put_group, put_limit, raw_of
@@ -14,6 +15,7 @@ from router.store import scripts
 from router.store.client import Store
 from router.store.watched.traffic import Refused, Spooled, note
 from workers.incidents import Incident
+from workers.operations.figures import Figures, figures
 from workers.operations.pauses import pause
 from workers.silence.checks import Checks
 from workers.silence.notebook import Kept
@@ -31,10 +33,12 @@ class Looking:
         self.checks = Checks(store, small(catalogue), Settings(), lambda: time.time() + self.ahead)
         self.kept = Kept(0)
         self.last: list[Incident] = []
+        self.rounds = 0
 
     async def found(self) -> list[tuple[str, str]]:
         """Return kinds and subjects of what is so."""
-        self.last = await self.checks.found(self.kept, self.last)
+        self.rounds += 1
+        self.last = await self.checks.found(self.kept, self.last, (self.rounds, 0))
         return [(one.kind, one.subject) for one in self.last]
 
     async def put(self, minutes: int, event_id: str = "a") -> None:
@@ -53,6 +57,28 @@ async def looking(catalogue: Catalogue) -> AsyncIterator[Looking]:
     """Yield what looks at the fake store."""
     async with fake_store() as store:
         yield Looking(store, catalogue)
+
+
+async def test_an_idle_system_is_left_alone(looking: Looking, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nothing comes and nothing waits, all streams are looked at now and then; once something comes, at once."""
+    await put_group(looking.store, "sync")
+    looks = 0
+
+    async def counted(*given: Any) -> Figures:
+        nonlocal looks
+        looks += 1
+        return await figures(*given)
+
+    monkeypatch.setattr("workers.silence.checks.figures", counted)
+    for _ in range(15):
+        await looking.checks.found(looking.kept, [], (1, 0))
+        looking.ahead += 60
+    assert looks == 1
+    looking.ahead += 60
+    await looking.checks.found(looking.kept, [], (1, 0))
+    assert looks == 2
+    await looking.checks.found(looking.kept, [], (1, 1))
+    assert looks == 3
 
 
 async def test_nothing_is_wrong(looking: Looking) -> None:
@@ -94,7 +120,7 @@ async def test_a_worker_that_finishes_nothing(looking: Looking) -> None:
     assert await looking.found() == [("idle", "sync")]
     assert "finishes nothing" in looking.last[0].what
     again = Looking(store, looking.catalogue).checks
-    assert [one.kind for one in await again.found(looking.kept, looking.last)] == ["idle"]
+    assert [one.kind for one in await again.found(looking.kept, looking.last, (0, 0))] == ["idle"]
 
 
 async def test_a_long_pause(looking: Looking) -> None:
