@@ -36,6 +36,11 @@ class Pace:
         """Let nobody begin a read until `resume`."""
         self._paused = True
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether nobody may begin a read."""
+        return self._paused
+
     def resume(self) -> None:
         """Let all read again."""
         self._paused = False

@@ -171,7 +171,8 @@ class LineReader:
         while (seconds := min(_LONGEST, self._wait_until - monotonic())) > 0:
             block = max(1, int(seconds * 1000))
             word = await self._connection.run("XREAD", "BLOCK", block, "STREAMS", self._lines.wake, self._seen)
-            if word or self._stopping or monotonic() < self._wait_until - _EARLY or await self._has_something():
+            is_asked = self._stopping or self._pace.is_paused or monotonic() < self._wait_until - _EARLY
+            if word or is_asked or await self._has_something():
                 return
             self._wait_until = monotonic() + _LONGEST
 

@@ -1,11 +1,16 @@
 """A keyed subscription that is paused: its workers hold and confirm, and its events keep coming into the lines."""
 
 import asyncio
+from typing import Any
 
+import pytest
 from support.keyed_bench import STREAM, Bench
 from support.waiting import eventually
 
+from router.store.lines import Lines
+from router.store.read_connection import ReadConnection
 from workers import Delivery, Subscription
+from workers.keyed.line_reader import LineReader
 from workers.operations.pauses import pause, resume
 from workers.state.pauses import confirmed
 
@@ -64,3 +69,53 @@ async def test_a_worker_that_starts_in_a_pause_begins_nothing(bench: Bench) -> N
     assert not bench.handled
     await resume(bench.store, "sub", by="ann")
     await bench.all_handled(2)
+
+
+async def test_a_wait_that_cannot_be_ended_ends_for_a_pause(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the right to end a read, an idle worker holds when that read ends, and confirms the pause."""
+
+    async def ignored(_connection: ReadConnection) -> None:
+        """End nothing."""
+
+    monkeypatch.setattr(ReadConnection, "unblock", ignored)
+    monkeypatch.setattr("workers.keyed.line_reader._LONGEST", 0.3)
+    subscription = Subscription("sub", events=[STREAM], key="resource")
+    subscription.handler(bench.handle)
+    worker = await bench.start(subscription, "c1")
+    made = await pause(bench.store, "sub", None, by="ann")
+
+    async def halted() -> bool:
+        return await confirmed(bench.store, "sub", made) >= {"c1"}
+
+    await eventually(halted, timeout=10)
+    assert worker.pause
+    await resume(bench.store, "sub", by="ann")
+    await bench.publish("a@a")
+    await bench.all_handled(1)
+
+
+async def test_an_idle_worker_asks_little(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the lines are empty nothing is claimed: the end of a wait asks only whether they still are."""
+    monkeypatch.setattr("workers.keyed.line_reader._LONGEST", 0.1)
+    subscription = Subscription("sub", events=[STREAM], key="resource")
+    subscription.handler(bench.handle)
+    claims, looks = [0], [0]
+    claim, has_something = Lines.claim, LineReader._has_something
+
+    def counted(self: Lines, *args: Any, **options: Any) -> Any:
+        claims[0] += 1
+        return claim(self, *args, **options)
+
+    async def looked(self: LineReader) -> bool:
+        looks[0] += 1
+        return await has_something(self)
+
+    monkeypatch.setattr(Lines, "claim", counted)
+    monkeypatch.setattr(LineReader, "_has_something", looked)
+    await bench.start(subscription)
+    await eventually(lambda: looks[0] > 1)
+    before, seen = claims[0], looks[0]
+    await eventually(lambda: looks[0] > seen + 4)
+    assert claims[0] == before
+    await bench.publish("a@a")
+    await bench.all_handled(1)
