@@ -25,7 +25,7 @@ __all__ = ["Filter", "Tally", "filters", "note_filter"]
 _WHERE: Final = b"where"
 _AFTER: Final = "after:"
 _SKIPPED: Final = "skipped:"
-_PAUSE: Final = 1.0
+_PAUSE: Final = 0.2
 """Seconds from one writing of counts to the next."""
 _log = logs.get("worker")
 
@@ -35,7 +35,7 @@ class Filter:
     """What is known of a subscription's filter: `where` is None where it has none now.
 
     after: the last entry of each stream that the filter did not judge. skipped: events by stream, ever; of a worker
-    that was killed the last second may be missing.
+    that was killed the last moment may be missing.
     """
 
     where: Where | None = None
@@ -106,7 +106,7 @@ def _where(text: str) -> Where | None:
 
 
 class Tally:
-    """Counts what one worker skips of a subscription, and adds that to the store's numbers, all of a second at once."""
+    """Counts what one worker skips of a subscription, and adds that to the store's numbers, a moment's at once."""
 
     def __init__(self, store: Store, name: str) -> None:
         self._store = store

@@ -232,6 +232,22 @@ def test_law_of_fields(where: dict[str, Any], company: str | None, user: str | N
     assert passes(dict(reversed(where.items())), **fields) is all(each)
 
 
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "b", "a.b", ""]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(_conditions, _json, st.sampled_from(["extra.a", "extra.a.b", "extra.a.a.b", "extra.b."]))
+def test_law_of_what_senders_add(condition: Any, value: Any, name: str) -> None:
+    """Whatever is in an unknown field, it meets a condition or its opposite."""
+    extra = {"a": value, "b": value}
+    assert passes({name: condition}, extra=extra) is not passes({name: {"not": condition}}, extra=extra)
+
+
 @given(_texts)
 def test_law_of_equality(text: str) -> None:
     """Every text meets itself as a condition, also where it has signs of a glob."""
