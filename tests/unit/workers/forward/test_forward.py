@@ -190,7 +190,7 @@ async def test_a_receiver_that_puts_off(bench: Bench, status: int, seconds: int)
         await eventually(lambda: count(bench, "done") == 2)
     assert [request.headers["event-router-attempt"] for request in receiver.requests] == ["1"] * 3
     assert all(later - times[0] >= seconds for later in times[1:])
-    assert count(bench, "deferred") == (1 if seconds < 2 else 2)
+    assert count(bench, "deferred") in ((1,) if seconds < 2 else (1, 2))  # a machine may take a second to publish
     assert count(bench, "dead") == 0
 
 
@@ -246,14 +246,20 @@ async def _paused_since(bench: Bench, entry_id: str) -> bool:
 
 async def test_a_breaker_leaves_a_receiver_alone(bench: Bench) -> None:
     """While the receiver fails, one event in each interval is sent, and none is used up; then all are delivered."""
-    async with receiving(answering(500)) as receiver:
-        terms = {"failures": 2, "interval": 0.2}
-        async with forwarding(bench, forward_settings(receiver, breaker=terms, concurrency=1)):
-            await bench.publish(*(f"e{number}" for number in range(10)))
-            await eventually(lambda: count(bench, "deferred") >= 10)
-            assert len(receiver.requests) < 8
-            receiver.answer = OK
-            await eventually(lambda: count(bench, "done") == 10)
+    times = list[float]()
+
+    async def fail(request: Request) -> bytes:
+        times.append(time.monotonic())
+        return await answering(500)(request)
+
+    terms = {"failures": 2, "interval": 0.2}
+    async with forwarded(bench, fail, breaker=terms, concurrency=1) as receiver:
+        await bench.publish(*(f"e{number}" for number in range(10)))
+        await eventually(lambda: count(bench, "deferred") >= 10)
+        receiver.answer = OK
+        await eventually(lambda: count(bench, "done") == 10)
+    probes = times[2:]
+    assert len(probes) <= (times[-1] - times[1]) / 0.2 + 1
     assert count(bench, "dead") == 0
     assert count(bench, "retried") <= 1
 

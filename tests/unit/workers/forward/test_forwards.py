@@ -43,7 +43,10 @@ async def test_what_is_under_way_ends_as_it_began(bench: Bench, changed: dict[st
             await bench.publish("e1")
             await begun.wait()
             running.want(settings_with(forward_settings(new, **{"concurrency": 1, **changed})), bench.catalogue)
-            await eventually(lambda: not consumer.ready or forward.settings.secrets != before.secrets)
+            reads_no_more = [*consumer._reading]
+            await eventually(
+                lambda: forward.settings.secrets != before.secrets or all(task.done() for task in reads_no_more)
+            )
             await bench.publish("e2")
             going.set()
             await eventually(lambda: ids(new) == ["e2"])
