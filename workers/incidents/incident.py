@@ -8,7 +8,7 @@ import msgspec
 
 __all__ = ["WATCHED", "Incident", "clipped", "incident_of", "notice_of", "packed"]
 
-WATCHED: Final = frozenset({"silence", "refused", "down", "idle", "dead", "quota", "spool"})
+WATCHED: Final = frozenset({"silence", "refused", "down", "idle", "dead", "quota", "spool", "memory"})
 """The kinds that the watcher opens and ends; of others those who open them do."""
 
 _SUBJECT: Final = 200

@@ -7,6 +7,8 @@ from typing import Final
 from config.settings import Settings
 from router.events.catalogue import Catalogue
 from router.store.client import Store
+from router.store.health.judgement import Server, is_nearly_full
+from router.store.health.survey import ask_servers
 from router.store.watched.traffic import Refused, Spooled, refusals, spools
 from workers.incidents import Incident
 from workers.operations.figures import Figures, Row, figures
@@ -30,7 +32,7 @@ _GROWING: Final = 3_600_000
 """Milliseconds without a further dead letter after which they do not grow any more."""
 _REST: Final = 900_000
 """Milliseconds after which a system in which nothing happens is looked at again."""
-_LOOKED_FOR: Final = frozenset({"idle", "dead", "quota"})
+_LOOKED_FOR: Final = frozenset({"idle", "dead", "quota", "memory"})
 _STALE: Final = 600_000
 """Milliseconds after which what an ingress said of its spool counts no more: it has ended."""
 
@@ -65,10 +67,14 @@ class Checks:
         seen = await figures(self._store, self._catalogue, self._lease)
         idle = {one.subject for one in last if one.kind == "idle"}
         spent = self._quotas(now, await limits(self._store, now=now / 1000), last)
-        found = [*self._idle(now, seen, idle), *_dead(now, seen, kept), *spent]
+        full = [server.name or "redis" for server in await self._servers() if is_nearly_full(server.info)]
+        found = [*self._idle(now, seen, idle), *_dead(now, seen, kept), *spent, *_memory(now, full, last)]
         self._is_busy = bool(found) or any(row.unfinished for row in seen.rows)
         self._came, self._looked_at = came, now
         return [*found, *held]
+
+    async def _servers(self) -> Sequence[Server]:
+        return await ask_servers(self._store, fsync=False)
 
     async def refused(self) -> dict[str, Incident]:
         """Return the publishers of which all requests are refused."""
@@ -130,6 +136,12 @@ def _dead(now: int, seen: Figures, kept: Kept) -> Iterator[Incident]:
         if 0 <= now - grew < _GROWING and number:
             yield texts.dead(row.name, since)
     kept.dead = counts
+
+
+def _memory(now: int, full: Sequence[str], last: Sequence[Incident]) -> Iterator[Incident]:
+    said = {one.subject: one.since for one in last if one.kind == "memory"}
+    for server in full:
+        yield texts.memory(server, said.get(server, now))
 
 
 def _spools(now: int, found: Mapping[str, Spooled]) -> Iterator[Incident]:

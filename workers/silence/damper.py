@@ -7,8 +7,8 @@ from workers.incidents import Incident
 
 __all__ = ["Damper"]
 
-_HOLD: Final[Mapping[str, float]] = {"idle": 300, "spool": 60, "quota": 900}
-_CALM: Final[Mapping[str, float]] = {"idle": 120, "spool": 120, "quota": 900}
+_HOLD: Final[Mapping[str, float]] = {"idle": 300, "spool": 60, "quota": 900, "memory": 60}
+_CALM: Final[Mapping[str, float]] = {"idle": 120, "spool": 120, "quota": 900, "memory": 600}
 """Seconds, by kind; others are said at once."""
 
 Name = tuple[str, str]

@@ -10,7 +10,7 @@ from router.store.watched.traffic import Refused
 from workers.incidents import Incident
 from workers.silence.ledger import Silence
 
-__all__ = ["away", "backlog", "dead", "named", "paused", "quota", "refused", "silence", "spool", "stuck"]
+__all__ = ["away", "backlog", "dead", "memory", "named", "paused", "quota", "refused", "silence", "spool", "stuck"]
 
 _REFUSALS: Final[Mapping[str, str]] = {
     "signature": "their signatures do not match",
@@ -82,6 +82,13 @@ def quota(limit: str, subject: str, since: int) -> Incident:
     what = f"The quota{of} for {limit} has been spent since {_moment(since)}: events wait for it."
     do = "Wait until it is whole again, have less called, or ask for a larger one."
     return Incident("quota", named(limit, subject), since, what, do, f"event-router limits show {quote(limit)}")
+
+
+def memory(server: str, since: int) -> Incident:
+    """Say that a server is nearly full."""
+    what = f"The memory of {server} has been nearly full since {_moment(since)}: a full server takes no more events."
+    do = "Raise maxmemory, or find out which subscription lags."
+    return Incident("memory", server, since, what, do, "event-router streams")
 
 
 def named(limit: str, subject: str) -> str:

@@ -119,10 +119,16 @@ def _append_only(info: Mapping[str, Any]) -> Check:
     return Check(name, "ok", "on")
 
 
+def is_nearly_full(info: Mapping[str, Any]) -> bool:
+    """Return whether a server has used most of the memory that it may use."""
+    limit = _number(info, "maxmemory")
+    return bool(limit) and _number(info, "used_memory") > limit * _FULL
+
+
 def _memory(info: Mapping[str, Any], *, embedded: bool) -> Check:
     limit, used = _number(info, "maxmemory"), _number(info, "used_memory")
     detail = f"{used / _MIB:.0f} MiB used"
-    if limit and used > limit * _FULL:
+    if is_nearly_full(info):
         detail += f", {used / limit:.0%} of the limit: a full server takes no more events"
         advice = "raise maxmemory, or find out which subscription lags: event-router streams"
         return Check("memory", "warning", detail, advice)

@@ -13,6 +13,7 @@ from config.settings import Settings
 from router.events.catalogue import Catalogue
 from router.store import scripts
 from router.store.client import Store
+from router.store.health.judgement import Server
 from router.store.watched.traffic import Refused, Spooled, note
 from workers.incidents import Incident
 from workers.operations.figures import Figures, figures
@@ -177,6 +178,21 @@ async def test_a_quota_that_is_spent(looking: Looking) -> None:
     since = looking.last[0].since
     looking.ahead = 60
     assert await looking.found() == [("quota", "crm/t/7")]
+    assert looking.last[0].since == since
+
+
+async def test_a_server_that_is_nearly_full(looking: Looking, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server with little room left is one, by its name in a Cluster; one without a limit is none."""
+    infos = [{"maxmemory": 100, "used_memory": 81}, {"maxmemory": 100, "used_memory": 79}, {"used_memory": 1}, {}]
+
+    async def servers(*_: object, **__: object) -> list[Server]:
+        return [Server(f"n{number}", info) for number, info in enumerate(infos)]
+
+    monkeypatch.setattr("workers.silence.checks.ask_servers", servers)
+    assert await looking.found() == [("memory", "n0")]
+    since = looking.last[0].since
+    looking.ahead = 60
+    assert await looking.found() == [("memory", "n0")]
     assert looking.last[0].since == since
 
 
