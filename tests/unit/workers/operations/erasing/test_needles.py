@@ -150,7 +150,7 @@ async def _clear(store: Store) -> None:
 
 @pytest.mark.parametrize(
     "steps",
-    [range(3, STEPS, 97), pytest.param(range(1, STEPS, 7), marks=pytest.mark.long)],
+    [range(3, STEPS, 211), pytest.param(range(1, STEPS, 7), marks=pytest.mark.long)],
     ids=["some", "many"],
 )
 async def test_it_can_be_killed_at_every_step(operations: Operations, tmp_path: Path, steps: range) -> None:
