@@ -147,7 +147,7 @@ class Poster:
         del self._lines[whose]
 
     async def _try(self, note: Note) -> str | float | None:
-        """Post a note; return what became of it, the seconds to wait for, or None where the ERP is away."""
+        """Post a note; return what became of it, the seconds to wait for, or None to try again a little later."""
         if self.monotonic() >= note.until:
             return "late"
         try:
@@ -155,15 +155,13 @@ class Poster:
             await erp.post(_PATH, note.body())
         except Defer as error:
             return min(max(error.delay, 0.1), _LONGEST_WAIT)
-        except ErpUnavailable as error:
+        except (ErpUnavailable, MemoryError) as error:
             self._remind(note, error)
             return None
         except ErpError as error:
             self.trouble[note.about.publisher] = str(error)
             self._remind(note, error)
             return "refused"
-        except MemoryError:
-            raise
         except Exception as error:  # noqa: BLE001 - the notes behind it go on
             self._remind(note, error)
             return "failed"

@@ -252,3 +252,20 @@ async def test_a_publisher_without_erp(erp: FakeErp) -> None:
     async with desk(erp) as found:
         found.put("n1", publisher="somebody-else")
         await eventually(lambda: "no ERP is set for somebody-else" in found.poster.warning)
+
+
+async def test_notes_go_on_when_there_is_memory_again(erp: FakeErp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A note for which there was no memory is tried again, and those behind it are posted."""
+    post, short = Erp.post, [True]
+
+    async def posts(self: Erp, path: str, body: Any) -> Record:
+        if short and short.pop():
+            raise MemoryError
+        return await post(self, path, body)
+
+    monkeypatch.setattr(Erp, "post", posts)
+    async with desk(erp) as found:
+        found.put("n1")
+        found.put("n2")
+        await eventually(lambda: len(posted(erp)) == 2)
+        await eventually(lambda: found.waiting == 0)
