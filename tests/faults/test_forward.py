@@ -10,7 +10,7 @@ import json
 import signal
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,9 +122,11 @@ class Forwarder:
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Server:
-    """Return a server that flushes before it answers."""
-    return Server(tmp_path / "server", "--appendfsync", "always")
+def disk(tmp_path: Path) -> Iterator[Server]:
+    """Yield a server that flushes before it answers; it does not run yet, and ends with the test."""
+    server = Server(tmp_path / "server", "--appendfsync", "always")
+    yield server
+    server.kill()
 
 
 async def append(server: Server, ids: list[str]) -> None:
@@ -203,7 +205,6 @@ async def test_a_forward_keeps_the_promises_of_a_handler(tmp_path: Path, disk: S
         await eventually(lambda: account.taken.keys() >= set(ids), timeout=60 * (rounds + 1))
         await eventually(lambda: finished(disk), timeout=60)
         assert disk.ask("EXISTS", KEYS.dead(STREAM, "crm")) == 0
-    disk.kill()
     assert account.wrong == []
     assert set(account.taken) == set(ids)
     assert len(forwarder.killed) == rounds * (len(KILLS) + 1)
