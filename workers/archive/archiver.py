@@ -18,6 +18,7 @@ from router.store.archiving import Archiving, Due
 from router.store.client import Store
 from router.store.errors import StoreRefused
 from router.store.reading import Entry, Span, checked, forward
+from router.tasks.ending import end
 from router.tasks.pacing import batches
 from workers.archive.archive import Archive
 from workers.archive.errors import ArchiveUnreachable
@@ -117,12 +118,22 @@ class Archiver:
         if not await self._store.call(self._scripts.plan(stream, due.position, first, last)):
             return
         await lease.renew()
-        if made.events:
-            await self._archive.place.put(str(made.name), made.content)
+        if made.events and not await self._put(made):
+            return
         if await self._store.call(self._scripts.confirm(stream, due.position, last, made.events)):
             self._metrics.events.labels(stream).inc(made.events)
             self._metrics.bytes.inc(len(made.content))
             log.info("events_archived", stream=stream, events=made.events, object=str(made.name))
+
+    async def _put(self, made: _Object) -> bool:
+        """Write an object; return whether it is there. A process that is stopping does not wait for a slow bucket."""
+        putting = asyncio.create_task(self._archive.place.put(str(made.name), made.content))
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({putting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return putting.done() and putting.result() is None
+        finally:
+            await end([stopping, putting])
 
     async def _make(self, stream: str, due: Due) -> _Object | None:
         """Return the object of what is due, or of as much of it as makes one; None where nothing is there any more."""

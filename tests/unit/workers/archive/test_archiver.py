@@ -1,5 +1,6 @@
 """The archiver: what is trimmed is archived, whole days at a time, under names that say what is in an object."""
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,29 @@ async def test_an_archive_that_is_away_holds_up_the_trimming_alone(bench: Archiv
     assert (await archive_state(bench.store)).lag(time.time()) == 0
     assert await bench.archived() == [*ids, *others]
     assert await bench.ids(SUPPLIERS) == []
+
+
+async def test_a_worker_that_ends_does_not_wait_for_the_archive(bench: ArchiveBench) -> None:
+    """A bucket that takes long does not hold up the end of a worker; what was being written is written again later."""
+    here, putting = bench.archive.place, asyncio.Event()
+
+    class Slow:
+        async def put(self, name: str, content: bytes) -> None:
+            """Never end."""
+            putting.set()
+            await asyncio.Event().wait()
+
+    ids = await bench.add(CUSTOMERS, days_ago(8))
+    bench.archive.place = Slow()  # type: ignore[assignment]
+    round_ = asyncio.create_task(bench.round())
+    await putting.wait()
+    bench.stopping.set()
+    await round_
+    assert await bench.ids(CUSTOMERS) == ids
+    bench.stopping.clear()
+    bench.archive.place = here
+    await bench.round()
+    assert (await bench.archived(), await bench.ids(CUSTOMERS)) == (ids, [])
 
 
 async def test_a_worker_without_an_archive_trims_no_more_than_is_archived(bench: ArchiveBench) -> None:
