@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from config.errors import RouterError
 from router.console.forms import typed_in
-from router.console.site import Page
+from router.console.page import Page
 from router.http.response import Response
 from router.store.reading import is_entry_id, moment_of, order_of
 from router.tasks.ending import in_time

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from functools import partial
 
 from router.console.console import Console
+from router.console.failures import unread
+from router.console.page import Page, PageAnswering
 from router.console.pages import (
     audit,
     changes,
@@ -22,7 +24,7 @@ from router.console.pages import (
     subscriptions,
 )
 from router.console.rendering import asset
-from router.console.site import Page, PageAnswering, guarded
+from router.console.site import guarded
 from router.http.response import Response
 from router.http.site import Route, Site
 
@@ -83,15 +85,16 @@ _LOOKS = (changes.preview_letters, changes.preview_quarantined, changes.preview_
 def mount(console: Console, site: Site) -> None:
     """Add the console's pages to an operations port."""
     for path, answering in _GET.items():
-        site.add("GET", path, guarded(console, _paced(answering)), reads=True)
+        site.add("GET", path, guarded(console, _paced(answering)), reads=True, is_page=True)
     for path, answering in _POST.items():
-        site.add("POST", path, guarded(console, _paced(answering)), reads=answering in _LOOKS)
-    site.add("GET", "/login", guarded(console, login.form, is_open=True), reads=True)
-    site.add("POST", "/login", guarded(console, login.sign_in, is_open=True))
-    site.add("POST", "/theme", guarded(console, login.choose_theme, is_open=True))
+        site.add("POST", path, guarded(console, _paced(answering)), reads=answering in _LOOKS, is_page=True)
+    site.add("GET", "/login", guarded(console, login.form, is_open=True), reads=True, is_page=True)
+    site.add("POST", "/login", guarded(console, login.sign_in, is_open=True), is_page=True)
+    site.add("POST", "/theme", guarded(console, login.choose_theme, is_open=True), is_page=True)
     for name in _ASSETS:
-        site.add("GET", f"/static/{name}", guarded(console, partial(_static, name), is_open=True))
-    site.otherwise = Route(guarded(console, _unknown))
+        site.add("GET", f"/static/{name}", guarded(console, partial(_static, name), is_open=True), is_page=True)
+    site.otherwise = Route(guarded(console, _unknown), is_page=True)
+    site.shown = unread
 
 
 def _paced(answering: PageAnswering) -> PageAnswering:
@@ -114,4 +117,20 @@ async def _static(name: str, page: Page) -> Response:
 
 
 async def _unknown(page: Page) -> Response:
-    return page.problem("Not found", "There is no such page.", status=404)
+    """Say of a path that there is no such page, or that it does not take the method."""
+    path = page.request.path
+    if page.request.method == "POST" and (path in _GET or path.startswith("/static/")):
+        text = f"{path} is a page to look at and takes no form. Nothing was changed."
+        return _not_taken(page, text, "Go back, load the page again, and press its button.", "GET, HEAD")
+    if path in _POST or path == "/theme":
+        text = f"{path} takes only what a form sends; an address that is typed or loaded again sends nothing."
+        return _not_taken(page, text, "Go back to the page with the form, and press its button.", "POST")
+    text = f"There is no such page: {path}."
+    do = "See that the address is whole and spelt as it was, or choose a page at the top."
+    return page.problem("Not found", text, status=404, do=do)
+
+
+def _not_taken(page: Page, text: str, do: str, allowed: str) -> Response:
+    parent = f"/{page.request.path.split('/')[1]}"
+    back = parent if parent in _GET else ""
+    return page.problem("Not that way", text, status=405, do=do, back=back).having({"Allow": allowed})

@@ -27,10 +27,15 @@ Guard = Callable[[Request, "Route | None"], Response | None]
 
 
 class Route(NamedTuple):
-    """Who answers a method on a path; `reads` where that ends as soon as nobody waits for the answer any more."""
+    """Who answers a method on a path; `reads` where that ends as soon as nobody waits for the answer any more.
+
+    is_page: people look at the answer, so that what is wrong is shown to them, too: a method of browsers that the path
+    does not take by `Site.otherwise`, and a body that could not be read by `Site.shown`.
+    """
 
     answering: Answering
     reads: bool = False
+    is_page: bool = False
 
 
 class _Refused(Exception):
@@ -43,6 +48,7 @@ class Site:
     """Answers requests by their method and path, those without one by `otherwise`; HEAD is answered as GET is.
 
     `guard` judges each request before its body is read, and `sign` completes each answer to one that could be read.
+    `shown` makes the page of a body that could not be read, from its status and what was wrong.
     """
 
     def __init__(
@@ -55,15 +61,16 @@ class Site:
         self._tasks: set[asyncio.Task[None]] = set()
         self._logged = Sparing(RateLimit(*_LOGGED))
         self.otherwise: Route | None = None
+        self.shown: Callable[[int, str], Response] = problem
 
     @property
     def routes(self) -> list[tuple[str, str, Route]]:
         """All routes, each with its method and path."""
         return [(method, path, route) for path, found in self._routes.items() for method, route in found.items()]
 
-    def add(self, method: str, path: str, answering: Answering, *, reads: bool = False) -> None:
-        """Have a method on a path answered; `reads` as in Route."""
-        self._routes.setdefault(path, {})[method] = Route(answering, reads)
+    def add(self, method: str, path: str, answering: Answering, *, reads: bool = False, is_page: bool = False) -> None:
+        """Have a method on a path answered; `reads` and `is_page` as in Route."""
+        self._routes.setdefault(path, {})[method] = Route(answering, reads, is_page)
 
     async def aclose(self) -> None:
         """End what is still being answered."""
@@ -76,7 +83,7 @@ class Site:
         request = Request(head, remote=connection.peer)
         method = "GET" if head.method == "HEAD" else head.method
         methods = self._routes.get(request.path, {})
-        route = methods.get(method) or (self.otherwise if method == "GET" else None)
+        route = methods.get(method) or self._rest(method, methods)
         response = self._guard(request, route)
         if response is None and route is None:
             response = _missing(methods)
@@ -100,17 +107,22 @@ class Site:
 
     def refuse(self, error: Exception, door: Route | None, connection: Connection) -> Response:
         """Return the answer to what could not be read, or failed before it was taken up."""
-        del door
         if isinstance(error, _Refused):
             return error.response
         if isinstance(error, BadBody):
             self._say(error.status, type(error).__name__, connection)
-            return problem(error.status, str(error), close=True)
+            shown = self.shown if door is not None and door.is_page else problem
+            return shown(error.status, str(error))._replace(close=True)
         if isinstance(error, Malformed | BadRequest):
             self._say(400, "malformed", connection)
             return problem(400, "the request is not well-formed", close=True)
         self._fail(error, "")
         return _failed()
+
+    def _rest(self, method: str, methods: dict[str, Route]) -> Route | None:
+        """Return who answers what no route does: GET on any path, and POST where that is a page or nothing."""
+        is_shown = method == "POST" and all(route.is_page for route in methods.values())
+        return self.otherwise if method == "GET" or is_shown else None
 
     async def _respond(self, route: Route, request: Request, connection: Connection) -> None:
         try:

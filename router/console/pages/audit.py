@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator, Mapping
 
 from router.console.forms import moment_in
+from router.console.page import Page
 from router.console.paging import Cursor, list_page, search
-from router.console.site import Page
 from router.http.response import Response
 from workers.operations.audit import AuditLine
 

@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 from router.console.forms import Unclear, line_in, typed_in
 from router.console.jobs import Job
+from router.console.page import Page, command, go
 from router.console.pages import dead_letters, keys, quarantine
-from router.console.site import Page, go
 from router.events.globs import short
 from router.http.response import Response
 from workers.operations.change import Change
@@ -87,8 +87,18 @@ async def show_job(page: Page) -> Response:
     """Tell how far a change is."""
     found = page.console.jobs.find(page.request.query.get("id", ""))
     if found is None:
-        return page.problem("Gone", "This change is not known any more; the audit has it.", status=404)
-    return page.answer("job.html", job=found)
+        return _forgotten(page)
+    return page.answer("job.html", job=found, doctor=command("doctor"), audit=command("audit", "--since", "1d"))
+
+
+def _forgotten(page: Page) -> Response:
+    text = f"No change {page.request.query.get('id', '')} is known here."
+    do = (
+        "The console was started again since, which stops a change where it is, or many others came after it. The "
+        "audit has how far it came; what is left is in its list still, and repeating it is safe."
+    )
+    shown = command("audit", "--since", "1d")
+    return page.problem("Gone", text, status=404, do=do, command=shown, back="/audit")
 
 
 async def stop_job(page: Page) -> Response:
@@ -102,7 +112,7 @@ def _order(kind: Kind, page: Page) -> Order:
     """Return what the form asks for; raises RouterError where that is not clear."""
     verb = str(page.request.form.get("verb", ""))
     if verb not in kind.done:
-        raise Unclear(f"Choose whether to {' or to '.join(kind.done)}.")
+        raise Unclear(f"{verb!r} is no change of {kind.what}: choose whether to {' or to '.join(kind.done)}.")
     return kind.order(page, verb)
 
 

@@ -6,8 +6,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from router.console.forms import moment_in, streams_in
+from router.console.page import Page, command
 from router.console.paging import Cursor, list_page, search
-from router.console.site import Page
 from router.events.globs import short
 from router.events.redact import redacted
 from router.http.response import Response
@@ -70,8 +70,7 @@ async def show(page: Page) -> Response:
     """Show one letter, its values masked unless they are to be revealed."""
     letter = await _find(page)
     if letter is None:
-        text = "This dead letter is not there any more: it was replayed, purged, or kept for too long."
-        return page.problem("Gone", text, status=404)
+        return _gone(page)
     subject = f"dead letter {letter.entry_id} of {letter.subscription} on {letter.stream}"
     key = await page.console.operations.key(letter.subscription, letter.key, most=1) if letter.key else None
     raw = await page.revealed(letter.raw, subject)
@@ -87,6 +86,18 @@ async def show(page: Page) -> Response:
         message_of=partial(shown_message, reveal=raw is not None),
         masked=redacted(letter.raw),
     )
+
+
+def _gone(page: Page) -> Response:
+    query = page.request.query
+    id_, stream, name = (query.get(field, "") for field in ("id", "stream", "subscription"))
+    text = f"There is no dead letter {id_} of {name} on {stream}."
+    do = "If there was, it was replayed, purged or kept for too long: the audit has who did it."
+    shown = command("audit", "--verb", "dlq *")
+    if not (id_ and stream and name):
+        text = "The address names no dead letter: one has an id, a stream and a subscription."
+        do, shown = "Choose one from the list.", command("dlq", "list")
+    return page.problem("Gone", text, status=404, do=do, command=shown, back="/dead-letters")
 
 
 async def _find(page: Page) -> DeadLetterEntry | None:

@@ -6,8 +6,8 @@ from urllib.parse import urlencode
 
 from config.errors import RouterError
 from router.console.forms import moment_in, streams_in
+from router.console.page import Page, command, go
 from router.console.paging import Cursor, list_page, search
-from router.console.site import Page, go
 from router.events.globs import short
 from router.events.redact import redacted, redacted_fields, redacted_hints
 from router.http.response import Response
@@ -41,8 +41,7 @@ async def show(page: Page) -> Response:
     """Show one event and where it is for each subscription, the body masked unless it is to be revealed."""
     stored, console = await _find(page), page.console
     if stored is None or (event := stored.event) is None:
-        text = "No event has this id, or it was trimmed: events are kept until they are done and old enough."
-        return page.problem("Not found", text, status=404)
+        return _missing(page)
     raw = await page.revealed(event.raw, f"event {event.id} of {stored.stream}")
     facts = {name: getattr(event, name) for name in type(event).model_fields if name not in _HIDDEN}
     facts = facts if raw else redacted_fields(facts)
@@ -71,4 +70,18 @@ async def _find(page: Page) -> StoredEvent | None:
     try:
         return await in_time(_PATIENCE, page.console.operations.event(id_))
     except TimeoutError:
-        raise RouterError("the search for this event took too long and was ended") from None
+        shown = command("events", "show", id_)
+        raise RouterError(f"the search for event {id_} took over {_PATIENCE:g} s and was ended: `{shown}`") from None
+
+
+def _missing(page: Page) -> Response:
+    id_, archive = page.request.query.get("id", ""), page.console.operations.settings.archive
+    if not id_:
+        text, do = "The address names no event.", "Choose one from the list, or write its id into the filter."
+        return page.problem("Not found", text, status=404, do=do, command=command("events", "list"), back="/events")
+    text = f"There is no event {id_}. One that all subscriptions have done is removed once it is old enough."
+    do = "See that the id is whole; what could not be read is no event, but in the quarantine."
+    shown = command("quarantine", "list", "--since", "7d")
+    if archive.to:
+        do, shown = "See that the id is whole; an older event is in the archive.", command("archive", "list")
+    return page.problem("Not found", text, status=404, do=do, command=shown, back="/events")

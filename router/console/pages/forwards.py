@@ -1,6 +1,6 @@
 """The forwards: where each goes, whether it runs, and how its last exchange ended."""
 
-from router.console.site import Page
+from router.console.page import Page
 from router.http.response import Response
 
 

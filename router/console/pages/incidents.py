@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from router.console.forms import Unclear, line_in
-from router.console.site import Page, go
+from router.console.page import Page, command, go
 from router.http.response import Response
 from router.store.reading import moment_at
 
@@ -33,7 +33,7 @@ async def mute(page: Page) -> Response:
     sent: dict[str, Any] = dict(page.request.form.items())
     lasting, reason = str(sent.get("lasting", "")), line_in(sent, "reason", _TEXT)
     if lasting not in LASTING:
-        raise Unclear("There is no such time.")
+        raise Unclear(f"{lasting!r} is none of the times that can be chosen: {', '.join(LASTING.values())}.")
     try:
         seconds = float(lasting) if lasting else None
         await page.console.operations.mute(*_named(sent), seconds, actor=page.session.actor, reason=reason)
@@ -46,7 +46,10 @@ async def unmute(page: Page) -> Response:
     """Say again a kind of incident about a subject."""
     kind, subject = _named(dict(page.request.form.items()))
     if (kind, subject) not in {(one.kind, one.subject) for one in await page.console.operations.muted()}:
-        return page.problem("Not muted", "The incident is not muted any more.", status=400)
+        text = f"{kind} of {subject} is not muted any more."
+        do = "Somebody has unmuted it, or its time was over: nothing is left to do. The audit has who it was."
+        shown = command("audit", "--verb", "incidents *")
+        return page.problem("Not muted", text, status=400, do=do, command=shown)
     await page.console.operations.unmute(kind, subject, actor=page.session.actor)
     return go("/incidents")
 
@@ -54,7 +57,7 @@ async def unmute(page: Page) -> Response:
 def _named(sent: dict[str, Any]) -> tuple[str, str]:
     kind, subject = str(sent.get("kind", "")), str(sent.get("subject", ""))
     if not kind or not subject:
-        raise Unclear("Choose an incident.")
+        raise Unclear("No incident is chosen: press the button beside one.")
     return kind, subject
 
 

@@ -1,9 +1,9 @@
 """The keys of a keyed subscription: what waits in order, and what holds it up."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from router.console.forms import Unclear, typed_in
-from router.console.site import Page
+from router.console.page import Page
 from router.http.response import Response
 from router.tasks.ending import in_time
 from router.tasks.iterating import first, unhurried
@@ -24,7 +24,7 @@ def selector_of(typed: Mapping[str, str]) -> KeySelector:
 def subscription_in(typed: Mapping[str, str]) -> str:
     """Return the subscription that is chosen; raises Unclear where none is."""
     if not (name := typed.get("subscription", "")):
-        raise Unclear("Choose a subscription.")
+        raise Unclear("No subscription is chosen: choose one from the list.")
     return name
 
 
@@ -39,9 +39,27 @@ async def list_(page: Page) -> Response:
     given_up = False
     if typed.get("subscription") in names:
         given_up = not await _fill(found, page, typed)
+    problem = _unknown(typed, [row.name for row in rows], names)
     return page.answer(
-        "keys.html", typed=typed, names=names, entries=found[:_SHOWN], more=len(found) > _SHOWN, given_up=given_up
+        "keys.html",
+        status=400 if problem else 200,
+        problem=problem,
+        typed=typed,
+        names=names,
+        entries=found[:_SHOWN],
+        more=len(found) > _SHOWN,
+        given_up=given_up,
     )
+
+
+def _unknown(typed: Mapping[str, str], known: Sequence[str], keyed: Sequence[str]) -> str:
+    """Return what is wrong with the subscription that was chosen; empty where nothing is."""
+    name = typed.get("subscription")
+    if name is None or name in keyed:
+        return ""
+    wrong = f"{name} has no key" if name in known else f"There is no subscription {name!r}"
+    those = f"those with one are {', '.join(keyed)}" if keyed else "no subscription has one"
+    return f"{wrong}: {those}. `event-router subscriptions list` has all."
 
 
 async def _fill(found: list[LineKey], page: Page, typed: Mapping[str, str]) -> bool:

@@ -1,6 +1,6 @@
 """The limits and breakers: how the quotas stand that workers share, and which targets are down."""
 
-from router.console.site import Page
+from router.console.page import Page
 from router.http.response import Response
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from functools import partial
 
+from router.console.page import Page
 from router.console.plot import Plot, plotted
-from router.console.site import Page
 from router.console.watch import INTERVAL, SPAN, Flow
 from router.events.globs import short
 from router.http.response import Response

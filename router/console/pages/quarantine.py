@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Mapping
 from urllib.parse import urlencode
 
 from router.console.forms import Unclear, moment_in, typed_in
+from router.console.page import Page, command
 from router.console.paging import Cursor, list_page, search, taken
-from router.console.site import Page
 from router.events.redact import redacted
 from router.http.response import Response
 from workers.operations.criteria import Ids
@@ -41,10 +41,18 @@ async def show(page: Page) -> Response:
     """Show one body, its values masked unless they are to be revealed."""
     found = await _find(page)
     if found is None:
-        return page.problem("Gone", "Nothing is quarantined there any more.", status=404)
+        return _gone(page)
     raw = await page.revealed(found.raw, f"quarantined {found.entry_id} of {found.publisher}")
     size, masked = len(found.raw), redacted(found.raw)
     return page.answer("quarantined.html", found=found, size=size, url=entry_url(found), raw=raw, masked=masked)
+
+
+def _gone(page: Page) -> Response:
+    query = page.request.query
+    text = f"Nothing is quarantined at {query.get('id') or 'no id'} of {query.get('publisher') or 'no publisher'}."
+    do = "If it was, it was retried, purged or kept for too long: the audit has who did it; a retry made it an event."
+    shown = command("audit", "--verb", "quarantine *")
+    return page.problem("Gone", text, status=404, do=do, command=shown, back="/quarantine")
 
 
 def entry_url(found: Quarantined) -> str:

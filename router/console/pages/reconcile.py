@@ -1,6 +1,6 @@
 """Reconciliations: how far the sweeps of each company are, and what they found."""
 
-from router.console.site import Page
+from router.console.page import Page
 from router.http.response import Response
 from workers.state.reconcile import moment
 

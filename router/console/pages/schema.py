@@ -1,6 +1,6 @@
 """The schema: which fields the notifications of each type have, and what has changed in them."""
 
-from router.console.site import Page
+from router.console.page import Page
 from router.http.response import Response
 from router.store.reading import moment_at
 

@@ -4,7 +4,7 @@ from functools import partial
 from urllib.parse import quote
 
 from router.console.forms import Unclear, line_in
-from router.console.site import Page, go
+from router.console.page import Page, command, go
 from router.events.globs import short
 from router.http.response import Response
 
@@ -31,14 +31,18 @@ async def pause(page: Page) -> Response:
     """Keep the workers of a subscription from taking events, or only those of one company."""
     sent = {name: str(value) for name, value in page.request.form.items()}
     name, lasting = sent.get("name", ""), sent.get("lasting", "")
-    if lasting not in LASTING or not await _is_known(page, name):
-        raise Unclear("There is no such subscription, or no such time.")
+    if lasting not in LASTING:
+        raise Unclear(f"{lasting!r} is none of the times that can be chosen: {', '.join(LASTING.values())}.")
+    if not await _is_known(page, name):
+        known = "`event-router subscriptions list` has those there are"
+        raise Unclear(f"There is no subscription {name!r}: {known}.")
     reason = line_in(sent, "reason", _REASON)
     seconds = float(lasting) if lasting else None
     operations, who = page.console.operations, page.session.actor
     if company := line_in(sent, "company", _COMPANY):
         if not await operations.is_keyed(name):
-            raise Unclear("This subscription has no key: it does not tell companies apart.")
+            text = f"{name} has no key, so it does not tell company {company} from others"
+            raise Unclear(f'{text}: pause it without a company, or give it key="company" in its code.')
         await operations.pause_company(name, company, seconds, actor=who, reason=reason)
     else:
         await operations.pause(name, seconds, actor=who, reason=reason)
@@ -52,15 +56,21 @@ async def resume(page: Page) -> Response:
     name = sent.get("name", "")
     if company := line_in(sent, "company", _COMPANY):
         if company not in (await page.console.operations.paused_companies([name])).get(name, {}):
-            return page.problem("Not paused", "The company is not paused any more.", status=400)
+            return _not_paused(page, f"Company {company} of {name}")
         await page.console.operations.resume_company(name, company, actor=page.session.actor)
         page.console.watch.forget()
         return go(f"/subscriptions#{quote(name)}")
     if await page.console.operations.paused(name) is None:
-        return page.problem("Not paused", "The subscription is not paused any more.", status=400)
+        return _not_paused(page, name or "No subscription")
     await page.console.operations.resume(name, actor=page.session.actor)
     page.console.watch.forget()
     return go(f"/subscriptions#{quote(name)}")
+
+
+def _not_paused(page: Page, what: str) -> Response:
+    do = "Somebody has resumed it, or its time was over: nothing is left to do. The audit has who it was."
+    shown = command("audit", "--verb", "subscriptions *")
+    return page.problem("Not paused", f"{what} is not paused any more.", status=400, do=do, command=shown)
 
 
 async def _is_known(page: Page, name: str) -> bool:

@@ -17,7 +17,7 @@ from config.settings import OpsSettings, Settings
 from router.console.access.guesses import Guesses
 from router.console.access.sessions import SESSION_AGE, Sessions
 from router.console.access.token import LINK_AGE, LinkReader, make_code, token_of
-from router.console.pages.login import _local
+from router.console.page import local
 from router.console.routes import mount
 from router.events.catalogue import Catalogue
 from router.http.site import Site
@@ -138,7 +138,7 @@ async def test_cookies_behind_tls(stranger: Visitor) -> None:
 @pytest.mark.parametrize("then", ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:x", "/a\nb"])
 def test_nobody_is_led_elsewhere(then: str) -> None:
     """What follows signing in is a page of this console."""
-    assert _local(then) == "/"
+    assert local(then) == "/"
 
 
 async def test_a_link_signs_in_once(stranger: Visitor) -> None:
