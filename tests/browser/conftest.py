@@ -29,6 +29,6 @@ async def site(real_store: Store, catalogue: Catalogue, browser: Browser) -> Asy
     """Yield a console on a real server; a page that the browser complains of fails the test."""
     console = Console.of(Settings(), catalogue, real_store, TOKEN)
     async with serving(console) as origin:
-        site = Site(origin, real_store, browser, [])
+        site = Site(origin, real_store, browser, [], console.watch)
         yield site
     assert site.complaints == []

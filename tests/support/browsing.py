@@ -11,6 +11,7 @@ from typing import Any
 from playwright.async_api import Browser, Page
 from support.console import TOKEN
 
+from router.console.watch import Watch
 from router.store.client import Store
 
 __all__ = ["NARROW", "WIDE", "Site", "chromium"]
@@ -18,6 +19,10 @@ __all__ = ["NARROW", "WIDE", "Site", "chromium"]
 PICTURES = Path(__file__).parents[2] / "build" / "browser"
 WIDE = {"width": 1360, "height": 860}
 NARROW = {"width": 390, "height": 844}
+
+
+_BEYOND = """[...document.querySelectorAll('main *')].filter(
+    e => e.getBoundingClientRect().right > innerWidth).map(e => e.outerHTML.slice(0, 80))"""
 
 
 def chromium() -> str:
@@ -36,6 +41,7 @@ class Site:
     store: Store
     browser: Browser
     complaints: list[str]
+    watch: Watch
 
     @asynccontextmanager
     async def visit(self, *, signed_in: bool = True, **options: Any) -> AsyncIterator[Page]:
@@ -56,9 +62,9 @@ class Site:
         yield page
         await context.close()
 
-    async def picture(self, page: Page, name: str) -> None:
-        """Take a picture of the whole page, and see to it that nothing is beyond its edge."""
+    async def picture(self, page: Page, name: str, *, whole: bool = True) -> None:
+        """Take a picture of the whole page or of what the window shows; nothing may be beyond its edge."""
         PICTURES.mkdir(parents=True, exist_ok=True)
-        await page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+        await page.screenshot(path=PICTURES / f"{name}.png", full_page=whole)
         wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert wide <= 0, f"{name} is {wide} pixels too wide"
+        assert wide <= 0, f"{name} is {wide} pixels too wide: {await page.evaluate(_BEYOND)}"

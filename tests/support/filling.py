@@ -50,9 +50,11 @@ def raw_of(event_id: str, stream: str = CUSTOMERS, resource: str = "customer/1",
     return json.dumps(body).encode()
 
 
-async def put_events(store: Store, *ids: str, stream: str = CUSTOMERS, **raw: Any) -> list[str]:
+async def put_events(
+    store: Store, *ids: str, stream: str = CUSTOMERS, at: int = 1_760_000_000_000, **raw: Any
+) -> list[str]:
     """Append events as ingress does; return their entry ids."""
-    fields = [part for id_ in ids for part in ("id", id_, "at", 1_760_000_000_000, "raw", raw_of(id_, stream, **raw))]
+    fields = [part for id_ in ids for part in ("id", id_, "at", at, "raw", raw_of(id_, stream, **raw))]
     markers = [store.keys.seen(stream, id_) for id_ in ids]
     reply = await store.call(scripts.append(store.keys.events(stream), markers, fields, _WINDOW))
     return [entry_id.decode() for entry_id in reply]

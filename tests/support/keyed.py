@@ -19,11 +19,12 @@ _FIRST = 1_760_000_000_000
 class KeyedBench:
     """The lines of one subscription; what is brought there are events of customers, each one a second later."""
 
-    def __init__(self, store: Store, subscription: str = "sync", *, most: int = 500) -> None:
+    def __init__(self, store: Store, subscription: str = "sync", *, most: int = 500, first: int = _FIRST) -> None:
         self.store = store
         self.name = subscription
         self.lines = Lines(store.keys, subscription, Merging(0, 0, most))
         self._numbers = count()
+        self._first = first
         self._claims = count()
 
     async def bring(
@@ -91,8 +92,12 @@ class KeyedBench:
 
     def _item(self, id_: str, key: bytes, customer: str, company: str, *, merged: bool, again: bool) -> Item:
         number = next(self._numbers)
-        entry_id = f"{_FIRST + 1000 * number}-0".encode()
-        fields = {b"id": id_.encode(), b"at": str(_FIRST + 1000 * number).encode(), **_event(id_, customer, company)}
+        entry_id = f"{self._first + 1000 * number}-0".encode()
+        fields = {
+            b"id": id_.encode(),
+            b"at": str(self._first + 1000 * number).encode(),
+            **_event(id_, customer, company),
+        }
         ref = ref_of(CUSTOMERS, entry_id, fields, inbox=again, may_be_merged=merged)
         parts: Sequence[bytes] = [part for pair in fields.items() for part in pair]
         return Item("source", place_of(entry_id), key, ref, pack(company.encode(), parts))

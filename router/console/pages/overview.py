@@ -11,8 +11,8 @@ from router.http.response import Response
 
 _PLOTS = (
     ("arrived", "In", "events stored"),
-    ("out", "Out", "deliveries done or dead"),
-    ("retried", "Retried", "attempts tried again, deferred ones too"),
+    ("out", "Out", "done or dead"),
+    ("retried", "Retried", "retries and deferrals"),
     ("died", "Dead", "deliveries given up"),
 )
 
