@@ -1,6 +1,7 @@
 """The answers where a page does not do what was asked: what happened, with which value, and what to do."""
 
 import math
+import re
 import secrets
 from http import HTTPStatus
 
@@ -18,6 +19,7 @@ _log = logs.get(__name__)
 
 _LATELY = command("audit", "--since", "15m")
 _UNCHANGED = "Nothing was changed."
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]{1,255}(:[0-9]{1,5})?")
 
 
 def failed(page: Page, session: Session | None, error: Exception) -> Response:
@@ -46,7 +48,9 @@ def too_many(page: Page, wait: float) -> Response:
 
 def not_from_here(page: Page) -> Response:
     """Return the page for a form that another site has sent, or one that a proxy has renamed."""
-    origin, host = page.request.header("Origin") or "nowhere", page.request.header("Host")
+    origin, host = page.request.header("Origin"), page.request.header("Host")
+    if not _ORIGIN.fullmatch(origin):
+        origin = "a page without an address"
     text = f"The form was sent from {origin}, and this console is at {host}. {_UNCHANGED}"
     do = (
         "Open the console at its own address, and repeat it there. Where a proxy is between, have it keep the header "

@@ -62,7 +62,7 @@ async def serve_ingress(
         ):
             process = IngressProcess(settings, catalogue, intake, tracing)
             ops = _ops(process.registry, settings, store, guard, intake.spool)
-            async with _noting(settings, process.traffic, store, ops.name, intake.spool):
+            async with _noting(settings, process.traffic, store, guard, ops.name, intake.spool):
                 await process.run(listener, ops, stop, reload)
     finally:
         listener.close()
@@ -144,10 +144,12 @@ def _ingress(
 
 
 def _noting(
-    settings: Settings, traffic: Traffic, store: Store, name: str, spool: Spool | None
+    settings: Settings, traffic: Traffic, store: Store, guard: StoreGuard, name: str, spool: Spool | None
 ) -> AbstractAsyncContextManager[object]:
     """Return what notes the traffic for the watcher of silence, where there is one."""
-    return TrafficNotes(traffic, store, name, spool) if settings.silence.enabled else nullcontext()
+    if not settings.silence.enabled:
+        return nullcontext()
+    return TrafficNotes(traffic, store, name, spool, may_write=lambda: guard.is_settled)
 
 
 def bind(settings: IngressSettings, *, reuse_port: bool = False) -> socket.socket:

@@ -91,7 +91,10 @@ def _by_subject(counts: dict[tuple[str, str], list[int]]) -> dict[str, Came]:
 
 
 class TrafficNotes:
-    """Notes the traffic in the store as long as the context is open; `clock` in epoch seconds."""
+    """Notes the traffic in the store as long as the context is open; `clock` in epoch seconds.
+
+    may_write: whether the store is known to be one that is used.
+    """
 
     def __init__(
         self,
@@ -100,6 +103,7 @@ class TrafficNotes:
         process: str,
         spool: Spool | None = None,
         *,
+        may_write: Callable[[], bool] = lambda: True,
         every: float = EVERY,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -107,6 +111,7 @@ class TrafficNotes:
         self._store = store
         self._process = process
         self._spool = spool
+        self._may_write = may_write
         self._every = every
         self._clock = clock
         self._random = Random()  # noqa: S311 - keeps processes from writing all at once
@@ -132,6 +137,8 @@ class TrafficNotes:
     async def note(self) -> None:
         """Write down what came since; what the store does not take is tried again with the next. Never raises."""
         self._gather()
+        if not self._may_write():
+            return
         try:
             for hour in sorted(self._slots.keys() | self._came.keys()):
                 await in_time(_PATIENCE, self._note(hour))

@@ -16,7 +16,7 @@ def agree(kept: Kept, model: Model) -> None:
     assert kept.quiet == model.quiet
     assert kept.running == {key: run.until for key, run in model.runs.items()}
     assert set(kept.held) == model.held
-    assert kept.stopped == model.stopped
+    assert kept.stopped == model.stopped, (kept.stopped, model.stopped)
     assert kept.crashed == model.crashed
     assert kept.read == model.read
     ready = [(model.company(key), model.since(key), model.lines[key][0], key) for key in model.ready]

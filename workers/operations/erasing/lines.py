@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from router.events.whose import Whose
+from router.store import record
 from router.store.errors import StoreRefused, forgiven
 from router.store.lines import Lines
 from router.store.reading import checked
@@ -75,7 +76,7 @@ class InLines(Place):
             place=self,
             where=self._lines.lines,
             id=ref.decode(errors="backslashreplace"),
-            content={b"key": key, **fields},
+            content={record.KEY: key, **fields},
             whose=next(iter(pairs), ("", "")),
             size=len(body),
             payload=(key, ref, is_doomed(body), fields),

@@ -163,6 +163,8 @@ WAITS_FOR_EVENTS_ALONE = {
     "router/embedded/socket.py": "asks by a socket of its own",
     "router/embedded/process.py": "waits for a process",
     "router/console/turns.py": "waits for a semaphore",
+    "workers/outgoing/outgoing.py": "waits for a receiver",
+    "workers/notify/mail_channel.py": "waits for a mail server",
     "workers/testing.py": "waits for a handler, whose business it is",
 }
 """The modules that may use what cancels once only, and why: none of them waits for redis-py by it."""
