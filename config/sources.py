@@ -37,6 +37,8 @@ _HIDDEN: Mapping[str, tuple[str, ...]] = {
     "notify": ("secrets", "url", "password"),
 }
 """The settings of their tables that no message repeats."""
+_NEAR = (Path("router.toml"), Path("config", "router.toml"))
+"""Where the settings are looked for in the working folder, in this order: one file is read."""
 _SHOWN = 120  # characters of a wrong value that an error message repeats
 
 _Values = dict[str, Any]
@@ -62,6 +64,17 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = 
     raise ConfigError("; ".join(problems))
 
 
+def settings_file(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Path:
+    """Return the file that `load_settings` reads by the same arguments."""
+    return _choose_file(path, os.environ if environ is None else environ)
+
+
+def unread_file() -> Path | None:
+    """Return `./config/router.toml` where it is passed over for `./router.toml`."""
+    near, far = _NEAR
+    return far if settings_file() == near and far.is_file() else None
+
+
 def secret_files(path: Path | None = None, environ: Mapping[str, str] | None = None) -> tuple[Path, ...]:
     """Return the files that hold secrets by the same settings; raises ConfigError where these cannot be read."""
     environ = os.environ if environ is None else environ
@@ -82,8 +95,7 @@ def _merge(weak: _Values, strong: _Values) -> _Values:
 def _choose_file(path: Path | None, environ: Mapping[str, str]) -> Path:
     if named := path or environ.get(f"{_PREFIX}CONFIG"):
         return Path(named)
-    near = (Path("router.toml"), Path("config", "router.toml"))
-    return next((file for file in near if file.is_file()), Path(__file__).with_name("router.toml"))
+    return next((file for file in _NEAR if file.is_file()), Path(__file__).with_name("router.toml"))
 
 
 def _parse(file: Path) -> _Values:

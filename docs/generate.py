@@ -40,9 +40,10 @@ def settings_page() -> str:
     parts = [
         _heading("Settings", "the comments of config/router.toml, and config/settings.py"),
         "Reference: every setting, its default, its environment variable and what it does.\n",
-        "Each stands in `config/router.toml` of the working folder, or in the file that `ROUTER_CONFIG` names; the",
-        "environment variable beside it overrides it. Times are in seconds, sizes in bytes; a list is",
-        "comma-separated in a variable. Secrets and the token may also be files: `…_FILE` names one.\n",
+        "One file is read: the one that `ROUTER_CONFIG` names, else `router.toml` of the working folder (`init` writes",
+        "that), else `config/router.toml` of it; `event-router doctor` says which. The environment variable beside a",
+        "setting overrides it. Times are in seconds, sizes in bytes; a list is comma-separated in a variable. Secrets",
+        "and the token may also be files: `…_FILE` names one.\n",
     ]
     for section, settings in _sections(_TOML.read_text(encoding="utf-8")).items():
         title = f"[[{section}]]" if section in _LISTS else f"[{section}]"

@@ -46,6 +46,13 @@ class About:
     company: str | None = None
     tenant: str | None = None
 
+    def of_one(self, random: Random) -> "About":
+        """Return the same about one record: a record is one of a company and a tenant, so these are drawn once."""
+        if self.resource is None:
+            return self
+        draw = _Draw(random, self)
+        return About(self.resource, draw.company(), draw.tenant())
+
     @property
     def number(self) -> str | None:
         """The number of the record."""

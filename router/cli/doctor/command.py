@@ -8,7 +8,7 @@ import typer
 
 from config.errors import ConfigError, described
 from config.settings import Settings
-from config.sources import load_settings, secret_files
+from config.sources import load_settings, secret_files, settings_file, unread_file
 from config.urls import redact_url
 from router.cli.command.exits import ExitCode, complain
 from router.cli.command.loop import run
@@ -69,6 +69,17 @@ def _print(checks: Sequence[Check]) -> None:
     print_table(("STATE", rest("FOUND", "wrap")), found)
 
 
+def _read_from(settings: Settings) -> Check:
+    """Say which file was read, and which of the same name was not."""
+    said = (
+        f"read from {settings_file()}, store {redact_url(settings.redis.url)}, data in {settings.data_dir.absolute()}"
+    )
+    if (unread := unread_file()) is None:
+        return Check("settings", "ok", said)
+    advice = f"nothing in {unread} counts: keep one of the two, or name one by ROUTER_CONFIG"
+    return Check("settings", "warning", f"{said}; {unread} is there, too, and is not read", advice)
+
+
 def _examine() -> Iterator[Check]:
     """Check one thing after the other, as far as what was found allows."""
     try:
@@ -76,7 +87,7 @@ def _examine() -> Iterator[Check]:
     except ConfigError as error:
         yield Check("settings", "failed", str(error), "correct that setting")
         return
-    yield Check("settings", "ok", f"store {redact_url(settings.redis.url)}, data in {settings.data_dir.absolute()}")
+    yield _read_from(settings)
     try:
         catalogue = Catalogue.for_settings(settings)
     except ConfigError as error:

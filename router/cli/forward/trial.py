@@ -6,7 +6,7 @@ import typer
 
 from config.forward import ForwardSettings
 from config.settings import Settings
-from config.sources import load_settings
+from config.sources import load_settings, settings_file
 from router.cli.command.exits import ExitCode, NothingMatched, complain
 from router.cli.command.loop import run
 from router.cli.output.results import JsonFlag, fields_of, print_json, print_record
@@ -50,7 +50,11 @@ def _find(settings: Settings, name: str) -> ForwardSettings:
     forward = next((forward for forward in settings.forward if forward.name == name), None)
     if forward is None:
         names = ", ".join(forward.name for forward in settings.forward)
-        there = f"there {'are' if ',' in names else 'is'} {names}" if names else "the settings have no [[forward]]"
+        there = (
+            f"there {'are' if ',' in names else 'is'} {names}"
+            if names
+            else f"the settings of {settings_file()} have no [[forward]]"
+        )
         raise NothingMatched(f"no forward is named {name!r}: {there}")
     return forward
 

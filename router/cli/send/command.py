@@ -68,8 +68,9 @@ def send(
 ) -> None:
     """Send signed samples of an event to an ingress, each about a record, a company and a tenant by chance.
 
-    --resource, --company and --tenant fix those: what comes for one record is handled in order by a subscription with
-    a key, and merged where it coalesces; what comes for one company waits for the turns of that.
+    --resource, --company and --tenant fix those, and --resource one company and one tenant with it: what comes for one
+    record is handled in order by a subscription with a key, and merged where it coalesces; what comes for one company
+    waits for the turns of that.
     """
     settings = load_settings()
     catalogue = Catalogue.for_settings(settings)
@@ -98,6 +99,7 @@ class _Load(NamedTuple):
 def _samples(catalogue: Catalogue, streams: Sequence[str], count: int | None, batch: int, about: About) -> _Load:
     for stream in streams:
         _check_about(catalogue, stream, about)
+    about = about.of_one(Random())  # noqa: S311 - samples are no secrets
     items = count or len(streams)
     publishers = list(dict.fromkeys(stream.partition("/")[0] for stream in streams))
     return _Load(publishers, items, parcels(catalogue, streams, items, batch, about))

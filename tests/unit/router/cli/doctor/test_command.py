@@ -1,6 +1,7 @@
 """`doctor`: what can be wrong with an installation, and what to do about it."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -465,3 +466,22 @@ def test_breakers(real: Callable[..., dict[str, dict[str, str]]]) -> None:
     assert checks["breaker crm"]["state"] == "warning"
     assert "status 503" in checks["breaker crm"]["detail"]
     assert checks["breaker erp"]["state"] == "ok"
+
+
+def test_which_settings_are_read(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file that was read is named, and one beside it that is passed over."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "router.toml").touch()
+
+    def judged() -> dict[str, str]:
+        output = cli.run("doctor", "--json").output
+        checks: list[dict[str, str]] = json.loads(output[output.index("{") :])["checks"]
+        return next(check for check in checks if check["name"] == "settings")
+
+    one = judged()
+    assert (one["state"], one["detail"].partition(",")[0]) == ("ok", "read from config/router.toml")
+    (tmp_path / "router.toml").touch()
+    both = judged()
+    assert (both["state"], both["detail"].partition(",")[0]) == ("warning", "read from router.toml")
+    assert "config/router.toml is there, too, and is not read" in both["detail"]

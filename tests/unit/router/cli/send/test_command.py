@@ -294,6 +294,18 @@ def test_about_one_record(cli: Cli, receiver: Receiver, catalogue: Catalogue) ->
     assert len({item.get("NotificationId", item.get("notificationId")) for item in receiver.items}) == 4
 
 
+def test_about_one_record_alone(cli: Cli, receiver: Receiver, catalogue: Catalogue) -> None:
+    """A record is one of a company and a tenant: where only it is named, all samples are of the same ones."""
+    cli.ok("send", FINANCIAL, "customer_*", "--resource", "55555", "--count", "8", "--url", receiver.url)
+    found = set()
+    for item in receiver.items:
+        (each,) = identify(catalogue, FINANCIAL, json.dumps(item).encode(), None)
+        assert isinstance(each, Identified)
+        assert each.normalised is not None
+        found.add((each.normalised["resource"], each.normalised["company_id"], each.normalised["tenant_id"]))
+    assert len(found) == 1
+
+
 @pytest.mark.parametrize(
     ("event", "options", "words"),
     [
