@@ -93,6 +93,6 @@ async def test_top_and_list_show_it(system: System) -> None:
     assert line[-1] == "paused"
     frame = json.loads((await system.run("top", "--once", "--json", "--interval", "0.1"))[1])
     assert [row["workers"] for row in frame["subscriptions"]] == [1, 1]
-    assert "sync is paused since" in (await system.run("streams"))[2]
+    assert "sync: paused since" in (await system.run("streams"))[2]
     await asyncio.gather(system.run("subscriptions", "resume", "sync"))
     await eventually(lambda: len(system.handled("sync")) == 2)

@@ -304,22 +304,23 @@ async def test_an_unknown_group_is_given_a_day() -> None:
         assert await other.tidy() == ["old"]
 
 
-async def test_idle_notifiers_ask_little() -> None:
+@pytest.mark.real
+async def test_idle_notifiers_ask_little(real_store: Store) -> None:
     """Without a notice a notifier waits in reads that block, and renews its lease."""
-    async with fake_store() as store:
-        notifying = Notifying(store)
-        asked = []
-        command, call = store.command, store.call
+    store = real_store
+    notifying = Notifying(store)
+    asked = []
+    command, call = store.command, store.call
 
-        async def counted(*parts: object, **options: object) -> object:
-            asked.append(parts[0])
-            return await command(*parts, **options)
+    async def counted(*parts: object, **options: object) -> object:
+        asked.append(parts[0])
+        return await command(*parts, **options)
 
-        store.command = counted  # type: ignore[method-assign]
-        store.call = lambda what: (asked.append(what.script.name), call(what))[1]  # type: ignore[method-assign, func-returns-value]
-        async with notifying.running(FakeChannel(), pace=Pace(block=30.0)):
-            await eventually(lambda: "XREADGROUP" in asked)
-            asked.clear()
-            for _ in range(200):
-                await asyncio.sleep(0)
-        assert len(asked) <= 3
+    store.command = counted  # type: ignore[method-assign]
+    store.call = lambda what: (asked.append(what.script.name), call(what))[1]  # type: ignore[method-assign, func-returns-value]
+    async with notifying.running(FakeChannel(), pace=Pace(block=30.0)):
+        await eventually(lambda: "XREADGROUP" in asked)
+        asked.clear()
+        for _ in range(200):
+            await asyncio.sleep(0)
+    assert len(asked) <= 3

@@ -46,7 +46,7 @@ async def _fill(operations: Operations) -> None:
 
 async def _stored(operations: Operations, company: str) -> list[bytes]:
     walk = await operations.stored_of(Whose(company=company))
-    return [handed_out(found) async for found in walk.found()]
+    return sorted([handed_out(found) async for found in walk.found()])  # a Cluster names its keys in any order
 
 
 async def _erase(operations: Operations) -> Counter[str]:
