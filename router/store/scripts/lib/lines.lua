@@ -319,6 +319,21 @@ local function remove(members, refs)
   end
 end
 
+-- Takes an event out of its line, whatever its state; the next of its key may go then. Returns the event's company.
+local function take_out(key, ref, owner)
+  local is_first = first_of(LINES, key) == ref
+  local member, company = ready_member(key, ref)
+  remove({ key .. '\0' .. ref }, { ref })
+  if is_first and not owner then
+    redis.call('ZREM', READY, member)
+    redis.call('ZREM', DUE, key)
+    redis.call('ZREM', QUIET, key)
+    queue(key, 0, 0)
+    write_ready()
+  end
+  return company
+end
+
 -- Returns the event that stands for as many as may be merged, at most so many with it and with what these have stood for
 -- before, and those: ref, `company NUL id NUL at`, ref, … In place of that the whole body of each that has stood for
 -- others, and of the one that was tried most often, where that is more than the event itself was: so a delivery begins

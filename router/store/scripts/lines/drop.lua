@@ -13,15 +13,7 @@ local function end_it(key, ref)
   if owner and ref <= owner.ref then
     return 0
   end
-  local is_first, member = first_of(LINES, key) == ref, ready_member(key, ref)
-  remove({ key .. '\0' .. ref }, { ref })
-  if is_first and not owner then
-    redis.call('ZREM', READY, member)
-    redis.call('ZREM', DUE, key)
-    redis.call('ZREM', QUIET, key)
-    queue(key, 0, 0)
-    write_ready() -- the next event of this key may go, too
-  end
+  take_out(key, ref, owner)
   return 1
 end
 

@@ -17,16 +17,7 @@ end
 
 local function end_it(key, ref)
   local owner = owner_of(key)
-  local is_first = first_of(LINES, key) == ref
-  local member, company = ready_member(key, ref)
-  remove({ key .. '\0' .. ref }, { ref })
-  if is_first and not owner then
-    redis.call('ZREM', READY, member)
-    redis.call('ZREM', DUE, key)
-    redis.call('ZREM', QUIET, key)
-    queue(key, 0, 0)
-    write_ready() -- the next event of this key may go, too
-  end
+  local company = take_out(key, ref, owner)
   if not first_of(READY, company) then
     leave(company)
   end
