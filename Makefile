@@ -6,7 +6,7 @@ LOWEST := build/lowest
 QUIETLY := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := setup
-.PHONY: setup run demo test test-all test-long lowest browser coverage faults fuzz bench containers lint audit docs alerts consumers wheel lock clean
+.PHONY: setup run demo test test-all test-long campaign lowest browser coverage faults fuzz bench containers lint audit docs alerts consumers wheel lock clean
 
 setup: $(STAMP)
 
@@ -31,16 +31,20 @@ KEEPING = PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX="$(CURDIR)/$(1)/pycache" 
 # Six at once, whatever the processors: most of the time of the longest tests is spent waiting.
 PYTEST = $(call KEEPING,.venv) -m pytest -n 6 --dist worksteal
 test: setup
-	$(PYTEST) -m "not long"
+	$(PYTEST) -m "not long and not campaign"
 
 # What `test` runs, and the tests that take long and prove the same once more, harder or in more variants: docs/faults.md says
 # which.
 test-all: setup
-	$(PYTEST)
+	$(PYTEST) -m "not campaign"
 
 # Only those that take long.
 test-long: setup
-	$(PYTEST) -m long
+	$(PYTEST) -m "long and not campaign"
+
+# The full size of what takes minutes: a thousand kills, a whole quota, most steps of an erasure.
+campaign: setup
+	$(PYTEST) -m campaign
 
 # Installs the oldest version of every package that pyproject.toml allows, apart from all else, and runs the unit tests, the
 # whole system once, and lint's tools there.
@@ -49,7 +53,7 @@ lowest:
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install $(QUIETLY) --no-compile --require-hashes -r requirements-lowest.lock
 	$(LOWEST)/bin/python -m pip install $(QUIETLY) --no-deps --no-build-isolation -e .
-	$(call KEEPING,$(LOWEST)) -m pytest -n 3 --dist worksteal -p no:cacheprovider -m "not long" tests/unit
+	$(call KEEPING,$(LOWEST)) -m pytest -n 6 --dist worksteal -p no:cacheprovider -m "not long and not campaign" tests/unit
 	$(LOWEST)/bin/event-router demo
 	$(LOWEST)/bin/python -m ruff check --no-cache .
 	$(LOWEST)/bin/python -m ruff format --no-cache --check .
@@ -61,7 +65,7 @@ browser: setup
 
 # The same as `test-all`, counting the lines that no test reaches; takes half as long again.
 coverage: setup
-	$(PYTEST) --cov --cov-report=term-missing:skip-covered
+	$(PYTEST) -m "not campaign" --cov --cov-report=term-missing:skip-covered
 
 # Breaks a whole system on purpose and counts what is lost: docs/faults.md. RUN is random faults for MINUTES, made again
 # by their SEED, or one of the scenarios, of some LENGTH.

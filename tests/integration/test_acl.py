@@ -66,7 +66,7 @@ KEYS = Keys("er")
 EVENTS, SEEN, DEAD = KEYS.events(CUSTOMERS), KEYS.seen(CUSTOMERS, "one"), KEYS.dead(CUSTOMERS, "sync")
 
 
-@pytest.fixture(params=["server", "cluster"])
+@pytest.fixture(params=["server", pytest.param("cluster", marks=pytest.mark.long)])
 async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[GuardedServer]:
     """Yield a server that lets in nobody but the users of the file, on its own and as a Cluster of one."""
     async with guarded_server(tmp_path, cluster=request.param == "cluster") as running:
@@ -104,7 +104,6 @@ async def ended(process: asyncio.subprocess.Process) -> int:
     return await asyncio.wait_for(process.wait(), 30)
 
 
-@pytest.mark.parametrize("server", ["server", pytest.param("cluster", marks=pytest.mark.long)], indirect=True)
 async def test_ingress(server: GuardedServer, system: System) -> None:
     """Ingress stores, recognises, confirms and quarantines with its own user, which may do nothing more."""
     async with server.replica() if not server.cluster else nullcontext():
@@ -244,7 +243,7 @@ TIDY = {
 """Settings of a janitor that has something to do."""
 
 
-@pytest.mark.parametrize("server", ["server", pytest.param("cluster", marks=pytest.mark.long)], indirect=True)
+@pytest.mark.long
 async def test_worker(server: GuardedServer, system: System, store: Store, erp: FakeErp, tmp_path: Path) -> None:
     """A worker reads, retries, gives up, takes over, gives back, archives and tidies up as its own user, no more.
 
@@ -327,7 +326,6 @@ async def _work(server: GuardedServer, system: System, store: Store, access: dic
     assert system.said("notifiers_removed")
 
 
-@pytest.mark.parametrize("server", ["server", pytest.param("cluster", marks=pytest.mark.long)], indirect=True)
 async def test_reconciler(server: GuardedServer, system: System) -> None:
     """A worker that sweeps makes events of what changed and of what is gone, with a user of its own."""
     sweeping = {"ROUTER_REDIS__URL": server.url("er-reconciler"), "ROUTER_INGRESS__DURABILITY": "fsynced", **SWEEPING}
@@ -347,7 +345,6 @@ async def test_reconciler(server: GuardedServer, system: System) -> None:
     assert server.unused("er-reconciler") - server.unused("er-worker") <= rare
 
 
-@pytest.mark.parametrize("server", ["server", pytest.param("cluster", marks=pytest.mark.long)], indirect=True)
 async def test_forwarder(server: GuardedServer, system: System, store: Store) -> None:
     """A forward posts, tries again, gives up, and is paused by 410, with a user of its own that adds no event."""
     async with receiving(answering(500, 410, 200)) as receiver:
@@ -555,7 +552,6 @@ def test_eraser(server: GuardedServer, cli: Cli, monkeypatch: pytest.MonkeyPatch
     assert unused == {"zrange"}  # where the next event of a key is somebody else's
 
 
-@pytest.mark.parametrize("server", ["server", pytest.param("cluster", marks=pytest.mark.long)], indirect=True)
 async def test_console(server: GuardedServer, system: System, quarantined: str) -> None:
     """The console shows every page, and changes what it can, with an operator's user."""
     token = "token-of-the-console"
@@ -701,6 +697,7 @@ async def test_a_user_without_a_password_cannot_log_in(tmp_path: Path) -> None:
         await writer.wait_closed()
 
 
+@pytest.mark.long
 async def test_sentinels_and_replicas(tmp_path: Path) -> None:
     """A replica follows, a Sentinel puts it in the master's place, and ingress finds it, each with its own user."""
     login = ("--masteruser", "replica", "--masterauth", access("replica")["password"])

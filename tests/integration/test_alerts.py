@@ -82,6 +82,7 @@ async def expect(prometheus: Prometheus, *names: str) -> None:
     await eventually(fire, interval=0.1)
 
 
+@pytest.mark.long
 async def test_what_senders_do_wrong(system: System) -> None:
     """Forged requests, a publisher without a secret, and items that nobody understands, each has its alert."""
     prometheus = await begin(system, INGRESS, "ingress")
@@ -99,6 +100,7 @@ async def test_what_senders_do_wrong(system: System) -> None:
     }
 
 
+@pytest.mark.long
 async def test_secrets_that_cannot_be_read_again(system: System) -> None:
     """An ingress that is told to reload, and keeps what it has since that would be worse, is told of."""
     file = system.folder / "secrets"
@@ -110,6 +112,7 @@ async def test_secrets_that_cannot_be_read_again(system: System) -> None:
     await expect(prometheus, "EventRouterReloadRefused")
 
 
+@pytest.mark.long
 async def test_a_store_that_does_not_take_it(system: System, server: Server) -> None:
     """Ingress spools, its spool fills, and senders get 503."""
     prometheus = await begin(system, INGRESS, "ingress", ROUTER_INGRESS__SPOOL_MAX_BYTES="4000")
@@ -153,6 +156,7 @@ async def wait(event: Event) -> None:
 """
 
 
+@pytest.mark.long
 async def test_handlers_that_only_defer(system: System) -> None:
     """A subscription that defers what it gets, and finishes nothing, is told of."""
     prometheus = await begin(system, WORKER, "worker", system.module(DEFERRING))
@@ -176,6 +180,7 @@ async def call(event: Event) -> None:
 """
 
 
+@pytest.mark.long
 async def test_limits_that_are_used_up(system: System) -> None:
     """A quota that calls wait for is told of, and one whose calls are refused."""
     prometheus = await begin(system, WORKER, "worker", system.module(LIMITED))
@@ -201,6 +206,7 @@ async def call(event: Event) -> None:
 """
 
 
+@pytest.mark.long
 async def test_what_handlers_call_is_down(system: System) -> None:
     """A breaker that stays open is told of, and not the failures of a call: nothing dies of them."""
     prometheus = await begin(system, WORKER, "worker", system.module(BROKEN))
@@ -246,6 +252,7 @@ async def test_feedback_that_is_refused(system: System) -> None:
         await expect(prometheus, "EventRouterFeedbackNotPosted")
 
 
+@pytest.mark.long
 async def test_sweeps_that_fail_or_find_too_much_gone(system: System) -> None:
     """Records that seem to be gone, too many to believe, are reported, and sweeps that fail."""
     named = {"PATH": "v1/customer", "COMPANIES": "t1/7", "EVERY": "1s", "DELETES": "1s", "WAIT": "0"}
@@ -263,6 +270,7 @@ async def test_sweeps_that_fail_or_find_too_much_gone(system: System) -> None:
         await expect(prometheus, "EventRouterReconcileFailing")
 
 
+@pytest.mark.long
 async def test_a_notifier_that_is_not_heard(system: System, server: Server) -> None:
     """Messages that nobody takes are reported where Prometheus is heard."""
     values = {"KIND": "slack", "URL": "http://127.0.0.1:1/", "ALLOW_PRIVATE": "127.0.0.0/8"}
@@ -275,6 +283,7 @@ async def test_a_notifier_that_is_not_heard(system: System, server: Server) -> N
     await expect(prometheus, "EventRouterNotifierFailing")
 
 
+@pytest.mark.long
 async def test_requests_that_are_all_refused(system: System, server: Server) -> None:
     """A publisher of which nothing is let in is reported, from what its ingresses have noted of it."""
     prometheus = await begin(system, WORKER, "worker", "workers.log_events", ROUTER_SILENCE__EVERY="0.1")
@@ -284,6 +293,7 @@ async def test_requests_that_are_all_refused(system: System, server: Server) -> 
     await expect(prometheus, "EventRouterSilence")
 
 
+@pytest.mark.long
 async def test_fields_that_change(system: System, server: Server) -> None:
     """Fields of events that are new or missing are reported."""
     prometheus = await begin(system, WORKER, "worker", "workers.log_events")
@@ -302,6 +312,7 @@ async def handle(event: Event, record: Record) -> None:
 """
 
 
+@pytest.mark.long
 async def test_an_erp_that_refuses(system: System) -> None:
     """Requests to the ERP that it refuses are told of; no breaker opens by them, since it answers."""
     async with serving(FakeErp()) as erp:
@@ -332,6 +343,7 @@ def taken_over(server: Server, by: str = "another") -> list[str]:
 _ADD = "for i = 1, 1001 do redis.call('XADD', KEYS[1], '*', 'id', i, 'at', 1, 'raw', '{}') end"
 
 
+@pytest.mark.long
 async def test_subscriptions_that_are_left_alone(system: System, server: Server) -> None:
     """A subscription nobody works for, whose events wait and become more, is told of; when it is paused, how long.
 
@@ -368,6 +380,7 @@ async def test_subscriptions_that_are_left_alone(system: System, server: Server)
         assert name not in prometheus.firing()  # it is paused, so that is no news
 
 
+@pytest.mark.long
 async def test_events_that_somebody_deleted(system: System, server: Server) -> None:
     """Events that were in hand, and are gone from their stream when they are taken over, are told of: they are lost."""
     module = system.module(HANDLERS)
@@ -386,6 +399,7 @@ async def test_events_that_somebody_deleted(system: System, server: Server) -> N
     (system.folder / "go").touch()
 
 
+@pytest.mark.long
 async def test_a_store_that_has_become_unsafe(server: Server) -> None:
     """A server that begins to evict, as another that took over may, is told of by who looks at it again."""
     settings = Settings(redis={"url": server.url})
@@ -402,6 +416,7 @@ async def test_a_store_that_has_become_unsafe(server: Server) -> None:
         await eventually(unsafe)
 
 
+@pytest.mark.long
 async def test_retention_that_fails(system: System, server: Server) -> None:
     """Rounds that the store refuses a part of are told of, though all others go on."""
     interval = {"ROUTER_RETENTION__INTERVAL": "0.1", "ROUTER_RETENTION__QUARANTINE_COUNT": "1"}
@@ -410,6 +425,7 @@ async def test_retention_that_fails(system: System, server: Server) -> None:
     await expect(prometheus, "EventRouterRetentionFailing")
 
 
+@pytest.mark.long
 async def test_an_archive_that_is_away(system: System, server: Server, tmp_path: Path) -> None:
     """Where events have been due for the archive for more than an hour, that has its alert."""
     archive = tmp_path / "archive"
@@ -424,6 +440,7 @@ async def test_an_archive_that_is_away(system: System, server: Server, tmp_path:
     await eventually(lambda: [*archive.rglob("*.jsonl.gz")] and not server.ask("XLEN", f"{SUPPLIERS}:events"))
 
 
+@pytest.mark.long
 async def test_what_is_not_there(system: System, server: Server) -> None:
     """A store that no worker reaches, then a worker that is gone; and where there is no ingress at all."""
     prometheus = await begin(system, WORKER, "worker", "workers.log_events")

@@ -101,15 +101,16 @@ async def by_tls_and_cluster(folder: Path) -> AsyncIterator[str]:
 
 
 DEPLOYMENTS = [
-    pytest.param(by_tcp, marks=pytest.mark.long),
-    pytest.param(by_socket, marks=pytest.mark.long),
-    pytest.param(by_tls, marks=pytest.mark.long),
+    by_tcp,
+    by_socket,
+    by_tls,
     by_tls_with_a_client_certificate,
-    pytest.param(by_tls_and_sentinel, marks=pytest.mark.long),
-    pytest.param(by_tls_and_cluster, marks=pytest.mark.long),
+    by_tls_and_sentinel,
+    by_tls_and_cluster,
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("deployed", DEPLOYMENTS)
 async def test_a_whole_life(deployed: Deployment, tmp_path: Path) -> None:
     """Events go from the webhook to the handler, are retried, die and are replayed, and the end is orderly."""
@@ -194,6 +195,7 @@ async def test_doctor_says_what_to_do(system: System, tmp_path: Path) -> None:
     assert "?ssl_ca_certs=FILE" in check["detail"]
 
 
+@pytest.mark.long
 async def test_a_process_without_trust_says_why_and_waits(system: System, tmp_path: Path) -> None:
     """Ingress does not trust a server whose authority it does not know; its log and `/readyz` say so."""
     ours, foreign = Certificates(tmp_path / "ours"), Certificates(tmp_path / "foreign")

@@ -66,6 +66,7 @@ async def test_replay(system: System, real_store: Store) -> None:
     assert await _ids(real_store, inbox) == expected
 
 
+@pytest.mark.long
 async def test_import(system: System, real_store: Store) -> None:
     """An import that is killed and repeated puts each dead letter back once."""
     dead = real_store.keys.dead(CUSTOMERS, "sync")
@@ -105,6 +106,7 @@ async def test_events_replay(system: System, real_store: Store) -> None:
     assert await real_store.client.xlen(inbox) == NUMBER
 
 
+@pytest.mark.long
 async def test_quarantine_retry(system: System, real_store: Store) -> None:
     """A retry of the quarantine that is killed and repeated makes one event of each body."""
     for number in range(1000):
@@ -166,6 +168,7 @@ async def test_a_change_that_is_killed_leaves_a_line(system: System, real_store:
     assert (line["changed"], line["selector"]) == (None, {"events": "*"})
 
 
+@pytest.mark.long
 async def test_a_signal_that_is_ignored_stays_so(system: System, real_store: Store) -> None:
     """A change under nohup goes on when its terminal is closed."""
     dead = real_store.keys.dead(CUSTOMERS, "sync")
@@ -198,6 +201,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
+@pytest.mark.long
 async def test_a_closed_terminal(system: System, real_store: Store) -> None:
     """A change whose terminal is closed finishes its batch and writes its line, though nothing can be said any more."""
     main, side = os.openpty()

@@ -46,6 +46,7 @@ async def _fill(system: System, store: Store) -> None:
             await store.client.xadd(store.keys.events(CUSTOMERS), fields)  # type: ignore[arg-type]
 
 
+@pytest.mark.long
 async def test_workers_that_are_killed(tmp_path: Path, server_url: str, real_store: Store) -> None:
     """However often a worker is killed, each event is handled, those without `event` too, and none is left or dead."""
     environment = {"ROUTER_REDIS__URL": server_url, "ROUTER_REDIS__PREFIX": real_store.keys.prefix}

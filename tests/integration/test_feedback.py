@@ -51,6 +51,7 @@ def notification(id_: str) -> dict[str, Any]:
     return {"notificationId": id_, "event": "customer_changed", "relativeResourceUri": path, "TenantId": TENANT}
 
 
+@pytest.mark.long
 async def test_workers_that_are_killed_say_nothing_wrong(system: System, erp: FakeErp) -> None:
     """Killed workers lose notes and no events: nothing is said twice, or before the store knows it, or otherwise."""
     await system.start("up", system.module(TELLING))

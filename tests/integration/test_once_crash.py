@@ -26,7 +26,8 @@ pytestmark = pytest.mark.real
 TABLE = "CREATE TABLE effects (id TEXT NOT NULL)"
 PROGRAM = Path(__file__).parents[1] / "support" / "crashing.py"
 FEW = 12
-THOUSAND = pytest.param(1000, marks=pytest.mark.long)
+HUNDRED = pytest.param(100, marks=pytest.mark.long)
+THOUSAND = pytest.param(1000, marks=pytest.mark.campaign)
 
 
 class Effects:
@@ -93,7 +94,7 @@ async def crashed(store: Store, url: str, effects: Effects, number: int, **optio
     return int((effects.folder / KILLED).read_text())
 
 
-@pytest.mark.parametrize("kills", [FEW, THOUSAND])
+@pytest.mark.parametrize("kills", [FEW, HUNDRED, THOUSAND])
 async def test_each_effect_is_made_once(real_store: Store, server_url: str, effects: Effects, kills: int) -> None:
     """Events kill their workers once they are committed; there are as many rows as events, one of each.
 
@@ -115,6 +116,7 @@ async def test_each_of_a_merged_burst_is_made_once(
     assert effects.rows() == {f"e{place}": 1 for place in range(number)}
 
 
+@pytest.mark.long
 async def test_without_once_an_effect_is_made_twice(real_store: Store, server_url: str, effects: Effects) -> None:
     """The kills are where they should be: each effect without a marker is there twice, or more often."""
     await crashed(real_store, server_url, effects, FEW, once=False)

@@ -184,6 +184,7 @@ async def handle_in_order(event: Event) -> None:
     [["segfault"], pytest.param(["exit", "signal", "abort"], marks=pytest.mark.long)],
     ids=["one", "several"],
 )
+@pytest.mark.long
 async def test_events_whose_key_function_kills_its_worker_end_dead(system: System, deadly: list[str]) -> None:
     """Each kills the worker once with its batch and `max_attempts` times alone; one that only fails is dead at once.
 

@@ -292,6 +292,7 @@ async def test_a_demo_that_cannot_run_says_so_at_once(system: System) -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.long
 async def test_a_handler_that_never_ends_does_not_keep_the_worker(system: System) -> None:
     """A worker asked to stop leaves, with exit 0, handlers that swallow cancellations or hang in a thread."""
     module = system.module("""

@@ -100,6 +100,7 @@ async def test_a_worker_mirrors_and_writes(system: System) -> None:
     assert await asyncio.wait_for(erp.wait(), 30) == 0
 
 
+@pytest.mark.long
 async def test_an_attempt_leaves_the_erp_in_time(system: System) -> None:
     """A handler may give up on the ERP after a time of its own, and the next one finds the client as it was."""
     await start_erp(system, "--delay", "0.5")

@@ -151,6 +151,7 @@ async def test_a_bad_file_keeps_what_was(system: System, tmp_path: Path) -> None
     assert (await system.post({"notificationId": "c", "event": "customer_changed"}, secret=NEW))[0] == 202
 
 
+@pytest.mark.long
 async def test_networks_and_limits_are_reloaded_and_the_rest_is_told(system: System, tmp_path: Path) -> None:
     """What may change does, a wrong setting changes nothing, and what needs a restart is named."""
     process = await system.start("ingress")

@@ -33,6 +33,7 @@ async def system(server: Server, tmp_path: Path) -> AsyncIterator[System]:
         yield system
 
 
+@pytest.mark.long
 async def test_the_children_of_up_share_out_its_ports(system: System) -> None:
     """With ops.port at N, the ingress processes have N and N+1, the worker N+2; what each counts adds up to all."""
     module = system.module(HANDLERS)

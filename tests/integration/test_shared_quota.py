@@ -56,6 +56,7 @@ class Size:
 
 
 FEW = Size(workers=2, companies=3, events=25, quota=20, window=4, kill_every=20)
+MANY = Size(workers=4, companies=10, events=250, quota=120, window=20, kill_every=400)
 FULL = Size(workers=8, companies=20, events=1000, quota=500, window=60, kill_every=1500)
 
 
@@ -133,7 +134,11 @@ async def system(tmp_path: Path) -> AsyncIterator[System]:
             yield running
 
 
-@pytest.mark.parametrize("size", [FEW, pytest.param(FULL, marks=pytest.mark.long)], ids=["few", "full"])
+@pytest.mark.parametrize(
+    "size",
+    [FEW, pytest.param(MANY, marks=pytest.mark.long), pytest.param(FULL, marks=pytest.mark.campaign)],
+    ids=["few", "many", "full"],
+)
 async def test_workers_that_are_killed_overdraw_no_quota(system: System, size: Size) -> None:
     """Of each company at most one request is refused in a window, every event is done, and waiting is no attempt."""
     options = Options(quota=size.quota, window=size.window, invent=True)

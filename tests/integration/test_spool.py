@@ -57,6 +57,7 @@ async def test_a_killed_server_is_made_up_for(system: System, server: Server) ->
     assert ids(server) == ["before", *names, "after"]
 
 
+@pytest.mark.long
 async def test_doctor_tells_what_a_running_ingress_spools(system: System, server: Server) -> None:
     """While ingress holds its spool, `doctor` says how much waits there and since when, and does not disturb it."""
     server.kill()

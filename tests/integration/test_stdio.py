@@ -274,7 +274,7 @@ WAYS = [
 ]
 
 
-QUICK_WAYS = ({"stdout": "full"}, {"stdout": "broken"}, {"stdin": "closed", "stdout": "closed", "stderr": "closed"})
+QUICK_WAYS = ({"stdin": "closed", "stdout": "closed", "stderr": "closed"},)
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,14 @@ async def test_every_command(real_store: Store, forks: Forks, erp: FakeErp, way:
             assert "standard output" not in said, seen
 
 
-@pytest.mark.parametrize("how", ["full", *(pytest.param(how, marks=pytest.mark.long) for how in ("closed", "broken"))])
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param("full", marks=pytest.mark.campaign),
+        pytest.param("closed", marks=pytest.mark.campaign),
+        pytest.param("broken", marks=pytest.mark.long),
+    ],
+)
 def test_help(forks: Forks, how: str) -> None:
     """The help, which another library prints, ends as all other output does."""
     for name in ("", *_leaves()):
@@ -344,13 +351,10 @@ def test_question_without_input(forks: Forks) -> None:
     assert "Traceback" not in said
 
 
-INTERPRETED = [
-    pytest.param("--help | head -1", marks=pytest.mark.long),
-    pytest.param("catalogue --json | head -1", marks=pytest.mark.long),
-    "events list --json | head -1",
-]
+INTERPRETED = ["--help | head -1", "catalogue --json | head -1", "events list --json | head -1"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("line", INTERPRETED)
 def test_interpreter(environment: dict[str, str], tmp_path: Path, line: str) -> None:
     """Also the end of the interpreter, which writes what is left, is quiet."""
@@ -365,7 +369,8 @@ def test_interpreter(environment: dict[str, str], tmp_path: Path, line: str) -> 
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-@pytest.mark.parametrize("closed", [pytest.param("<&-", marks=pytest.mark.long), "<&- >&- 2>&-"])
+@pytest.mark.long
+@pytest.mark.parametrize("closed", ["<&-", "<&- >&- 2>&-"])
 async def test_everything_runs_with_closed_descriptors(tmp_path: Path, closed: str) -> None:
     """`up` and all its processes start, work and end well whichever of the three descriptors are closed."""
     system = System(tmp_path, {"ROUTER_REDIS__URL": "embedded"})

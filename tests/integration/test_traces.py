@@ -95,6 +95,7 @@ async def test_the_environment_names_the_service(server: Server, tmp_path: Path)
         assert {service for service, _, _ in collector.spans} == {"erp"}
 
 
+@pytest.mark.long
 async def test_a_collector_that_is_away_holds_up_nothing(server: Server, tmp_path: Path) -> None:
     """Events are received and handled, and the processes end in seconds."""
     _, seconds = await asyncio.wait_for(run(server, tmp_path, reserve()), 60)

@@ -114,6 +114,7 @@ async def test_worker(system: System) -> None:
         assert await asyncio.wait_for(worker.process.wait(), 30) == 0
 
 
+@pytest.mark.long
 async def test_up(system: System) -> None:
     """The processes of `up` share its standard error, and none of them waits for a reader."""
     async with unread(system, "up", system.module(TALKING)) as up:

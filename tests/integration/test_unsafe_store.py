@@ -70,7 +70,7 @@ NODES = ("--cluster-enabled", "yes")
 WORKER, INGRESS = ["worker", "handlers.py"], ["ingress"]
 
 
-@pytest.mark.parametrize("command", [INGRESS, long(["ingress", "--processes", "2"]), WORKER, long(["up"])])
+@pytest.mark.parametrize("command", [INGRESS, long(["ingress", "--processes", "2"]), long(WORKER), long(["up"])])
 async def test_a_server_in_cluster_mode_is_refused_behind_another_url(
     system: System, server: Server, command: list[str]
 ) -> None:
@@ -89,12 +89,12 @@ async def test_a_server_in_cluster_mode_is_refused_behind_another_url(
 @pytest.mark.parametrize(
     ("command", "options", "scheme", "said"),
     [
-        (INGRESS, [], "redis+cluster", "write redis:// in place of redis+cluster://"),
+        long(INGRESS, [], "redis+cluster", "write redis:// in place of redis+cluster://"),
         long(WORKER, [], "redis+cluster", "write redis:// in place of redis+cluster://"),
         (INGRESS, ["--rename-command", "HELLO", ""], "redis", "it does not know HELLO"),
         long(WORKER, ["--rename-command", "EVALSHA", ""], "redis", "may not run EVALSHA"),
         long(INGRESS, [*ALL, "-eval", "-evalsha"], "redis", "may not run EVALSHA"),
-        (WORKER, [*ALL, "-xreadgroup"], "redis", "may not run XREADGROUP"),
+        long(WORKER, [*ALL, "-xreadgroup"], "redis", "may not run XREADGROUP"),
         long(WORKER, [*ALL, "-xgroup"], "redis", "may not run XGROUP"),
     ],
 )

@@ -66,7 +66,7 @@ async def test_what_a_live_unkeyed_worker_has_stays_with_it(bench: Bench) -> Non
     before, after = Gate(), Gate()
     after.open.set()
     await bench.publish("a1@a", "b1@b")
-    old = await bench.start(before.subscription(concurrency=1), "old")
+    old = await bench.start(before.subscription(concurrency=1), "old", shutdown_timeout=SHORT)
     await eventually(lambda: len(before.begun) == 1)
     await bench.stop(old)  # gives both back, into the inbox
     await bench.publish("c1@c")
@@ -166,9 +166,8 @@ async def test_a_retry_waits_in_its_line_until_it_is_due(bench: Bench) -> None:
     await eventually(lambda: gone(bench))
 
 
-@pytest.mark.parametrize(
-    "step", ["settle", *(pytest.param(step, marks=pytest.mark.long) for step in ("claim", "clear"))]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("step", ["settle", "claim", "clear"])
 async def test_a_worker_that_dies_while_it_empties_the_lines_loses_nothing(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from support.keyed_bench import STREAM, Bench
+from support.keyed_bench import SHORT, STREAM, Bench
 from support.waiting import eventually
 
 from router.store import scripts
@@ -93,7 +93,7 @@ async def test_the_first_events_of_a_stream_are_not_lost_either(
     """Where the lines begin is written down before anything is brought: a failover cannot make a group's place that."""
     monkeypatch.setattr(bench.store, "cluster", True)
     monkeypatch.setattr(mending, "_OFTEN", 60.0)
-    first = await bench.start(gate.subscription)
+    first = await bench.start(gate.subscription, shutdown_timeout=SHORT)
     read = bench.keys.lines("sub")[13]
 
     async def begun() -> bool:
@@ -129,7 +129,7 @@ async def test_an_inbox_lets_go_only_of_what_a_replica_of_the_lines_has(
         return [(reply, 1)]
 
     monkeypatch.setattr(bench.store, "followed", followed)
-    await bench.start(gate.subscription)
+    await bench.start(gate.subscription, shutdown_timeout=SHORT)
     await bench.client.xadd(inbox, {"id": "a1", "at": "1", "raw": RAW})
     await eventually(lambda: len(asked) >= (1 if knows else 2))
 

@@ -63,8 +63,8 @@ async def test_events_of_a_stream_that_is_left_out_wait(
     await bench.publish("a3@a")
     await bench.all_handled(3)
     await eventually(lambda: not consumer.context.in_hand)
-    await eventually(lambda: consumer.warning)
-    assert f"1 unfinished on streams that its events leave out ({CREATED} 1)" in consumer.warning
+    left = f"1 unfinished on streams that its events leave out ({CREATED} 1)"
+    await eventually(lambda: left in consumer.warning)  # 2 while it is in two places, on its way to the inbox
     await bench.stop(consumer)
     assert sorted(bench.handled) == ["a2", "a3", "b1"]
     assert await inbox(bench) == ["a1"]
@@ -79,16 +79,29 @@ async def _is_empty(bench: Bench) -> bool:
 
 
 async def test_a_stream_that_is_named_again_has_its_events_in_their_places(bench: Bench) -> None:
-    """What waited comes before the later events of its key that still wait."""
+    """What waited comes before the later events of its key that still wait.
+
+    The one lane is busy until all are in the lines: a Cluster brings each stream by itself.
+    """
     await bench.publish("a1@a", stream=CREATED)
     await interrupted(bench, 1, key="resource")
     narrow = await bench.start(subscription(bench, STREAM, key="resource"), "narrow")
     await eventually(lambda: inbox(bench))
     await bench.stop(narrow)
-    await bench.publish("a2@a", "a3@a")
-    await bench.start(subscription(bench, STREAM, CREATED, key="resource"), "again")
-    await bench.all_handled(3)
-    assert bench.handled == ["a1", "a2", "a3"]
+    await bench.publish("b1@b", "a2@a", "a3@a")
+    all_there = asyncio.Event()
+    again = Subscription("sub", events=[STREAM, CREATED], key="resource", concurrency=1)
+
+    @again.handler
+    async def handle(delivery: Delivery) -> None:
+        await all_there.wait()
+        await bench.handle(delivery)
+
+    await bench.start(again, "again")
+    await eventually(lambda: bench.lines_hold("sub", 4))
+    all_there.set()
+    await bench.all_handled(4)
+    assert [id_ for id_ in bench.handled if id_ != "b1"] == ["a1", "a2", "a3"]
 
 
 async def test_what_was_merged_into_an_event_that_is_left_out_is_handled(bench: Bench) -> None:

@@ -67,7 +67,7 @@ async def test_nothing_overlaps_or_overtakes_when_the_key_is_another_one(
 ) -> None:
     """What came by the old key and what comes by the new one are handled in order and one at a time, by the new one."""
     handled = Handled()
-    old = await bench.start(handled.subscription(before), "old")
+    old = await bench.start(handled.subscription(before), "old", shutdown_timeout=SHORT)
     await bench.publish("b1@b1", "x1@a1", "y1@a2", "x2@a1", "y2@a2", "x3@a1")
     await eventually(lambda: bench.lines_hold("sub", 6))
     handled.open.set()
@@ -107,6 +107,7 @@ async def test_what_runs_ends_before_another_key_is_made(bench: Bench, monkeypat
     assert handled.ids[2:] == ["x2", "b1"]
 
 
+@pytest.mark.long
 async def test_workers_of_two_rules_do_not_fight(bench: Bench) -> None:
     """The rule of the one that brings events counts, until it ends: the other one only handles."""
     handled = Handled()

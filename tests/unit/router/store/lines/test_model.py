@@ -35,14 +35,18 @@ def check(runner: asyncio.Runner, url: str | None, examples: int) -> None:
         runner.run(context.__aexit__(None, None, None))
 
 
-@pytest.mark.parametrize("examples", [8, pytest.param(MANY, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "examples", [8, pytest.param(MANY // 3, marks=pytest.mark.long), pytest.param(MANY, marks=pytest.mark.campaign)]
+)
 def test_lines_keep_to_their_laws(runner: asyncio.Runner, examples: int) -> None:
     """Whatever happens, nothing is lost, doubled, overtaken, starved or left behind; see support/lines."""
     check(runner, None, examples)
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("examples", [50, pytest.param(5 * MANY, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "examples", [50, pytest.param(MANY, marks=pytest.mark.long), pytest.param(5 * MANY, marks=pytest.mark.campaign)]
+)
 def test_lines_keep_to_their_laws_on_a_server(runner: asyncio.Runner, server_url: str, examples: int) -> None:
     """As on the fake store, with the Lua of the real one."""
     check(runner, server_url, examples)

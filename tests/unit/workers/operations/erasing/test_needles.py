@@ -150,8 +150,12 @@ async def _clear(store: Store) -> None:
 
 @pytest.mark.parametrize(
     "steps",
-    [range(3, STEPS, 211), pytest.param(range(1, STEPS, 7), marks=pytest.mark.long)],
-    ids=["some", "many"],
+    [
+        range(3, STEPS, 211),
+        pytest.param(range(1, STEPS, 37), marks=pytest.mark.long),
+        pytest.param(range(1, STEPS, 5), marks=pytest.mark.campaign),
+    ],
+    ids=["some", "many", "most"],
 )
 async def test_it_can_be_killed_at_every_step(operations: Operations, tmp_path: Path, steps: range) -> None:
     """Wherever it is killed, the next one takes what is left, and nothing of others is lost or there twice."""
