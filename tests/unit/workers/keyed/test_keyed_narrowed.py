@@ -79,7 +79,7 @@ async def _is_empty(bench: Bench) -> bool:
 
 
 async def test_a_stream_that_is_named_again_has_its_events_in_their_places(bench: Bench) -> None:
-    """What waited comes before the later events of its key that still wait; on a Cluster, each stream comes by itself."""
+    """What waited comes before the later events of its key that still wait; a Cluster brings each stream by itself."""
     await bench.publish("a1@a", stream=CREATED)
     await interrupted(bench, 1, key="resource")
     narrow = await bench.start(subscription(bench, STREAM, key="resource"), "narrow")
