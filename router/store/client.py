@@ -14,6 +14,7 @@ from router.store.connections import Client, ClusterConnector, Connector, connec
 from router.store.errors import STORE_ERRORS, StoreRefused, ours
 from router.store.keys import Keys
 from router.store.scripts import Call
+from router.tasks.ending import whole
 
 
 class Store:
@@ -129,7 +130,7 @@ class Store:
         if isinstance(self.client, RedisCluster):
             # An error marks the client as one that has to be initialised again, and then it would close nothing.
             self.client._initialize = False  # noqa: SLF001
-        await self.client.aclose()
+        await whole(self.client.aclose())
 
 
 def _ours(replies: list[Any]) -> list[Any]:

@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 from router.store.client import Store
 from router.store.connection_kinds import is_fresh
 from router.store.errors import STORE_ERRORS, ours
-from router.tasks.ending import in_time
+from router.tasks.ending import in_time, whole
 
 _UNBLOCK_TIMEOUT = 2.0  # seconds
 
@@ -62,7 +62,10 @@ class ReadConnection:
                     await in_time(_UNBLOCK_TIMEOUT, self._server.client_unblock(self._number))
 
     async def aclose(self) -> None:
-        """Close it; a further command would open it again."""
+        """Close it, also where who does is cancelled meanwhile; a further command would open it again."""
+        await whole(self._close())
+
+    async def _close(self) -> None:
         async with self._unblocking:  # which uses another connection to the same server
             open_ones = [client for client in (self._connection, self._server) if client is not None]
             self._server = self._connection = self._number = None

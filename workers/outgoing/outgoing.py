@@ -132,12 +132,17 @@ class Outgoing:
         return response
 
     def _check_address(self) -> None:
+        """Raise ConfigError where no answer of a resolver could make the host one that may be reached."""
         host = self._url.host or ""
         if address_in(host) is not None:
             try:
                 self._guard.check(host, host)
             except AddressRefused as error:
                 raise ConfigError(str(error)) from None
+        elif self._url.scheme == "http" and not self.target.allow_private:
+            raise ConfigError(
+                f"{host} would be sent to in clear over http://: write https://, or name its network in allow_private"
+            )
 
 
 def _checked(target: Target) -> URL:

@@ -1,20 +1,25 @@
 """The answers to the five questions, and what follows from them alone."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from ipaddress import ip_address
+from dataclasses import dataclass, field, replace
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from config.notify import Channel
 from config.outgoing import address_in
 
-__all__ = ["EMBEDDED", "FORWARD", "NOTIFIER", "Answers", "Mail", "networks_for"]
+__all__ = ["EMBEDDED", "FORWARD", "MACHINE", "NOTIFIER", "Answers", "Mail", "contained", "is_here", "networks_for"]
 
 EMBEDDED: Final = "embedded"
 NOTIFIER: Final = "ops"
 FORWARD: Final = "receiver"
 """How the notifier and the forward are called."""
+
+MACHINE: Final = "host.docker.internal"
+"""What a container calls the machine that it runs on, with `extra_hosts` of compose.yaml."""
+
+_GATEWAYS: Final = ("172.16.0.0/12", "192.168.0.0/16")
+"""Where Docker puts that machine: the gateway of the container's network, or Docker Desktop's."""
 
 _LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 
@@ -55,7 +60,21 @@ class Answers:
 
 def networks_for(url: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
     """Return the private networks that a URL may lead to: those allowed, and this machine where the URL names it."""
+    return tuple(dict.fromkeys((*allowed, *(_LOOPBACK if is_here(url) else ()))))
+
+
+def is_here(url: str) -> bool:
+    """Return whether a URL names the machine that it is used on."""
     host = urlsplit(url).hostname or ""
     address = address_in(host)
-    is_here = host == "localhost" or (address is not None and ip_address(address).is_loopback)
-    return tuple(dict.fromkeys((*allowed, *(_LOOPBACK if is_here else ()))))
+    return host == "localhost" or (address is not None and address.is_loopback)
+
+
+def contained(answers: Answers) -> Answers:
+    """Return the answers as they are right within a container, where the machine that it runs on has another name."""
+    if not is_here(answers.forward):
+        return answers
+    parts = urlsplit(answers.forward)
+    port = "" if parts.port is None else f":{parts.port}"
+    url = urlunsplit(parts._replace(netloc=f"{MACHINE}{port}"))
+    return replace(answers, forward=url, allow_private=(*answers.allow_private, *_GATEWAYS))

@@ -1,14 +1,17 @@
 """Asking the five questions on a terminal; what options have answered is not asked."""
 
 from collections.abc import Callable, Sequence
+from ipaddress import ip_network
 from typing import Final, TypeVar, get_args
 
 import typer
 
+from config.errors import ConfigError
 from config.notify import Channel
 from config.outgoing import check_target_url
 from config.urls import check_redis_url
-from router.cli.init.answers import EMBEDDED, Mail
+from router.cli.init.answers import EMBEDDED, Mail, networks_for
+from workers.outgoing import Outgoing, Target
 
 __all__ = ["ask_channel", "ask_forward", "ask_mail", "ask_publishers", "ask_redis", "ask_secret", "ask_url"]
 
@@ -40,12 +43,12 @@ def ask_redis() -> str:
     return _asked("   Redis", EMBEDDED, lambda text: check_redis_url(text.strip()))
 
 
-def ask_forward() -> str:
-    """Ask what is done with events; return the URL of a receiver, empty for Python."""
+def ask_forward(allowed: tuple[str, ...]) -> str:
+    """Ask what is done with events; return the URL of a receiver, empty for Python. allowed: private networks."""
     typer.echo(
         "4. What is done with events? python: a module of yours; or the URL of a receiver in any language", err=True
     )
-    return _asked("   python or https://…", "python", _receiver)
+    return _asked("   python or https://…", "python", lambda text: _receiver(text, allowed))
 
 
 def ask_channel() -> Channel | None:
@@ -83,9 +86,16 @@ def _asked(words: str, default: str, read: Callable[[str], T], *, hidden: bool =
             typer.echo(f"   {error}", err=True)
 
 
-def _receiver(text: str) -> str:
+def _receiver(text: str, allowed: tuple[str, ...]) -> str:
+    """Return the URL of a receiver, empty for Python; raises ValueError for one that could never be reached."""
     url = text.strip()
-    return "" if url.lower() == "python" else check_target_url(url)
+    if url.lower() == "python":
+        return ""
+    try:
+        Outgoing(Target(url, allow_private=tuple(map(ip_network, networks_for(url, allowed)))))
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    return url
 
 
 def _slugs(text: str, known: Sequence[str]) -> tuple[str, ...]:

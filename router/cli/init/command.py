@@ -47,7 +47,7 @@ def init(
         publishers=slugs,
         secrets=_secrets(first.secrets, slugs, asks=asks),
         redis=first.redis or (asking.ask_redis() if asks else EMBEDDED),
-        forward=_forward(first.to, asks=asks),
+        forward=_forward(first.to, first.allow_private, asks=asks),
         allow_private=first.allow_private,
         **_channel(channel, asks=asks),
     )
@@ -78,9 +78,9 @@ def _secrets(files: dict[str, Path], slugs: Sequence[str], *, asks: bool) -> dic
     return found
 
 
-def _forward(to: str | None, *, asks: bool) -> str:
+def _forward(to: str | None, allowed: tuple[str, ...], *, asks: bool) -> str:
     if to is None:
-        return asking.ask_forward() if asks else ""
+        return asking.ask_forward(allowed) if asks else ""
     return "" if to.lower() == _PYTHON else to
 
 

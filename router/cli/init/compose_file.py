@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from config.tables import fold_name
-from router.cli.init.answers import EMBEDDED, Answers
+from router.cli.init.answers import EMBEDDED, MACHINE, Answers, contained
 from router.cli.init.secrets import secrets_for
 from router.cli.init.settings_file import tables_of
 
@@ -45,13 +45,17 @@ def _composed(answers: Answers) -> Values:
     if answers.redis != EMBEDDED:
         _give(services, _ALL, {"ROUTER_REDIS__URL_FILE": str(SECRETS / "redis-url")}, ["redis-url"])
     _give(services, ("worker", "console"), {"ROUTER_PUBLISHERS": ",".join(answers.publishers)}, [])
-    tables = [(name.strip("[]"), values) for name, values in tables_of(answers, SECRETS) if name.startswith("[[")]
+    tables = [
+        (name.strip("[]"), values) for name, values in tables_of(contained(answers), SECRETS) if name.startswith("[[")
+    ]
     variables = dict(pair for name, values in tables for pair in _variables(name, values))
     own = [name for name in ("forward", "notify-url", "notify-secret", "notify-password") if name in names]
     _give(services, ("worker",), variables, own)
     worker = services.setdefault("worker", {})
     if answers.forward:
         worker["command"] = ["forward"]
+        if contained(answers) != answers:
+            worker["extra_hosts"] = [f"{MACHINE}:host-gateway"]
     else:
         worker["volumes"] = ["./my_worker.py:/workers/my_worker.py:ro"]
     composed: Values = {"services": services}

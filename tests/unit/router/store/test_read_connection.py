@@ -99,3 +99,23 @@ async def test_an_end_that_is_asked_of_a_server_that_hangs_is_not_waited_for() -
             with pytest.raises(StoreUnavailable):
                 await reading
             server.start()
+
+
+@pytest.mark.real
+async def test_who_is_cancelled_again_and_again_closes_its_connection(server_url: str) -> None:
+    """A read that is cancelled again while its connection closes, as on a busy machine, leaves none open."""
+    async with real_store(server_url) as store:
+        connection = ReadConnection(store, store.keys.events(STREAM), LONG)
+        reading = await blocked(store, connection)
+        client = connection._connection
+        assert client is not None
+        link = client.connection
+        async with connection._unblocking:  # so that closing takes until here
+            for _ in range(3):
+                reading.cancel()
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+        await asyncio.wait([reading])
+        assert reading.cancelled()
+        assert link is not None
+        assert not link.is_connected

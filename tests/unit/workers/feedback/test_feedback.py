@@ -16,7 +16,7 @@ from config.settings import Settings
 from router.events.catalogue import Catalogue
 from router.store import scripts
 from router.store.client import Store
-from workers import Coalesce, DeadLetter, Defer, Delivery, Retry, RetryLater, Subscription
+from workers import Coalesce, DeadLetter, Defer, Delivery, Event, Retry, RetryLater, Subscription
 from workers.consuming.consumer import Consumer
 from workers.erp import open_clients
 from workers.erp.fake import FakeErp
@@ -156,8 +156,8 @@ async def test_only_who_settles_speaks(office: Office, erp: FakeErp, key: Any) -
     running = asyncio.Event()
 
     @subscription.handler
-    async def handle(delivery: Delivery) -> None:
-        if delivery.attempt == 1:
+    async def handle(_event: Event) -> None:
+        if not running.is_set():
             running.set()
             await asyncio.Event().wait()
 

@@ -143,7 +143,7 @@ async def test_no_connection_is_a_failure(bench: Bench) -> None:
 async def test_an_address_that_is_refused(bench: Bench) -> None:
     """A name that leads to an address that must not be reached is a failed attempt, and contacts nothing."""
     async with receiving() as receiver:
-        url = f"http://localhost:{receiver.port}/"
+        url = f"https://localhost:{receiver.port}/"
         settings = forward_settings(receiver, url=url, allow_private=[], retry={"max_attempts": 1})
         async with forwarding(bench, settings):
             await bench.publish("e1")

@@ -190,7 +190,7 @@ async def test_the_system_is_asked_where_no_lookup_is_passed() -> None:
     """`localhost` is judged by what it leads to."""
     async with receiving() as receiver:
         url = f"http://localhost:{receiver.port}/"
-        async with Outgoing(Target(url)) as outgoing:
+        async with Outgoing(Target(url.replace("http", "https"))) as outgoing:
             with connects() as found, pytest.raises(AddressRefused, match="a loopback address"):
                 await outgoing.post(b"{}", {})
         allowed = (ip_network("127.0.0.0/8"), ip_network("::1/128"))

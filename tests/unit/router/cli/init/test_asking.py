@@ -39,6 +39,7 @@ def test_all_questions(terminal: Cli) -> None:
     answers = ["nobody", "visma-net-financial, business-nxt", "s3cret", "", "http://redis", "redis://redis:6379"]
     answers += [
         "crm.example",
+        "http://crm.example/h",
         "https://crm.example/h",
         "pager",
         "slack",
@@ -53,6 +54,7 @@ def test_all_questions(terminal: Cli) -> None:
     assert (settings.redis.url, settings.forward[0].url) == ("redis://redis:6379", "https://crm.example/h")
     assert settings.notify[0].kind == "slack"
     assert "nobody: unknown; known are visma-net-financial" in result.stderr
+    assert "crm.example would be sent to in clear" in result.stderr
     assert "'pager' is none of none, teams" in result.stderr
     assert "needle" not in result.stdout
     assert "s3cret" not in result.output

@@ -145,9 +145,9 @@ SERVICES: dict[str, Any] = {
             "ROUTER_REDIS__URL_FILE": "/run/secrets/redis-url",
             "ROUTER_PUBLISHERS": "visma-net-financial",
             "ROUTER_FORWARD__RECEIVER__EVENTS": "visma-net-financial/*",
-            "ROUTER_FORWARD__RECEIVER__URL": "http://127.0.0.1:3000/hook",
+            "ROUTER_FORWARD__RECEIVER__URL": "http://host.docker.internal:3000/hook",
             "ROUTER_FORWARD__RECEIVER__SECRET_FILE": "/run/secrets/forward",
-            "ROUTER_FORWARD__RECEIVER__ALLOW_PRIVATE": "127.0.0.0/8,::1/128",
+            "ROUTER_FORWARD__RECEIVER__ALLOW_PRIVATE": "172.16.0.0/12,192.168.0.0/16",
             "ROUTER_NOTIFY__OPS__KIND": "smtp",
             "ROUTER_NOTIFY__OPS__HOST": "mail.example.com",
             "ROUTER_NOTIFY__OPS__FROM": "er@example.com",
@@ -157,6 +157,7 @@ SERVICES: dict[str, Any] = {
         },
         "secrets": ["redis-url", "forward", "notify-password"],
         "command": ["forward"],
+        "extra_hosts": ["host.docker.internal:host-gateway"],
     },
 }
 
@@ -244,6 +245,8 @@ def test_a_secret_that_is_there_is_not_replaced_unasked(cli: Cli, tmp_path: Path
     [
         (["--yes", "--to", "ftp://crm.example/"], 2, "forward"),
         (["--yes", "--to", "https://10.0.0.1/hook"], 2, "allow_private"),
+        (["--yes", "--to", "http://crm.example/hook"], 2, "in clear over http://: write https://"),
+        (["--yes", "--to", "http://10.1.2.3/hook", "--allow-private", "10.2.0.0/16"], 2, "allow_private"),
         (["--yes", "--redis", "http://redis.example"], 2, "redis"),
         (["--yes", "--publisher", "nobody"], 2, "no publisher nobody; there are visma-net-financial"),
         (["--yes", "--notify", "pager"], 2, "is none of none, teams, slack, webhook, smtp"),
