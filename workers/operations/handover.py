@@ -4,6 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Final, NamedTuple, Self
@@ -59,14 +60,36 @@ class Position(NamedTuple):
         return f"({self.entry_id}" if ahead else self.entry_id
 
 
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """How past events are given once more.
+
+    glob: of which streams. after: only what is behind that position. again: the name of a new replay, which gives also
+    what others gave. most: so many events at most. renormalise: the events are made again from the bytes as sent, by
+    the catalogue of today, to select by them and when they are handled.
+    """
+
+    glob: str = ALL
+    after: Position | None = None
+    again: str = ""
+    most: int | None = None
+    renormalise: bool = False
+
+    def describe(self) -> Mapping[str, str]:
+        """Return what the audit says of them, beside the filter and the number."""
+        after = str(self.after) if self.after else ""
+        given = {"after": after, "again": self.again, "renormalise": "true" if self.renormalise else ""}
+        return {name: value for name, value in given.items() if value}
+
+
+_ONCE: Final = ReplayOptions()
+
+
 class Handover(Change[StoredEvent]):
     """Gives a subscription past events once more: those that it was given before and that are still in their streams.
 
-    What it was not given yet comes to it anyway, and is left out. `glob` says of which streams, `after` leaves out what
-    is not behind that position. What was given is remembered for a week at least: repeating a replay gives the rest,
-    and counts what was given BEFORE. To give events again, a replay takes a name of its own: `again`.
-
-    `renormalise`: the events are made again from the bytes as sent, to select by them and when they are handled.
+    What it was not given yet comes to it anyway, and is left out. What was given is remembered for a week at least:
+    repeating a replay gives the rest, and counts what was given BEFORE.
     """
 
     def __init__(
@@ -75,23 +98,15 @@ class Handover(Change[StoredEvent]):
         catalogue: Catalogue,
         subscription: str,
         wanted: EventFilter,
-        *,
-        glob: str = ALL,
-        after: Position | None = None,
-        again: str = "",
-        most: int | None = None,
-        renormalise: bool = False,
+        options: ReplayOptions = _ONCE,
     ) -> None:
-        given = {"glob": glob, **wanted.describe(), **({"after": str(after)} if after else {})}
-        given |= {"again": again} if again else {}
-        given |= {"renormalise": "true"} if renormalise else {}
-        super().__init__(store, "events replay", subject=subscription, selector=given, most=most)
-        self.browser = Browser(store, catalogue, renormalise=renormalise)
-        self.renormalise = renormalise
-        self.streams = select(catalogue, glob)
+        selector = {"glob": options.glob, **wanted.describe(), **options.describe()}
+        super().__init__(store, "events replay", subject=subscription, selector=selector, most=options.most)
+        self.browser = Browser(store, catalogue, renormalise=options.renormalise)
+        self.options = options
+        self.streams = select(catalogue, options.glob)
         self.wanted = wanted
-        self.after = after
-        self._name = f"/{blake2b(again.encode(errors='replace'), digest_size=6).hexdigest()}" if again else ""
+        self._name = _name_of(options.again)
         self.spans: Mapping[str, Span] = {}
         self.left_out: Sequence[str] = ()
         self.last: Position | None = None
@@ -116,7 +131,7 @@ class Handover(Change[StoredEvent]):
                 f"no worker reads the inbox of {self.subject}, where replays go: it is the group of another program; "
                 "docs/streams.md says how that reads past events again"
             )
-        after, since = self.after, self.wanted.span().first
+        after, since = self.options.after, self.wanted.span().first
         ends = await self.ends({stream: last[stream] for stream in streams if stream in read})
         self.spans = {
             stream: Span(after.first(streams, stream) if after else since, _earlier(end, self.wanted))
@@ -167,7 +182,7 @@ class Handover(Change[StoredEvent]):
         """Return what gives these events of a stream, with a line for their history."""
         ids = [stored.entry_id for stored in events]
         return scripts.hand_over(
-            self.store.keys.events(stream), *self.given_to(stream, line), ids, renormalise=self.renormalise
+            self.store.keys.events(stream), *self.given_to(stream, line), ids, renormalise=self.options.renormalise
         )
 
     def given_to(self, stream: str, line: str) -> tuple[str, Sequence[str], str, str, str, int]:
@@ -183,6 +198,11 @@ def replayed_keys(keys: Keys, stream: str, subscription: str) -> list[str]:
     """
     week = int(time.time()) // _WEEK
     return [keys.replayed(stream, subscription, number) for number in (week, week - 1, week + 1)]
+
+
+def _name_of(again: str) -> str:
+    """Return what distinguishes in the store what a replay of this name gave; empty for one without."""
+    return f"/{blake2b(again.encode(errors='replace'), digest_size=6).hexdigest()}" if again else ""
 
 
 def _earlier(last_delivered: str, wanted: EventFilter) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from config.errors import ConfigError, RouterError
 from config.settings import Settings
@@ -15,7 +15,7 @@ from router.events.whose import Whose
 from router.store.client import Store
 from router.tasks.iterating import first
 from workers.archive.archive import open_archive
-from workers.archive.reading import Skipped
+from workers.archive.reading import Reading, Skipped
 from workers.drift.seen import TypeSeen, schemas
 from workers.incidents import Incident, Incidents, Muted
 from workers.notify.state import NotifierState, read_states
@@ -35,7 +35,7 @@ from workers.operations.erasing.walk import Walk
 from workers.operations.events import Browser, EventFilter, StoredEvent
 from workers.operations.figures import Figures, figures
 from workers.operations.forwards import ForwardState, forwards
-from workers.operations.handover import ALL, Handover, Position
+from workers.operations.handover import ALL, Handover, ReplayOptions
 from workers.operations.keys.changes import Release, Skip
 from workers.operations.keys.line_keys import KeySelector, LineEvent, LineKey, LineKeys
 from workers.operations.life import Life, life
@@ -58,6 +58,7 @@ if TYPE_CHECKING:  # it needs aiohttp, which other commands do without
 T = TypeVar("T")
 
 _ALL_LETTERS, _ALL_EVENTS, _ALL_BODIES, _ALL_KEYS = Selector(), EventFilter(), QuarantineSelector(), KeySelector()
+_ONCE = ReplayOptions()
 
 
 class NothingSelects(RouterError):
@@ -155,46 +156,26 @@ class Operations:
         """Return what became of an event, for each subscription."""
         return await life(self.store, stored)
 
-    def replay_events(
-        self,
-        to: str,
-        wanted: EventFilter,
-        *,
-        glob: str = ALL,
-        after: Position | None = None,
-        again: str = "",
-        most: int | None = None,
-        renormalise: bool = False,
-    ) -> Handover:
-        """Give a subscription past events once more; `again` names a new replay, which gives also what others gave.
-
-        renormalise: the events are made again from the bytes as sent, by the catalogue of today.
-        """
-        given = (self.store, self.catalogue, to, wanted)
-        return Handover(*given, glob=glob, after=after, again=again, most=most, renormalise=renormalise)
+    def replay_events(self, to: str, wanted: EventFilter, options: ReplayOptions = _ONCE) -> Handover:
+        """Give a subscription past events once more."""
+        return Handover(self.store, self.catalogue, to, wanted, options)
 
     def recall_events(
         self,
         to: str,
         wanted: EventFilter,
+        options: ReplayOptions = _ONCE,
         *,
-        glob: str = ALL,
-        after: Position | None = None,
-        again: str = "",
-        most: int | None = None,
-        renormalise: bool = False,
         skip: Callable[[Skipped], None] = lambda _: None,
         wait: Callable[[bool], None] = lambda _: None,
     ) -> Recall:
         """Give a subscription past events of the archive once more, else as `replay_events`.
 
-        `skip` is called with what of the archive cannot be read, `wait` when it begins or ends to wait for the
-        subscription. Raises ConfigError where there is no archive.
+        `skip` is called with what of the archive cannot be read, once each; `wait` with True when it begins to wait for
+        the subscription, and with False when it goes on. Raises ConfigError where there is no archive.
         """
-        options: dict[str, Any] = {"glob": glob, "after": after, "again": again, "most": most}
-        given = (self.store, self.catalogue, to, wanted)
-        archive = open_archive(self.settings.archive)
-        return Recall(archive, *given, **options, renormalise=renormalise, skip=skip, wait=wait)
+        reading = Reading(open_archive(self.settings.archive), skip)
+        return Recall(reading, self.store, self.catalogue, to, wanted, options, wait)
 
     # The archive
 

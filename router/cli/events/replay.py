@@ -15,7 +15,7 @@ from router.events.catalogue import Catalogue
 from workers.archive.reading import Skipped
 from workers.operations.change import Result
 from workers.operations.events import EventFilter, StoredEvent
-from workers.operations.handover import ALL, BEFORE, Handover, NotSubscribed, Position
+from workers.operations.handover import ALL, BEFORE, Handover, NotSubscribed, Position, ReplayOptions
 from workers.operations.operations import Operations
 
 
@@ -89,12 +89,11 @@ def replay(
         complain(f"{what.name} is left out: {what.why}")
 
     async def work(operations: Operations) -> tuple[Result, Position | None]:
-        options: dict[str, Any] = {"glob": glob, "after": after, "again": again, "most": order.most}
-        options["renormalise"] = renormalise
+        options = ReplayOptions(glob, after, again, order.most, renormalise)
         change = (
-            operations.recall_events(to, wanted, skip=skip, wait=partial(_say_waiting, to), **options)
+            operations.recall_events(to, wanted, options, skip=skip, wait=partial(_say_waiting, to))
             if from_archive
-            else operations.replay_events(to, wanted, **options)
+            else operations.replay_events(to, wanted, options)
         )
         await _settle(operations, change, to, glob)
         return await carry_out(operations, order, kind, change), change.last

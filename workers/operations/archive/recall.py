@@ -7,17 +7,18 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from router.events.catalogue import Catalogue
 from router.store import scripts
+from router.store.client import Store
 from router.store.errors import forgiven
 from router.store.reading import checked, order_of
 from router.store.record import Fields
-from workers.archive.archive import Archive
 from workers.archive.line import Archived
 from workers.archive.name import Bounds
-from workers.archive.reading import Reading, Skipped
+from workers.archive.reading import Reading
 from workers.operations.change import Result
-from workers.operations.events import StoredEvent
-from workers.operations.handover import Handover
+from workers.operations.events import EventFilter, StoredEvent
+from workers.operations.handover import Handover, ReplayOptions
 
 __all__ = ["Recall", "Recalled"]
 
@@ -42,20 +43,22 @@ class Recall(Handover):
     What it was not given and is in its stream still comes to it anyway, and is left out; what is not in the stream any
     more is given, though it never had it. What an earlier replay gave, from the stream or the archive, is left out
     likewise. It goes as fast as the subscription handles the events: `wait` is called with True when it begins to wait
-    for that, and with False when it goes on. `skip` is called with what of the archive cannot be read, once each.
+    for that, and with False when it goes on.
     """
 
     def __init__(
         self,
-        archive: Archive,
-        *args: Any,
-        skip: Callable[[Skipped], None] = lambda _: None,
+        reading: Reading,
+        store: Store,
+        catalogue: Catalogue,
+        subscription: str,
+        wanted: EventFilter,
+        options: ReplayOptions,
         wait: Callable[[bool], None] = lambda _: None,
-        **options: Any,
     ) -> None:
-        super().__init__(*args, **options)
+        super().__init__(store, catalogue, subscription, wanted, options)
         self.selector["from"] = "archive"
-        self.reading = Reading(archive, skip)
+        self.reading = reading
         self._wait = wait
         self._is_giving = False
 
@@ -97,7 +100,7 @@ class Recall(Handover):
     def call(self, stream: str, events: Sequence[StoredEvent], line: str) -> scripts.Call:
         """Return what gives these events of a stream."""
         rows = [(stored.entry_id, stored.fields) for stored in events if isinstance(stored, Recalled)]
-        return scripts.hand_back(*self.given_to(stream, line), rows, renormalise=self.renormalise)
+        return scripts.hand_back(*self.given_to(stream, line), rows, renormalise=self.options.renormalise)
 
     def _read(self, entry: Archived) -> Recalled:
         found = self.browser.read(entry.stream, entry.entry_id.encode(), entry.fields)

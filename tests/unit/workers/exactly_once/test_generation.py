@@ -19,7 +19,7 @@ from workers import Coalesce, DeadLetter, Delivery, Retry, Subscription, once
 from workers.operations.dead_letters.letters import DeadLetters
 from workers.operations.dead_letters.selector import Selector
 from workers.operations.events import EventFilter
-from workers.operations.handover import Handover
+from workers.operations.handover import Handover, ReplayOptions
 from workers.operations.operations import Operations
 from workers.outcomes import Done, RetryIn
 from workers.testing import deliver, sample_event
@@ -93,7 +93,7 @@ async def test_each_replay_is_a_generation_and_its_retries_are_none(bench: Bench
     await replay_dead(bench)
     await handler.saw(5)
     for again in ("", "once more"):
-        given = Handover(bench.store, bench.catalogue, "sub", EventFilter(), again=again)
+        given = Handover(bench.store, bench.catalogue, "sub", EventFilter(), ReplayOptions(again=again))
         assert (await given.run(reason="again")).counts["changed"] == 1
     await handler.saw(7)
     first, retried, replay, its_retry, second, third, fourth = handler.generations

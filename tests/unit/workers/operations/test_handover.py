@@ -21,7 +21,7 @@ from workers.metrics import WorkerMetrics
 from workers.operations import handover
 from workers.operations.audit import CHANGED, FAILED
 from workers.operations.events import EventFilter, StoredEvent
-from workers.operations.handover import BEFORE, Handover, NotSubscribed, Position
+from workers.operations.handover import BEFORE, Handover, NotSubscribed, Position, ReplayOptions
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
 STREAMS = [CUSTOMERS, SUPPLIERS]
@@ -48,7 +48,8 @@ def _replay(
     store: Store, catalogue: Catalogue, after: Position | None = None, again: str = "", **wanted: Any
 ) -> Handover:
     """Return a replay of customers and suppliers to `sync`."""
-    return Handover(store, catalogue, "sync", EventFilter(**wanted), glob=GLOB, after=after, again=again)
+    options = ReplayOptions(GLOB, after, again)
+    return Handover(store, catalogue, "sync", EventFilter(**wanted), options)
 
 
 async def _meant(store: Store, catalogue: Catalogue, after: Position | None = None, **wanted: Any) -> list[StoredEvent]:
@@ -128,11 +129,11 @@ def test_what_is_no_position(text: str) -> None:
 async def test_who_does_not_subscribe(filled: Store, catalogue: Catalogue) -> None:
     """Nothing is given where nobody would read it; streams that the subscription does not have are named."""
     await put_group(filled, "audit")
-    replay = Handover(filled, catalogue, "audit", EventFilter(), glob=GLOB)
+    replay = Handover(filled, catalogue, "audit", EventFilter(), ReplayOptions(GLOB))
     await replay.settle()
     assert replay.left_out == [SUPPLIERS]
     with pytest.raises(NotSubscribed, match="audit subscribes to none of"):
-        await Handover(filled, catalogue, "audit", EventFilter(), glob=SUPPLIERS).settle()
+        await Handover(filled, catalogue, "audit", EventFilter(), ReplayOptions(SUPPLIERS)).settle()
 
 
 async def _inbox(store: Store) -> list[str]:
@@ -256,7 +257,7 @@ async def test_a_worker_handles_them_once_more(store: Store, catalogue: Catalogu
     for start in range(0, 250, 50):
         await put_events(store, *names[start : start + 50])
     await eventually(lambda: all(len(found) == 250 for found in seen.values()))
-    result = await Handover(store, catalogue, "sync", EventFilter(), glob=CUSTOMERS).run(reason="again")
+    result = await Handover(store, catalogue, "sync", EventFilter(), ReplayOptions(CUSTOMERS)).run(reason="again")
     assert (result.matched, result.changed, result.failed) == (250, 250, 0)
     await eventually(lambda: len(seen["sync"]) == 500)
     for consumer in consumers:

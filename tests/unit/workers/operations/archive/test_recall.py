@@ -1,6 +1,7 @@
 """Giving a subscription past events of the archive once more."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,15 @@ from support.waiting import eventually
 
 from router.events.catalogue import Catalogue
 from router.store.client import Store
-from workers.archive.reading import Skipped
+from workers.archive.reading import Reading, Skipped
 from workers.operations.archive import recall
 from workers.operations.archive.recall import Recall
 from workers.operations.events import EventFilter
-from workers.operations.handover import BEFORE, Handover, NotSubscribed, Position
+from workers.operations.handover import BEFORE, Handover, NotSubscribed, Position, ReplayOptions
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
 STREAMS = (CUSTOMERS, SUPPLIERS)
+EVERYTHING = EventFilter()
 
 
 class Bench(ArchiveBench):
@@ -36,10 +38,19 @@ class Bench(ArchiveBench):
             found.append(entry_id)
         return found
 
-    def recall(self, subscription: str = "sync", wanted: EventFilter | None = None, **options: Any) -> Recall:
+    def recall(
+        self,
+        subscription: str = "sync",
+        wanted: EventFilter = EVERYTHING,
+        *,
+        skip: Callable[[Skipped], None] = lambda _: None,
+        wait: Callable[[bool], None] = lambda _: None,
+        **options: Any,
+    ) -> Recall:
         """Return a replay of what is in the archive."""
-        options.setdefault("glob", f"{FINANCIAL}/[cs]u*er_changed")
-        return Recall(self.archive, self.store, self.catalogue, subscription, wanted or EventFilter(), **options)
+        reading = Reading(self.archive, skip)
+        given = ReplayOptions(**{"glob": f"{FINANCIAL}/[cs]u*er_changed", **options})
+        return Recall(reading, self.store, self.catalogue, subscription, wanted, given, wait)
 
     async def inbox(self, stream: str = CUSTOMERS, subscription: str = "sync") -> list[dict[bytes, bytes]]:
         """Return what was given, oldest first."""
@@ -88,7 +99,7 @@ async def _items(change: Recall) -> Any:
 
 async def test_a_replay_is_repeated_without_giving_anything_twice(bench: Bench) -> None:
     """What any replay gave, of the archive or of the streams, is not given again; under a new name it is."""
-    other = Handover(bench.store, bench.catalogue, "sync", EventFilter(), glob=CUSTOMERS)
+    other = Handover(bench.store, bench.catalogue, "sync", EventFilter(), ReplayOptions(CUSTOMERS))
     assert (await other.run()).changed == 1
     first = await bench.recall(most=2).run()
     assert (first.changed, first.counts[BEFORE]) == (2, 0)
@@ -137,7 +148,7 @@ async def test_a_store_that_is_new(bench: Bench, catalogue: Catalogue) -> None:
     """What was archived from a store that was lost is given to the subscriptions of the one that took its place."""
     async with fake_store() as store:
         await put_group(store, "sync", *STREAMS)
-        change = Recall(bench.archive, store, catalogue, "sync", EventFilter(), glob=CUSTOMERS)
+        change = Recall(Reading(bench.archive), store, catalogue, "sync", EventFilter(), ReplayOptions(CUSTOMERS))
         assert (await change.run()).changed == 3
 
 
