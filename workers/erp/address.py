@@ -7,6 +7,7 @@ that could leave the base, name a host, or be read in two ways is refused, and n
 import re
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import unquote
 
 from yarl import URL
 
@@ -42,8 +43,8 @@ def _fault(path: str) -> str:
     parts = path.removesuffix("/").split("/")
     if not all(parts):
         return "has a slash in front, or two in a row"
-    if ":" in parts[0] or "@" in parts[0]:
+    if set(parts[0]) & set(":@%"):
         return "begins as a link does"
     if not all(map(_PART.fullmatch, parts)):
         return "holds characters that no path has"
-    return "" if all(map(is_safe, parts)) else "may lead elsewhere"
+    return "" if all(is_safe(part) and "\ufffd" not in unquote(part) for part in parts) else "may lead elsewhere"

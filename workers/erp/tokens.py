@@ -106,7 +106,7 @@ class Tokens:
         found = task.result()
         if isinstance(found, Token):
             self._tokens[tenant] = found
-        elif isinstance(found, ErpUnauthorized | ErpBusy):
+        elif isinstance(found, ErpUnauthorized | ErpUnreadable | ErpBusy):
             seconds = min(found.retry_after, _MARGIN) if isinstance(found, ErpBusy) else _REFUSED
             self._refusals[tenant] = _Refusal(found, self._monotonic() + seconds)
 
@@ -161,6 +161,6 @@ def _refused(answer: Answer, tenant: str) -> ErpError:
 def _seconds(value: Any) -> float:
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return _UNSAID
     return seconds if 0 < seconds < float("inf") else _UNSAID

@@ -5,10 +5,13 @@ from collections import deque
 from http import HTTPStatus
 
 import pytest
-from support.erp import TENANT, Clock, customer_event, erp_settings
+from aiohttp import web
+from support.erp import SLUG, TENANT, Clock, answering, customer_event, erp_settings
 from support.waiting import eventually
 
-from workers.erp import ErpBusy, ErpUnauthorized, ErpUnavailable, erp_for, open_clients
+from config.erp import ErpSettings
+from config.settings import Settings
+from workers.erp import ErpBusy, ErpUnauthorized, ErpUnavailable, ErpUnreadable, erp_for, open_clients
 from workers.erp.fake import FakeErp, Options
 from workers.record import Record
 
@@ -104,6 +107,51 @@ async def test_a_refused_client_does_not_ask_for_each_event(
         clock.now = 1_760_000_000.0 + seconds
         assert (await get()).gone
     assert erp.token_requests == deque([TENANT, "t2", TENANT])
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["<html>", "{}", '{"access_token": 5}', '{"access_token": "a\\r\\nb"}', "[" * 100_000],
+    ids=["page", "nothing", "number", "lines", "deep"],
+)
+async def test_rubbish_for_a_token_is_not_asked_for_by_each_event(clock: Clock, said: str) -> None:
+    """Where the token server answers what holds no token, events that wait ask it again soon, and not each of them."""
+    asked = list[str]()
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response(text=said, content_type="application/json")
+
+    async with answering(answer) as base:
+        settings = {"base_url": base, "token_url": f"{base}token", "client_id": "c1", "client_secret": "s3cret"}
+        async with open_clients(Settings(erp={SLUG: ErpSettings(**settings)}), monotonic=clock):
+            for moment in (0, 1, 9, 10):
+                clock.now = 1_760_000_000.0 + moment
+                with pytest.raises(ErpUnreadable):
+                    await get()
+    assert asked == ["/token", "/token"]
+
+
+@pytest.mark.parametrize(
+    "lives",
+    ["0", "-1", "null", "true", '"soon"', '"NaN"', "[]", "{}", "1" + "0" * 400, '"3600"', "0.001"],
+    ids=lambda lives: lives[:10],
+)
+async def test_however_long_a_token_is_said_to_live(clock: Clock, lives: str) -> None:
+    """Whatever stands for the life of a token, it is used, and no number ends the request that waits for it."""
+    asked = list[str]()
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        text = f'{{"access_token": "t", "expires_in": {lives}}}' if request.path == "/token" else "{}"
+        return web.Response(text=text, content_type="application/json")
+
+    async with answering(answer) as base:
+        settings = {"base_url": base, "token_url": f"{base}token", "client_id": "c1", "client_secret": "s3cret"}
+        async with open_clients(Settings(erp={SLUG: ErpSettings(**settings)}), monotonic=clock):
+            found = await asyncio.gather(*(get() for _ in range(20)))
+    assert [record.status for record in found] == [200] * 20
+    assert asked.count("/token") == 1
 
 
 async def test_a_token_is_used_to_its_end(erp: FakeErp, clock: Clock) -> None:
