@@ -18,7 +18,10 @@ _UNSAID = 60.0
 _SECONDS = 1e9
 """Below this a number of seconds is a span, above it a time; above a thousand times this it is in milliseconds."""
 _MOST = 1 << 53
-_NUMBER = re.compile(r"\s*(\d{1,18})(\.\d{1,9})?\s*(?:[,;].*)?")
+_NUMBER = re.compile(r"\s*(\d{1,18})(\.\d{1,9})?\s*(?:[,;].*)?", re.ASCII)
+_NEGATIVE = re.compile(r"\s*-\d{1,18}(?:\.\d{1,9})?\s*(?:;.*)?", re.ASCII)
+_SHORTEST = 1.0
+"""Seconds to the end of a window whose header names a time that is past: the next one has begun."""
 _WINDOW = re.compile(r";\s*w=(\d{1,9})")
 
 
@@ -28,17 +31,21 @@ def heard_in(prefix: str | None, headers: Mapping[str, str], status: int, now: f
     status: of the answer, 0 where there was none. A refusal (429) closes the quota for its Retry-After, or else until
     the end of its window, or for a minute.
     """
-    given = {name.lower(): value for name, value in headers.items()}
+    given = dict[str, str]()
+    for said, value in headers.items():  # a header that comes several times is a list
+        name = said.lower()
+        given[name] = f"{given[name]}, {value}" if name in given else value
     sent = _moment(given.get("date", "")) or now
-    said = _said(prefix.lower(), given, sent) if prefix else Heard()
+    found = _said(prefix.lower(), given, sent) if prefix else Heard()
     if status == _REFUSED:
         closed = _span(given.get("retry-after", ""), sent)
-        return said._replace(closed=_first(closed, said.ends_in, _UNSAID))
-    return said._replace(answered=0 < status < _FAILED and status not in _AT_THE_DOOR)
+        return found._replace(closed=_first(closed, found.ends_in, _UNSAID))
+    return found._replace(answered=0 < status < _FAILED and status not in _AT_THE_DOOR)
 
 
 def _said(prefix: str, given: Mapping[str, str], sent: float) -> Heard:
-    limit, left = (_count(given.get(f"{prefix}-{name}", "")) for name in ("limit", "remaining"))
+    limit = _count(given.get(f"{prefix}-limit", ""))
+    left = _left(given.get(f"{prefix}-remaining", ""), limit)
     ends_in = _span(given.get(f"{prefix}-reset", ""), sent)
     if ends_in is None and (window := _WINDOW.search(given.get(f"{prefix}-policy", ""))):
         ends_in = float(window[1])
@@ -47,6 +54,16 @@ def _said(prefix: str, given: Mapping[str, str], sent: float) -> Heard:
 
 def _first(*values: float | None) -> float | None:
     return next((value for value in values if value is not None), None)
+
+
+def _left(text: str, limit: int | None) -> int | None:
+    """Return the least of what a header says is left: nothing below zero, and no more than a limit."""
+    values = text.split(",")
+    found = [count for value in values if (count := _count(value)) is not None]
+    if limit:
+        found += [0 for value in values if _NEGATIVE.fullmatch(value)]
+        found = [min(count, limit) for count in found]
+    return min(found, default=None)
 
 
 def _count(text: str) -> int | None:
@@ -63,7 +80,7 @@ def _span(text: str, sent: float) -> float | None:
         number = float(found[1] + (found[2] or "")) + (0.0 if found[2] else 1.0)
         if number > _SECONDS * 1000:
             number = number / 1000 + 1.0
-        return max(0.0, number - sent) if number > _SECONDS else number
+        return max(_SHORTEST, number - sent) if number > _SECONDS else number
     moment = _moment(text)
     return None if moment is None else max(0.0, moment - sent) + 1.0
 

@@ -29,6 +29,8 @@ class Share:
         self._workers = max(1, standing.workers)
         self._ends = now + standing.ends_in
         self._left = self._part(standing.left, standing.limit)
+        if not standing.granted and standing.wait is not None and not standing.ends_in:  # no window: it was refused
+            self._closed = max(self._closed, now + standing.wait)
 
     def take(self, now: float) -> tuple[bool, float | None]:
         """Return whether a call may go now, or how long to wait: None until an answer comes."""

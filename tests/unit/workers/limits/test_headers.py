@@ -5,6 +5,7 @@ from email.utils import formatdate
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from router.store.limits import Heard
 from workers.limits.headers import heard_in
@@ -54,6 +55,37 @@ def test_a_time_is_taken_by_the_clock_that_sent_it() -> None:
 def test_a_policy_says_how_long_a_window_is() -> None:
     """Without an end the window is taken to begin now."""
     assert heard({"X-RateLimit-Policy": "500;w=3600"}).ends_in == 3600.0
+
+
+@pytest.mark.parametrize(
+    ("limit", "remaining", "left"),
+    [
+        ("500", "1000", 500),
+        ("500", "-3", 0),
+        ("500", "450, 20", 20),
+        ("500", "20;w=60, 450;w=3600", 20),
+        ("0", "7", 7),
+        ("-1", "-1", None),
+        ("500", "many", None),
+        ("500", "4\u0662", None),
+        ("500", "1e9", None),
+    ],
+)
+def test_what_is_left_is_never_more_than_it_can_be(limit: str, remaining: str, left: int | None) -> None:
+    """It is no more than the limit, nothing where it is below zero, and the least of several; -1 of -1 is no number."""
+    assert heard({"X-RateLimit-Limit": limit, "X-RateLimit-Remaining": remaining}).left == left
+
+
+def test_a_header_that_comes_twice() -> None:
+    """Of two that say what is left, such as one of a proxy, the lower counts, in whatever order they came."""
+    for values in (("3", "400"), ("400", "3")):
+        given = CIMultiDict([("X-RateLimit-Limit", "500"), *(("X-RateLimit-Remaining", value) for value in values)])
+        assert heard_in("x-ratelimit", given, 200, NOW).left == 3
+
+
+def test_a_window_that_is_over_is_not_over_with_each_answer() -> None:
+    """Where a header names a time that is past, a window is taken to last a second: calls do not go one by one."""
+    assert heard({"X-RateLimit-Remaining": "400", "X-RateLimit-Reset": f"{NOW - 60:.0f}"}).ends_in == 1.0
 
 
 def test_a_refusal_closes() -> None:

@@ -194,6 +194,21 @@ async def test_while_the_store_is_away_each_worker_has_a_share(store: Store, mon
     assert found.quotas[0].left == 0
 
 
+async def test_a_refusal_holds_for_workers_that_lose_the_store(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After 429 a worker that did not see it itself waits while the store is away, too, and no longer."""
+    limit, now = Limit("erp", headers="x-ratelimit"), 0.0
+    seen, other = (Limiter(store, f"w{number}", monotonic=lambda: now) for number in range(2))
+    await seen.learn(limit.terms, "", Heard(closed=600.0))
+    with pytest.raises(Defer):
+        await other.acquire(limit.terms, "")
+    Away(store, monkeypatch).away = True
+    with pytest.raises(Defer, match="used up") as deferred:
+        await other.acquire(limit.terms, "")
+    assert deferred.value.delay > 500
+    now = 601.0
+    await other.acquire(limit.terms, "")
+
+
 async def test_a_store_that_is_away_is_not_asked_each_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """For a second after it did not answer, nobody waits for it."""
     limit, away = Limit("crm", rate=9), Away(store, monkeypatch)
