@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from hashlib import sha256
 from types import MappingProxyType
@@ -149,14 +149,20 @@ class Plan:
         return found
 
     def _local(self, millis: int) -> str:
-        return _utc(millis).astimezone(self._zone).replace(tzinfo=None).isoformat(timespec="milliseconds")
+        """Return a time as the ERP writes it, before all that it writes of later ones, clocks being set back or not."""
+        local = _utc(millis).astimezone(self._zone)
+        first, second = (local.replace(fold=fold).utcoffset() or timedelta() for fold in (0, 1))
+        if not local.fold:
+            local -= first - second  # of the hour that comes twice, it is the first
+        return local.replace(tzinfo=None).isoformat(timespec="milliseconds")
 
     def _moment(self, value: object) -> int | None:
         if not isinstance(value, str):
             return None
         try:
             found = datetime.fromisoformat(value.strip().upper())
-            aware = found if found.tzinfo else found.replace(tzinfo=self._zone)
+            # Of an hour that comes twice, the second: no webhook of the first then stands for a change in the second.
+            aware = found if found.tzinfo else found.replace(tzinfo=self._zone, fold=1)
             millis = int(aware.timestamp() * 1000 + 0.5)
         except (ValueError, OverflowError):
             return None

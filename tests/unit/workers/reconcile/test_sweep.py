@@ -286,6 +286,46 @@ async def test_a_zone(store: Store, catalogue: Catalogue, erp: FakeErp, clock: C
         assert (event.resource_id, event.occurred_at.timestamp()) == ("6", clock.now)
 
 
+BACK = 1_761_440_400.0
+"""When clocks in Oslo were set back from 03:00 to 02:00, epoch seconds."""
+
+
+@pytest.mark.parametrize("swept_at", [-600, 60, 1800])
+@pytest.mark.parametrize("changed_at", [-30, 30, 900, 3000, 4000])
+async def test_an_hour_that_a_zone_has_twice(
+    store: Store, catalogue: Catalogue, erp: FakeErp, clock: Clock, swept_at: int, changed_at: int
+) -> None:
+    """What is changed while clocks are set back is found, whichever of the two hours a sweep before it was in."""
+    async with reconciled(store, catalogue, erp, clock, zone="Europe/Oslo") as customers:
+        erp.books(TENANT)._clock = lambda: clock.now + (7200 if clock.now < BACK else 3600)
+        moments = sorted({-3300, swept_at, changed_at})
+        for moment in moments:
+            clock.now = BACK + moment
+            customers.change(1 if moment != changed_at else 2)
+            if moment != changed_at:
+                await customers.webhook(1)
+            if moment == swept_at:
+                await customers.sweep()
+        clock.now = BACK + 5000
+        await customers.sweep()
+        assert "2" in await customers.made()
+
+
+async def test_a_webhook_of_the_first_hour_does_not_stand_for_a_change_in_the_second(
+    store: Store, catalogue: Catalogue, erp: FakeErp, clock: Clock
+) -> None:
+    """A record that was changed at 02:50 and, once clocks were set back, at 02:10 has an event of the later change."""
+    async with reconciled(store, catalogue, erp, clock, zone="Europe/Oslo") as customers:
+        erp.books(TENANT)._clock = lambda: clock.now + (7200 if clock.now < BACK else 3600)
+        clock.now = BACK - 600
+        customers.change(5)
+        await customers.webhook(5)
+        clock.now = BACK + 600
+        customers.change(5)
+        clock.now = BACK + 1200
+        assert (await customers.sweep()).made == 1
+
+
 async def test_one_sweep_at_a_time(store: Store, catalogue: Catalogue, erp: FakeErp, clock: Clock) -> None:
     """Of several processes one sweeps; the others are reported so."""
     async with (
