@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 import msgspec
 
 from router.events.whose import Whose
-from router.store import scripts
 from router.store.client import Store
 from router.store.errors import forgiven
 from router.store.reading import checked
@@ -56,10 +55,6 @@ class Erasures:
         rows = checked(forgiven(await self._store.commands([command]), [self._key], []))[0]
         pairs = rows if not rows or isinstance(rows[0], list | tuple) else [*zip(rows[::2], rows[1::2], strict=True)]
         return [noted for member, score in pairs if (noted := _read(member, score))]
-
-    async def hold(self, token: str, milliseconds: int) -> bool:
-        """Take the lease of the one erasure under way, or renew it; 0 gives it up. Return whether it is ours."""
-        return bool(await self._store.call(scripts.lease(self._store.keys.erasing(), token, milliseconds)))
 
 
 def _read(member: bytes, score: bytes | float) -> Noted | None:

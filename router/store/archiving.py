@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from router.store.keys import Keys
-from router.store.scripts import Call, Script, lease
+from router.store.scripts import Call, Script
 
 __all__ = ["Archiving", "Due"]
 
@@ -51,7 +51,3 @@ class Archiving:
     def confirm(self, stream: str, position: str, last: str, events: int) -> Call:
         """Say that the object is in the archive. Reply: 1, or 0 where that was said before."""
         return Call(_script("archive/confirm"), (self._keys.archived(stream),), (position, last, events))
-
-    def lease(self, name: str, milliseconds: int) -> Call:
-        """Take the lease of the archive or renew it; 0 gives it up. Reply: whether it is this process's."""
-        return lease(self._keys.archiving(), name, milliseconds)

@@ -17,12 +17,12 @@ from config.errors import described
 from router.store.archiving import Archiving, Due
 from router.store.client import Store
 from router.store.errors import StoreRefused
+from router.store.leases import Lease, LeaseLost
 from router.store.reading import Entry, Span, checked, forward
 from router.tasks.ending import end
 from router.tasks.pacing import batches
 from workers.archive.archive import Archive
 from workers.archive.errors import ArchiveUnreachable
-from workers.archive.lease import Lease, LeaseLost, held
 from workers.archive.line import Archived
 from workers.archive.metrics import ArchiveMetrics
 from workers.archive.name import ObjectName
@@ -64,8 +64,9 @@ class Archiver:
         An archive that is away ends the round: what is due waits, and so does its removal. While another process has
         the lease there is nothing to do. Raises StoreUnavailable.
         """
-        async with held(self._store, self._archive.lease_seconds) as lease:
-            return lease is None or await self._archive_all(streams, lease)
+        lease = Lease(self._store, self._store.keys.archiving(), self._archive.lease_seconds)
+        async with lease.held() as is_ours:
+            return not is_ours or await self._archive_all(streams, lease)
 
     async def _archive_all(self, streams: Sequence[str], lease: Lease) -> bool:
         due, refused = await self._due(streams)

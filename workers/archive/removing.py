@@ -7,10 +7,10 @@ from typing import Final
 
 from config.errors import RouterError
 from router.store.client import Store
+from router.store.leases import Lease, LeaseLost
 from workers.archive.archive import ABOUT, Archive
 from workers.archive.checked import Checked, opened
 from workers.archive.errors import Damaged
-from workers.archive.lease import Lease, LeaseLost, held
 from workers.archive.line import Archived
 from workers.archive.name import ObjectName
 from workers.archive.reading import Skipped
@@ -58,8 +58,9 @@ async def remove_entries(archive: Archive, store: Store, unwanted: Callable[[Arc
     another process has the lease for ten minutes, and StoreUnavailable.
     """
     removed = Removed()
-    async with held(store, archive.lease_seconds, _PATIENCE) as lease:
-        if lease is None:
+    lease = Lease(store, store.keys.archiving(), archive.lease_seconds)
+    async with lease.held(_PATIENCE) as is_ours:
+        if not is_ours:
             raise ArchiveBusy("another process is writing to the archive and has not ended for ten minutes; try again")
         names = [name async for name in _objects(archive, removed.skipped)]
         for name in names:

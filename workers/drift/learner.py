@@ -5,7 +5,6 @@ and the store little, however much comes. What it knows is in the store, so that
 """
 
 import asyncio
-import secrets
 import time
 from collections.abc import Callable, Collection, Iterable
 from random import Random
@@ -19,11 +18,11 @@ from config.settings import DriftSettings
 from router.events.catalogue import Catalogue
 from router.store.client import Store
 from router.store.errors import STORE_ERRORS
-from router.store.leases import Lease
+from router.store.leases import Lease, LeaseLost
 from router.store.merging import newest_first
 from router.store.reading import Entry, Span, order_of
 from router.store.record import EVENT, ID, RAW, text_of
-from router.tasks.ending import end, in_time
+from router.tasks.ending import end
 from router.tasks.iterating import first
 from router.tasks.outage import Reminder
 from router.telemetry import logs
@@ -35,7 +34,7 @@ from workers.drift.schema import Change
 from workers.drift.shape import Shape, masked, shape_of
 from workers.incidents import Incident, Incidents
 
-__all__ = ["Learner", "LeaseLost"]
+__all__ = ["Learner"]
 
 _SAMPLE: Final = 50
 """Entries of a stream that are read at once, the newest."""
@@ -45,14 +44,9 @@ _LEASE: Final = 3 * _BLOCK
 _DAY: Final = 86_400_000
 _LASTS: Final = {"new": _DAY, "changed": _DAY, "missing": 7 * _DAY}
 """Milliseconds after which a change belongs to the type."""
-_PATIENCE: Final = 2.0
 _DO: Final = "Ask the sender whether this is on purpose, and look whether your handlers rely on the field."
 
 _log = logs.get("drift")
-
-
-class LeaseLost(Exception):
-    """Another worker learns by now."""
 
 
 class _Whose(msgspec.Struct):
@@ -82,7 +76,7 @@ class Learner:
         self._clock = clock
         self._streams = [name for name in catalogue.streams() if not name.endswith(f"/{UNLISTED}")]
         self._random = Random()  # noqa: S311 - jitter
-        self._lease = Lease(store.keys.learning(), secrets.token_hex(8))
+        self.lease = Lease(store, store.keys.learning(), _LEASE)
         self._incidents = Incidents(store, clock)
         self._news = News(store, block)
         self._reminder = Reminder(time.monotonic)
@@ -100,19 +94,12 @@ class Learner:
             await end([self._task])
         await self._news.aclose()
         if self._kept is not None:
-            try:
-                await in_time(_PATIENCE, self.take_lease(0))
-            except STORE_ERRORS:  # it ends by itself
-                return
+            await self.lease.give_up()
 
     @property
     def is_learning(self) -> bool:
         """Whether this worker has the lease, as far as it knows."""
         return self._kept is not None
-
-    async def take_lease(self, seconds: float) -> bool:
-        """Take the lease or renew it, 0 gives it up; return whether it is (or was) this worker's."""
-        return bool(await self._store.call(self._lease.take(round(seconds * 1000))))
 
     async def _run(self) -> None:
         await asyncio.sleep(self._random.uniform(0, min(5.0, self._settings.every)))
@@ -123,7 +110,7 @@ class Learner:
     async def _turn(self) -> float:
         """Learn from what came, if this worker has the lease; return in how many seconds to go on. Never raises."""
         try:
-            if not await self.take_lease(_LEASE):
+            if not await self.lease.take():
                 self._kept = None
                 return _BLOCK
             await self.look()
@@ -150,8 +137,7 @@ class Learner:
         known = {stream: kept.get(stream) or Kept() for stream in self._streams}
         await self._write(await self._end_old(kept))
         news = await self._news.wait({stream: one.last for stream, one in known.items()})
-        if not await self.take_lease(_LEASE):  # the wait may have been longer than it lasts
-            raise LeaseLost
+        await self.lease.renew()  # the wait may have been longer than it lasts
         for stream in news:
             kept[stream] = known[stream]
             await self._read(stream, known[stream])
@@ -159,7 +145,7 @@ class Learner:
 
     async def _write(self, streams: Collection[str]) -> None:
         if streams and self._kept is not None:
-            await write(self._store, {stream: self._kept[stream] for stream in streams})
+            await write(self._store, self.lease, {stream: self._kept[stream] for stream in streams})
 
     async def _read(self, stream: str, kept: Kept) -> None:
         """Learn from the newest entries of a stream behind those that were read before."""

@@ -6,6 +6,7 @@ import msgspec
 
 from router.store.client import Store
 from router.store.errors import forgiven
+from router.store.leases import Lease
 from router.store.reading import checked, named_values
 from workers.drift.kept import Kept, read_kept
 
@@ -20,7 +21,6 @@ async def read_all(store: Store) -> dict[str, Kept]:
     return {name: kept for name, kept in sorted(read.items()) if kept is not None}
 
 
-async def write(store: Store, kept: Mapping[str, Kept]) -> None:
-    """Write down what changed; raises StoreUnavailable."""
-    packed = [part for stream, one in kept.items() for part in (stream, msgspec.json.encode(one))]
-    await store.command("HSET", store.keys.schemas(), *packed)
+async def write(store: Store, lease: Lease, kept: Mapping[str, Kept]) -> None:
+    """Write down what changed; raises LeaseLost and StoreUnavailable."""
+    await lease.note(store.keys.schemas(), {stream: msgspec.json.encode(one) for stream, one in kept.items()})

@@ -5,7 +5,6 @@ its own. A process that dies between a message and its note in the store leaves 
 """
 
 import asyncio
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from random import Random
@@ -14,8 +13,7 @@ from config.errors import described
 from config.notify import NotifySettings
 from router.store.client import Store
 from router.store.errors import STORE_ERRORS
-from router.store.scripts import Call, lease
-from router.tasks.ending import end, ended_in, in_time
+from router.store.leases import Lease, LeaseLost
 from router.tasks.outage import Reminder
 from router.telemetry import logs
 from workers.notify.delivery import MOST, Delivery
@@ -26,12 +24,7 @@ from workers.notify.reading import Entry, Notices
 
 __all__ = ["Notifier"]
 
-_PATIENCE = 1.0  # seconds
 _log = logs.get("notify")
-
-
-class _LeaseLost(Exception):
-    """Another process has the lease by now."""
 
 
 class Notifier:
@@ -56,7 +49,7 @@ class Notifier:
         self._random = random or Random()  # noqa: S311 - jitter
         self._clock = clock
         self._monotonic = monotonic
-        self._token = secrets.token_hex(8)
+        self._lease = Lease(store, store.keys.notifying(settings.name), self._pace.lease)
         self._delivery = Delivery(settings, store, metrics, self._pace, self._random, clock)
         self._reminder = Reminder(monotonic)
         self._sent = set[str]()
@@ -74,10 +67,11 @@ class Notifier:
         """Take the lease and notify while it lasts; return in how many seconds to try again."""
         name, span = self._settings.name, self._pace.lease
         try:
-            if await self._store.call(self._take(span)):
-                await self._while_held()
+            async with self._lease.held() as is_ours:
+                if is_ours:
+                    await self._lease.renewed(self._work())
             self._reminder.over()
-        except (_LeaseLost, *STORE_ERRORS) as error:
+        except (LeaseLost, *STORE_ERRORS) as error:
             if self._reminder.is_due():
                 _log.warning("notifier_put_off", notifier=name, error=described(error))
             return self._random.uniform(span / 15, span / 5)
@@ -85,34 +79,6 @@ class Notifier:
             _log.exception("notifier_broken", notifier=name)
             return span
         return self._random.uniform(span / 3, span / 2)
-
-    def _take(self, seconds: float) -> Call:
-        """Take the lease or renew it; 0 gives it up."""
-        return lease(self._store.keys.notifying(self._settings.name), self._token, int(seconds * 1000))
-
-    async def _while_held(self) -> None:
-        working = asyncio.create_task(self._work(), name=f"notify-{self._settings.name}")
-        renewing = asyncio.create_task(self._renew(), name=f"notify-lease-{self._settings.name}")
-        try:
-            await asyncio.wait([working, renewing], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            first = working if working.done() else renewing
-            await end([working, renewing])
-            await self._give_up()
-        if (error := ended_in(first)) is not None:
-            raise error
-
-    async def _renew(self) -> None:
-        while True:
-            await asyncio.sleep(self._pace.lease / 3)
-            if not await self._store.call(self._take(self._pace.lease)):
-                raise _LeaseLost("another process notifies by now")
-
-    async def _give_up(self) -> None:
-        try:
-            await in_time(_PATIENCE, self._store.call(self._take(0)))
-        except STORE_ERRORS:  # it ends by itself
-            return
 
     async def _work(self) -> None:
         notices = Notices(self._store, self._settings.name, self._pace.block)

@@ -3,22 +3,15 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
-from config.errors import RouterError
 from router.store.client import Store
-from router.store.reading import checked, named_values
+from router.store.reading import named_values
 from router.store.reconciling import Kept
 from router.store.scripts import Field
 from workers.state.reconcile import Swept, read_state
 
-__all__ = ["LeaseLost", "Notebook"]
+__all__ = ["Notebook"]
 
 _SCANNED: Final = 1000
-_AT_ONCE: Final = 20
-"""Scripts of one round trip."""
-
-
-class LeaseLost(RouterError):
-    """Another process sweeps the same records by now: this one was held up for longer than its lease."""
 
 
 class Notebook:
@@ -34,7 +27,7 @@ class Notebook:
 
     async def put_state(self, values: Mapping[str, Field]) -> None:
         """Write down how far it is."""
-        await self._note(self._kept.state, values, ())
+        await self._kept.lease.note(self._kept.state, values)
 
     async def judged(self) -> dict[str, int]:
         """Return the records near the cursor that were judged, each with its change (epoch ms)."""
@@ -42,7 +35,7 @@ class Notebook:
 
     async def put_judged(self, records: Mapping[str, int], gone: Sequence[str] = ()) -> None:
         """Write down what was judged, and forget others."""
-        await self._note(self._kept.judged, records, gone)
+        await self._kept.lease.note(self._kept.judged, records, gone)
 
     def known(self) -> AsyncIterator[tuple[str, int]]:
         """Yield the records that were there, each with its last change that was seen (epoch ms)."""
@@ -50,18 +43,12 @@ class Notebook:
 
     async def put_known(self, records: Mapping[str, int], gone: Sequence[str] = ()) -> None:
         """Write down what is there, and forget others."""
-        await self._note(self._kept.records, records, gone)
+        await self._kept.lease.note(self._kept.records, records, gone)
 
     async def forget(self) -> None:
         """Forget all records."""
         await self.put_judged({}, [*await self.judged()])
         await self.put_known({}, [name async for name, _ in self.known()])
-
-    async def _note(self, key: str, values: Mapping[str, Field], gone: Sequence[str]) -> None:
-        calls = self._kept.lease.notes(key, values, gone)
-        for start in range(0, len(calls), _AT_ONCE):
-            if not all(checked(await self._store.run(calls[start : start + _AT_ONCE]))):
-                raise LeaseLost("another process sweeps these records by now")
 
     async def _all(self, key: str) -> AsyncIterator[tuple[str, int]]:
         cursor: bytes | int = 0

@@ -11,10 +11,10 @@ from typing import Final, Self
 from config.errors import described
 from config.reconcile import Company
 from router.store.errors import STORE_ERRORS
+from router.store.leases import LeaseLost
 from router.tasks.ending import end
 from router.tasks.outage import Reminder
 from router.telemetry import logs
-from workers.reconcile.notebook import LeaseLost
 from workers.reconcile.plan import Plan
 from workers.reconcile.sweeps import LEASE, Sweeps
 from workers.state.reconcile import read_state

@@ -1,7 +1,5 @@
 """Sweeps under a lease: one process of all sweeps the records of a company at any time."""
 
-import asyncio
-import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -10,12 +8,11 @@ from config.errors import described
 from config.reconcile import Company
 from router.events.catalogue import Catalogue
 from router.store.errors import STORE_ERRORS
+from router.store.leases import LeaseLost
 from router.store.reconciling import Kept
-from router.tasks.ending import end, ended_in, in_time
 from router.telemetry import logs
 from workers.erp.clients import Clients
 from workers.limits.of_erp import erp_limit
-from workers.reconcile.notebook import LeaseLost
 from workers.reconcile.plan import Plan
 from workers.reconcile.reports import Reports
 from workers.reconcile.sweep import Asked, Sweep
@@ -26,7 +23,6 @@ __all__ = ["LEASE", "Sweeps"]
 
 LEASE: Final = 30.0
 """Seconds after which another process may go on for one that has died."""
-_PATIENCE: Final = 2.0
 _log = logs.get("reconcile")
 
 
@@ -44,7 +40,7 @@ class Sweeps:
 
     def kept(self, plan: Plan, company: Company) -> Kept:
         """Return what is kept of a company, for a sweep of its own."""
-        return Kept(self.tools.store.keys, plan.name, company.name, secrets.token_hex(8))
+        return Kept(self.tools.store, plan.name, company.name, LEASE)
 
     async def sweep(self, plan: Plan, company: Company, asked: Asked | None = None) -> Swept | None:
         """Sweep a company, and return how far it is then; without `asked` only where that is due.
@@ -53,12 +49,8 @@ class Sweeps:
         whatever the sweep ended in, which is written down in any case.
         """
         kept = self.kept(plan, company)
-        if not await self.tools.store.call(kept.lease.take(int(LEASE * 1000))):
-            return None
-        try:
-            return await self._leased(plan, company, kept, asked)
-        finally:
-            await self._give_up(kept)
+        async with kept.lease.held() as is_ours:
+            return await self._leased(plan, company, kept, asked) if is_ours else None
 
     async def _leased(self, plan: Plan, company: Company, kept: Kept, asked: Asked | None) -> Swept | None:
         todo = self._todo(plan, await read_state(self.tools.store, kept.state), asked)
@@ -68,7 +60,7 @@ class Sweeps:
         sweep = Sweep(plan, company, self.tools, kept, erp, self._reports[plan.name])
         outcomes = self.tools.metrics.sweeps
         try:
-            swept = await self._while_held(kept, sweep, todo)
+            swept = await kept.lease.renewed(sweep.run(todo))
         except (LeaseLost, *STORE_ERRORS):
             outcomes.labels(plan.name, "failed").inc()
             raise
@@ -89,28 +81,3 @@ class Sweeps:
             return None
         todo, is_due = asked or Asked(), bool(deletes) and (is_new or state.complete + deletes <= now)
         return replace(todo, complete=todo.complete or is_due)
-
-    async def _while_held(self, kept: Kept, sweep: Sweep, todo: Asked) -> Swept:
-        """Sweep as long as the lease is renewed in time; raises LeaseLost where another process has taken it."""
-        running = asyncio.create_task(sweep.run(todo), name="sweep")
-        renewing = asyncio.create_task(self._renew(kept), name="sweep-lease")
-        try:
-            await asyncio.wait([running, renewing], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            done = running.done()
-            await end([running, renewing])
-        if done:
-            return running.result()
-        raise ended_in(renewing) or LeaseLost("the lease of the sweep was lost")
-
-    async def _renew(self, kept: Kept) -> None:
-        while True:
-            await asyncio.sleep(LEASE / 3)
-            if not await self.tools.store.call(kept.lease.take(int(LEASE * 1000))):
-                raise LeaseLost("another process sweeps these records by now")
-
-    async def _give_up(self, kept: Kept) -> None:
-        try:
-            await in_time(_PATIENCE, self.tools.store.call(kept.lease.take(0)))
-        except STORE_ERRORS:  # it ends by itself
-            return

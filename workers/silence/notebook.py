@@ -14,14 +14,10 @@ from router.store.reading import checked, named_values
 from workers.silence.ledger import Ledger
 from workers.silence.profile import Profile
 
-__all__ = ["Kept", "LeaseLost", "Notebook"]
+__all__ = ["Kept", "Notebook"]
 
 _STATE: Final = b"="
 """The field beside those of the subjects; no subject is named so."""
-
-
-class LeaseLost(Exception):
-    """Another worker watches by now."""
 
 
 @dataclass(slots=True)
@@ -65,12 +61,9 @@ class Notebook:
         kept.folded = ledger.folded
         profiles = {name: ledger.profiles[name].packed() for name in ledger.changed if name in ledger.profiles}
         # The state comes last: what is written half is taken note of once more, which does little harm.
-        calls = self._lease.notes(self._key, profiles, gone)
+        await self._lease.note(self._key, profiles, gone)
         if (state := msgspec.json.encode(kept)) != self._written:
-            calls += self._lease.notes(self._key, {_STATE.decode(): state})
-        for call in calls:
-            if not await self._store.call(call):
-                raise LeaseLost
+            await self._lease.note(self._key, {_STATE.decode(): state})
         self._written = state
         ledger.changed.clear()
 

@@ -5,7 +5,6 @@ What it knows is in the store, so that another goes on where it ended; that an i
 """
 
 import asyncio
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,9 +16,9 @@ from config.settings import Settings
 from router.events.catalogue import Catalogue
 from router.store.client import Store
 from router.store.errors import STORE_ERRORS
-from router.store.leases import Lease
+from router.store.leases import Lease, LeaseLost, Taken
 from router.store.watched.traffic import HOUR, SLOT, SLOTS, Hour, hours
-from router.tasks.ending import end, in_time
+from router.tasks.ending import end
 from router.tasks.outage import Reminder
 from router.telemetry import logs
 from workers.incidents import WATCHED, Incident, Incidents
@@ -27,7 +26,7 @@ from workers.silence import texts
 from workers.silence.checks import Checks
 from workers.silence.damper import Damper
 from workers.silence.ledger import Ledger
-from workers.silence.notebook import Kept, LeaseLost, Notebook
+from workers.silence.notebook import Kept, Notebook
 
 __all__ = ["Watcher"]
 
@@ -40,9 +39,6 @@ _BEHIND: Final = 71
 """Hours of which the store still has the notes."""
 _AWAY: Final = 2 * SLOT
 """Milliseconds without a note after which no ingress listens."""
-_PATIENCE: Final = 2.0
-_STILL: Final = 1
-"""What a lease says that is renewed."""
 
 _log = logs.get("silence")
 
@@ -64,7 +60,7 @@ class Watcher:
         self._every = settings.silence.every
         self._clock, self._monotonic = clock, monotonic
         self._random = random or Random()  # noqa: S311 - jitter
-        self._lease = Lease(store.keys.watching(), secrets.token_hex(8))
+        self._lease = Lease(store, store.keys.watching(), 3 * self._every)
         self._notebook = Notebook(store, self._lease, settings.silence)
         self._make_checks = partial(Checks, store, catalogue, settings, clock)
         self._incidents = Incidents(store, clock)
@@ -84,10 +80,7 @@ class Watcher:
         if self._task is not None:
             await end([self._task])
         if self._ledger is not None:
-            try:
-                await in_time(_PATIENCE, self._store.call(self._lease.take(0)))
-            except STORE_ERRORS:  # it ends by itself
-                return
+            await self._lease.give_up()
 
     @property
     def is_watching(self) -> bool:
@@ -97,8 +90,8 @@ class Watcher:
     async def look(self) -> None:
         """Look once, if this worker has the lease; never raises."""
         try:
-            taken = await self._store.call(self._lease.take(round(self._every * 3000)))
-            if taken != _STILL:  # what is known may have changed, or been erased, since it was written down
+            taken = await self._lease.take()
+            if taken is not Taken.STILL:  # what is known may have changed, or been erased, since it was written down
                 self._leave()
             if taken:
                 await self._round()

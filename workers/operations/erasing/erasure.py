@@ -5,7 +5,6 @@ behind the walk. Then the streams are written again, for a server keeps the byte
 """
 
 import asyncio
-import secrets
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
@@ -19,6 +18,7 @@ from router.events.whose import Whose
 from router.intake.erasures import Erasures
 from router.store.client import Store
 from router.store.errors import STORE_ERRORS, StoreRefused
+from router.store.leases import Lease
 from router.tasks.ending import end
 from workers.archive.errors import ArchiveUnreachable
 from workers.archive.removing import ArchiveBusy
@@ -171,9 +171,9 @@ class Erasure(Change[Found]):
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
         """Hold the lease of erasures meanwhile; raises ErasureUnderWay."""
-        erasures, token, milliseconds = Erasures(self.store), secrets.token_hex(8), round(_LEASE * 1000)
+        lease = Lease(self.store, self.store.keys.erasing(), _LEASE)
         try:
-            is_ours = await erasures.hold(token, milliseconds)
+            is_ours = await lease.take()
         except StoreRefused as error:
             raise ErasureForbidden(
                 f"nothing was erased: {error}; redis.url needs the user er-eraser for that"
@@ -182,25 +182,18 @@ class Erasure(Change[Found]):
             raise ErasureUnderWay(
                 f"another erasure is under way, or was killed less than {_LEASE:g} s ago: wait, then repeat this one"
             )
-        keeping = asyncio.create_task(_keep(erasures, token, milliseconds))
+        keeping = asyncio.create_task(_keep(lease))
         try:
             yield
         finally:
             await end([keeping])
-            await _give_up(erasures, token)
+            await lease.give_up()
 
 
-async def _keep(erasures: Erasures, token: str, milliseconds: int) -> None:
+async def _keep(lease: Lease) -> None:
     while True:
         await asyncio.sleep(_LEASE / 3)
         try:
-            await erasures.hold(token, milliseconds)
+            await lease.take()
         except STORE_ERRORS:
             continue
-
-
-async def _give_up(erasures: Erasures, token: str) -> None:
-    try:
-        await erasures.hold(token, 0)
-    except STORE_ERRORS:
-        return  # it ends by itself

@@ -148,17 +148,6 @@ async def test_a_stream_that_is_not_archived_is_trimmed_by_others_alone(place: P
     assert await place.store.call(scripts.trim(place.key, place.store.keys.archived(STREAM), 1)) == 1
 
 
-async def test_a_lease_is_one_processs(store: Store) -> None:
-    """It is taken once, renewed and given up by its own process, and by no other."""
-    archiving = Archiving(store.keys)
-    names = ["one", "two", "one", "two"]
-    assert [bool(await store.call(archiving.lease(name, 60_000))) for name in names] == [True, False, True, False]
-    assert await store.call(archiving.lease("two", 0)) == 0
-    assert await store.call(archiving.lease("one", 0)) == 1
-    assert await store.call(archiving.lease("two", 60_000))
-    assert 59_000 < await store.client.pttl(store.keys.archiving()) <= 60_000
-
-
 class Story:
     """Events that come and are finished, and an archiver that may stop after any of its steps."""
 

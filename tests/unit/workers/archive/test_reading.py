@@ -13,10 +13,10 @@ from support.stores import fake_store
 
 from config.archive import ArchiveSettings
 from router.store.keys import Keys
+from router.store.leases import Lease
 from router.store.reading import Span, order_of
 from workers.archive import removing
 from workers.archive.archive import Archive, open_archive
-from workers.archive.lease import held
 from workers.archive.line import Archived
 from workers.archive.name import Bounds, ObjectName
 from workers.archive.reading import Reading, Skipped
@@ -208,8 +208,8 @@ async def test_nothing_is_removed_while_another_process_writes(
     """Removing and archiving exclude each other: an archiver cannot write what was just removed."""
     monkeypatch.setattr(removing, "_PATIENCE", 0.0)
     await put(archive, entry(CUSTOMERS, 1, company="52"))
-    async with fake_store(Keys("er")) as store, held(store, 60) as lease:
-        assert lease is not None
+    async with fake_store(Keys("er")) as store, Lease(store, store.keys.archiving(), 60).held() as is_ours:
+        assert is_ours
         with pytest.raises(ArchiveBusy):
             await remove_entries(archive, store, of_company_52)
     assert len(await contents(archive.place)) == 1

@@ -15,7 +15,8 @@ from config.settings import DriftSettings
 from router.events.catalogue import Catalogue
 from router.store.client import Store
 from router.store.errors import StoreUnavailable
-from workers.drift.learner import Learner, LeaseLost
+from router.store.leases import LeaseLost
+from workers.drift.learner import Learner
 from workers.drift.metrics import DriftMetrics
 from workers.drift.notebook import read_all
 from workers.incidents import Incidents
@@ -51,7 +52,7 @@ class Bench:
 
     async def look(self, learner: Learner) -> None:
         """Have a learner look once, with its lease."""
-        assert await learner.take_lease(60)
+        assert await learner.lease.take()
         await learner.look()
 
     async def send(
@@ -139,7 +140,7 @@ async def test_another_goes_on(bench: Bench) -> None:
     await bench.look(first)
     await bench.send(30, lambda item: item.update(region="north"))
     await bench.look(first)
-    await first.take_lease(0)
+    await first.lease.give_up()
     await bench.look(second)
     await bench.send(30, lambda item: item.update(region="north"))
     with pytest.raises(LeaseLost):

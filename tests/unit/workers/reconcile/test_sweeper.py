@@ -12,9 +12,9 @@ from support.waiting import eventually
 from router.events.catalogue import Catalogue
 from router.store.client import Store
 from router.store.errors import StoreUnavailable
+from router.store.leases import LeaseLost
 from workers.erp.fake import FakeErp
 from workers.reconcile import sweeper
-from workers.reconcile.notebook import LeaseLost
 from workers.reconcile.sweeper import Sweeper
 
 EVERY = 0.3

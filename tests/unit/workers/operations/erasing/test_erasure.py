@@ -21,9 +21,9 @@ from config.settings import Settings
 from router.embedded.access import open_store
 from router.events.catalogue import Catalogue
 from router.events.whose import Whose
-from router.intake.erasures import Erasures
 from router.store.client import Store
 from router.store.errors import StoreRefused
+from router.store.leases import Lease
 from workers.operations.audit import Deed, record
 from workers.operations.erasing.compacting import Compacting
 from workers.operations.erasing.erasure import Erasure, ErasureUnderWay, NobodyNamed
@@ -75,11 +75,11 @@ async def test_a_body_of_several_companies(store: Store, operations: Operations)
 
 async def test_one_at_a_time(store: Store, operations: Operations) -> None:
     """Two would write the same streams again; the second is refused, and goes once the first has ended."""
-    erasures = Erasures(store)
-    assert await erasures.hold("another", 60_000)
+    another = Lease(store, store.keys.erasing(), 60)
+    assert await another.take()
     with pytest.raises(ErasureUnderWay, match="another erasure"):
         await operations.erase(Whose(company="51")).run()
-    await erasures.hold("another", 0)
+    await another.give_up()
     await operations.erase(Whose(company="51")).run()
     assert await store.client.exists(store.keys.erasing()) == 0
 
