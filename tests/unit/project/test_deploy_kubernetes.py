@@ -26,9 +26,15 @@ def read(file: Path) -> list[dict[str, Any]]:
     return [found for found in yaml.safe_load_all(file.read_text()) if found]
 
 
-OBJECTS = [found for name in KUSTOMIZATION["resources"] for found in read(BASE / name)]
+FORWARDS = COMPONENTS / "forward"
+OBJECTS = [
+    found
+    for file in (*(BASE / name for name in KUSTOMIZATION["resources"]), *sorted(FORWARDS.glob("[!k]*.yaml")))
+    for found in read(file)
+]
 WORKLOADS = {found["metadata"]["name"]: found for found in OBJECTS if found["kind"] in ("Deployment", "StatefulSet")}
 INGRESS, WORKER = WORKLOADS["event-router-ingress"], WORKLOADS["event-router-worker"]
+FORWARD = WORKLOADS["event-router-forward"]
 
 
 def pod(workload: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,7 +101,8 @@ def test_pods_are_given_the_time_they_need_to_stop() -> None:
     assert container(INGRESS)["lifecycle"]["preStop"] == {"sleep": {"seconds": DRAIN}}
     grace = pod(INGRESS)["terminationGracePeriodSeconds"]
     assert grace > DRAIN + 2 * settings.ingress.shutdown_timeout
-    assert pod(WORKER)["terminationGracePeriodSeconds"] > settings.workers.shutdown_timeout
+    for workload in (WORKER, FORWARD):
+        assert pod(workload)["terminationGracePeriodSeconds"] > settings.workers.shutdown_timeout
 
 
 def test_the_spool_outlives_its_pod() -> None:
@@ -144,7 +151,7 @@ def test_nothing_is_reached_that_is_not_meant_to_be() -> None:
 def test_selectors_find_their_pods() -> None:
     """Services, disruption budgets, spreads and policies name labels that pods have."""
     labels = {workload["spec"]["template"]["metadata"]["labels"][COMPONENT] for workload in WORKLOADS.values()}
-    assert labels == {"ingress", "worker"}
+    assert labels == {"ingress", "worker", "forward"}
     for workload in WORKLOADS.values():
         own = workload["spec"]["template"]["metadata"]["labels"]
         assert workload["spec"]["selector"]["matchLabels"] == own
@@ -175,6 +182,29 @@ def test_metrics_have_the_jobs_of_the_alerts() -> None:
     for monitor in monitors():
         for endpoint in monitor["spec"]["podMetricsEndpoints"]:
             assert endpoint["authorization"]["credentials"]["key"] in keys
+
+
+def test_forwards_are_settings_of_their_own() -> None:
+    """The forwards' file names secrets where they are mounted, and each may reach its receiver."""
+    text = (FORWARDS / "router.toml").read_text()
+    settings = load_settings(FORWARDS / "router.toml", {})
+    assert (settings.ops.host, settings.forward) == ("0.0.0.0", ())
+    mounts = {mount["name"]: mount["mountPath"] for mount in container(FORWARD)["volumeMounts"]}
+    example = tomllib.loads(text[text.index("# [[forward]]") : text.index("[ops]")].replace("# ", ""))
+    assert [Path(one["secret_file"]).parent.as_posix() for one in example["forward"]] == [mounts["receivers"]]
+    volumes = {volume["name"]: volume for volume in pod(FORWARD)["volumes"]}
+    (made,) = yaml.safe_load((FORWARDS / "kustomization.yaml").read_text())["configMapGenerator"]
+    assert volumes["settings"]["configMap"]["name"] == made["name"]
+    assert volumes.keys() == mounts.keys()
+    (rule,) = named("NetworkPolicy", "what-forwards-post-to")["egress"]
+    assert [port["port"] for port in rule["ports"]] == [443]
+    assert named("NetworkPolicy", "what-forwards-post-to")["podSelector"]["matchLabels"][COMPONENT] == "forward"
+
+
+@pytest.mark.parametrize("folder", sorted(COMPONENTS.iterdir()), ids=lambda folder: folder.name)
+def test_components_are_where_the_pods_are(folder: Path) -> None:
+    """What a component adds to an overlay without a namespace of its own is in the namespace of the pods."""
+    assert yaml.safe_load((folder / "kustomization.yaml").read_text())["namespace"] == KUSTOMIZATION["namespace"]
 
 
 def test_workers_follow_a_metric_that_exists() -> None:
