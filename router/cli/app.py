@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from router.cli.command.exits import Guarded, is_own_process
+from router.cli.command.flags import Command, Group
 from router.cli.command.interrupt import as_usual
 from router.cli.output.results import print_line
 
@@ -197,11 +198,11 @@ def load(name: str) -> Any:
     where, words = _COMMANDS[name]
     paths = dict(where) if isinstance(where, Mapping) else {name: where}
     alone = paths.pop("", None)
-    group = typer.Typer(no_args_is_help=alone is None, add_completion=False, help=words)
+    group = typer.Typer(cls=Group, no_args_is_help=alone is None, add_completion=False, help=words)
     if alone is not None:
         group.callback(invoke_without_command=True, help=words)(_imported(alone))
     for own, path in paths.items():
-        group.command(own)(_imported(path))
+        group.command(own, cls=Command)(_imported(path))
     command = typer.main.get_command(group)  # of a group with a single command that command
     command.name = name
     return command

@@ -5,9 +5,9 @@ from enum import IntEnum
 from typing import Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
 from config.errors import ConfigError, RouterError
+from router.cli.command.flags import Group
 from router.cli.command.stdio import InputFailed, OutputFailed, failure, put_back
 from router.telemetry.printable import printable
 
@@ -56,7 +56,7 @@ def usage(message: str) -> NoReturn:
     raise typer.Exit(ExitCode.USAGE)
 
 
-class Guarded(TyperGroup):
+class Guarded(Group):
     """The root of all commands: turns errors into exit codes, for whichever command they come from."""
 
     def main(self, *args: Any, **options: Any) -> Any:

@@ -72,6 +72,14 @@ def test_what_the_help_says(name: str) -> None:
     assert command.name == name
 
 
+@pytest.mark.parametrize("arguments", [(), ("init",), ("dlq",), ("dlq", "replay"), ("forward",)])
+def test_flags_take_no_value(cli: Cli, arguments: tuple[str, ...]) -> None:
+    """The help of a command, of a group and of all shows a flag by its name, with no type of a value beside it."""
+    help_ = cli.run(*arguments, "--help").stdout
+    assert "--help" in help_
+    assert "bool" not in help_
+
+
 @pytest.mark.parametrize("arguments", [(), ("dlq",)])
 def test_nothing_asked(cli: Cli, arguments: tuple[str, ...]) -> None:
     """A group without a command shows its help, and complains of nothing."""
