@@ -16,6 +16,8 @@ __all__ = ["AsyncDriver", "SyncDriver", "UnknownConnection", "ask", "ask_async",
 
 T = TypeVar("T")
 
+_BY_LEVEL = -1
+"""`sqlite3.LEGACY_TRANSACTION_CONTROL`, which Python 3.11 does not have."""
 _PARAMETER = re.compile(r"\$\d")
 _BEGUN = ("BEGIN IMMEDIATE", ("COMMIT",), ("ROLLBACK",))
 _WITHIN = (
@@ -170,7 +172,11 @@ class _Aiosqlite:
 
 
 def _begins_by_itself(connection: Any) -> bool:
-    return bool(connection.in_transaction or connection.isolation_level is not None)
+    """Return whether the next statement is in a transaction: from Python 3.12 on `autocommit` may say so."""
+    if connection.in_transaction:
+        return True
+    autocommit = getattr(getattr(connection, "_conn", connection), "autocommit", _BY_LEVEL)
+    return connection.isolation_level is not None if autocommit == _BY_LEVEL else not autocommit
 
 
 _ADVICE = "pass a connection of asyncpg, psycopg, sqlite3 or aiosqlite"

@@ -1,6 +1,8 @@
 """Effects that are made once, in every database and with every driver that `once` takes."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -155,6 +157,26 @@ async def test_a_mark_takes_a_transaction(database: Any) -> None:
     assert await database.rows("SELECT event_id FROM event_router_once") == []
     await database.effect(delivery(), connection)  # a block makes one of its own
     assert await database.rows() == ["a"]
+
+
+def test_a_mark_takes_a_transaction_however_a_connection_is_asked_for_none() -> None:
+    """From Python 3.12 on `autocommit` decides, whatever `isolation_level` is: a marker on the spot is refused, too."""
+
+    class Connection(sqlite3.Connection):
+        """One of Python 3.12: with `autocommit` it begins nothing, and keeps its level."""
+
+        autocommit = True
+
+    with closing(sqlite3.connect(":memory:", factory=Connection)) as connection:
+        once.create(connection)
+        assert connection.isolation_level is not None
+        with pytest.raises(NoTransaction):
+            once.mark(delivery(), connection)
+        connection.execute("BEGIN")
+        assert len(once.mark(delivery(), connection)) == 1
+        connection.rollback()
+        Connection.autocommit = False
+        assert len(once.mark(delivery(), connection)) == 1
 
 
 async def test_the_table_is_made_by_several_at_once(database: Any) -> None:
