@@ -8,7 +8,8 @@
 -- KEYS[1]  hash of the quota: `limit` and `left` of the window that ends at `reset`, `reserve` (what of it is to be left),
 --          `out` (calls not answered), `now0` and `now1` (calls that went in this minute and the one before), `minute`,
 --          `probe` (until when the call that finds out may take), `blind` (until when answers are taken to say nothing),
---          `closed` (until when the other side wants no calls), `rate` (as ARGV[5]); times in epoch milliseconds
+--          `closed` (until when the other side wants no calls), `rate` (as ARGV[5]), `at` (when this was last written);
+--          times in epoch milliseconds
 -- KEYS[2]  sorted set: whose quotas there are of this limit, by when they were last used
 -- KEYS[3]  sorted set: the workers that use this limit, by when they last did
 -- ARGV[1]  'take' or 'learn'
@@ -26,7 +27,8 @@
 --          until the window ends; workers }
 local verb, longest, rate = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[5])
 local PROBE, BLIND, MINUTE, KEPT = 30000, 60000, 60000, 86400000
-local FIELDS = { 'limit', 'left', 'reset', 'reserve', 'out', 'now0', 'now1', 'minute', 'probe', 'blind', 'closed', 'rate' }
+local TIMES = { 'reset', 'probe', 'blind', 'closed' }
+local FIELDS = { 'limit', 'left', 'reset', 'reserve', 'out', 'now0', 'now1', 'minute', 'probe', 'blind', 'closed', 'rate', 'at' }
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -36,7 +38,14 @@ for i, value in ipairs(redis.call('HMGET', KEYS[1], unpack(FIELDS))) do
 end
 
 q.rate = rate
--- should the clock be set back, nothing waits for longer than it would have
+-- should the clock be set back, nothing waits for longer than it would have, and no call under way is forgotten
+if q.at > now then
+  for _, name in ipairs(TIMES) do
+    q[name] = math.max(0, q[name] - (q.at - now))
+  end
+  q.minute = math.min(q.minute, math.floor(now / MINUTE))
+end
+q.at = now
 q.reset = math.min(q.reset, now + longest)
 q.closed = math.min(q.closed, now + longest)
 q.probe = math.min(q.probe, now + PROBE)

@@ -1,6 +1,7 @@
 """The script of shared quotas, on each kind of store."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import pytest
@@ -175,6 +176,18 @@ async def test_a_clock_that_is_set_back(learnt: Asking, fixed: Asking) -> None:
     waited = (await learnt.take()).wait
     assert waited is not None
     assert waited <= HOUR
+
+
+async def test_a_clock_that_is_set_back_by_an_hour_lengthens_no_window(learnt: Asking, fixed: Asking) -> None:
+    """What ends in half a minute by the clock as it was ends in half a minute by the one that it is now."""
+    ahead = round(time.time() * 1000) + 3_000_000
+    await fixed.set(at=ahead, reset=ahead + 30_000, limit=3, left=0)
+    assert (await fixed.take()).wait == pytest.approx(30, abs=1)
+    other = Quota(learnt.store.keys, "visma", "t/8", HOUR, None)
+    values = {"at": ahead, "closed": ahead + 20_000, "now0": 4, "out": 4, "minute": ahead // 60_000}
+    await learnt.store.client.hset(other.keys[0], mapping=values)
+    assert Standing.of(await learnt.store.call(other.take("w1", 0, 0.0))).wait == pytest.approx(20, abs=1)
+    assert int(await learnt.store.client.hget(other.keys[0], "out")) == 4  # calls under way are not forgotten
 
 
 async def test_one_subject_delays_no_other(store: Store) -> None:
