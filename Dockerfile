@@ -6,7 +6,7 @@ FROM ${PYTHON_IMAGE} AS build
 RUN apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends binutils tini >/dev/null
 WORKDIR /build
-COPY requirements.lock requirements-dev.lock ./
+COPY requirements.lock requirements-dev.lock requirements-extras.lock ./
 # The backend of the build is pinned with the tools of development; all that is not named here stays out.
 RUN awk '/^[a-z]/ { wanted = /^(hatchling|packaging|pathspec|pluggy|tomlkit|trove-classifiers)==/ } wanted' \
       requirements-dev.lock >requirements-build.lock \
@@ -19,12 +19,25 @@ COPY pyproject.toml README.md LICENSE ./
 COPY config config
 COPY router router
 COPY workers workers
+# Extras of pyproject.toml, with commas between them: --build-arg EXTRAS=s3,otel. All are fetched by their hashes; those named
+# are installed.
+ARG EXTRAS=
 # What is compiled here is never compiled again: the files need not be written to, nor be compared with their sources.
 RUN /opt/builder/bin/pip wheel --no-deps --no-build-isolation --disable-pip-version-check --wheel-dir /dist . \
  && /opt/builder/bin/pip --python /opt/event-router/bin/python install --no-cache-dir --disable-pip-version-check \
       --no-compile --no-deps /dist/*.whl \
  && find /opt/event-router/lib -name '*.so' -exec strip --strip-unneeded {} + \
  && find /opt/event-router/lib -type f \( -name '*.c' -o -name '*.h' -o -name '*.pyx' -o -name '*.pxd' \) -delete \
+ && for extra in $(echo "${EXTRAS}" | tr , ' '); do \
+      python3 -m zipfile -e /dist/*.whl /extracted && cat /extracted/*.dist-info/METADATA | grep -qx "Provides-Extra: ${extra}" \
+        || { echo "EXTRAS: the router has no extra ${extra}" >&2; exit 1; }; \
+    done \
+ && if [ -n "${EXTRAS}" ]; then \
+      /opt/builder/bin/pip download --no-cache-dir --disable-pip-version-check --only-binary :all: --require-hashes \
+        -r requirements-extras.lock --dest /extras \
+      && /opt/builder/bin/pip --python /opt/event-router/bin/python install --disable-pip-version-check --no-compile \
+        --no-index --find-links /extras "$(echo /dist/*.whl)[${EXTRAS}]"; \
+    fi \
  && /opt/event-router/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/event-router/lib
 
 FROM ${PYTHON_IMAGE}

@@ -136,6 +136,7 @@ lock:
 	$(UV) pyproject.toml -o requirements.lock; \
 	printf 'hatchling>=1.27\neditables>=0.5\n' | \
 	$(UV) - pyproject.toml --group dev --constraints requirements.lock -o requirements-dev.lock; \
+	$(UV) pyproject.toml --extra otel --extra parquet --extra s3 --constraints requirements-dev.lock -o requirements-extras.lock; \
 	printf 'hatchling>=1.27\neditables>=0.5\n' | \
 	$(UV) - pyproject.toml --group dev --extra otel --extra parquet --extra s3 --resolution lowest-direct -o requirements-lowest.lock; \
 	for peers in python arq docket; do $(UV) benchmarks/peers/$$peers.in -o benchmarks/peers/$$peers.txt; done; \

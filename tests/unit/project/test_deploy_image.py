@@ -20,8 +20,10 @@ def test_it_has_the_version_of_the_project() -> None:
 def test_everything_is_installed_by_its_hash() -> None:
     """Nothing comes from the index without a hash: what runs, and what builds the wheel with all that it needs."""
     installs = re.findall(r"pip (?:--python \S+ )?install (.*?)(?: && |\nFROM|\nCOPY|$)", DOCKERFILE, flags=re.DOTALL)
-    assert len(installs) == 3
-    assert all("--require-hashes" in line or ("--no-deps" in line and "/dist/" in line) for line in installs)
+    assert len(installs) == 4
+    hashed = ("--require-hashes", "--no-deps /dist/", "--no-index")
+    assert all(any(words in re.sub(r"\s*\\\s+", " ", line) for words in hashed) for line in installs)
+    assert "download --no-cache-dir --disable-pip-version-check --only-binary :all: --require-hashes" in DOCKERFILE
     (pattern,) = re.findall(r"\^\(([a-z|-]+)\)==", DOCKERFILE)
     names = set(pattern.split("|"))
     lock = (ROOT / "requirements-dev.lock").read_text()
@@ -29,6 +31,21 @@ def test_everything_is_installed_by_its_hash() -> None:
     needed = {re.split(r"[^a-z0-9-]", one.lower().replace("_", "-"))[0] for one in requires("hatchling") or ()}
     assert version("hatchling")
     assert needed - {"tomli"} <= names  # tomli is for a Python that has none of its own
+
+
+def test_its_extras_are_those_of_the_project() -> None:
+    """`--build-arg EXTRAS=…` installs each extra that the package has, in the versions that the tests run with."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert "\nARG EXTRAS=\n" in DOCKERFILE
+    lock, tested = ((ROOT / f"requirements-{name}.lock").read_text() for name in ("extras", "dev"))
+    pins, known = (
+        set(re.findall(r"^[a-z0-9-]+(?:\[[a-z,]+\])?==\S+", text, flags=re.MULTILINE)) for text in (lock, tested)
+    )
+    assert pins <= known
+    for names in extras.values():
+        assert all(any(pin.startswith(f"{re.split('[>=[]', name)[0]}==") for pin in pins) for name in names)
+    makefile = (ROOT / "Makefile").read_text()
+    assert all(f"--extra {extra} " in makefile.split("-o requirements-extras.lock")[0] for extra in extras)
 
 
 def test_it_does_not_run_as_root() -> None:

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[3]
 LOCKS = {
     "requirements.lock": [],
     "requirements-dev.lock": ["dev", "build"],
+    "requirements-extras.lock": ["otel", "parquet", "s3"],
     "requirements-lowest.lock": ["dev", "build", "otel", "parquet", "s3"],
     "benchmarks/peers/python.txt": ["python.in"],
     "benchmarks/peers/arq.txt": ["arq.in"],
