@@ -46,6 +46,16 @@ def files_of(values: Mapping[str, Any], file: Path | None = None) -> Iterator[Pa
         yield from _files_of_tables(values.get(name), file, alone)
 
 
+def table_files(values: Mapping[str, Any], section: str, name: str) -> tuple[Path, ...] | None:
+    """Return the files of the secrets of one table of a list; None where the source gives it no secret."""
+    for named, table in _tables(values.get(section)):
+        same = fold_slug(named).replace(".", "_") == fold_slug(name).replace(".", "_")
+        if same and any(table.get(key) for key in _SPELLINGS):
+            files = ("secret_file", "secret_files")
+            return tuple(Path(str(path)) for key in files for path in _listed(table.get(key)))
+    return None
+
+
 def with_secrets(values: Values, label: Callable[..., str]) -> Values:
     """Return the values of one source with the secrets, the token and the URL that its files hold in their place.
 

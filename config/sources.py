@@ -20,7 +20,7 @@ from config.files import read_regular
 from config.forward import ForwardSettings
 from config.notify import NotifySettings
 from config.reconcile import ReconcileSettings
-from config.secret_files import files_of, with_secrets
+from config.secret_files import files_of, table_files, with_secrets
 from config.settings import Settings
 from config.tables import merged, name_of, put
 from config.urls import redact_url
@@ -80,6 +80,12 @@ def secret_files(path: Path | None = None, environ: Mapping[str, str] | None = N
     environ = os.environ if environ is None else environ
     file = _choose_file(path, environ)
     return (*files_of(_parse(file), file), *files_of(_variables(environ)))
+
+
+def forward_secret_files(name: str) -> tuple[Path, ...]:
+    """Return the files that hold the secrets of a forward; none where they stand in the settings themselves."""
+    sources = (_variables(os.environ), _parse(_choose_file(None, os.environ)))
+    return next((files for source in sources if (files := table_files(source, "forward", name)) is not None), ())
 
 
 def _merge(weak: _Values, strong: _Values) -> _Values:

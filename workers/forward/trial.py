@@ -5,16 +5,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from config.forward import ForwardSettings
-from router.events.catalogue import Catalogue
-from router.events.globs import select
+from router.events.event import Event
 from workers.delivery import Delivery
 from workers.forward.answer import answer_text
 from workers.forward.making import target_of
 from workers.forward.message import message
 from workers.outgoing import Outgoing, OutgoingError, signed
-from workers.testing import sample_of
 
-__all__ = ["Trial", "stream_of", "try_forward"]
+__all__ = ["Trial", "try_forward"]
 
 _SHOWN = 8
 """Characters of a signature that are shown; of the headers of the settings none are."""
@@ -46,36 +44,24 @@ class Trial:
         return self.status in range(200, 300)
 
 
-def stream_of(forward: ForwardSettings, catalogue: Catalogue, wanted: str | None) -> str | None:
-    """Return the stream to send a sample of: the forward's plainest, or the first that a glob means; None for none.
-
-    Raises UnknownStream for a forward, or a glob, that means none at all.
-    """
-    streams = catalogue.select(*forward.events)
-    if wanted is None:
-        return min(streams, key=len)
-    return next((stream for stream in select(catalogue, wanted) if stream in streams), None)
-
-
 async def try_forward(
     forward: ForwardSettings,
-    catalogue: Catalogue,
-    stream: str,
+    event: Event,
     *,
     clock: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Trial:
-    """Send a sample of a stream as the forward would, and return what came of it; raises ConfigError.
+    """Send an event as the forward would, and return what came of it; raises ConfigError.
 
     `clock` in epoch seconds, `monotonic` in seconds.
     """
-    sample = message(Delivery(sample_of(catalogue, stream), forward.name), forward.format)
+    sample = message(Delivery(event, forward.name), forward.format)
     secrets = [secret.get_secret_value() for secret in forward.secrets]
     own = {name: value.get_secret_value() for name, value in forward.headers.items()}
     signature = signed(secrets, sample.id, int(clock()), sample.body)
     began = monotonic()
     async with Outgoing(target_of(forward)) as outgoing:
-        about = (forward.name, outgoing.shown, stream, sample.id)
+        about = (forward.name, outgoing.shown, event.stream, sample.id)
         sent = {**dict.fromkeys(own, "…"), **sample.headers, **signature, **_cut(signature)}
         said = (*about, sent, sample.body.decode(errors="backslashreplace"))
         try:

@@ -1,5 +1,6 @@
 """What the commands have in common that work with a store: logging and the store itself."""
 
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
@@ -45,7 +46,8 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Operations]:
     """
     settings = settings or load_settings()
     quiet = settings.log.level in ("debug", "info", "warning")
-    logs.configure("warning" if quiet else settings.log.level, settings.log.format)
+    form = "console" if sys.stderr.isatty() else settings.log.format  # the setting is for processes that stay
+    logs.configure("warning" if quiet else settings.log.level, form)
     async with AsyncExitStack() as stack:
         try:
             operations = await stack.enter_async_context(Operations.open(settings))

@@ -25,16 +25,19 @@ async def for_each(
     wanted: EventFilter,
     past: int | None,
     do: Callable[[Event], Awaitable[None]],
+    none_past: Callable[[], None] | None = None,
 ) -> None:
     """Do something with events, one after the other, oldest first: the last `past` of these streams, then what comes.
 
     Until the time that is wanted, without an end otherwise; ends when the reader of the output has gone. With None for
-    `past` it begins at the time from which on they are wanted.
+    `past` it begins at the time from which on they are wanted. none_past: called where past ones were asked for and
+    there are none.
     """
 
     async def each() -> None:
         after = await operations.browser.last_entries(streams)
-        await _do(_past(operations.browser, after, wanted, past), do)
+        if not await _do(_past(operations.browser, after, wanted, past), do) and past != 0 and none_past:
+            none_past()
         new = _do(_new(operations, after, wanted), do)
         if wanted.until is None:
             await new
@@ -45,10 +48,14 @@ async def for_each(
     await while_read(each())
 
 
-async def _do(found: AsyncGenerator[StoredEvent, None], do: Callable[[Event], Awaitable[None]]) -> None:
+async def _do(found: AsyncGenerator[StoredEvent, None], do: Callable[[Event], Awaitable[None]]) -> int:
+    """Do something with each event, and return how many there were."""
+    number = 0
     async with contextlib.aclosing(found):
         async for event in readable(found):
             await do(event)
+            number += 1
+    return number
 
 
 async def _past(

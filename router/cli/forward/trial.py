@@ -6,13 +6,15 @@ import typer
 
 from config.forward import ForwardSettings
 from config.settings import Settings
-from config.sources import load_settings, settings_file
+from config.sources import forward_secret_files, load_settings, settings_file
 from router.cli.command.exits import ExitCode, NothingMatched, complain
 from router.cli.command.loop import run
 from router.cli.output.results import JsonFlag, fields_of, print_json, print_record
 from router.events.catalogue import Catalogue
+from workers.forward.advice import advice
 from workers.forward.making import check
-from workers.forward.trial import Trial, stream_of, try_forward
+from workers.forward.sample import sample_for
+from workers.forward.trial import Trial, try_forward
 from workers.forward.verdict import named
 
 
@@ -20,30 +22,40 @@ def try_(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of the forward.")],
     *,
     event: Annotated[
-        str | None, typer.Option(metavar="GLOB", help="Which of its events; the one with the shortest name by default.")
+        str | None, typer.Option(metavar="GLOB", help="Which of its events; one that is well known by default.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Send one signed sample of a forward's events to its URL, and show the exchange.
 
-    Nothing is taken from the store and nothing is tried again. Secrets are not shown, and of a signature the beginning.
+    The sample passes the forward's `where` if one can be made that does. Nothing is taken from the store and nothing is
+    tried again. Secrets are not shown, and of a signature the beginning.
     Exits with 0 where the receiver answered 2xx, with 1 for another answer, with 4 for none.
     """
     settings = load_settings()
     catalogue = Catalogue.for_settings(settings)
     forward = _find(settings, name)
     check(forward, catalogue)
-    stream = stream_of(forward, catalogue, event)
-    if stream is None:
+    chosen = sample_for(forward, catalogue, event)
+    if chosen is None:
         raise NothingMatched(f"forward {name!r} gets no {event}: its events are {', '.join(forward.events)}")
-    found = run(try_forward(forward, catalogue, stream))
+    sample, passes = chosen
+    if not passes:
+        complain(f"no sample could be made that passes the filter of {name!r}: this one would be skipped by its where")
+    found = run(try_forward(forward, sample))
     print_json(_json(found)) if as_json else print_record(_record(found))
     if found.error:
         complain(found.error)
         raise typer.Exit(ExitCode.UNREACHABLE)
     if not found.is_taken:
-        complain(f"the receiver answered {found.status}: only 2xx takes an event")
+        what = advice(found.status or 0, _secret_of(name))
+        complain(f"the receiver answered {found.status}: only 2xx takes an event; {what}")
         raise typer.Exit(ExitCode.PARTLY_FAILED)
+
+
+def _secret_of(name: str) -> str:
+    """Return where the secret of a forward is."""
+    return ", ".join(map(str, forward_secret_files(name))) or f"the settings of forward {name!r}"
 
 
 def _find(settings: Settings, name: str) -> ForwardSettings:

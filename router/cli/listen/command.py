@@ -1,6 +1,7 @@
 """`listen`: the events that come, posted to a developer's machine while the command runs."""
 
 import asyncio
+from collections import Counter
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Annotated, Literal
 import typer
 
 from config.outgoing import signing_key
-from config.settings import Settings
 from config.sources import load_settings
 from router.cli.command.exits import complain
 from router.cli.command.reader import follow
@@ -25,11 +25,11 @@ from router.events.event import Event
 from router.events.globs import select
 from router.ingress.signing_secrets import kept_secret
 from router.tasks.backoff import Backoff
+from workers.forward.advice import advice
 from workers.forward.listening import NAME, Poster
-from workers.operations.audit import MATCHED
+from workers.operations.audit import MATCHED, Deed, accounted
 from workers.operations.events import EventFilter
 from workers.operations.operations import Operations
-from workers.operations.reveal import revealing
 from workers.outgoing import Outgoing, Target
 from workers.outgoing.signature import new_secret
 
@@ -91,30 +91,41 @@ def listen(
     streams = select(Catalogue.for_settings(settings), glob)
     allowed = (*_LOOPBACK, *map(_network, allow_private or ()))
     outgoing = Outgoing(Target(to, timeout=timeout, allow_private=allowed, connections=1))
-    secret = _secret(settings, secret_file)
-    selector = {"glob": glob, "to": outgoing.shown, **wanted.describe()}
+    kept = secret_file or settings.data_dir / _SECRET
+    secret = _secret(kept)
+    selector = {"glob": glob, "to": outgoing.shown, **wanted.describe(), **({"reveal": "true"} if reveal else {})}
     past = replay_last if replay_last is not None or wanted.since is not None else 0
 
     async def work(operations: Operations) -> None:
+        counts: Counter[str] = Counter()
         gone: OutputFailed | None = (
             None  # nobody reads what is printed any more, which is no failure of what was posted
         )
-        async with revealing(operations.store, NAME, selector, reveal=True) as counts, outgoing:
+        ended: asyncio.CancelledError | None = None
+        async with accounted(operations.store, Deed(NAME, selector=selector), counts, strictly=True), outgoing:
             backoff = Backoff(Random(), 0.2, _LONGEST_WAIT)  # noqa: S311 - jitter
             poster = Poster(outgoing, secret, format_, _say, sleep=asyncio.sleep, backoff=backoff)
             write = as_json_line if as_json else partial(as_text, operations.catalogue)
+
+            explained = set[int]()
 
             async def post(event: Event) -> None:
                 posted = await poster.post(event)
                 counts[MATCHED] += 1
                 print_line(write(event, posted, reveal=reveal))
+                status = posted.status or 0
+                if status not in explained and (what := advice(status, str(kept)) if status else ""):
+                    explained.add(status)
+                    complain(f"the receiver answered {status}: {what}")
 
             try:
-                await for_each(operations, streams, wanted, past, post)
+                await for_each(operations, streams, wanted, past, post, none_past=_say_nothing_past)
             except OutputFailed as error:
                 gone = error
-        if gone is not None:
-            raise gone
+            except asyncio.CancelledError as error:  # Ctrl-C, or another signal: how a person ends it
+                ended = error
+        if (early := gone or ended) is not None:
+            raise early
 
     follow(work)
 
@@ -123,9 +134,12 @@ def _say(why: str) -> None:
     complain(f"{why}: waiting" if why else "somebody listens there again")
 
 
-def _secret(settings: Settings, file: Path | None) -> str:
-    """Return the secret that signs, which is made once for a data folder, and say where it is."""
-    kept = file or settings.data_dir / _SECRET
+def _say_nothing_past() -> None:
+    complain("no past event matches: posting what comes from now on")
+
+
+def _secret(kept: Path) -> str:
+    """Return the secret that signs, which is made where there is none yet, and say where it is."""
     secret = kept_secret(kept, new_secret)
     try:
         signing_key(secret)

@@ -89,3 +89,60 @@ def test_no_answer(cli: Cli) -> None:
     cli.fails(2, "forward", "test")
     Path("config/router.toml").write_text('[[forward]]\nname = "crm"\n')
     assert "forward 'crm' has no events" in cli.fails(2, "forward", "test", "crm")
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (302, "redirections are not followed"),
+        (401, "verify the bytes as they came with the secret in own-secret"),
+        (403, "the secret in own-secret"),
+        (404, "compare the path"),
+        (405, "takes no POST"),
+        (415, "application/cloudevents+json"),
+        (500, "its log says why"),
+    ],
+)
+def test_what_to_do_about_an_answer(cli: Cli, served: Served, status: int, words: str) -> None:
+    """An answer that takes no event is explained by what to do; a refused signature names the file of the secret."""
+    receiver = served.start(answering(status))
+    settings(receiver.port)
+    file = Path("config/router.toml")
+    Path("own-secret").write_text(SECRET)
+    file.write_text(file.read_text().replace(f'secret = "{SECRET}"', 'secret_file = "own-secret"'))
+    text = " ".join(cli.fails(1, "forward", "test", "crm").split())
+    assert words in text
+    assert SECRET not in text
+
+
+def test_where_the_secret_of_a_forward_is(cli: Cli, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret that stands in the settings is named so; a file that a variable names is named before it."""
+    receiver = served.start(answering(401))
+    settings(receiver.port)
+    assert "the secret in the settings of forward 'crm'" in cli.fails(1, "forward", "test", "crm")
+    Path("other").write_text(SECRET)
+    monkeypatch.setenv("ROUTER_FORWARD__CRM__SECRET_FILE", "other")
+    assert "the secret in other" in cli.fails(1, "forward", "test", "crm")
+
+
+def test_a_sample_is_well_known_and_passes_the_filter(cli: Cli, served: Served) -> None:
+    """Of all events a well-known one is sent; the filter chooses another, or its values; it is said where none can."""
+    receiver = served.start(answering(200))
+    settings(receiver.port)
+    file = Path("config/router.toml")
+    every = file.read_text().replace('"*/customer_*"', '"*"')
+
+    def sent(where: str) -> dict[str, object]:
+        file.write_text(every + f"where = {where}\n")
+        text = cli.ok("forward", "test", "crm", "--json")
+        found: dict[str, object] = json.loads(text[text.index("{") :])
+        return found
+
+    file.write_text(every)
+    assert json.loads(cli.ok("forward", "test", "crm", "--json"))["stream"] == "visma-net-financial/customer_changed"
+    assert str(sent('{ entity = "supplier" }')["stream"]).endswith("/supplier_changed")
+    sent('{ company_id = 51, document_status = "Released", "extra.region" = "no*" }')
+    event = from_cloudevent(receiver.requests[-1].body)
+    assert (event.company_id, event.document_status, event.extra["region"]) == ("51", "Released", "no1")
+    file.write_text(every + 'where = { id = "never" }\n')
+    assert "no sample could be made that passes the filter" in cli.run("forward", "test", "crm").output

@@ -117,7 +117,7 @@ def test_nothing_is_left_in_the_store_but_a_line_of_the_audit(filled: Cli, serve
     filled.run(*arguments(receiver.port, "--replay-last", "2"))
     assert {name.rpartition(b":")[2] for name in filled.fill(names) - before} == {b"audit"}
     [line] = json.loads(filled.ok("audit", "--json"))
-    assert (line["verb"], line["matched"]) == ("reveal", 2)
+    assert (line["verb"], line["matched"], line["finished"], line["error"]) == ("listen", 2, True, None)
     assert f"127.0.0.1:{receiver.port}" in json.dumps(line)
 
 
@@ -147,3 +147,18 @@ def test_a_secret_that_is_none_is_refused(cli: Cli) -> None:
     said = cli.fails(2, "listen", "--to", "http://127.0.0.1:9/", "--secret-file", "own")
     assert "openssl rand" in said
     assert "hush" not in said
+
+
+def test_a_refused_signature_is_explained_once(filled: Cli, served: Served) -> None:
+    """An answer that takes no event is explained once a run, with the file of the secret that the receiver needs."""
+    receiver = served.start(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")
+    said = " ".join(filled.run(*arguments(receiver.port, "--replay-last", "2")).output.split())
+    assert said.count("the receiver answered 401") == 1
+    assert "with the secret in data/listen-secret" in said
+
+
+def test_nothing_to_begin_with_is_said(cli: Cli, served: Served) -> None:
+    """`--replay-last` on streams that hold nothing says so; without it nothing is said."""
+    receiver = served.start()
+    assert "no past event matches" in cli.run(*arguments(receiver.port, "--replay-last", "5")).output
+    assert "no past event matches" not in cli.run(*arguments(receiver.port)).output
