@@ -14,6 +14,9 @@ Network = IPv4Network | IPv6Network
 
 _PUBLIC_6: Final = IPv6Network("2000::/3")
 _LOW: Final = 0xFFFF_FFFF
+_TRANSLATED: Final = IPv6Network("64:ff9b:1::/48")
+_SPLITS: Final = ((16, 16), (8, 24), (0, 32))
+"""Bits of an IPv4 address before and behind the eight that an address of RFC 6052 leaves free: /48, /56, /64."""
 _ISATAP: Final = (0x0000_5EFE, 0x0200_5EFE)
 
 _KINDS: Final[Sequence[tuple[str, tuple[str, ...]]]] = (
@@ -63,6 +66,7 @@ def refusal(address: Address, allowed: Iterable[Network], *, encrypted: bool) ->
 
     allowed: networks whose addresses are reached besides public ones, and without encryption.
     """
+    address = _without_zone(address)
     carried = tuple(_carried(address))
     if any(one in _METADATA for one in (address, *carried)):
         return "where a cloud hands out the credentials of its machines: nothing is ever sent there"
@@ -87,14 +91,29 @@ def _kind(address: Address) -> str:
     return "" if address.is_global else "a reserved address"
 
 
+def _without_zone(address: Address) -> Address:
+    """Return an address without the interface that it is reached by, with which it would equal no other."""
+    return IPv6Address(int(address)) if isinstance(address, IPv6Address) else address
+
+
 def _carried(address: Address) -> Iterator[IPv4Address]:
     """Yield the IPv4 addresses that a gateway may read out of an IPv6 address."""
     if isinstance(address, IPv6Address):
         yield IPv4Address(int(address) & _LOW)
+        if address in _TRANSLATED:
+            yield from _translated(int(address))
         if address.sixtofour:
             yield address.sixtofour
         if address.teredo:
             yield from address.teredo
+
+
+def _translated(number: int) -> Iterator[IPv4Address]:
+    """Yield what stands behind a prefix of 48, 56 and 64 bits."""
+    for before, behind in _SPLITS:
+        head = (number >> 64) & ((1 << before) - 1)
+        tail = (number >> (56 - behind)) & ((1 << behind) - 1)
+        yield IPv4Address(head << behind | tail)
 
 
 def _holds(network: Network, address: Address) -> bool:

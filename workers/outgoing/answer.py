@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final, Self
 
@@ -49,6 +50,8 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     if text.isascii() and text.isdigit():
         return min(float(text[:12]), _LONGEST_WAIT)
     try:
-        return min(max(0.0, parsedate_to_datetime(text).timestamp() - now), _LONGEST_WAIT)
+        at = parsedate_to_datetime(text)
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)  # dates of HTTP are, also in the forms that do not say so
+        return min(max(0.0, at.timestamp() - now), _LONGEST_WAIT)
     except (ValueError, TypeError, OverflowError):
         return None

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
@@ -13,6 +14,7 @@ from support.waiting import eventually
 
 from config.errors import ConfigError
 from workers.outgoing import Outgoing, Target, TimedOut, Unreachable
+from workers.outgoing.answer import retry_after
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 CLOCK = 1_762_162_200
@@ -126,6 +128,20 @@ async def test_the_receiver_says_when_to_come_again(header: str, seconds: float 
     answer = b"HTTP/1.1 503 Busy\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n" % header.encode()
     async with receiving(answer) as receiver, sending(receiver) as outgoing:
         assert (await outgoing.post(b"{}", {})).retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    "date", ["Sun Nov  6 08:49:37 1994", "Sun, 06 Nov 1994 08:49:37 -0000", "Sun, 06 Nov 1994 08:49:37 GMT"]
+)
+def test_a_date_is_of_utc(date: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A date in any form of HTTP is one of UTC, wherever the router runs."""
+    monkeypatch.setenv("TZ", "Europe/Oslo")
+    time.tzset()
+    try:
+        assert retry_after({"Retry-After": date}, 784111777 - 10) == 10
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 async def test_a_receiver_that_does_not_answer_is_given_up() -> None:
