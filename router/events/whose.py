@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from itertools import zip_longest
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -29,8 +30,6 @@ _LEAST_DIGITS: Final = 6
 """Characters, or digits, from which on an id is one wherever it stands as a word; `51` may be anything."""
 _OF_LIMIT: Final = 3
 """Parts of the name of a quota: publisher, tenant and company."""
-_DEPTH: Final = 8
-_MOST: Final = 100_000
 _PARTS: Final = re.compile(r"[/:|,;\s]+")
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -143,25 +142,28 @@ def named_in(publisher: Publisher | None, raw: bytes) -> list[Pair]:
 
 def _pairs(dialect: Dialect, body: Any) -> list[Pair]:
     found: list[Pair] = []
-    level = [body]
-    for _ in range(_DEPTH):
+    level = [body] if isinstance(body, dict | list) else []
+    while level:
         deeper: list[Any] = []
-        for item in level[:_MOST]:
+        for item in level:
             if isinstance(item, dict):
-                tenant, company = _named(item, dialect.tenant_id), _named(item, dialect.company_id)
-                if tenant or company:
-                    found.append((tenant, company))
+                tenants, companies = _named(item, dialect.tenant_id), _named(item, dialect.company_id)
+                if tenants or companies:
+                    found += zip_longest(tenants, companies, fillvalue="")
             children = item.values() if isinstance(item, Mapping) else item
             deeper += [child for child in children if isinstance(child, dict | list)]
         level = deeper
     return found
 
 
-def _named(item: Mapping[str, Any], names: tuple[str, ...]) -> str:
-    for key, value in item.items():
-        if isinstance(value, str | int) and not isinstance(value, bool) and fold(key) in names:
-            return str(value)
-    return ""
+def _named(item: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:
+    """Return all ids that an object has under one of these names, which it may write in several ways."""
+    found = [
+        str(value)
+        for key, value in item.items()
+        if isinstance(value, str | int) and not isinstance(value, bool) and fold(key) in names
+    ]
+    return [*filter(None, dict.fromkeys(found))]
 
 
 _MEMBER: Final = re.compile(
