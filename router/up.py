@@ -36,16 +36,16 @@ def supervised() -> bool:
 
 
 async def run_up(settings: Settings, modules: Sequence[str], stop: asyncio.Event) -> int:
-    """Run the embedded server (if that is the store), ingress, the workers of `modules` and the console.
+    """Run the embedded server (if that is the store), ingress, the workers of `modules`, the console and the forwards.
 
-    Returns the exit code.
+    Without modules there is no worker. Returns the exit code.
     """
     for file in make_secrets(settings, Catalogue.for_settings(settings).publishers):
         log.info("secret_made", publisher=file.name, file=str(file))
-    # The worker keeps its name when it is restarted, so it need not wait for a lease to take its own work back.
-    worker = _child(settings, "worker", "worker", "--name", process_name(), *modules)
     with _ingress_port(settings) as port:
-        children = [*_ingress_children(settings, port), worker, _child(settings, "console", "console")]
+        children = [*_ingress_children(settings, port), _child(settings, "console", "console")]
+        if modules:  # it keeps its name when it is restarted, so it need not wait for a lease to take its work back
+            children.append(_child(settings, "worker", "worker", "--name", process_name(), *modules))
         if settings.forward:
             children.append(_forward_child(settings))
         return await _supervise(settings, children, stop, "ingress", "worker", forwards=True)

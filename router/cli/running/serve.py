@@ -29,12 +29,20 @@ Modules = Annotated[list[str], typer.Argument(metavar="MODULE...", help="A dotte
 
 def up(
     modules: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODULE]...", help=f"As in `worker`; {_DEFAULT} if none is named.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODULE]...", help=f"As in `worker`; where none is named, and there is no forward, {_DEFAULT}."
+        ),
     ] = None,
 ) -> None:
-    """Run everything: the embedded server if that is the store, ingress, and workers."""
+    """Run everything: the embedded server if that is the store, ingress, workers, and forwards if there are any."""
     settings = for_service()
-    raise typer.Exit(Leaving("up").run(_up(settings, modules or [_DEFAULT])))
+    raise typer.Exit(Leaving("up").run(_up(settings, modules or _by_default(settings))))
+
+
+def _by_default(settings: Settings) -> list[str]:
+    """Return the modules of `up` where none is named; none where forwards take the events and nothing is swept."""
+    return [] if settings.forward and not settings.reconcile else [_DEFAULT]
 
 
 async def _up(settings: Settings, modules: Sequence[str]) -> int:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 from support.cli import Cli, Terminal
+from support.forwarding import SECRET
 
 from config.errors import ConfigError
 from config.settings import Settings
@@ -76,6 +77,18 @@ def test_up(cli: Cli, calls: Calls) -> None:
     cli.fails(2, "up")
     cli.fails(2, "up", "a", "b.py")
     assert calls == [("up", ("workers.log_events",)), ("up", ("a", "b.py"))]
+
+
+def test_up_with_forwards(cli: Cli, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where forwards take the events, nothing prints them as well, unless a worker is needed for sweeps."""
+    for name, value in {"EVENTS": "*", "URL": "https://crm.example/", "SECRET": SECRET}.items():
+        monkeypatch.setenv(f"ROUTER_FORWARD__CRM__{name}", value)
+    cli.fails(2, "up")
+    cli.fails(2, "up", "a")
+    for name, value in {"PATH": "v1/customer", "EVERY": "1h"}.items():
+        monkeypatch.setenv(f"ROUTER_RECONCILE__CUSTOMERS__{name}", value)
+    cli.fails(2, "up")
+    assert calls == [("up", ()), ("up", ("a",)), ("up", ("workers.log_events",))]
 
 
 def test_ingress(cli: Cli, calls: Calls) -> None:
