@@ -8,6 +8,8 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.functional_validators import AfterValidator
 
+from config.times import Seconds
+
 __all__ = ["ArchiveSettings"]
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -56,7 +58,7 @@ class ArchiveSettings(BaseModel):
     to: Annotated[str, AfterValidator(_check_place)] = ""
     format: Literal["jsonl", "parquet"] = "jsonl"
     object_bytes: Annotated[int, Field(ge=65_536, le=1024**3)] = 32 * 1024 * 1024
-    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60
+    timeout: Seconds = 60
     endpoint: Annotated[str, AfterValidator(_check_endpoint)] = ""
     region: str = ""
     access_key: str = ""

@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic.functional_validators import AfterValidator, BeforeValidator
 
+from config.times import Seconds, SecondsOrOff
+
 _NEEDED = ("base_url", "client_id", "client_secret")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -71,8 +73,8 @@ class ErpSettings(BaseModel):
     scope: str = "vismanet_erp_service_api:read"
     tenant_id: str = ""
     proxy: Annotated[SecretStr | None, BeforeValidator(_secret), AfterValidator(_check_proxy)] = None
-    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 20
-    background_wait: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 15
+    timeout: Seconds = 20
+    background_wait: SecondsOrOff = 15
     max_body: int = Field(default=10 * 1024 * 1024, gt=0)
     connections: int = Field(default=20, gt=0)
 

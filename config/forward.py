@@ -11,7 +11,7 @@ from pydantic.functional_validators import AfterValidator
 from config.outgoing import check_target_url, signing_key
 from config.reconcile import Names
 from config.tables import checked as checked_tables
-from config.times import Span, SpanOrOff
+from config.times import Span, SpanOrOff, span
 
 __all__ = ["BreakerTerms", "CoalesceTerms", "ForwardSettings", "LimitTerms", "RetryTerms", "checked"]
 
@@ -124,7 +124,7 @@ class BreakerTerms(_Terms):
     """When the receiver is left alone since it is down: see `workers.Breaker`."""
 
     failures: Count = 5
-    interval: Annotated[float, Field(ge=0.01, le=3600, allow_inf_nan=False)] = 10.0
+    interval: Annotated[float, BeforeValidator(span), Field(ge=0.01, le=3600, allow_inf_nan=False)] = 10.0
 
 
 class ForwardSettings(_Terms):

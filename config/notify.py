@@ -11,7 +11,7 @@ from pydantic.functional_validators import AfterValidator
 from config.outgoing import check_target_url, signing_key
 from config.reconcile import Names
 from config.tables import checked as checked_tables
-from config.times import Span, SpanOrOff, Zone
+from config.times import Span, SpanOrOff, Zone, span
 
 __all__ = ["Channel", "NotifySettings", "checked"]
 
@@ -115,7 +115,7 @@ class NotifySettings(BaseModel):
     zone: Zone = "UTC"
     every: SpanOrOff = 60
     fresh: Span = 86_400
-    timeout: Annotated[float, Field(gt=0, le=300, allow_inf_nan=False)] = 10
+    timeout: Annotated[float, BeforeValidator(span), Field(gt=0, le=300, allow_inf_nan=False)] = 10
 
     @property
     def fault(self) -> str:

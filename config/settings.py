@@ -16,6 +16,7 @@ from config.notify import checked as checked_notifiers
 from config.publisher_types import HeaderNames
 from config.reconcile import ReconcileSettings
 from config.silence import SilenceSettings
+from config.times import Seconds, SecondsOrOff, WholeSeconds, WholeSecondsOrOff
 from config.urls import check_redis_url
 
 T = TypeVar("T")
@@ -87,15 +88,12 @@ def _swept(values: dict[str, ReconcileSettings]) -> dict[str, ReconcileSettings]
 
 
 Port = Annotated[int, Field(ge=0, le=65535)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-SecondsOrOff = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Host = Annotated[str, Field(min_length=1)]
 Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_some)]
 Proxies = Annotated[Networks, AfterValidator(_no_strangers)]
 Hints = Annotated[HeaderNames, BeforeValidator(split_list)]
 Slugs = Annotated[tuple[str, ...], BeforeValidator(split_list)]
 Secrets = Annotated[tuple[Annotated[SecretStr, Field(min_length=1)], ...], BeforeValidator(split_list)]
-DedupWindow = Annotated[int, Field(ge=0)]
 OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
 Token = Annotated[SecretStr | None, BeforeValidator(_token)]
 
@@ -127,12 +125,12 @@ class IngressSettings(_Section):
     store_timeout: Seconds = 2
     durability: Annotated[Durability, BeforeValidator(Durability.parse)] = Durability()
     spool_max_bytes: int = Field(default=1024**3, ge=0)
-    retry_after: int = Field(default=5, gt=0)
+    retry_after: WholeSeconds = 5
     allow: Networks = ()
     trusted_proxies: Proxies = ()
     rate_limit: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     rate_burst: int = Field(default=100, gt=0)
-    dedup_window: int = Field(default=7 * 24 * 3600, gt=0)
+    dedup_window: WholeSeconds = 7 * 24 * 3600
     shutdown_timeout: Seconds = 20
 
 
@@ -207,7 +205,7 @@ class Settings(_Section):
     allow_unsigned: Slugs = ()
     hints: Annotated[dict[str, Hints], AfterValidator(_by_slug)] = {}
     secrets: Annotated[dict[str, Secrets], AfterValidator(_by_slug)] = {}
-    dedup_windows: Annotated[dict[str, DedupWindow], AfterValidator(_by_slug)] = {}
+    dedup_windows: Annotated[dict[str, WholeSecondsOrOff], AfterValidator(_by_slug)] = {}
     erp: Annotated[dict[str, ErpSettings], AfterValidator(_set_up)] = {}
     reconcile: Annotated[dict[str, ReconcileSettings], AfterValidator(_swept)] = {}
     forward: Annotated[tuple[ForwardSettings, ...], BeforeValidator(_tables), AfterValidator(checked)] = ()

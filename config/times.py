@@ -1,4 +1,4 @@
-"""Times as settings write them: 90s, 10m, 1h, 1d, or a number of seconds; and time zones."""
+"""Times as settings and commands take them, 90s, 10m, 1h, 1d or 1w, in settings also in seconds; and time zones."""
 
 import re
 from datetime import timedelta
@@ -8,19 +8,35 @@ from zoneinfo import ZoneInfo
 from pydantic import BeforeValidator, Field
 from pydantic.functional_validators import AfterValidator
 
-__all__ = ["LONGEST", "Span", "SpanOrOff", "Zone", "span"]
+__all__ = [
+    "LONGEST",
+    "Seconds",
+    "SecondsOrOff",
+    "Span",
+    "SpanOrOff",
+    "WholeSeconds",
+    "WholeSecondsOrOff",
+    "Zone",
+    "parse_duration",
+    "span",
+]
 
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_SPAN: Final = re.compile(r"(\d{1,6})([smhd])")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_DURATION: Final = re.compile(r"([0-9]{1,6})([smhdw])")
 LONGEST: Final = 366 * 86_400
 """Seconds."""
 
 
+def parse_duration(text: str) -> timedelta | None:
+    """Return the time that `90s`, `15m`, `2h`, `3d` or `1w` lasts; None for another text."""
+    found = _DURATION.fullmatch(text.strip().lower())
+    return timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else None
+
+
 def span(value: object) -> object:
-    """Return the seconds of a time such as 90s, 10m, 1h or 1d; anything else as it is."""
-    if isinstance(value, str) and (found := _SPAN.fullmatch(value.strip().lower())):
-        return timedelta(**{_UNITS[found[2]]: int(found[1])}).total_seconds()
-    return value
+    """Return the seconds of a time such as 90s, 10m, 1h, 1d or 1w; anything else as it is."""
+    lasting = parse_duration(value) if isinstance(value, str) else None
+    return value if lasting is None else lasting.total_seconds()
 
 
 def _zone(value: str) -> str:
@@ -31,6 +47,10 @@ def _zone(value: str) -> str:
     return value
 
 
+Seconds = Annotated[float, BeforeValidator(span), Field(gt=0, allow_inf_nan=False)]
+SecondsOrOff = Annotated[float, BeforeValidator(span), Field(ge=0, allow_inf_nan=False)]
+WholeSeconds = Annotated[int, BeforeValidator(span), Field(gt=0)]
+WholeSecondsOrOff = Annotated[int, BeforeValidator(span), Field(ge=0)]
 Span = Annotated[float, BeforeValidator(span), Field(gt=0, le=LONGEST, allow_inf_nan=False)]
 SpanOrOff = Annotated[float, BeforeValidator(span), Field(ge=0, le=LONGEST, allow_inf_nan=False)]
 Zone = Annotated[str, AfterValidator(_zone)]

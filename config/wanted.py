@@ -6,6 +6,8 @@ from types import MappingProxyType
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from config.times import span
+
 _NUMBERS = ("int_", "float_", "greater_than", "less_than", "finite_number")
 _WORDS: Mapping[str, str] = MappingProxyType(
     {
@@ -28,7 +30,10 @@ def wanted(problem: ErrorDetails, field: FieldInfo | None) -> str:
     """Say what is wanted of the value that a validator of this field refused."""
     kind, context = problem["type"], problem.get("ctx", {})
     if field is not None and kind.startswith(_NUMBERS):
-        return f"must be a {'whole ' if field.annotation is int else ''}number{_bounds(field)}"
+        number = f"a {'whole ' if field.annotation is int else ''}number"
+        if any(getattr(rule, "func", None) is span for rule in field.metadata):
+            return f"must be {number} of seconds{_bounds(field)}, or a time such as 90s, 10m, 1h or 7d"
+        return f"must be {number}{_bounds(field)}"
     if kind in _WORDS:
         return _WORDS[kind].format_map(context)
     return str(context.get("error", problem["msg"]))

@@ -1,16 +1,13 @@
 """The parts that selectors are made of: ids, whole or as a narrow table shows them, and times."""
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
+from config.times import parse_duration
 from router.store.reading import Span, is_entry_id, order_of
 from workers.operations.shortened import is_short_for, is_shortened
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_DURATION = re.compile(r"(\d{1,5})([smhdw])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +62,6 @@ class Criteria:
 def within(moment: datetime, since: datetime | None, until: datetime | None) -> bool:
     """Return whether a time is between two others, both included; None is no bound."""
     return (since is None or since <= moment) and (until is None or moment <= until)
-
-
-def parse_duration(text: str) -> timedelta | None:
-    """Return the time that `90s`, `15m`, `2h`, `3d` or `1w` lasts; None for another text."""
-    found = _DURATION.fullmatch(text.strip())
-    return timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else None
 
 
 def parse_moment(text: str, now: datetime) -> datetime:

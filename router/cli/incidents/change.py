@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
+from config.times import parse_duration
 from router.cli.command.exits import NothingMatched
 from router.cli.command.loop import in_order
 from router.cli.command.runtime import operate
 from router.cli.options.completing import incident_kinds, incident_subjects
 from router.cli.output.results import JsonFlag, clean, print_json, print_line, stamp
-from workers.operations.criteria import parse_duration
 from workers.operations.operations import Operations
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from config.times import parse_duration
 from router.cli.command.exits import NothingMatched, complain
 from router.cli.command.loop import in_order
 from router.cli.command.runtime import none_named, operate
@@ -14,7 +15,6 @@ from router.cli.options.completing import subscriptions
 from router.cli.output.results import JsonFlag, clean, number_of, print_json, print_line
 from router.cli.output.waiting import pause_json, pauses_text
 from router.cli.subscriptions.companies import pause_company, resume_company
-from workers.operations.criteria import parse_duration
 from workers.operations.operations import Operations
 from workers.state.groups import live_consumers
 from workers.state.pauses import Pause, confirmed

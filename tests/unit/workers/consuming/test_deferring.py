@@ -70,7 +70,7 @@ async def test_a_deferral_ends_with_its_age(bench: Bench, kind: dict[str, Any]) 
     letter = (await bench.dead(subscription))["a"]
     assert letter["reason"] == "deferred for longer than defer_max allows: the quota is used up"
     assert "attempts" not in letter
-    assert json.loads(letter["deferred"])[0] == bench.count(subscription, "deferred") >= 2
+    assert json.loads(letter["deferred"])[0] == bench.count(subscription, "deferred") >= 1
     handler.times = 0
     dead, inbox = bench.keys.dead(STREAM, "sub"), bench.keys.inbox(STREAM, "sub")
     [(entry_id, _)] = await bench.client.xrange(dead)

@@ -179,7 +179,7 @@ async def test_threads_that_hang_take_no_place_from_others(start: Start, store: 
         await eventually(both_dead)
         good = [f"good{number}" for number in range(10)]
         await put_events(store, *good)
-        await eventually(lambda: sorted(handled) == sorted(good))
+        await eventually(lambda: set(good) <= set(handled))  # one may be over its time here, and is handled again
         assert len(await dead(store)) == 2
     finally:
         release.set()
