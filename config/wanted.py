@@ -32,7 +32,7 @@ def wanted(problem: ErrorDetails, field: FieldInfo | None) -> str:
     if field is not None and kind.startswith(_NUMBERS):
         number = f"a {'whole ' if field.annotation is int else ''}number"
         if any(getattr(rule, "func", None) is span for rule in field.metadata):
-            return f"must be {number} of seconds{_bounds(field)}, or a time such as 90s, 10m, 1h or 7d"
+            return f"must be {number}{_bounds(field)}, in seconds, or a time such as 90s, 10m, 1h or 7d"
         return f"must be {number}{_bounds(field)}"
     if kind in _WORDS:
         return _WORDS[kind].format_map(context)

@@ -35,7 +35,10 @@ def up(
         ),
     ] = None,
 ) -> None:
-    """Run everything: the embedded server if that is the store, ingress, workers, and forwards if there are any."""
+    """Run everything: the embedded server if that is the store, ingress, and workers.
+
+    Forwards run beside them where the settings have any.
+    """
     settings = for_service()
     raise typer.Exit(Leaving("up").run(_up(settings, modules or _by_default(settings))))
 

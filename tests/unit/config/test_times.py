@@ -78,12 +78,12 @@ def test_in_a_file_and_in_the_environment(tmp_path: Path) -> None:
     settings = load_settings(file, {"ROUTER_WORKERS__LEASE": "1m"})
     assert settings.retention.events == 90 * 86_400
     assert settings.ingress.dedup_window == 7 * 86_400
-    assert settings.dedup_windows == {"business-nxt": 7200}
+    assert settings.dedup_windows == {"business_nxt": 7200}
     assert settings.workers.lease == 60
 
 
 @pytest.mark.parametrize("value", ["7x", "d", "0s", "-1", "forever"])
 def test_what_is_no_time_is_refused(value: str) -> None:
     """The message says how a time is written."""
-    with pytest.raises(ConfigError, match=r"a number of seconds above 0, or a time such as 90s, 10m, 1h or 7d"):
+    with pytest.raises(ConfigError, match=r"a number above 0, in seconds, or a time such as 90s, 10m, 1h or 7d"):
         load_settings(environ={"ROUTER_RETENTION__EVENTS": value})
