@@ -42,8 +42,8 @@ def settings_page() -> str:
         "Reference: every setting, its default, its environment variable and what it does.\n",
         "One file is read: the one that `ROUTER_CONFIG` names, else `router.toml` of the working folder (`init` writes",
         "that), else `config/router.toml` of it; `event-router doctor` says which. The environment variable beside a",
-        'setting overrides it. Times are in seconds, or have a unit: "90s", "10m", "1h", "7d", "1w". Sizes are in',
-        "bytes; a list is comma-separated in a variable. Secrets and the token may also be files: `…_FILE` names one.\n",
+        'setting overrides it. Times are in seconds, or have a unit: "90s", "10m", "1h", "7d", "1w". Sizes are',
+        "in bytes; a list is comma-separated in a variable. Secrets and the token may be files: `…_FILE` names one.\n",
     ]
     for section, settings in _sections(_TOML.read_text(encoding="utf-8")).items():
         title = f"[[{section}]]" if section in _LISTS else f"[{section}]"
