@@ -23,14 +23,17 @@ __all__ = [
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DURATION: Final = re.compile(r"([0-9]{1,6})([smhdw])")
+_CENTURY: Final = timedelta(days=36_525)
 LONGEST: Final = 366 * 86_400
 """Seconds."""
 
 
 def parse_duration(text: str) -> timedelta | None:
-    """Return the time that `90s`, `15m`, `2h`, `3d` or `1w` lasts; None for another text."""
-    found = _DURATION.fullmatch(text.strip().lower())
-    return timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else None
+    """Return the time that `90s`, `15m`, `2h`, `3d` or `1w` lasts; None for another text, and for over a century."""
+    if not (found := _DURATION.fullmatch(text.strip().lower())):
+        return None
+    lasting = timedelta(**{_UNITS[found[2]]: int(found[1])})
+    return lasting if lasting <= _CENTURY else None
 
 
 def span(value: object) -> object:

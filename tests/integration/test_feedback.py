@@ -73,6 +73,7 @@ async def test_workers_that_are_killed_say_nothing_wrong(system: System, erp: Fa
     assert place["state"] == "done"
 
 
+@pytest.mark.long
 async def test_an_erp_that_does_not_answer_keeps_no_worker(system: System, erp: FakeErp) -> None:
     """A worker with feedback that nobody takes stops in its time, says how much is left, and has settled all events."""
     erp.gate_open.clear()

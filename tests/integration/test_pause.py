@@ -48,6 +48,7 @@ async def _warnings(system: System) -> dict[str, str]:
         return dict((await response.json()).get("warnings", {}))
 
 
+@pytest.mark.long
 async def test_pause_under_load(system: System) -> None:
     """Once acknowledged nothing more is handled, whoever dies and starts meanwhile; resumed, all is, each once."""
     ids = [f"e{number}" for number in range(400)]

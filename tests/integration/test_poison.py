@@ -150,7 +150,8 @@ async def _all_dead(system: System, names: list[str]) -> bool:
     return await dead(system) >= set(names)
 
 
-@pytest.mark.parametrize("handler", [ASYNC, pytest.param(THREAD, marks=pytest.mark.long)], ids=["async", "thread"])
+@pytest.mark.long
+@pytest.mark.parametrize("handler", [ASYNC, THREAD], ids=["async", "thread"])
 async def test_an_event_that_takes_all_memory_ends_dead(system: System, handler: str) -> None:
     """Whether it ends in exceptions, in crashes or in both, it is dead after its attempts, and others are handled."""
     good = [f"good-{number}" for number in range(20)]

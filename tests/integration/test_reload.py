@@ -170,6 +170,7 @@ async def test_networks_and_limits_are_reloaded_and_the_rest_is_told(system: Sys
     assert answers == [202, 429, 429]
 
 
+@pytest.mark.long
 async def test_a_publisher_is_added_to_a_running_system(system: System, tmp_path: Path) -> None:
     """A new file and SIGHUP to `up`: its secret is made, every ingress receives it, the worker handles it."""
     module = system.module("""

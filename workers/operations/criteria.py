@@ -70,10 +70,10 @@ def parse_moment(text: str, now: datetime) -> datetime:
     Raises ValueError saying what is allowed.
     """
     text = text.strip()
-    if (ago := parse_duration(text)) is not None:
-        return now - ago
     try:
+        if (ago := parse_duration(text)) is not None:
+            return now - ago
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise ValueError(f"{text!r} is no time: write 15m, 2h, 3d, or 2025-10-30T15:05:57Z") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -35,6 +35,9 @@ NO_TIMES = {
         ("1.5h", None),
         ("\u0663d", None),
         ("1234567d", None),
+        ("36525d", timedelta(days=36_525)),
+        ("36526d", None),
+        ("999999w", None),
         ("", None),
     ],
 )

@@ -30,7 +30,9 @@ def test_parse_moment(text: str, moment: datetime) -> None:
     assert parsed.tzinfo is UTC
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "5", "-5m", "5y", "1.5h", "999999w", "2025-13-01"])
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "5", "-5m", "5y", "1.5h", "999999w", "2025-13-01", "0001-01-01T00:00:00+14:00"]
+)
 def test_no_moment(text: str) -> None:
     """Any other text is refused with an example of what is allowed."""
     with pytest.raises(ValueError, match="write 15m, 2h, 3d"):
