@@ -110,9 +110,9 @@ def _forward_child(settings: Settings) -> ChildSpec:
 
 
 class UpReload:
-    """Has every ingress, and the forwards, read again; starts the others again where the publishers changed.
+    """Has all but the console read again; starts all but the ingresses again where the publishers changed.
 
-    Those read at start. forwards: whether the first forward starts a process for them.
+    Those read publishers at start. forwards: whether the first forward starts a process for them.
     """
 
     def __init__(self, supervisor: Supervisor, catalogue: Catalogue, *, forwards: bool = False) -> None:
@@ -126,7 +126,7 @@ class UpReload:
             log.info("secret_made", publisher=file.name, file=str(file))
         publishers = dict(catalogue.publishers)
         same = self._publishers == publishers
-        self._supervisor.send(signal.SIGHUP, lambda name: name.startswith("ingress") or (same and name == FORWARD))
+        self._supervisor.send(signal.SIGHUP, lambda name: name.startswith("ingress") or (same and name != "console"))
         if self._forwards and settings.forward:
             self._supervisor.add(_forward_child(settings))
         if not same:

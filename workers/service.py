@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -16,6 +17,7 @@ from router.events.catalogue import Catalogue
 from router.intake.writer import Batch
 from router.process.keeping import Keeper
 from router.process.ops import OpsServer
+from router.process.reload import Apply, Reload
 from router.process.signals import watch_parent
 from router.process.supervisor import say_started
 from router.store.client import Store
@@ -72,14 +74,23 @@ class Bench:
     poster: Poster
 
 
-Manning = Callable[[Bench], AbstractAsyncContextManager[object]]
-"""Starts consumers, in a context that ends when they have ended."""
+Take = Callable[[Settings], None]
+"""Takes over other settings; raises ConfigError, and changes nothing, where they cannot be used."""
+Manning = Callable[[Bench], AbstractAsyncContextManager[Take]]
+"""Starts consumers, in a context that ends when they have ended; yields what becomes of them at a reload."""
 
 
 async def serve_workers(
-    settings: Settings, subscriptions: Sequence[Subscription], stop: asyncio.Event, *, name: str | None = None
+    settings: Settings,
+    subscriptions: Sequence[Subscription],
+    stop: asyncio.Event,
+    reload: asyncio.Event | None = None,
+    *,
+    name: str | None = None,
 ) -> list[str]:
     """Run subscriptions until `stop` is set; then finish what runs and give back the rest.
+
+    Who is notified, and of which silence, is read again whenever `reload` is set.
 
     Returns the subscriptions whose handlers could not be ended: the event loop would wait for them for ever.
     `name` is the consumer's name, which no two processes may have at once; by default a new one.
@@ -94,12 +105,12 @@ async def serve_workers(
         catalogue.select(*subscription.events)
 
     @asynccontextmanager
-    async def manning(bench: Bench) -> AsyncIterator[None]:
+    async def manning(bench: Bench) -> AsyncIterator[Take]:
         for subscription in subscriptions:
             bench.crew.start(subscription)
-        yield
+        yield partial(check_names, subscriptions=subscriptions)
 
-    return await serve_crew(settings, catalogue, manning, stop, name=name)
+    return await serve_crew(settings, catalogue, manning, stop, reload, name=name)
 
 
 async def serve_crew(
@@ -107,6 +118,7 @@ async def serve_crew(
     catalogue: Catalogue,
     manning: Manning,
     stop: asyncio.Event,
+    reload: asyncio.Event | None,
     *,
     name: str | None = None,
     role: str = "worker",
@@ -138,8 +150,8 @@ async def serve_crew(
         ) as clients,
         posting(Poster(clients, erp_limit(OF_FEEDBACK), FeedbackMetrics(registry), breaker=erp_breaker)) as poster,
         _sweeper(settings, store, plans, clients, catalogue, registry),
-        Notifiers(settings.notify, store, NotifyMetrics(registry)),
-        Watcher(store, catalogue, settings) if settings.silence.enabled else nullcontext(),
+        Notifiers(settings.notify, store, NotifyMetrics(registry)) as notifiers,
+        Watcher(store, catalogue, settings) if settings.silence.enabled else nullcontext() as watcher,
         _learner(settings, store, catalogue, registry),
     ):
         registry.register(guard)
@@ -162,9 +174,26 @@ async def serve_crew(
             warnings=lambda: guard.warnings() | _warnings(list(crew), poster),
             refresh=StoreMetrics(store, catalogue, settings.workers.lease, registry, settings=settings).refresh,
         )
-        async with manning(Bench(settings, store, catalogue, registry, crew, poster)):
+        async with manning(Bench(settings, store, catalogue, registry, crew, poster)) as take:
+            taking_over = _taking_over(take, notifiers, watcher, catalogue)
+            crew.beside(Reload(settings, taking_over).run(reload or asyncio.Event()))
             await _run(consumer, crew, ops, stop, settings.workers.lease)
     return crew.stuck
+
+
+def _taking_over(take: Take, notifiers: Notifiers, watcher: Watcher | None, catalogue: Catalogue) -> Apply:
+    """Return what takes over at a reload: all is looked at before anything changes."""
+
+    def apply(settings: Settings, read: Catalogue) -> None:
+        check_notifiers(settings.notify)
+        take(settings)
+        notifiers.want(settings.notify)
+        if watcher is not None:
+            watcher.want(settings)
+        if read.publishers != catalogue.publishers:
+            log.warning("publishers_not_reloaded", advice="start this process again: it reads publishers at start")
+
+    return apply
 
 
 def _sweeper(

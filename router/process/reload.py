@@ -16,7 +16,7 @@ from config.sources import load_settings
 from router.events.catalogue import Catalogue
 from router.telemetry import logs
 
-_LIVE = ("secrets", "allow_unsigned", "hints", "publishers", "publishers_dir", "forward")
+_LIVE = ("secrets", "allow_unsigned", "hints", "publishers", "publishers_dir", "forward", "notify")
 _LIVE_INGRESS = ("allow", "trusted_proxies", "rate_limit", "rate_burst")
 
 _PATIENCE = 10.0
@@ -91,7 +91,9 @@ class Reload:
 def _applicable(running: Settings, found: Settings) -> Settings:
     """Return the settings that a process runs with, with all in its place that it can take over."""
     ingress = running.ingress.model_copy(update={name: getattr(found.ingress, name) for name in _LIVE_INGRESS})
-    return running.model_copy(update={"ingress": ingress, **{name: getattr(found, name) for name in _LIVE}})
+    silence = found.silence.model_copy(update={"enabled": running.silence.enabled})  # ingress notes traffic, or not
+    live = {name: getattr(found, name) for name in _LIVE}
+    return running.model_copy(update={"ingress": ingress, "silence": silence, **live})
 
 
 def _differing(one: Settings, other: Settings) -> Iterator[str]:

@@ -195,15 +195,27 @@ async def handle(event: Event) -> None:
     assert "child_killed" not in system.logs()
 
 
-async def test_a_worker_survives_the_signal(system: System) -> None:
-    """SIGHUP to a worker alone ends nothing: it says that there is nothing to reload, and goes on."""
+async def test_a_worker_reads_again_who_is_notified(system: System, tmp_path: Path) -> None:
+    """SIGHUP to a worker begins and ends notifiers; a wrong file keeps those before, and its log says so."""
     module = system.module('s = Subscription("s", events=["*"])\n\n@s.handler\ndef handle(event: Event) -> None: ...\n')
     await system.start("ingress")
     await system.ready()
     process = await system.start("worker", module, ROUTER_REDIS__URL=f"unix://{system.folder}/none.sock")
     await eventually(lambda: "worker_started" in system.logs())
-    process.send_signal(signal.SIGHUP)
-    await eventually(lambda: "reload_ignored" in system.logs())
+    url = tmp_path / "url"
+    url.write_text("https://chat.example/needle")
+    tables = '[silence]\nevery = "30s"\n[[notify]]\nname = "ops"\nkind = "slack"\n'
+    for content, said in (
+        (f'{tables}url_file = "{url}"', "notifier_begun"),
+        (f'{tables}url_file = "{tmp_path}/gone"', "reload_refused"),
+        ("", "notifier_ended"),
+    ):
+        (tmp_path / "router.toml").write_text(content)
+        process.send_signal(signal.SIGHUP)
+        await eventually(lambda wanted=said: len(system.said(wanted)) == 1)
+    assert len(system.said("reload_refused")) == 1
+    await eventually(lambda: "watch_changed" in system.logs())
+    assert "needle" not in system.logs()
     assert process.returncode is None
 
 

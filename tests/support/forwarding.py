@@ -86,7 +86,7 @@ async def forwarding(
         limiting(Limiter(stores.store, "c1", stores.metrics)),
         Forwards(bench, notebook, traceparent) as running,
     ):
-        running.want(settings, stores.catalogue)
+        running.want(settings)
         await running.bring()
         crew.beside(notebook.run())
         crew.beside(running.run())

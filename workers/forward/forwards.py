@@ -7,7 +7,6 @@ from typing import Self
 from config.errors import ConfigError
 from config.forward import ForwardSettings
 from config.settings import Settings
-from router.events.catalogue import Catalogue
 from router.telemetry import logs
 from workers.consuming.consumer import Consumer
 from workers.forward.forward import Forward
@@ -52,13 +51,8 @@ class Forwards:
     async def __aexit__(self, *_: object) -> None:
         await asyncio.gather(*(running.forward.aclose() for running in self._running.values()))
 
-    def want(self, settings: Settings, catalogue: Catalogue) -> None:
-        """Have the forwards be as these settings say, soon; raises ConfigError, and changes nothing, for a wrong one.
-
-        What publishers changed is left to the next start.
-        """
-        if catalogue.publishers != self._bench.catalogue.publishers:
-            _log.warning("publishers_not_reloaded", advice="start the forwards again: they read publishers at start")
+    def want(self, settings: Settings) -> None:
+        """Have the forwards be as these settings say, soon; raises ConfigError, changing nothing, for a wrong one."""
         check_forwards(settings, self._bench.catalogue)
         self._wanted = {forward.name: forward for forward in settings.forward}
         self._news.set()

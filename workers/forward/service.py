@@ -8,12 +8,11 @@ from importlib import import_module
 
 from config.settings import Settings
 from router.events.catalogue import Catalogue
-from router.process.reload import Reload
 from router.telemetry import logs
 from workers.forward.forwards import Forwards
 from workers.forward.making import check_forwards
 from workers.forward.notebook import Notebook
-from workers.service import Bench, serve_crew
+from workers.service import Bench, Take, serve_crew
 
 __all__ = ["serve_forwards"]
 
@@ -23,7 +22,7 @@ _log = logs.get("forward")
 async def serve_forwards(
     settings: Settings, stop: asyncio.Event, reload: asyncio.Event, *, name: str | None = None
 ) -> list[str]:
-    """Run the forwards of the settings until `stop` is set; read those again whenever `reload` is.
+    """Run the forwards of the settings until `stop` is set; read those, and who is notified, again on `reload`.
 
     Returns the subscriptions whose handlers could not be ended. Without a forward it waits for one to be set. `name` as
     for workers. Raises ConfigError, which names the forward that is wrong.
@@ -34,17 +33,16 @@ async def serve_forwards(
         _log.warning("no_forwards", advice="write a [[forward]] into the settings, and send SIGHUP: docs/forward.md")
 
     @asynccontextmanager
-    async def manning(bench: Bench) -> AsyncIterator[None]:
+    async def manning(bench: Bench) -> AsyncIterator[Take]:
         notebook = Notebook(bench.store, time.time)
         async with Forwards(bench, notebook, _traceparent(settings)) as forwards:
-            forwards.want(settings, catalogue)
+            forwards.want(settings)
             await forwards.bring()
             bench.crew.beside(notebook.run())
             bench.crew.beside(forwards.run())
-            bench.crew.beside(Reload(settings, forwards.want).run(reload))
-            yield
+            yield forwards.want
 
-    return await serve_crew(settings, catalogue, manning, stop, name=name, role="forward")
+    return await serve_crew(settings, catalogue, manning, stop, reload, name=name, role="forward")
 
 
 def _traceparent(settings: Settings) -> Callable[[], str]:

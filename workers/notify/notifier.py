@@ -6,7 +6,7 @@ its own. A process that dies between a message and its note in the store leaves 
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
 from config.errors import described
@@ -28,7 +28,10 @@ _log = logs.get("notify")
 
 
 class Notifier:
-    """Runs until it is cancelled; `clock` in epoch seconds, `monotonic` in seconds."""
+    """Runs until it is cancelled; `clock` in epoch seconds, `monotonic` in seconds.
+
+    sent: what the notifier before this one has handed over, and the store may not know.
+    """
 
     def __init__(
         self,
@@ -41,6 +44,7 @@ class Notifier:
         random: Random | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        sent: Iterable[str] = (),
     ) -> None:
         self._settings = settings
         self._store = store
@@ -52,10 +56,15 @@ class Notifier:
         self._lease = Lease(store, store.keys.notifying(settings.name), self._pace.lease)
         self._delivery = Delivery(settings, store, metrics, self._pace, self._random, clock)
         self._reminder = Reminder(monotonic)
-        self._sent = set[str]()
+        self._sent = set(sent)
         """The entries that are handed over, and of which the store may not know that."""
         self._next_at = 0.0
         metrics.show(settings.name)
+
+    @property
+    def sent(self) -> frozenset[str]:
+        """The entries that are handed over, which the notifier that follows this one says to the store."""
+        return frozenset(self._sent)
 
     async def run(self) -> None:
         """Notify whenever this process has the lease."""

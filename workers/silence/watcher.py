@@ -18,7 +18,7 @@ from router.store.client import Store
 from router.store.errors import STORE_ERRORS
 from router.store.leases import Lease, LeaseLost, Taken
 from router.store.watched.traffic import HOUR, SLOT, SLOTS, Hour, hours
-from router.tasks.ending import end
+from router.tasks.ending import end, set_within
 from router.tasks.outage import Reminder
 from router.telemetry import logs
 from workers.incidents import WATCHED, Incident, Incidents
@@ -57,18 +57,24 @@ class Watcher:
         random: Random | None = None,
     ) -> None:
         self._store = store
-        self._every = settings.silence.every
+        self._catalogue = catalogue
         self._clock, self._monotonic = clock, monotonic
         self._random = random or Random()  # noqa: S311 - jitter
-        self._lease = Lease(store, store.keys.watching(), 3 * self._every)
-        self._notebook = Notebook(store, self._lease, settings.silence)
-        self._make_checks = partial(Checks, store, catalogue, settings, clock)
+        self._wanted = settings
+        self._news = asyncio.Event()
+        self._take_over()
         self._incidents = Incidents(store, clock)
         self._reminder = Reminder(monotonic)
         self._task: asyncio.Task[None] | None = None
         self._ledger: Ledger | None = None
         self._settled_at: float | None = None
         self._leave()
+
+    def want(self, settings: Settings) -> None:
+        """Have the watcher look by these settings, from its next look on, which is soon."""
+        self._wanted = settings
+        if settings.silence != self._settings.silence:
+            self._news.set()
 
     async def __aenter__(self) -> Self:
         """Begin, in the background."""
@@ -90,6 +96,8 @@ class Watcher:
     async def look(self) -> None:
         """Look once, if this worker has the lease; never raises."""
         try:
+            if self._news.is_set():
+                await self._change()
             taken = await self._lease.take()
             if taken is not Taken.STILL:  # what is known may have changed, or been erased, since it was written down
                 self._leave()
@@ -107,10 +115,24 @@ class Watcher:
             _log.exception("watch_broken")
 
     async def _run(self) -> None:
-        await asyncio.sleep(self._random.uniform(0, min(5.0, self._every)))
+        await set_within(self._random.uniform(0, min(5.0, self._settings.silence.every)), self._news)
         while True:
             await self.look()
-            await asyncio.sleep(self._every * self._random.uniform(1.0, 1.05))
+            await set_within(self._settings.silence.every * self._random.uniform(1.0, 1.05), self._news)
+
+    async def _change(self) -> None:
+        """Go on by other settings; what is known is in the store."""
+        self._news.clear()
+        await self._lease.give_up()  # it lasts as long as the settings say
+        self._take_over()
+        self._leave()
+        _log.info("watch_changed")
+
+    def _take_over(self) -> None:
+        self._settings = settings = self._wanted
+        self._lease = Lease(self._store, self._store.keys.watching(), 3 * settings.silence.every)
+        self._notebook = Notebook(self._store, self._lease, settings.silence)
+        self._make_checks = partial(Checks, self._store, self._catalogue, settings, self._clock)
 
     def _leave(self) -> None:
         """Forget what belongs to the lease."""
@@ -127,7 +149,7 @@ class Watcher:
         if self._ledger is None:
             self._ledger, self._kept = await self._notebook.read((now - _LATE) // HOUR)
         if self._settled_at is None:
-            self._settled_at = self._monotonic() + _SETTLING * self._every
+            self._settled_at = self._monotonic() + _SETTLING * self._settings.silence.every
         if self._monotonic() < self._settled_at:
             return
         await self._fold(self._ledger, now)

@@ -82,18 +82,19 @@ def worker(
         str | None, typer.Option(help="The consumer's name, which no other process may have; a new one by default.")
     ] = None,
 ) -> None:
-    """Run all subscriptions found in modules."""
+    """Run all subscriptions found in modules; SIGHUP reads again who is notified."""
     settings = for_service()
     forking.install()
     leaving = Leaving("worker", settings.workers.shutdown_timeout, loop.run)
     with leaving.after_failure():
         subscriptions = _load(modules)
+    reload = asyncio.Event()
 
     async def work(stop: asyncio.Event) -> None:
-        if stuck := await serve_workers(settings, subscriptions, stop, name=name):
+        if stuck := await serve_workers(settings, subscriptions, stop, reload, name=name):
             logs.get("worker").warning("handlers_abandoned", handlers=stuck)
 
-    leaving.serve(work)
+    leaving.serve(work, reload.set)
 
 
 def _load(modules: Sequence[str]) -> list[Subscription]:

@@ -197,12 +197,12 @@ class Children:
 
 
 def test_a_parent_hands_on(catalogue: Catalogue, tmp_path: Path) -> None:
-    """Ingresses read again; the others, which read at start alone, start again only where publishers changed."""
+    """All but the console read again; those that read publishers at start begin again only where these changed."""
     children = Children()
     up_reload = UpReload(children, catalogue)  # type: ignore[arg-type]
     embedded = Settings(data_dir=tmp_path)
     up_reload(embedded, catalogue)
-    assert children.sent == [(signal.SIGHUP, ["ingress-1", "ingress-2", "forward"])]
+    assert children.sent == [(signal.SIGHUP, ["ingress-1", "ingress-2", "worker", "forward"])]
     fewer = Catalogue.of(list(catalogue.publishers.values())[:1])
     up_reload(embedded, fewer)
     assert children.sent[1:] == [

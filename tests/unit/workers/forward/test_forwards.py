@@ -42,7 +42,7 @@ async def test_what_is_under_way_ends_as_it_began(bench: Bench, changed: dict[st
             forward, consumer = running._running["crm"].forward, running._running["crm"].consumer
             await bench.publish("e1")
             await begun.wait()
-            running.want(settings_with(forward_settings(new, **{"concurrency": 1, **changed})), bench.catalogue)
+            running.want(settings_with(forward_settings(new, **{"concurrency": 1, **changed})))
             reads_no_more = [*consumer._reading]
             await eventually(
                 lambda: forward.settings.secrets != before.secrets or all(task.done() for task in reads_no_more)
@@ -59,7 +59,7 @@ async def test_one_that_is_added_and_one_that_is_removed(bench: Bench) -> None:
         kept, removed, added = (forward_settings(receiver, name) for name in ("kept", "removed", "added"))
         async with forwarding(bench, kept, removed) as running:
             consumer = running._running["kept"].consumer
-            running.want(settings_with(kept, added), bench.catalogue)
+            running.want(settings_with(kept, added))
             await eventually(lambda: set(running._running) == {"kept", "added"})
             assert running._running["kept"].consumer is consumer
             await bench.publish("e1")
@@ -82,7 +82,7 @@ async def test_one_that_is_gone_and_then_removed(bench: Bench) -> None:
     async with receiving(answering(410)) as receiver, forwarding(bench, forward_settings(receiver)) as running:
         await bench.publish("e1")
         await eventually(listed)
-        running.want(settings_with(), bench.catalogue)
+        running.want(settings_with())
         await eventually(none)
 
 
@@ -97,7 +97,7 @@ async def test_a_wrong_one_changes_nothing(bench: Bench) -> None:
         async with forwarding(bench, right) as running:
             wrong = forward_settings(receiver, "wrong", events=["nobody/*"])
             with pytest.raises(ConfigError, match="forward 'wrong': no stream matches 'nobody/"):
-                running.want(settings_with(forward_settings(receiver, format="raw"), wrong), bench.catalogue)
+                running.want(settings_with(forward_settings(receiver, format="raw"), wrong))
             await bench.publish("e1")
             await eventually(lambda: len(receiver.requests) == 1)
             assert set(running._running) == {"crm"}
@@ -162,7 +162,7 @@ async def test_a_rotation(bench: Bench) -> None:
         async with forwarding(bench, both) as running:
             await bench.publish("e1")
             await eventually(lambda: len(receiver.requests) == 1)
-            running.want(settings_with(forward_settings(receiver, secrets=[OTHER_SECRET])), bench.catalogue)
+            running.want(settings_with(forward_settings(receiver, secrets=[OTHER_SECRET])))
             await eventually(lambda: len(running._running["crm"].forward.settings.secrets) == 1)
             await bench.publish("e2")
             await eventually(lambda: len(receiver.requests) == 2)

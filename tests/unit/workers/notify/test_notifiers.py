@@ -171,8 +171,7 @@ async def test_a_process_that_dies_loses_nothing_and_doubles_one_message(notifyi
     dying, channel = FakeChannel(), FakeChannel()
     async with notifying.running(FakeChannel()):
         pass
-    first = notifying.notifiers(dying)
-    [notifier] = first._notifiers
+    notifier = notifying.notifiers(dying)._make(mail_settings())
     notifier._done = _dead  # type: ignore[method-assign]
     task = asyncio.create_task(notifier.run())
     await notifying.incidents.open(incident("p/1"))
@@ -195,16 +194,16 @@ async def test_a_store_that_does_not_take_the_note_makes_no_second_message() -> 
     async with fake_store() as store:
         notifying, channel = Notifying(store), FakeChannel()
         notifiers = notifying.notifiers(channel)
-        [notifier] = notifiers._notifiers
-        done, failures = notifier._done, [ConnectionError("away"), ConnectionError("away")]
-
-        async def failing(notices: object) -> None:
-            if failures and notifier._sent:
-                raise failures.pop()
-            await done(notices)  # type: ignore[arg-type]
-
-        notifier._done = failing  # type: ignore[method-assign, assignment]
         async with notifiers:
+            notifier = notifiers._running["ops"].notifier
+            done, failures = notifier._done, [ConnectionError("away"), ConnectionError("away")]
+
+            async def failing(notices: object) -> None:
+                if failures and notifier._sent:
+                    raise failures.pop()
+                await done(notices)  # type: ignore[arg-type]
+
+            notifier._done = failing  # type: ignore[method-assign, assignment]
             await eventually(lambda: notifying._groups(1))
             await notifying.incidents.open(incident("p/1"))
             await eventually(lambda: not failures)
@@ -288,6 +287,33 @@ async def test_one_that_is_in_no_settings_any_more_is_removed(notifying: Notifyi
     assert await other.tidy() == []
     groups = await ours.store.command("XINFO", "GROUPS", ours.store.keys.notices())
     assert groups == []
+
+
+async def test_notifiers_become_what_the_settings_say() -> None:
+    """One that failed goes on with its new address and what waited, one that is new begins, one that is out ends.
+
+    The one that did not change notices nothing.
+    """
+    async with fake_store() as store:
+        notifying = Notifying(store)
+        channels = {name: FakeChannel() for name in ("kept.example", "new.example", "begun.example")}
+        failing = channels["old.example"] = FakeChannel(refusing(1_000_000))
+        before = [mail_settings("kept", host="kept.example"), mail_settings("ops", host="old.example")]
+        async with notifying.running(lambda one: channels[one.host], *before) as notifiers:
+            kept = notifiers._running["kept"].task
+            await notifying.incidents.open(incident("p/1"))
+            await eventually(lambda: len(failing.tries) > 1 and channels["kept.example"].taken)
+            after = [before[0], mail_settings("ops", host="new.example"), mail_settings("begun", host="begun.example")]
+            notifiers.want(after)
+            await eventually(lambda: channels["new.example"].subjects() == ["p/1"])
+            await eventually(lambda: channels["begun.example"].subjects() == ["p/1"])
+            notifiers.want(before[:1])
+            await eventually(lambda: set(notifiers._running) == {"kept"})
+            await notifying.incidents.open(incident("p/2"))
+            await eventually(lambda: channels["kept.example"].subjects() == ["p/1", "p/2"])
+            assert notifiers._running["kept"].task is kept
+            assert [channels[name].subjects() for name in ("new.example", "begun.example")] == [["p/1"], ["p/1"]]
+        assert kept.done()
 
 
 async def test_an_unknown_group_is_given_a_day() -> None:

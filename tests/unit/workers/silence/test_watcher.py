@@ -4,6 +4,8 @@ import pytest
 from support.silence import SilenceBench
 from support.waiting import eventually
 
+from config.settings import Settings
+from config.silence import SilenceSettings
 from router.events.catalogue import Catalogue
 from router.store.client import Store
 from workers.silence.watcher import Watcher
@@ -40,6 +42,20 @@ async def test_a_short_age(bench: SilenceBench) -> None:
     await bench.pass_time(1140, watcher, every=60)
     assert await bench.named() == []
     await bench.pass_time(420, watcher, every=60)
+    assert await bench.named() == [("silence", P)]
+
+
+async def test_other_settings_count_from_the_next_look(bench: SilenceBench) -> None:
+    """A reload lets the watcher judge by other times, with all that it knew; the same settings change nothing."""
+    watcher = bench.watcher(after="off", companies="off")
+    await bench.pass_time(HOUR, watcher, sends={C: 600})
+    await bench.pass_time(3 * HOUR, watcher)
+    watcher.want(Settings(silence=SilenceSettings(after="off", companies="off")))
+    await watcher.look()
+    assert watcher.is_watching
+    assert await bench.named() == []
+    watcher.want(Settings(silence=SilenceSettings(after="2h", companies="off")))
+    await bench.pass_time(HOUR, watcher)
     assert await bench.named() == [("silence", P)]
 
 
