@@ -6,6 +6,7 @@ came, and made again under the same ids.
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from config.reconcile import Company
 from router.store.reconciling import Kept
@@ -16,13 +17,15 @@ from workers.reconcile.gone import Gone
 from workers.reconcile.listing import Listing
 from workers.reconcile.making import Maker
 from workers.reconcile.notebook import Notebook
-from workers.reconcile.plan import Plan
+from workers.reconcile.plan import Listed, Plan
 from workers.reconcile.reports import Reports
 from workers.reconcile.tools import Tools
 from workers.state.reconcile import Swept
 
 __all__ = ["Asked", "Sweep"]
 
+_APART: Final = 26 * 3_600_000
+"""Milliseconds by which the ERP's times may seem to be behind: so far are the zones of the world apart."""
 _ERROR = 500  # characters
 _log = logs.get("reconcile")
 
@@ -53,11 +56,11 @@ class Sweep:
         """Sweep, and return how far the company is then; raises ErpError, NoListing, StoreUnavailable, LeaseLost."""
         await self._begin()
         terms = self._plan.terms
-        since = self._state.cursor - _millis(terms.overlap) if asked.since is None else asked.since
+        since = await self._cursor() - _millis(terms.overlap) if asked.since is None else asked.since
         judged = await self._book.judged()
         skipped = judged if asked.since is None else {}
         changes = Changes(self._company, self._tools, self._reports, self._maker, since, skipped, terms.wait)
-        listing = Listing(self._plan, self._erp, partial(self._tools.ask, company=self._company.name), since)
+        listing = self._listing(since)
         await listing.read(changes.take)
         await changes.make()
         self._count(changes, listing)
@@ -84,9 +87,29 @@ class Sweep:
         if state.about != self._plan.about:
             await self._book.forget()
             state = Swept(about=self._plan.about, repaired=state.repaired, deleted=state.deleted)
-        cursor = state.cursor or start - _millis(self._plan.terms.every)
-        self._state = state.changed(begun=start, cursor=cursor)
+        self._state = state.changed(begun=start)
         await self._book.put_state(self._state.written())
+
+    async def _cursor(self) -> int:
+        """Return the cursor (epoch ms); the first one goes by the ERP's own time, which may be behind ours.
+
+        It is the newest change that the ERP knows, or as far back as its times may be behind, where nothing is newer.
+        """
+        if not self._state.cursor:
+            latest = self._state.begun - _millis(self._plan.terms.every)
+            newest = latest - _APART
+
+            async def look(records: list[Listed]) -> None:
+                nonlocal newest
+                newest = max([newest, *(record.modified for record in records)])
+
+            await self._listing(newest).once(look)
+            self._state = self._state.changed(cursor=min(latest, newest))
+            await self._book.put_state(self._state.written())
+        return self._state.cursor
+
+    def _listing(self, since: int) -> Listing:
+        return Listing(self._plan, self._erp, partial(self._tools.ask, company=self._company.name), since)
 
     def _count(self, changes: Changes, listing: Listing) -> None:
         """Take note of what the changes were; the cursor follows where none can have slipped through."""

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from support.erp import SLUG, TENANT, Clock
 from support.reconciling import CHANGED, COMPANY, Reconciled, reconciled
+from support.stores import fake_store
 from support.waiting import eventually
 
 from router.cloudevents import from_cloudevent, to_cloudevent_json
 from router.events.catalogue import Catalogue
 from router.store.client import Store
 from workers.erp.errors import ErpUnavailable
-from workers.erp.fake import FakeErp
+from workers.erp.fake import FakeErp, serving
 from workers.reconcile.listing import NoListing
 
 
@@ -46,6 +47,53 @@ async def test_one_change_in_twenty_is_missed(customers: Reconciled, clock: Cloc
     swept = await customers.sweep()
     assert (swept.listed, swept.made, swept.repaired) == (0, 0, len(lost))
     assert len(await customers.events()) == 400
+
+
+@pytest.mark.parametrize("behind", [7_200, 93_600])
+@pytest.mark.parametrize("before", [True, False], ids=["with an old change", "with none"])
+async def test_an_erp_whose_time_is_behind_misses_nothing(
+    catalogue: Catalogue, clock: Clock, behind: int, *, before: bool
+) -> None:
+    """The first sweep begins by the ERP's own time: after it each change is found, however far behind that is.
+
+    So it is with times that are of another zone than the settings say.
+    """
+    async with (
+        fake_store() as store,
+        serving(FakeErp(clock=lambda: clock() - behind)) as erp,
+        reconciled(store, catalogue, erp, clock) as customers,
+    ):
+        if before:
+            customers.change(99)
+            clock.now += 60
+        await customers.sweep()
+        for number in range(4):
+            customers.change(number)
+            clock.now += 600
+            await customers.sweep()
+        assert [number for number in await customers.made() if number != "99"] == [str(n) for n in range(4)]
+
+
+async def test_the_first_sweep_makes_no_event_of_what_changed_long_before(customers: Reconciled, clock: Clock) -> None:
+    """It looks a day and more back for the ERP's time, and judges what changed within `every` and `overlap` alone."""
+    customers.change(1)
+    clock.now += 4 * 3600
+    customers.change(2)
+    clock.now += 60
+    assert (await customers.sweep()).made == 1
+    assert await customers.made() == ["2"]
+
+
+async def test_a_first_look_that_fails_is_taken_again(customers: Reconciled, clock: Clock) -> None:
+    """Where the ERP fails at the first look nothing is taken for known, and the next sweep takes it."""
+    customers.erp.failing = 500
+    with pytest.raises(ErpUnavailable):
+        await customers.sweep()
+    state = await customers.state()
+    assert (state.cursor, state.failures, state.about) == (0, 1, customers.plan.about)
+    customers.erp.failing = None
+    customers.change(1)
+    assert (await customers.sweep()).made == 1
 
 
 async def test_what_such_an_event_says(customers: Reconciled, clock: Clock) -> None:
