@@ -6,12 +6,13 @@ from typing import Any, Final
 
 import msgspec
 
-__all__ = ["WATCHED", "Incident", "clipped", "incident_of", "notice_of", "packed"]
+__all__ = ["SUBJECT", "WATCHED", "Incident", "clipped", "incident_of", "notice_of", "packed"]
 
 WATCHED: Final = frozenset({"silence", "refused", "down", "idle", "dead", "quota", "spool", "memory"})
 """The kinds that the watcher opens and ends; of others those who open them do."""
 
-_SUBJECT: Final = 200
+SUBJECT: Final = 200
+"""Most characters of what an incident is about: those behind are not kept."""
 _TEXT: Final = 600
 """Most characters of each sentence."""
 _TEXTS = ("what", "do", "command")
@@ -38,7 +39,7 @@ class Incident:
 def clipped(incident: Incident) -> Incident:
     """Return an incident with texts of a bounded length."""
     texts = {name: getattr(incident, name)[:_TEXT] for name in _TEXTS}
-    return replace(incident, subject=incident.subject[:_SUBJECT], **texts)
+    return replace(incident, subject=incident.subject[:SUBJECT], **texts)
 
 
 def packed(incident: Incident) -> bytes:

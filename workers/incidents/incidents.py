@@ -11,7 +11,7 @@ from router.store.errors import forgiven
 from router.store.reading import checked, named_values
 from router.store.watched.incidents import IncidentCalls
 from router.telemetry import logs
-from workers.incidents.incident import Incident, clipped, incident_of, notice_of, packed
+from workers.incidents.incident import SUBJECT, Incident, clipped, incident_of, notice_of, packed
 
 __all__ = ["Incidents", "Muted"]
 
@@ -55,7 +55,7 @@ class Incidents:
 
         `over` says when it ended, epoch milliseconds; now unless given.
         """
-        subject, now = subject[:200], self._now()
+        subject, now = subject[:SUBJECT], self._now()
         call = self._calls.end(_checked(kind), subject, now, now if over is None else over)
         done = int(await self._store.call(call)) > 0
         if done:
@@ -81,14 +81,14 @@ class Incidents:
 
         Returns whether it was not muted before. Raises ValueError where too many are muted.
         """
-        done = int(await self._store.call(self._calls.mute(_checked(kind), subject[:200], self._now(), until)))
+        done = int(await self._store.call(self._calls.mute(_checked(kind), subject[:SUBJECT], self._now(), until)))
         if done < 0:
             raise ValueError("too many incidents are muted: unmute some first")
         return done > 0
 
     async def unmute(self, kind: str, subject: str) -> bool:
         """Have incidents of a kind about a subject opened again; return whether they were muted."""
-        return bool(await self._store.call(self._calls.unmute(_checked(kind), subject[:200], self._now())))
+        return bool(await self._store.call(self._calls.unmute(_checked(kind), subject[:SUBJECT], self._now())))
 
     async def muted(self) -> list[Muted]:
         """Return what is muted now, in order of kind and subject."""

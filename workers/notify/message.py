@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -194,9 +195,10 @@ def _line(text: str, most: int) -> str:
 
 
 def _stamp(millis: int, zone: ZoneInfo) -> str:
-    local: datetime = moment_at(millis).astimezone(zone)
-    name = "UTC" if zone.key == "UTC" else f"{local:%Z}"
-    return f"{local:%Y-%m-%d %H:%M} {name}"
+    moment: datetime = moment_at(millis)
+    with suppress(OverflowError):  # the last day of the calendar, which has no other zones
+        moment = moment.astimezone(zone)
+    return f"{moment:%Y-%m-%d %H:%M %Z}"
 
 
 def _span(seconds: int) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 
 from router.store.reading import moment_at
 from router.store.watched.traffic import Refused
-from workers.incidents import Incident
+from workers.incidents import SUBJECT, Incident
 from workers.silence.ledger import Silence
 
 __all__ = ["away", "backlog", "dead", "memory", "named", "paused", "quota", "refused", "silence", "spool", "stuck"]
@@ -92,8 +92,8 @@ def memory(server: str, since: int) -> Incident:
 
 
 def named(limit: str, subject: str) -> str:
-    """Return what a quota is called as the subject of an incident."""
-    return f"{limit}/{subject}" if subject else limit
+    """Return what a quota is called as the subject of an incident, which has to be the one that is kept."""
+    return f"{limit}/{subject}"[:SUBJECT] if subject else limit
 
 
 def spool(process: str, since: int) -> Incident:

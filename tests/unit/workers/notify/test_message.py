@@ -63,6 +63,16 @@ def test_times_are_in_the_zone_of_the_notifier() -> None:
     assert said(incident(), zone=OSLO).items[0].when == "Since 2026-11-29 23:53 CET"
 
 
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/Los_Angeles"])
+@pytest.mark.parametrize("since", [10**20, -(10**20), 0])
+def test_any_time_can_be_written(zone: str, since: int) -> None:
+    """A time at either end of what a calendar has, which anybody may write into the store, stops no notifier."""
+    notice = Notice("1-1", since, Incident("silence", "p", since, "w", "d", "c", over=since + 10**30))
+    for now in (NOW, 0):
+        message = compose("ops", [notice], now, zone=ZoneInfo(zone), fresh=60.0)
+        assert message is not None
+
+
 def test_a_burst_is_one_message() -> None:
     """Ten are reported by themselves, and the rest is counted by kind."""
     burst = [incident(f"p/{number}", kind="dead" if number > 20 else "silence") for number in range(30)]
