@@ -105,12 +105,18 @@ class Notifier:
             await notices.aclose()
 
     async def _next(self, notices: Notices) -> Sequence[Entry]:
-        """Return what to say next: at once what was left over, else what comes, and what else comes with it."""
+        """Return what to say next: what was left over, else what comes, and what else comes with it.
+
+        Nothing joins what was left over: that may have been said by a process that died then, and with just the same
+        notices it has the same id.
+        """
         await self._done(notices)
-        entries = await notices.held(MOST) or await notices.waited()
+        held = await notices.held(MOST)
+        entries = held or await notices.waited()
         if self._delivery.wants(entries):
-            await asyncio.sleep(max(self._pace.gather, self._next_at - self._monotonic()))
-            entries += await notices.more(MOST - len(entries))
+            await asyncio.sleep(max(0.0 if held else self._pace.gather, self._next_at - self._monotonic()))
+            if not held:
+                entries += await notices.more(MOST - len(entries))
         return entries
 
     async def _done(self, notices: Notices) -> None:

@@ -86,6 +86,7 @@ async def test_killed_at_any_moment(real_store: Store, server_url: str, tmp_path
     assert set(said) == set(opened)
     assert sum(count - 1 for count in said.values()) <= KILLS * 3
     assert all(body == bodies[0] for bodies in seen.values() for body in bodies)
+    assert max(Counter(subject for bodies in seen.values() for subject in bodies[0]).values()) == 1
 
 
 async def _done(store: Store) -> bool:

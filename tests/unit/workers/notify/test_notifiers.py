@@ -167,7 +167,10 @@ async def test_of_many_processes_one_notifies(notifying: Notifying) -> None:
 
 
 async def test_a_process_that_dies_loses_nothing_and_doubles_one_message(notifying: Notifying) -> None:
-    """What was read and not noted as done is said by the next process, under the id that the message had."""
+    """What was read and not noted as done is said by the next process, under the id that the message had.
+
+    What came after that is said by a message of its own: joined to the other it would give that another id.
+    """
     dying, channel = FakeChannel(), FakeChannel()
     async with notifying.running(FakeChannel()):
         pass
@@ -182,7 +185,7 @@ async def test_a_process_that_dies_loses_nothing_and_doubles_one_message(notifyi
     async with notifying.running(channel):
         await eventually(lambda: channel.subjects() == ["p/1", "p/2"])
         await eventually(lambda: _none(notifying))
-    assert dying.taken[0].items[0].incident == channel.taken[0].items[0].incident
+    assert (dying.taken[0].items, dying.taken[0].id) == (channel.taken[0].items, channel.taken[0].id)
 
 
 async def _dead(_notices: object) -> None:
@@ -222,9 +225,9 @@ async def test_what_is_too_old_is_summed_up() -> None:
             await notifying.incidents.open(incident(f"old/{number}"))
         now[0] += 2 * DAY / 1000
         async with notifying.running(channel):
-            await eventually(lambda: channel.taken)
-        assert channel.titles == ["Incidents: 3 reported late"]
-        assert notifying.count("notices", notifier="ops", how="late") == 3
+            await eventually(lambda: notifying.count("notices", notifier="ops", how="late") == 3)
+        # The process before may have read one of them while it ended: that one has a message of its own.
+        assert all(title.endswith(" reported late") for title in channel.titles)
 
 
 async def test_what_was_trimmed_before_it_was_said_is_counted(notifying: Notifying) -> None:
