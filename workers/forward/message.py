@@ -12,7 +12,8 @@ from workers.delivery import Delivery, Merged
 
 __all__ = ["Message", "message", "webhook_id"]
 
-_PLAIN: Final = re.compile(r"[!-~]{1,200}")
+_LONGEST: Final = 200
+_PLAIN: Final = re.compile(rf"[!-$&-~]{{1,{_LONGEST}}}")  # without %, which begins what stands for another character
 _TYPES: Final = {"cloudevents": "application/cloudevents+json; charset=utf-8", "raw": "application/json"}
 
 
@@ -51,11 +52,15 @@ def message(delivery: Delivery, form: Literal["cloudevents", "raw"], traceparent
 
 
 def webhook_id(event_id: str) -> str:
-    """Return the id of an event as a header can carry it: itself, unless it has other characters or is very long."""
+    """Return the id of an event as a header can carry it: itself, unless it has other characters or is very long.
+
+    No two ids have one in common: a receiver that has seen an id drops what comes with it again.
+    """
     if _PLAIN.fullmatch(event_id):
         return event_id
-    quoted = quote(event_id, errors="replace")
-    return quoted if _PLAIN.fullmatch(quoted) else sha256(event_id.encode(errors="replace")).hexdigest()
+    quoted = quote(event_id, errors="surrogatepass")
+    is_short = len(quoted) <= _LONGEST
+    return quoted if is_short else f"%{sha256(event_id.encode(errors='surrogatepass')).hexdigest()}"
 
 
 def _merged(delivery: Delivery) -> dict[str, Any]:
