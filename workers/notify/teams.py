@@ -7,10 +7,12 @@ alone. Texts are runs of a RichTextBlock, which show what they hold: the text of
 import json
 from typing import Any, Final
 
-from workers.notify.message import Item, Message
+from workers.notify.message import ALL, Item, Message
 
 __all__ = ["card_of"]
 
+_FALLBACK: Final = f"Incidents of the event router: {ALL}"
+"""What a client shows that knows no such cards; it reads Markdown, so there is no text of an incident in it."""
 _LARGEST: Final = 24_000
 """Bytes of a message; Teams refuses those above 28 KB."""
 
@@ -27,7 +29,7 @@ def _body(message: Message) -> bytes:
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
         "version": "1.4",
-        "fallbackText": message.title,
+        "fallbackText": _FALLBACK,
         "msteams": {"width": "Full"},
         "body": [
             _text(message.title, weight="Bolder", size="Medium"),

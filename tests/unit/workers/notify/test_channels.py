@@ -78,6 +78,7 @@ def test_teams_reads_no_markdown() -> None:
     """Every text is a run, which shows what it holds; no TextBlock, whose text would be read, is there."""
     body = json.loads(card_of(message_of(EVIL)))
     assert {kind for kind, _ in texts_of(body)} == {"TextRun"}
+    assert "evil" not in body["attachments"][0]["content"]["fallbackText"], "a client too old for cards reads Markdown"
     assert any(text == EVIL for _, text in texts_of(body))
 
 
