@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from support.filling import CUSTOMERS, put_events
-from support.receiver import Receiver, receiving
+from support.receiver import OK, Receiver, Request, receiving
 from support.waiting import eventually
 
 import router
 from router.store.client import Store
+from workers.operations.audit import lines
 
 pytestmark = pytest.mark.real
 
@@ -63,6 +64,29 @@ async def test_what_comes_is_posted_until_ctrl_c(real_store: Store, server_url: 
         process.send_signal(signal.SIGINT)
         assert await asyncio.wait_for(process.wait(), 30) == 0
     assert ids(receiver) == ["e1", "e2", "e3", "e4"]
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
+async def test_whoever_ends_it_it_is_audited_as_finished(
+    real_store: Store, server_url: str, tmp_path: Path, ended_by: signal.Signals
+) -> None:
+    """Ended by a signal amid an exchange it is audited under its own name as finished, without an error."""
+    await put_events(real_store, "e1", "e2")
+
+    async def second_waits(request: Request) -> bytes:
+        if request.headers["webhook-id"] == "e2":
+            await asyncio.Event().wait()
+        return OK
+
+    async with (
+        receiving(second_waits) as receiver,
+        listening(receiver, server_url, real_store, tmp_path, "--replay-last", "2") as process,
+    ):
+        await eventually(lambda: len(receiver.requests) == 2)
+        process.send_signal(ended_by)
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+    [line] = [line async for line in lines(real_store)]
+    assert (line.verb, line.finished, line.error, line.matched) == ("listen", True, "", 1)
 
 
 async def test_killed_it_leaves_nothing_behind(real_store: Store, server_url: str, tmp_path: Path) -> None:

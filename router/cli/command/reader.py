@@ -16,6 +16,7 @@ import typer
 
 from router.cli.command.runtime import operate
 from router.cli.command.stdio import OutputFailed
+from router.process.signals import cancelling
 from router.tasks.ending import end
 from workers.operations.operations import Operations
 
@@ -23,10 +24,17 @@ T = TypeVar("T")
 
 
 def follow(work: Callable[[Operations], Coroutine[Any, Any, None]]) -> None:
-    """Show what comes to the store until Ctrl-C, which ends the command well."""
+    """Show what comes to the store until Ctrl-C or another signal that ends a process: each ends the command well."""
+
+    async def until_ended(operations: Operations) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        with cancelling(task):
+            await work(operations)
+
     try:
-        operate(work)
-    except KeyboardInterrupt:
+        operate(until_ended)
+    except (KeyboardInterrupt, asyncio.CancelledError):
         raise typer.Exit from None
 
 

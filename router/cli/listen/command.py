@@ -102,7 +102,9 @@ def listen(
             None  # nobody reads what is printed any more, which is no failure of what was posted
         )
         ended: asyncio.CancelledError | None = None
-        async with accounted(operations.store, Deed(NAME, selector=selector), counts, strictly=True), outgoing:
+        deed = Deed(NAME, selector=selector)
+        # The end is written before connections are closed: who is impatient then changes no line of the audit.
+        async with outgoing, accounted(operations.store, deed, counts, strictly=True):
             backoff = Backoff(Random(), 0.2, _LONGEST_WAIT)  # noqa: S311 - jitter
             poster = Poster(outgoing, secret, format_, _say, sleep=asyncio.sleep, backoff=backoff)
             write = as_json_line if as_json else partial(as_text, operations.catalogue)
