@@ -15,7 +15,8 @@ __all__ = ["FieldSeen", "TypeSeen", "schemas"]
 class FieldSeen:
     """A field: its path, the types of its values, and its share of all notifications since it was first seen.
 
-    state: `known`, `missing`, or `rare` where it came since the type was learnt and too seldom to be reported.
+    state: `known`, `missing`, `learning` while too little of the type was seen to say, or `rare` where it came since
+    the type was learnt and too seldom to be reported.
     """
 
     path: str
@@ -51,13 +52,13 @@ async def schemas(store: Store, settings: DriftSettings) -> list[TypeSeen]:
 
 def _type(stream: str, kept: Kept, settings: DriftSettings) -> TypeSeen:
     schema = kept.schema
-    fields = tuple(_field(kept, path) for path in sorted(schema.fields, key=str.casefold))
     learnt = schema.is_learnt(settings)
+    fields = tuple(_field(kept, path, learnt=learnt) for path in sorted(schema.fields, key=str.casefold))
     return TypeSeen(stream, schema.events, learnt, fields, schema.left_out, tuple(kept.reports))
 
 
-def _field(kept: Kept, path: str) -> FieldSeen:
+def _field(kept: Kept, path: str, *, learnt: bool) -> FieldSeen:
     known = kept.schema.fields[path]
     types = tuple(name for name in known.types if name != NULL) or (NULL,)
-    state = "missing" if known.missing else "known" if known.known else "rare"
+    state = "missing" if known.missing else "known" if known.known else "rare" if learnt else "learning"
     return FieldSeen(path, types, kept.schema.share(path), state)

@@ -1,11 +1,14 @@
 """`schema list|show`: what was learnt of the fields of each type."""
 
+import msgspec
 import pytest
 from support.cli import Cli
 from support.filling import CUSTOMERS, FINANCIAL, put_schema
 
+from config.settings import DriftSettings
 from router.store.client import Store
-from workers.drift.kept import Report
+from workers.drift.kept import Kept, Report
+from workers.drift.schema import Schema
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
 
@@ -47,6 +50,17 @@ def test_show(filled: Cli) -> None:
     assert "has a new field region (text); event e5" in text
     assert '{"region": "***"}' in text
     assert "too few" in filled.run("schema", "show", SUPPLIERS).output
+
+
+def test_a_type_that_is_being_learnt(cli: Cli) -> None:
+    """While too little of a type was seen, as where `drift.learn` was raised, no field of it is called rare."""
+    schema, earlier = Schema(), DriftSettings().model_copy(update={"learn": 2})
+    for at, shape in enumerate([{"id": "text"}, {"id": "text"}, {"id": "text", "later": "text"}]):
+        schema.learn(shape, "1", at, earlier)
+    kept = msgspec.json.encode(Kept("1-1", 1, schema, []))
+    cli.fill(lambda store: store.client.hset(store.keys.schemas(), SUPPLIERS, kept))
+    states = {field["field"]: field["state"] for field in cli.json("schema", "show", SUPPLIERS)["fields"]}
+    assert states["later"] == "learning"
 
 
 def test_nothing(cli: Cli) -> None:
