@@ -203,6 +203,13 @@ def test_defaults(cli: Cli) -> None:
     assert "Put the secrets that the portal shows into secrets/visma-net-financial." in said
 
 
+@pytest.mark.parametrize(("host", "says"), [("http://127.0.0.1:3000", True), ("https://crm.example", False)])
+def test_a_receiver_on_this_machine(cli: Cli, host: str, *, says: bool) -> None:
+    """Of a receiver on this machine, and of no other, it says where it has to listen for containers."""
+    said = cli.ok("init", "--yes", "--notify", "none", "--to", f"{host}/hook")
+    assert ("not on 127.0.0.1 alone" in said) is says
+
+
 def test_it_is_found_by_the_commands(cli: Cli) -> None:
     """What `init` wrote is what commands in that folder read."""
     cli.ok("init", "--yes", "--notify", "none", "--to", "https://crm.example/hook")
