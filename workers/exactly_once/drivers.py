@@ -39,7 +39,7 @@ class AsyncDriver(Protocol):
     def transaction(self, connection: Any) -> AbstractAsyncContextManager[Any]:
         """Return what makes a transaction or, within one, a savepoint; undone where the block ends in an error."""
 
-    def is_open(self, connection: Any) -> bool:
+    async def is_open(self, connection: Any) -> bool:
         """Return whether what is written now is committed later."""
 
     def fetch(self, connection: Any, statement: str, parameters: tuple[Any, ...]) -> Awaitable[Rows]:
@@ -68,7 +68,7 @@ class _Asyncpg:
         made: AbstractAsyncContextManager[Any] = connection.transaction()
         return made
 
-    def is_open(self, connection: Any) -> bool:
+    async def is_open(self, connection: Any) -> bool:
         return bool(connection.is_in_transaction())
 
     async def fetch(self, connection: Any, statement: str, parameters: tuple[Any, ...]) -> Rows:
@@ -98,7 +98,7 @@ class _AsyncPsycopg:
         made: AbstractAsyncContextManager[Any] = connection.transaction()
         return made
 
-    def is_open(self, connection: Any) -> bool:
+    async def is_open(self, connection: Any) -> bool:
         return _has_begun(connection)
 
     async def fetch(self, connection: Any, statement: str, parameters: tuple[Any, ...]) -> Rows:
@@ -163,8 +163,9 @@ class _Aiosqlite:
                 await connection.execute(statement)
             raise
 
-    def is_open(self, connection: Any) -> bool:
-        return _begins_by_itself(connection)
+    async def is_open(self, connection: Any) -> bool:
+        within = connection._conn  # noqa: SLF001 - aiosqlite has no other way to ask for this, in its thread
+        return bool(await connection._execute(_begins_by_itself, within))  # noqa: SLF001 - as above
 
     async def fetch(self, connection: Any, statement: str, parameters: tuple[Any, ...]) -> Rows:
         async with connection.execute(_PARAMETER.sub("?", statement), parameters) as cursor:
@@ -175,7 +176,7 @@ def _begins_by_itself(connection: Any) -> bool:
     """Return whether the next statement is in a transaction: from Python 3.12 on `autocommit` may say so."""
     if connection.in_transaction:
         return True
-    autocommit = getattr(getattr(connection, "_conn", connection), "autocommit", _BY_LEVEL)
+    autocommit = getattr(connection, "autocommit", _BY_LEVEL)
     return connection.isolation_level is not None if autocommit == _BY_LEVEL else not autocommit
 
 

@@ -56,8 +56,6 @@ class Once:
         batches, and for handlers that do more than one thing. To be awaited where the driver's calls are. Raises
         NoTransaction where none is begun.
         """
-        if not driver_of(connection).is_open(connection):
-            raise NoTransaction("once.mark needs a transaction that is begun: call it within one, or use `once(...)`")
         return _put(connection, lambda dialect: dialect.insert(_checked(delivery).subscription, marks_of(delivery)))
 
     def create(self, connection: Any) -> Any:
@@ -83,8 +81,23 @@ def _put(connection: Any, question: Any, *, whole: bool = False) -> Any:
     driver: Any = driver_of(connection)
     asked: Question[Any] = question(driver.dialect)
     if iscoroutinefunction(driver.fetch):
-        return _transacted_async(driver, connection, asked) if whole else ask_async(driver, connection, asked)
-    return _transacted(driver, connection, asked) if whole else ask(driver, connection, asked)
+        return (_transacted_async if whole else _within_async)(driver, connection, asked)
+    return (_transacted if whole else _within)(driver, connection, asked)
+
+
+def _within(driver: Any, connection: Any, asked: Question[Any]) -> Any:
+    _refuse_unless(driver.is_open(connection))
+    return ask(driver, connection, asked)
+
+
+async def _within_async(driver: Any, connection: Any, asked: Question[Any]) -> Any:
+    _refuse_unless(await driver.is_open(connection))
+    return await ask_async(driver, connection, asked)
+
+
+def _refuse_unless(is_open: bool) -> None:  # noqa: FBT001 - the one thing that it is about
+    if not is_open:
+        raise NoTransaction("once.mark needs a transaction that is begun: call it within one, or use `once(...)`")
 
 
 def _transacted(driver: Any, connection: Any, asked: Question[Any]) -> Any:

@@ -82,7 +82,10 @@ def worker(
         str | None, typer.Option(help="The consumer's name, which no other process may have; a new one by default.")
     ] = None,
 ) -> None:
-    """Run all subscriptions found in modules; SIGHUP reads again who is notified."""
+    """Run all subscriptions found in modules.
+
+    SIGHUP has it read again who is notified, and of which silence.
+    """
     settings = for_service()
     forking.install()
     leaving = Leaving("worker", settings.workers.shutdown_timeout, loop.run)

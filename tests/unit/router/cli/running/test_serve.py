@@ -56,7 +56,13 @@ class Calls(list[tuple[Any, ...]]):
         await stop.wait()
 
     async def serve_workers(
-        self, settings: Settings, subscriptions: Sequence[Subscription], stop: asyncio.Event, *, name: str | None = None
+        self,
+        settings: Settings,
+        subscriptions: Sequence[Subscription],
+        stop: asyncio.Event,
+        reload: asyncio.Event,
+        *,
+        name: str | None = None,
     ) -> list[str]:
         """Stand in for the workers, which leave behind the handlers that are named in `stuck`."""
         self.append(("workers", [subscription.name for subscription in subscriptions], name))
