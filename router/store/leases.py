@@ -64,6 +64,11 @@ class Lease:
         if not await self.take():
             raise LeaseLost("another process has the lease by now")
 
+    async def keep(self) -> None:
+        """Renew it; raises LeaseLost, too, where it had ended: another process may have had it meanwhile."""
+        if await self.take() is not Taken.STILL:
+            raise LeaseLost("the lease had ended, and another process may have had it meanwhile")
+
     async def give_up(self) -> None:
         """Give it up, if it is ours; where the store is away it ends by itself."""
         try:

@@ -112,15 +112,17 @@ class Archiver:
 
     async def _write(self, stream: str, due: Due, lease: Lease) -> None:
         """Write the next object of a stream, and let the position move on; nothing where somebody else did that."""
+        await lease.renew()
         made = await self._make(stream, due)
         if made is None or self._stopping.is_set():
             return
         first, last = made.name.first, made.name.last
         if not await self._store.call(self._scripts.plan(stream, due.position, first, last)):
             return
-        await lease.renew()
+        await lease.keep()  # what was read may have been erased meanwhile by the process that had it
         if made.events and not await self._put(made):
             return
+        await lease.keep()  # not confirmed, the object is written once more, as the stream is then
         if await self._store.call(self._scripts.confirm(stream, due.position, last, made.events)):
             self._metrics.events.labels(stream).inc(made.events)
             self._metrics.bytes.inc(len(made.content))

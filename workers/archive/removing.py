@@ -82,7 +82,7 @@ async def _clean(
         gone = found.events - kept
     if not gone:
         return
-    await lease.renew()
+    await lease.keep()
     if kept:
         await archive.place.put(str(name), content)
     else:

@@ -192,11 +192,34 @@ async def test_two_at_once(bench: ArchiveBench) -> None:
         async def renew(self) -> None:
             """Believe it."""
 
+        keep = renew
+
     lease: Any = Lease()
     await one._write(CUSTOMERS, due[CUSTOMERS], lease)
     await two._write(CUSTOMERS, due[CUSTOMERS], lease)
     assert await bench.archived() == ids
     assert bench.value("event_router_archived_events_total", stream=CUSTOMERS) == 3
+
+
+@pytest.mark.parametrize("held_up", ["_make", "_put"])
+async def test_one_that_was_held_up_writes_back_nothing_that_was_erased(
+    bench: ArchiveBench, monkeypatch: pytest.MonkeyPatch, held_up: str
+) -> None:
+    """What is removed while an archiver is stopped for longer than its lease is in the archive no more in the end."""
+    ids = await bench.add(CUSTOMERS, days_ago(8), 3)
+    archiver = bench.archiver()
+    do = getattr(archiver, held_up)
+
+    async def stopped(*given: Any) -> Any:
+        made = await do(*given)
+        await bench.store.command("DEL", bench.store.keys.archiving())
+        await bench.store.command("XDEL", bench.store.keys.events(CUSTOMERS), ids[1])
+        return made
+
+    monkeypatch.setattr(archiver, held_up, stopped)
+    assert await archiver.round([CUSTOMERS])
+    await bench.archiver().round([CUSTOMERS])
+    assert await bench.archived() == [ids[0], ids[2]]
 
 
 async def test_a_window_of_no_archive_trims_nothing(bench: ArchiveBench, monkeypatch: pytest.MonkeyPatch) -> None:
