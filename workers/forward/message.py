@@ -60,7 +60,7 @@ def webhook_id(event_id: str) -> str:
         return event_id
     quoted = quote(event_id, errors="surrogatepass")
     is_short = len(quoted) <= _LONGEST
-    return quoted if is_short else f"%{sha256(event_id.encode(errors='surrogatepass')).hexdigest()}"
+    return quoted if is_short else f"%sha256:{sha256(event_id.encode(errors='surrogatepass')).hexdigest()}"
 
 
 def _merged(delivery: Delivery) -> dict[str, Any]:
