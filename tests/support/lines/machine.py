@@ -254,7 +254,10 @@ class LinesMachine(RuleBasedStateMachine):
         theirs = [one for one in self.given if one.claim.token.startswith(worker)][-number:]
         if theirs:
             lost = self.call(self.place.extend(*theirs))
+            before = {key: run.until for key, run in self.model.runs.items()}
             kept = [self.model.extend(one.claim) for one in theirs]
+            if any(run.until < before[key] for key, run in self.model.runs.items()):
+                self.sleepers.clock_was_set()  # back, since a hold began: renewed, it ends sooner than a sleeper knows
             assert lost == [number for number, was_there in enumerate(kept, 1) if not was_there]
 
     @rule(worker=st.sampled_from(WORKERS), charged=st.booleans())
