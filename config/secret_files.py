@@ -11,6 +11,7 @@ from typing import Any
 from config.errors import ConfigError
 from config.files import read_regular
 from config.settings import fold_slug, split_list
+from config.tables import fold_name
 
 _FILE = "_file"
 _ALONE = (("ops", "token"), ("redis", "url"), ("archive", "secret_key"))
@@ -49,8 +50,7 @@ def files_of(values: Mapping[str, Any], file: Path | None = None) -> Iterator[Pa
 def table_files(values: Mapping[str, Any], section: str, name: str) -> tuple[Path, ...] | None:
     """Return the files of the secrets of one table of a list; None where the source gives it no secret."""
     for named, table in _tables(values.get(section)):
-        same = fold_slug(named).replace(".", "_") == fold_slug(name).replace(".", "_")
-        if same and any(table.get(key) for key in _SPELLINGS):
+        if fold_name(named) == fold_name(name) and any(table.get(key) for key in _SPELLINGS):
             files = ("secret_file", "secret_files")
             return tuple(Path(str(path)) for key in files for path in _listed(table.get(key)))
     return None
