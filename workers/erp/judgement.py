@@ -1,8 +1,7 @@
 """What an answer of the ERP means: a record, or which error. Pure."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from http import HTTPStatus
 
 from workers.erp.errors import (
@@ -15,6 +14,7 @@ from workers.erp.errors import (
     ErpUnreadable,
 )
 from workers.erp.transport import Answer, is_redirect, is_success
+from workers.outgoing.answer import named_wait
 from workers.record import Record
 
 __all__ = ["check", "read_record", "retry_after", "said_by"]
@@ -78,12 +78,5 @@ def said_by(answer: Answer) -> object:
 
 def retry_after(value: str | None, now: datetime) -> float:
     """Return the seconds that a Retry-After asks for, as a number or a date; one minute where it cannot be read."""
-    text = (value or "").strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text[:9]), _LONGEST)
-    try:
-        at = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
-        return _UNSAID
-    seconds = ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
-    return min(max(seconds, 0.0), _LONGEST)
+    seconds = named_wait(value or "", now.timestamp())
+    return _UNSAID if seconds is None else min(seconds, _LONGEST)

@@ -9,7 +9,7 @@ from typing import Final, Self
 import aiohttp
 from aiohttp.connector import Connection
 
-__all__ = ["Answer", "retry_after"]
+__all__ = ["Answer", "named_wait", "retry_after"]
 
 _KEPT: Final = 1024
 _READ: Final = 65_536  # bytes of a body that are read so that its connection can be used again
@@ -46,7 +46,12 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
     now: seconds since 1970.
     """
-    text = headers.get("Retry-After", "").strip()
+    return named_wait(headers.get("Retry-After", ""), now)
+
+
+def named_wait(text: str, now: float) -> float | None:
+    """Return how many seconds after `now` a Retry-After names, as a number or a date; None where it cannot be read."""
+    text = text.strip()
     if text.isascii() and text.isdigit():
         return min(float(text[:12]), _LONGEST_WAIT)
     try:
