@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from config.errors import ConfigError
-from config.outgoing import address_in, check_target_url
+from config.outgoing import check_target_url
 from workers.outgoing.answer import Answer, retry_after
 from workers.outgoing.encryption import encryption_for
 from workers.outgoing.errors import AddressRefused, OutgoingError, TimedOut
@@ -132,17 +132,10 @@ class Outgoing:
         return response
 
     def _check_address(self) -> None:
-        """Raise ConfigError where no answer of a resolver could make the host one that may be reached."""
-        host = self._url.host or ""
-        if address_in(host) is not None:
-            try:
-                self._guard.check(host, host)
-            except AddressRefused as error:
-                raise ConfigError(str(error)) from None
-        elif self._url.scheme == "http" and not self.target.allow_private:
-            raise ConfigError(
-                f"{host} would be sent to in clear over http://: write https://, or name its network in allow_private"
-            )
+        try:
+            self._guard.check_host(self._url.host or "")
+        except AddressRefused as error:
+            raise ConfigError(str(error)) from None
 
 
 def _checked(target: Target) -> URL:

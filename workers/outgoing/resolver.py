@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from aiohappyeyeballs import AddrInfoType
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from config.outgoing import address_in
 from workers.outgoing.addresses import Network, refusal
 from workers.outgoing.errors import AddressRefused
 
@@ -30,6 +31,15 @@ class Guard:
 
     allowed: tuple[Network, ...]
     encrypted: bool
+
+    def check_host(self, host: str) -> None:
+        """Raise AddressRefused for the host of a URL that may not be reached, whatever a resolver answers."""
+        if address_in(host) is not None:
+            self.check(host, host)
+        elif not self.encrypted and not self.allowed:
+            raise AddressRefused(
+                f"{host} would be sent to in clear over http://: write https://, or name its network in allow_private"
+            )
 
     def check(self, host: str, address: str) -> None:
         """Raise AddressRefused where an address must not be reached."""
