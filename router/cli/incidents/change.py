@@ -5,20 +5,13 @@ from typing import Annotated
 
 import typer
 
-from config.times import parse_duration
 from router.cli.command.exits import NothingMatched
 from router.cli.command.loop import in_order
 from router.cli.command.runtime import operate
+from router.cli.options.common import lasting
 from router.cli.options.completing import incident_kinds, incident_subjects
 from router.cli.output.results import JsonFlag, clean, print_json, print_line, stamp
 from workers.operations.operations import Operations
-
-
-def _duration(text: str) -> timedelta:
-    if not (lasting := parse_duration(text)):
-        raise typer.BadParameter(f"{text!r} is no time: write 90s, 30m, 2h, 1d or 1w")
-    return lasting
-
 
 Kind = Annotated[
     str, typer.Argument(metavar="KIND", help="As `incidents list` shows it.", autocompletion=incident_kinds)
@@ -26,7 +19,7 @@ Kind = Annotated[
 Subject = Annotated[str, typer.Argument(metavar="SUBJECT", help="Likewise.", autocompletion=incident_subjects)]
 For = Annotated[
     timedelta | None,
-    typer.Option("--for", parser=_duration, metavar="TIME", help="Unmute by itself after 90s, 30m, 2h, 1d or 1w."),
+    typer.Option("--for", parser=lasting, metavar="TIME", help="Unmute by itself after 90s, 30m, 2h, 1d or 1w."),
 ]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; the audit has it.")]
 

@@ -4,7 +4,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -42,6 +42,15 @@ def _moment(text: str) -> datetime:
         return parse_moment(text, datetime.now(UTC))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def lasting(text: str) -> timedelta:
+    """Return the time that an option such as `--for 2h` names; a usage error for any other text."""
+    from config.times import parse_duration  # noqa: PLC0415 - as above
+
+    if not (found := parse_duration(text)):
+        raise typer.BadParameter(f"{text!r} is no time: write 90s, 30m, 2h, 1d or 1w")
+    return found
 
 
 Since = Annotated[

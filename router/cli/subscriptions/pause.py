@@ -6,11 +6,10 @@ from typing import Annotated
 
 import typer
 
-from config.times import parse_duration
 from router.cli.command.exits import NothingMatched, complain
 from router.cli.command.loop import in_order
 from router.cli.command.runtime import none_named, operate
-from router.cli.options.common import Company
+from router.cli.options.common import Company, lasting
 from router.cli.options.completing import subscriptions
 from router.cli.output.results import JsonFlag, clean, number_of, print_json, print_line
 from router.cli.output.waiting import pause_json, pauses_text
@@ -23,16 +22,10 @@ _PATIENCE = 5.0  # seconds to wait for the workers' word
 _AGAIN = 0.05
 
 
-def _duration(text: str) -> timedelta:
-    if not (lasting := parse_duration(text)):
-        raise typer.BadParameter(f"{text!r} is no time: write 90s, 30m, 2h, 1d or 1w")
-    return lasting
-
-
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The subscription.", autocompletion=subscriptions)]
 For = Annotated[
     timedelta | None,
-    typer.Option("--for", parser=_duration, metavar="TIME", help="Resume by itself after 90s, 30m, 2h, 1d or 1w."),
+    typer.Option("--for", parser=lasting, metavar="TIME", help="Resume by itself after 90s, 30m, 2h, 1d or 1w."),
 ]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; shown wherever the pause is.")]
 
