@@ -12,7 +12,7 @@ from config.notify import Channel
 from config.publishers import load_publishers
 from router.cli.command.exits import usage
 from router.cli.init import asking
-from router.cli.init.answers import EMBEDDED, NOTIFIER, Answers, Mail, contained
+from router.cli.init.answers import EMBEDDED, NOTIFIER, Answers, Mail, is_here
 from router.cli.init.options import Given, GivenChannel, given, given_channel, text_of
 from router.cli.init.writing import COMPOSE, SETTINGS, WORKER, Written, refuse, write
 from router.cli.options.common import taking
@@ -125,7 +125,7 @@ def _lines(answers: Answers, written: Written, folder: Path) -> Iterator[str]:
         yield ""
         files = ", ".join(str(folder / "secrets" / name) for name in made)
         yield f"Put the secrets that the portal shows into {files}."
-    if contained(answers) != answers:
+    if is_here(answers.forward):
         yield ""
         yield "From a container the receiver is reached only if it listens on 0.0.0.0 too, not on 127.0.0.1 alone."
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from config.tables import fold_name
-from router.cli.init.answers import EMBEDDED, MACHINE, Answers, contained
+from router.cli.init.answers import EMBEDDED, MACHINE, Answers, contained, is_here
 from router.cli.init.secrets import secrets_for
 from router.cli.init.settings_file import tables_of
 
@@ -54,7 +54,7 @@ def _composed(answers: Answers) -> Values:
     worker = services.setdefault("worker", {})
     if answers.forward:
         worker["command"] = ["forward"]
-        if contained(answers) != answers:
+        if is_here(answers.forward):
             worker["extra_hosts"] = [f"{MACHINE}:host-gateway"]
     else:
         worker["volumes"] = ["./my_worker.py:/workers/my_worker.py:ro"]

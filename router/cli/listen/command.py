@@ -98,10 +98,7 @@ def listen(
 
     async def work(operations: Operations) -> None:
         counts: Counter[str] = Counter()
-        gone: OutputFailed | None = (
-            None  # nobody reads what is printed any more, which is no failure of what was posted
-        )
-        ended: asyncio.CancelledError | None = None
+        early: OutputFailed | asyncio.CancelledError | None = None
         deed = Deed(NAME, selector=selector)
         # The end is written before connections are closed: who is impatient then changes no line of the audit.
         async with outgoing, accounted(operations.store, deed, counts, strictly=True):
@@ -122,11 +119,9 @@ def listen(
 
             try:
                 await for_each(operations, streams, wanted, past, post, none_past=_say_nothing_past)
-            except OutputFailed as error:
-                gone = error
-            except asyncio.CancelledError as error:  # Ctrl-C, or another signal: how a person ends it
-                ended = error
-        if (early := gone or ended) is not None:
+            except (OutputFailed, asyncio.CancelledError) as error:
+                early = error  # its reader has gone, or a person ends it: no failure of what was posted
+        if early is not None:
             raise early
 
     follow(work)
