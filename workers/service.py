@@ -110,7 +110,7 @@ async def serve_workers(
             bench.crew.start(subscription)
         yield partial(check_names, subscriptions=subscriptions)
 
-    return await serve_crew(settings, catalogue, manning, stop, reload, name=name)
+    return await serve_crew(settings, catalogue, manning, stop, reload or asyncio.Event(), name=name)
 
 
 async def serve_crew(
@@ -118,7 +118,7 @@ async def serve_crew(
     catalogue: Catalogue,
     manning: Manning,
     stop: asyncio.Event,
-    reload: asyncio.Event | None,
+    reload: asyncio.Event,
     *,
     name: str | None = None,
     role: str = "worker",
@@ -176,7 +176,7 @@ async def serve_crew(
         )
         async with manning(Bench(settings, store, catalogue, registry, crew, poster)) as take:
             taking_over = _taking_over(take, notifiers, watcher, catalogue)
-            crew.beside(Reload(settings, taking_over).run(reload or asyncio.Event()))
+            crew.beside(Reload(settings, taking_over).run(reload))
             await _run(consumer, crew, ops, stop, settings.workers.lease)
     return crew.stuck
 

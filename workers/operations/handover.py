@@ -82,7 +82,8 @@ class ReplayOptions:
         return {name: value for name, value in given.items() if value}
 
 
-_ONCE: Final = ReplayOptions()
+ONCE: Final = ReplayOptions()
+"""All that a subscription was given, once."""
 
 
 class Handover(Change[StoredEvent]):
@@ -98,7 +99,7 @@ class Handover(Change[StoredEvent]):
         catalogue: Catalogue,
         subscription: str,
         wanted: EventFilter,
-        options: ReplayOptions = _ONCE,
+        options: ReplayOptions = ONCE,
     ) -> None:
         selector = {"glob": options.glob, **wanted.describe(), **options.describe()}
         super().__init__(store, "events replay", subject=subscription, selector=selector, most=options.most)

@@ -35,7 +35,7 @@ from workers.operations.erasing.walk import Walk
 from workers.operations.events import Browser, EventFilter, StoredEvent
 from workers.operations.figures import Figures, figures
 from workers.operations.forwards import ForwardState, forwards
-from workers.operations.handover import ALL, Handover, ReplayOptions
+from workers.operations.handover import ALL, ONCE, Handover, ReplayOptions
 from workers.operations.keys.changes import Release, Skip
 from workers.operations.keys.line_keys import KeySelector, LineEvent, LineKey, LineKeys
 from workers.operations.life import Life, life
@@ -58,7 +58,6 @@ if TYPE_CHECKING:  # it needs aiohttp, which other commands do without
 T = TypeVar("T")
 
 _ALL_LETTERS, _ALL_EVENTS, _ALL_BODIES, _ALL_KEYS = Selector(), EventFilter(), QuarantineSelector(), KeySelector()
-_ONCE = ReplayOptions()
 
 
 class NothingSelects(RouterError):
@@ -156,7 +155,7 @@ class Operations:
         """Return what became of an event, for each subscription."""
         return await life(self.store, stored)
 
-    def replay_events(self, to: str, wanted: EventFilter, options: ReplayOptions = _ONCE) -> Handover:
+    def replay_events(self, to: str, wanted: EventFilter, options: ReplayOptions = ONCE) -> Handover:
         """Give a subscription past events once more."""
         return Handover(self.store, self.catalogue, to, wanted, options)
 
@@ -164,7 +163,7 @@ class Operations:
         self,
         to: str,
         wanted: EventFilter,
-        options: ReplayOptions = _ONCE,
+        options: ReplayOptions = ONCE,
         *,
         skip: Callable[[Skipped], None] = lambda _: None,
         wait: Callable[[bool], None] = lambda _: None,
