@@ -67,7 +67,7 @@ async def test_what_comes_is_posted_until_ctrl_c(real_store: Store, server_url: 
 
 
 @pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
-async def test_whoever_ends_it_it_is_audited_as_finished(
+async def test_one_that_a_signal_ends_is_audited_as_finished(
     real_store: Store, server_url: str, tmp_path: Path, ended_by: signal.Signals
 ) -> None:
     """Ended by a signal amid an exchange it is audited under its own name as finished, without an error."""

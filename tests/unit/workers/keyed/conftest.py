@@ -7,5 +7,5 @@ from workers.keyed import mover
 
 @pytest.fixture(autouse=True)
 def frequent_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have whoever brings events look for other streams twice a second, where it looks every 15 s."""
+    """Have the worker that brings events look for other streams twice a second, where it looks every 15 s."""
     monkeypatch.setattr(mover, "_LONGEST", 0.5)
