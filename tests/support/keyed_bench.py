@@ -28,7 +28,6 @@ STREAM = f"{SLUG}/customer_changed"
 CALM = 60.0
 """A lease so long that nothing happens because of it."""
 SHORT = 0.3
-BLOCK = 0.1
 EVENTFUL = set(LINES) - {"read", "mover", "wake", "clock", "stopped"}
 """What of the lines there is only where an event waits or runs, or a key is held."""
 
@@ -58,7 +57,7 @@ class Bench:
         **options: Any,
     ) -> Consumer:
         """Start a consumer; `returning` as of Consumer."""
-        options = {"lease": CALM, "block": BLOCK, "sweep_interval": CALM, "shutdown_timeout": 5.0, **options}
+        options = {"lease": CALM, "block": 0.1, "sweep_interval": CALM, "shutdown_timeout": 5.0, **options}
         settings = WorkerSettings(**options)
         kind = KeyedConsumer if subscription.keyed else UnkeyedConsumer
         given = (subscription, name, self.store, self.catalogue, settings, self.metrics)
@@ -86,7 +85,6 @@ class Bench:
             await reader._connection.aclose()  # type: ignore[attr-defined]
         for lane in consumer._executor._lanes:
             lane.abandon_thread()
-        await _forgotten()
 
     def cut(self, consumer: Consumer) -> None:
         """Begin to kill a consumer, also from within its handler; `kill` waits for the end of what it did."""
@@ -159,16 +157,6 @@ class Bench:
         """Return how many attempts ended so."""
         labels = {"subscription": subscription.name, "outcome": outcome}
         return self.registry.get_sample_value("event_router_outcomes_total", labels) or 0.0
-
-
-async def _forgotten() -> None:
-    """Wait until the fake store blocks no more for connections that are closed, which it does not notice.
-
-    A read of a consumer that is gone would take what comes for the next one of its name.
-    """
-    blocking = [task for task in asyncio.all_tasks() if "_async_blocking" in repr(task.get_coro())]
-    if blocking:
-        await asyncio.wait(blocking, timeout=3 * BLOCK)
 
 
 def _tasks(consumer: Consumer) -> list["asyncio.Task[Any]"]:

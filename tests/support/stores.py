@@ -23,7 +23,15 @@ SERVER_URL = "TEST_REDIS_URL"
 
 
 class _FakeConnection(_Failing, FakeAsyncRedisConnection):
-    """Loses no cancellation, as no connection of ours does."""
+    """Loses no cancellation, as no connection of ours does; closed, it takes nothing any more."""
+
+    async def disconnect(self, nowait: bool = False, **options: Any) -> None:  # noqa: FBT001, FBT002 - as redis-py
+        """Close it, and have its server give up the read that blocks: it would take what comes for the next reader."""
+        socket = getattr(self, "_sock", None)
+        await super().disconnect(nowait, **options)
+        if socket is not None and socket._blocked:
+            socket._unblock_reason = b"timeout"  # as CLIENT UNBLOCK does
+            socket._db.wake_all()
 
 
 class _FakeClient(fakeredis.FakeAsyncRedis):
