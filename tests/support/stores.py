@@ -30,8 +30,9 @@ class _FakeConnection(_Failing, FakeAsyncRedisConnection):
         socket = getattr(self, "_sock", None)
         await super().disconnect(nowait, **options)
         if socket is not None and socket._blocked:
-            socket._unblock_reason = b"timeout"  # as CLIENT UNBLOCK does
-            socket._db.wake_all()
+            with socket._server.lock:
+                socket._unblock_reason = b"timeout"  # as CLIENT UNBLOCK does
+                socket._db.wake_all()
 
 
 class _FakeClient(fakeredis.FakeAsyncRedis):
