@@ -1,7 +1,7 @@
 """Archives and trims one store again and again in a fork of itself, which is killed: `python -m`, a line for each fork.
 
 A line is how long the fork runs, milliseconds, and after which of its steps it dies at once, 0 for none. A step is a
-call of the store, or an object that is written. A fork without either ends by itself, once nothing is left to do. The
+call of the store, or of the disk. A fork without either ends by itself, once nothing is left to do. The
 answer is how it ended.
 """
 
@@ -62,7 +62,7 @@ def die_after(steps: int) -> None:
 
         return taken
 
-    for owner, name in ((Store, "call"), (Store, "run"), (Folder, "put")):
+    for owner, name in ((Store, "call"), (Store, "run"), (Folder, "_do")):
         setattr(owner, name, dying(getattr(owner, name)))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from redis.asyncio import RedisCluster
+from support.archiving import still
 from support.filling import CUSTOMERS, FINANCIAL, put_breaker, put_limit
 
 from router.intake.entry import Entry
@@ -353,7 +354,7 @@ async def plant_archive(archive: Archive, *companies: str) -> None:
     name = ObjectName(CUSTOMERS, entries[0].entry_id, entries[-1].entry_id, archive.suffix)
     writer = archive.writer(archive.suffix)
     writer.add(entries)
-    await archive.place.put(str(name), writer.finish())
+    await archive.place.put(str(name), writer.finish(), still)
 
 
 def _as_bytes(fields: Mapping[str, Any]) -> dict[bytes, bytes]:

@@ -8,10 +8,7 @@ from workers.archive import bucket, jsonl, parquet
 from workers.archive.folder import Folder
 from workers.archive.place import Place
 
-__all__ = ["ABOUT", "Archive", "open_archive"]
-
-ABOUT: Final = "about.txt"
-"""The note that `doctor` writes, to try whether the archive takes it."""
+__all__ = ["Archive", "open_archive"]
 
 _LEASE: Final = 60.0  # seconds
 

@@ -22,7 +22,7 @@ from router.store.reading import Entry, Span, checked, forward
 from router.tasks.ending import end
 from router.tasks.pacing import batches
 from workers.archive.archive import Archive
-from workers.archive.errors import ArchiveUnreachable
+from workers.archive.errors import ArchiveUnreachable, Swept
 from workers.archive.line import Archived
 from workers.archive.metrics import ArchiveMetrics
 from workers.archive.name import ObjectName
@@ -72,6 +72,8 @@ class Archiver:
         due, refused = await self._due(streams)
         error = f"the store refused {len(refused)} of the streams" if refused else ""
         try:
+            if due:
+                await self._archive.place.sweep()
             while due and not self._stopping.is_set():
                 for stream, what in due.items():
                     await self._write(stream, what, lease)
@@ -80,8 +82,9 @@ class Archiver:
             self._metrics.failures.inc()
             error = described(failure)
             log.warning("archive_failed", error=error, streams=len(due))
-        except LeaseLost:
+        except (LeaseLost, Swept):  # what is due is not for this process to say any more
             log.warning("archive_lease_lost", advice="another worker goes on; this one was held up")
+            return True
         overdue = max((what.overdue for what in due.values()), default=0)
         with suppress(StoreRefused):  # one that is out of memory takes the positions, and not this
             await note_round(self._store, overdue, error)
@@ -119,18 +122,19 @@ class Archiver:
         first, last = made.name.first, made.name.last
         if not await self._store.call(self._scripts.plan(stream, due.position, first, last)):
             return
-        await lease.keep()  # what was read may have been erased meanwhile by the process that had it
-        if made.events and not await self._put(made):
+        if made.events and not await self._put(made, lease):
             return
-        await lease.keep()  # not confirmed, the object is written once more, as the stream is then
         if await self._store.call(self._scripts.confirm(stream, due.position, last, made.events)):
             self._metrics.events.labels(stream).inc(made.events)
             self._metrics.bytes.inc(len(made.content))
             log.info("events_archived", stream=stream, events=made.events, object=str(made.name))
 
-    async def _put(self, made: _Object) -> bool:
-        """Write an object; return whether it is there. A process that is stopping does not wait for a slow bucket."""
-        putting = asyncio.create_task(self._archive.place.put(str(made.name), made.content))
+    async def _put(self, made: _Object, lease: Lease) -> bool:
+        """Write an object; return whether it is there. A process that is stopping does not wait for a slow bucket.
+
+        Raises LeaseLost and Swept: what was read may have been erased by the process that had the archive meanwhile.
+        """
+        putting = asyncio.create_task(self._archive.place.put(str(made.name), made.content, lease.keep))
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait({putting, stopping}, return_when=asyncio.FIRST_COMPLETED)

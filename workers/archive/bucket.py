@@ -12,8 +12,8 @@ from typing import IO, TYPE_CHECKING, Final, TypeVar, cast
 
 from config.archive import ArchiveSettings
 from config.errors import ConfigError
-from workers.archive.errors import ArchiveUnreachable, Damaged
-from workers.archive.place import Stored
+from workers.archive.errors import ArchiveUnreachable, Damaged, Swept
+from workers.archive.place import PENDING, Still, Stored, is_pending, is_swept, pending_name
 
 if TYPE_CHECKING:
     from obstore.store import S3Config, S3Store
@@ -42,9 +42,23 @@ class Bucket:
         self._to = settings.to
         self._store = _store(settings)
 
-    async def put(self, name: str, content: bytes) -> None:
-        """Put an object in one request: S3 shows it when it is whole, and then it is durable."""
-        await self._do(self._store.put_async(name, io.BytesIO(content), use_multipart=False))
+    async def put(self, name: str, content: bytes, still: Still) -> None:
+        """Put an object in one request and copy it in another: S3 shows each when it is whole and durable."""
+        pending = pending_name(name)
+        try:
+            await self._do(self._store.put_async(pending, io.BytesIO(content), use_multipart=False))
+            await still()
+            await self._copy(pending, name)
+        except Exception:  # who is cancelled does not wait for a bucket: the next sweep removes it
+            await self.remove(pending)
+            raise
+        await self.remove(pending)
+
+    async def sweep(self) -> None:
+        """Remove what is being put: an object that is gone cannot be copied."""
+        async for found in self._all(PENDING):
+            if is_swept(found.name):
+                await self.remove(found.name)
 
     async def open(self, name: str) -> IO[bytes]:
         """Fetch an object into a file."""
@@ -66,15 +80,28 @@ class Bucket:
         return file
 
     async def list(self, folder: str = "") -> AsyncIterator[Stored]:
-        """Yield what is there, page by page."""
+        """Yield what is there, page by page, without what is being put."""
+        async for found in self._all(folder):
+            if not is_pending(found.name):
+                yield found
+
+    async def remove(self, name: str) -> None:
+        """Remove an object."""
+        await self._do(self._store.delete_async(name))
+
+    async def _all(self, folder: str) -> AsyncIterator[Stored]:
         pages = aiter(self._store.list(folder or None))
         while (page := await self._do(anext(pages, None))) is not None:
             for found in page:
                 yield Stored(found["path"], found["size"])
 
-    async def remove(self, name: str) -> None:
-        """Remove an object."""
-        await self._do(self._store.delete_async(name))
+    async def _copy(self, pending: str, name: str) -> None:
+        try:
+            await self._do(self._store.copy_async(pending, name))
+        except ArchiveUnreachable as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                raise Swept(f"{pending} was removed before it became {name}") from None
+            raise
 
     async def _do(self, what: Awaitable[T]) -> T:
         try:

@@ -2,7 +2,7 @@
 
 from config.errors import RouterError
 
-__all__ = ["ArchiveUnreachable", "Damaged"]
+__all__ = ["ArchiveUnreachable", "Damaged", "Swept"]
 
 
 class ArchiveUnreachable(RouterError):
@@ -17,3 +17,7 @@ class Damaged(RouterError):
     """An object of the archive cannot be read as what its name says; none of it is used."""
 
     named = False
+
+
+class Swept(RouterError):
+    """What was written was removed before it had its name: by a process that took the archive over meanwhile."""

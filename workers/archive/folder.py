@@ -2,22 +2,17 @@
 
 import asyncio
 import os
-import secrets
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import IO, Final, TypeVar
+from typing import IO, TypeVar
 
 from config.errors import described
-from workers.archive.errors import ArchiveUnreachable, Damaged
-from workers.archive.place import Stored
+from workers.archive.errors import ArchiveUnreachable, Damaged, Swept
+from workers.archive.place import PENDING, Still, Stored, is_pending, is_swept, pending_name
 
 __all__ = ["Folder"]
 
 T = TypeVar("T")
-
-_PART: Final = ".part"
-_ABANDONED: Final = 3600.0  # seconds after which a file that was not written to its end is of a process that was killed
 
 
 class Folder:
@@ -29,9 +24,20 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    async def put(self, name: str, content: bytes) -> None:
+    async def put(self, name: str, content: bytes, still: Still) -> None:
         """Write a file and its folders to the disk; it appears under its name when it is whole."""
-        await self._do(lambda: self._put(name, content))
+        part = self._path / pending_name(name)
+        try:
+            await self._do(lambda: self._write(part, content))
+            await still()
+            await self._do(lambda: self._rename(part, self._path / name))
+        except Exception:  # who is cancelled does not wait for a disk: the next sweep removes it
+            await self._do(lambda: part.unlink(missing_ok=True))
+            raise
+
+    async def sweep(self) -> None:
+        """Remove what is being written: a file that is gone cannot be renamed."""
+        await self._do(self._sweep)
 
     async def open(self, name: str) -> IO[bytes]:
         """Open a file."""
@@ -58,23 +64,27 @@ class Folder:
             why = error.strerror or described(error)
             raise ArchiveUnreachable(f"{error.filename or self._path}: {why}") from error
 
-    def _put(self, name: str, content: bytes) -> None:
-        path = self._path / name
+    def _write(self, part: Path, content: bytes) -> None:
+        self._make(part.parent)
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _rename(self, part: Path, path: Path) -> None:
         self._make(path.parent)
-        for left in path.parent.glob(f".*{_PART}"):
-            if time.time() - left.stat().st_mtime > _ABANDONED:
-                left.unlink(missing_ok=True)
-        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PART}")
         try:
-            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
             part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
+        except FileNotFoundError:
+            if not part.exists():
+                raise Swept(f"{part} was removed before it became {path.name}") from None
             raise
         _settle(path.parent)
+
+    def _sweep(self) -> None:
+        for part in (self._path / PENDING).glob("*"):
+            if is_swept(part.name):
+                part.unlink(missing_ok=True)
 
     def _make(self, folder: Path) -> None:
         """Make the folders of an object below our own, each on the disk before what is in it."""
@@ -90,8 +100,9 @@ class Folder:
         if not self._path.is_dir():
             raise FileNotFoundError(2, "there is no such folder; make it, or mount what holds it", str(self._path))
         for path in sorted((self._path / folder).rglob("*")):
-            if path.is_file() and not (path.name.startswith(".") and path.name.endswith(_PART)):
-                yield Stored(path.relative_to(self._path).as_posix(), path.stat().st_size)
+            name = path.relative_to(self._path).as_posix()
+            if path.is_file() and not is_pending(name):
+                yield Stored(name, path.stat().st_size)
 
     def _remove(self, name: str) -> None:
         path = self._path / name

@@ -8,11 +8,12 @@ from typing import Final
 from config.errors import RouterError
 from router.store.client import Store
 from router.store.leases import Lease, LeaseLost
-from workers.archive.archive import ABOUT, Archive
+from workers.archive.archive import Archive
 from workers.archive.checked import Checked, opened
-from workers.archive.errors import Damaged
+from workers.archive.errors import Damaged, Swept
 from workers.archive.line import Archived
 from workers.archive.name import ObjectName
+from workers.archive.place import ABOUT
 from workers.archive.reading import Skipped
 
 __all__ = ["ArchiveBusy", "Removed", "archived_entries", "remove_entries"]
@@ -54,21 +55,22 @@ async def remove_entries(archive: Archive, store: Store, unwanted: Callable[[Arc
     """Remove the entries that are unwanted from all objects, each of which is replaced at once or left as it is.
 
     No archiver writes meanwhile: it waits, and what it writes later comes from the streams; so remove them from there
-    first. Safe to repeat. An object of which nothing is left is removed. Raises ArchiveUnreachable, ArchiveBusy where
-    another process has the lease for ten minutes, and StoreUnavailable.
+    first. What others had written without a name goes. Safe to repeat. An object of which nothing is left is removed.
+    Raises ArchiveUnreachable, ArchiveBusy where another process has the lease for ten minutes, and StoreUnavailable.
     """
     removed = Removed()
     lease = Lease(store, store.keys.archiving(), archive.lease_seconds)
     async with lease.held(_PATIENCE) as is_ours:
         if not is_ours:
             raise ArchiveBusy("another process is writing to the archive and has not ended for ten minutes; try again")
+        await archive.place.sweep()
         names = [name async for name in _objects(archive, removed.skipped)]
         for name in names:
             try:
                 await _clean(archive, name, unwanted, lease, removed)
             except Damaged as error:
                 removed.skipped.append(Skipped(str(name), str(error)))
-            except LeaseLost:
+            except (LeaseLost, Swept):
                 raise ArchiveBusy("another process has begun to write to the archive meanwhile; repeat it") from None
     return removed
 
@@ -76,16 +78,16 @@ async def remove_entries(archive: Archive, store: Store, unwanted: Callable[[Arc
 async def _clean(
     archive: Archive, name: ObjectName, unwanted: Callable[[Archived], bool], lease: Lease, removed: Removed
 ) -> None:
-    await lease.renew()
+    await lease.keep()
     async with opened(archive, name) as found:
         content, kept = await _without(archive, found, unwanted)
         gone = found.events - kept
     if not gone:
         return
-    await lease.keep()
     if kept:
-        await archive.place.put(str(name), content)
+        await archive.place.put(str(name), content, lease.keep)
     else:
+        await lease.keep()
         await archive.place.remove(str(name))
     removed.events += gone
     removed.objects += 1

@@ -3,8 +3,9 @@
 from config.errors import ConfigError, described
 from config.settings import Settings
 from router.store.health.judgement import Check
-from workers.archive.archive import ABOUT, Archive, open_archive
+from workers.archive.archive import Archive, open_archive
 from workers.archive.errors import ArchiveUnreachable
+from workers.archive.place import ABOUT
 
 __all__ = ["judge_archive"]
 
@@ -31,6 +32,10 @@ async def judge_archive(settings: Settings) -> list[Check]:
 
 
 async def _try(archive: Archive) -> None:
-    await archive.place.put(ABOUT, _TEXT)
+    await archive.place.put(ABOUT, _TEXT, _at_once)
     with await archive.place.open(ABOUT):
         pass
+
+
+async def _at_once() -> None:
+    """Let the note have its name: nobody else writes another."""

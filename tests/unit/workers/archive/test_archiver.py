@@ -16,6 +16,7 @@ from router.events.catalogue import Catalogue
 from router.store.client import Store
 from workers.archive.errors import ArchiveUnreachable
 from workers.archive.name import ObjectName
+from workers.archive.removing import remove_entries
 from workers.incidents import Incidents
 from workers.state.archive import archive_state
 
@@ -92,12 +93,16 @@ class Away:
     def __init__(self, place: Any, puts: int) -> None:
         self.place, self.puts = place, puts
 
-    async def put(self, name: str, content: bytes) -> None:
+    async def put(self, name: str, content: bytes, still: Any) -> None:
         """Take so many objects."""
         if self.puts == 0:
             raise ArchiveUnreachable("s3://bucket: no route to host")
         self.puts -= 1
-        await self.place.put(name, content)
+        await self.place.put(name, content, still)
+
+    async def sweep(self) -> None:
+        """Remove what is being put."""
+        await self.place.sweep()
 
 
 async def test_an_archive_that_is_away_holds_up_the_trimming_alone(bench: ArchiveBench) -> None:
@@ -131,7 +136,9 @@ async def test_a_worker_that_ends_does_not_wait_for_the_archive(bench: ArchiveBe
     here, putting = bench.archive.place, asyncio.Event()
 
     class Slow:
-        async def put(self, name: str, content: bytes) -> None:
+        sweep = here.sweep
+
+        async def put(self, name: str, content: bytes, still: Any) -> None:
             """Never end."""
             putting.set()
             await asyncio.Event().wait()
@@ -201,23 +208,66 @@ async def test_two_at_once(bench: ArchiveBench) -> None:
     assert bench.value("event_router_archived_events_total", stream=CUSTOMERS) == 3
 
 
-@pytest.mark.parametrize("held_up", ["_make", "_put"])
-async def test_one_that_was_held_up_writes_back_nothing_that_was_erased(
-    bench: ArchiveBench, monkeypatch: pytest.MonkeyPatch, held_up: str
+@pytest.mark.parametrize("held_up", ["before it writes", "before it reads the clock again"])
+async def test_one_that_was_held_up_in_a_put_brings_back_nothing_that_was_erased(
+    bench: ArchiveBench, held_up: str
+) -> None:
+    """What an archiver was putting when it was stopped replaces no object that others confirmed and cleaned since."""
+    here: Any = bench.archive.place
+    ids = await bench.add(CUSTOMERS, days_ago(8), 3)
+    first, stopped, woken = bench.archiver(), asyncio.Event(), asyncio.Event()
+
+    async def stop() -> None:
+        stopped.set()
+        await woken.wait()
+
+    class Stopped:
+        sweep = here.sweep
+
+        async def put(self, name: str, content: bytes, still: Any) -> None:
+            """Be stopped: before anything is written, or when the lease was still held."""
+            bench.archive.place = here
+
+            async def still_then_stop() -> None:
+                await still()
+                await stop()
+
+            if held_up == "before it writes":
+                await stop()
+                await here.put(name, content, still)
+            else:
+                await here.put(name, content, still_then_stop)
+
+    bench.archive.place = Stopped()  # type: ignore[assignment]
+    round_ = asyncio.create_task(first.round([CUSTOMERS]))
+    await stopped.wait()
+    await bench.store.command("DEL", bench.store.keys.archiving())  # it ends by itself
+    assert await bench.archiver().round([CUSTOMERS])
+    await bench.store.command("XDEL", bench.store.keys.events(CUSTOMERS), ids[1])
+    await remove_entries(bench.archive, bench.store, lambda entry: entry.entry_id == ids[1])
+    woken.set()
+    assert await round_
+    assert await bench.archived() == [ids[0], ids[2]]
+    assert [path.name for path in Path(bench.settings.folder or "").glob("_pending/*")] == []
+
+
+async def test_one_that_was_held_up_before_a_put_archives_nothing_that_was_erased(
+    bench: ArchiveBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is removed while an archiver is stopped for longer than its lease is in the archive no more in the end."""
     ids = await bench.add(CUSTOMERS, days_ago(8), 3)
     archiver = bench.archiver()
-    do = getattr(archiver, held_up)
+    make = archiver._make
 
     async def stopped(*given: Any) -> Any:
-        made = await do(*given)
+        made = await make(*given)
         await bench.store.command("DEL", bench.store.keys.archiving())
         await bench.store.command("XDEL", bench.store.keys.events(CUSTOMERS), ids[1])
         return made
 
-    monkeypatch.setattr(archiver, held_up, stopped)
+    monkeypatch.setattr(archiver, "_make", stopped)
     assert await archiver.round([CUSTOMERS])
+    assert await bench.archived() == []
     await bench.archiver().round([CUSTOMERS])
     assert await bench.archived() == [ids[0], ids[2]]
 

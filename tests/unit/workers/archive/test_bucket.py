@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.archiving import ArchiveBench, contents, days_ago
+from support.archiving import ArchiveBench, contents, days_ago, still
 from support.filling import CUSTOMERS
 from support.s3 import S3, running_s3
 from support.stores import fake_store
@@ -16,7 +16,7 @@ from config.archive import ArchiveSettings
 from router.events.catalogue import Catalogue
 from router.store.keys import Keys
 from workers.archive.archive import Archive, open_archive
-from workers.archive.errors import ArchiveUnreachable, Damaged
+from workers.archive.errors import ArchiveUnreachable, Damaged, Swept
 from workers.archive.removing import remove_entries
 
 
@@ -48,8 +48,8 @@ def archive(settings: ArchiveSettings) -> Archive:
 async def test_objects_are_kept_by_their_names(archive: Archive) -> None:
     """What was put is listed, read, replaced and removed; what is not there is no object."""
     place = archive.place
-    await place.put("publisher=a/type=b/one", b"1" * 3_000_000)
-    await place.put("publisher=a/type=c/two", b"22")
+    await place.put("publisher=a/type=b/one", b"1" * 3_000_000, still)
+    await place.put("publisher=a/type=c/two", b"22", still)
     assert sorted([(each.name, each.size) async for each in place.list()]) == [
         ("publisher=a/type=b/one", 3_000_000),
         ("publisher=a/type=c/two", 2),
@@ -59,7 +59,7 @@ async def test_objects_are_kept_by_their_names(archive: Archive) -> None:
         assert file.read() == b"1" * 3_000_000
         file.seek(0)
         assert file.read(2) == b"11"
-    await place.put("publisher=a/type=c/two", b"333")
+    await place.put("publisher=a/type=c/two", b"333", still)
     with await place.open("publisher=a/type=c/two") as file:
         assert file.read() == b"333"
     await place.remove("publisher=a/type=c/two")
@@ -69,12 +69,29 @@ async def test_objects_are_kept_by_their_names(archive: Archive) -> None:
         await place.open("publisher=a/type=c/two")
 
 
+async def test_what_is_swept_while_it_is_put_gets_no_name(archive: Archive) -> None:
+    """An object is there under a name that no reader takes first; a sweep removes it, and what was there stays."""
+    place = archive.place
+    await place.put("publisher=a/type=b/one", b"old", still)
+    listed: list[str] = []
+
+    async def swept() -> None:
+        listed.extend([each.name async for each in place.list()])
+        await place.sweep()
+
+    with pytest.raises(Swept):
+        await place.put("publisher=a/type=b/one", b"new", swept)
+    assert listed == ["publisher=a/type=b/one"]
+    with await place.open("publisher=a/type=b/one") as file:
+        assert file.read() == b"old"
+
+
 @pytest.mark.long
 async def test_more_objects_than_a_page(archive: Archive) -> None:
     """A list goes on over the pages of the server."""
     names = [f"{number:05}" for number in range(1005)]
     for first in range(0, len(names), 15):  # of more at once some would not be stored in time
-        await asyncio.gather(*(archive.place.put(name, b"") for name in names[first : first + 15]))
+        await asyncio.gather(*(archive.place.put(name, b"", still) for name in names[first : first + 15]))
     assert [each.name async for each in archive.place.list()] == names
 
 
@@ -102,14 +119,14 @@ async def test_objects_are_encrypted_as_the_settings_say(s3: S3) -> None:
     """The server is asked to encrypt what it keeps."""
     bucket = s3.bucket()
     archive = open_archive(settings_of(s3, bucket, encryption="aws:kms", kms_key="alias/archive"))
-    await archive.place.put("one", b"1")
+    await archive.place.put("one", b"1", still)
     assert s3.encryption(bucket, "visma/events/one") == ("aws:kms", "alias/archive")
 
 
 async def test_a_bucket_that_is_not_there(s3: S3) -> None:
     """A bucket that does not exist is said in one line, which names it and holds no secret."""
     archive = open_archive(settings_of(s3, "nobodys", secret_key="hush-hush"))
-    for call in (archive.place.put("one", b"1"), anext(aiter(archive.place.list()))):
+    for call in (archive.place.put("one", b"1", still), anext(aiter(archive.place.list()))):
         with pytest.raises(ArchiveUnreachable) as error:
             await call
         assert str(error.value).startswith("s3://nobodys/visma/events: ")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.archiving import contents
+from support.archiving import contents, still
 from support.filling import CUSTOMERS, FINANCIAL
 from support.stores import fake_store
 
@@ -47,7 +47,7 @@ async def put(archive: Archive, *entries: Archived, suffix: str = "jsonl.gz") ->
     writer = archive.writer(suffix)
     writer.add(entries)
     name = ObjectName(entries[0].stream, entries[0].entry_id, entries[-1].entry_id, suffix)
-    await archive.place.put(str(name), writer.finish())
+    await archive.place.put(str(name), writer.finish(), still)
     return name
 
 
