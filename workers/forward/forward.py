@@ -1,6 +1,5 @@
 """One forward: what is done with each of its events."""
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
@@ -10,6 +9,7 @@ from router.cloudevents import InvalidCloudEvent
 from workers.breakers import Breaker, Call
 from workers.delivery import Delivery
 from workers.forward.answer import answer_text
+from workers.forward.deferring import Deferring
 from workers.forward.gone import Goner
 from workers.forward.making import breaker_of, limit_of, target_of
 from workers.forward.message import Message, message
@@ -23,10 +23,6 @@ from workers.outgoing import AddressRefused, Exchange, OutgoingError, TimedOut, 
 
 __all__ = ["Forward"]
 
-_SPREAD = 0.2
-"""Part of the time for which a receiver put events off, over which they come back."""
-_PATIENCE = 2.0
-"""Seconds for which an event waits in its lane until it may be sent: the way through the store would cost more."""
 _UNAVAILABLE = 503
 
 
@@ -51,13 +47,11 @@ class Forward:
         self._goner = goner
         self._notebook = notebook
         self._metrics = metrics
-        self._random = random or Random()  # noqa: S311 - jitter is no secret
         self._traceparent = traceparent
         self._clock = clock
         self._monotonic = monotonic
         self._receiver = Receiver()
-        self._why = ""
-        self._until = float("-inf")
+        self._deferring = Deferring(random or Random(), clock, monotonic)  # noqa: S311 - jitter is no secret
         self.settings = ForwardSettings()
         self._secrets: Sequence[str] = ()
         self._headers: dict[str, str] = {}
@@ -71,7 +65,7 @@ class Forward:
         self.settings, self._limit, self._breaker = settings, limit, breaker
         self._secrets = [secret.get_secret_value() for secret in settings.secrets]
         self._headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
-        self._until = float("-inf")
+        self._deferring.forget()
         self._notebook.begin(settings)
         self._metrics.show(settings.name)
 
@@ -85,10 +79,7 @@ class Forward:
 
     async def handle(self, delivery: Delivery) -> BaseException | None:
         """Post an event; return what becomes of it, None where the receiver has taken it. Raises Defer."""
-        while (left := self._until - self._monotonic()) > 0:
-            if left > _PATIENCE:
-                raise self._put_off(left)
-            await asyncio.sleep(left)
+        await self._deferring.wait()
         try:
             sent = message(delivery, self.settings.format, self._traceparent())
         except InvalidCloudEvent as error:
@@ -118,6 +109,8 @@ class Forward:
             raise found
         if isinstance(found, Defer):
             raise self._later(status, found)
+        self._deferring.ended()
+        self._notebook.defer(self.settings.name, self._deferring.deferral)
         if call is not None:
             call.answered(status)
         if found is None:
@@ -142,13 +135,12 @@ class Forward:
         return exchange
 
     def _later(self, status: int, found: Defer) -> Defer:
-        """Put off this event, and those that come meanwhile: those of one company alone where the limit does that."""
-        if status == _UNAVAILABLE or self._limit is None:
-            self._until, self._why = self._monotonic() + found.delay, str(found)
-        return self._put_off(found.delay, str(found))
-
-    def _put_off(self, seconds: float, why: str = "") -> Defer:
-        return Defer(seconds * self._random.uniform(1, 1 + _SPREAD), why or self._why)
+        """Put off this event, and those that come meanwhile: where there is a limit, that holds them back at 429."""
+        if status == _UNAVAILABLE or self._limit is None or self._limit.per is None:
+            later = self._deferring.begin(found, holds=status == _UNAVAILABLE or self._limit is None)
+            self._notebook.defer(self.settings.name, self._deferring.deferral)
+            return later
+        return self._deferring.spread(found)
 
 
 def signatures(headers: Mapping[str, str]) -> list[str]:

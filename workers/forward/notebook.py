@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from config.forward import ForwardSettings
 from router.store.client import Store
 from router.store.errors import STORE_ERRORS
-from workers.state.forwards import LastExchange, last_exchanges, note_exchanges
+from workers.state.forwards import Deferral, LastExchange, last_exchanges, note_exchanges
 
 __all__ = ["Notebook"]
 
@@ -31,7 +31,7 @@ class Notebook:
         """Take note of a forward that runs from now on, or goes elsewhere."""
         before = self._forwards.get(forward.name, LastExchange(forward.name, "", ""))
         self._gone.discard(forward.name)
-        self._put(replace(before, host=forward.host, form=forward.format))
+        self._put(replace(before, host=forward.host, form=forward.format, deferral=None))
 
     def ended(self, name: str) -> None:
         """Take note of a forward that the settings name no more."""
@@ -44,6 +44,11 @@ class Notebook:
         """Take note of how an exchange ended."""
         if before := self._forwards.get(name):
             self._put(replace(before, at=datetime.fromtimestamp(self._clock(), UTC), answer=answer, seconds=seconds))
+
+    def defer(self, name: str, deferral: Deferral | None) -> None:
+        """Take note of whether its receiver puts events off."""
+        if (before := self._forwards.get(name)) and before.deferral != deferral:
+            self._put(replace(before, deferral=deferral))
 
     def _put(self, one: LastExchange) -> None:
         self._forwards[one.name] = one
@@ -70,7 +75,8 @@ class Notebook:
             return False
         for name, one in self._forwards.items():
             if one.at is None and (last := before.get(name)):
-                self._forwards[name] = replace(last, host=one.host, form=one.form)
+                deferral = last.deferral if last.host == one.host else None
+                self._forwards[name] = replace(last, host=one.host, form=one.form, deferral=deferral)
         return True
 
     async def _write(self) -> None:

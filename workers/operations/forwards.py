@@ -1,14 +1,14 @@
 """How the forwards are: where each goes, whether it runs, and how its last exchange ended."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from config.settings import Settings
 from router.events.catalogue import Catalogue
 from router.store.client import Store
 from workers.operations.figures import Row, figures
 from workers.state.breakers import BreakerState
-from workers.state.forwards import ACTOR, BREAKER, LastExchange, last_exchanges
+from workers.state.forwards import ACTOR, BREAKER, Deferral, LastExchange, last_exchanges
 from workers.state.pauses import Pause
 
 __all__ = ["ForwardState", "forwards"]
@@ -19,7 +19,8 @@ class ForwardState:
     """One forward; None stands for what is not known.
 
     host: of its receiver. format: what is posted. last, last_at, seconds: the status of the last exchange or what there
-    was instead, when it ended, and how long it took. workers: processes that run it. lag, scheduled, dead: events.
+    was instead, when it ended, and how long it took. deferral: what its receiver puts off now. workers: processes that
+    run it. lag, scheduled, dead: events.
     """
 
     name: str
@@ -28,6 +29,7 @@ class ForwardState:
     last: str
     last_at: datetime | None
     seconds: float
+    deferral: Deferral | None
     pause: Pause | None
     breaker: BreakerState | None
     workers: int
@@ -47,12 +49,14 @@ class ForwardState:
 
     @property
     def state(self) -> str:
-        """`gone`, `paused`, `stopped` (no process runs it), `down` (its breaker is open) or `running`."""
+        """`gone`, `paused`, `stopped` (no process runs it), `down` (its breaker is open), `deferred` or `running`."""
         if self.pause is not None:
             return "gone" if self.is_gone else "paused"
         if not self.workers:
             return "stopped"
-        return "down" if self.is_down else "running"
+        if self.is_down:
+            return "down"
+        return "running" if self.deferral is None else "deferred"
 
 
 async def forwards(store: Store, catalogue: Catalogue, settings: Settings) -> list[ForwardState]:
@@ -77,6 +81,7 @@ def _state(last: LastExchange, row: Row | None, breaker: BreakerState | None) ->
         last=last.answer,
         last_at=last.at,
         seconds=last.seconds,
+        deferral=last.deferral if last.deferral and last.deferral.until > datetime.now(UTC) else None,
         pause=row.pause if row else None,
         breaker=breaker,
         workers=len(row.workers) if row else 0,

@@ -35,4 +35,7 @@ def judge_forward(forward: ForwardState) -> Check | None:
         return Check(name, "warning", found, f"event-router subscriptions resume {forward.name}, once it takes events")
     if forward.state == "stopped":
         return Check(name, "warning", "no process runs it: its events wait", "start `event-router forward`")
+    if forward.state == "deferred" and forward.deferral is not None:
+        found = f"{forward.host} puts events off {forward.deferral.text()}"
+        return Check(name, "warning", found, "look whether the receiver is overloaded; `limit` keeps to a quota of it")
     return None

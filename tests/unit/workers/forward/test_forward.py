@@ -194,6 +194,50 @@ async def test_a_receiver_that_puts_off(bench: Bench, status: int, seconds: int)
     assert count(bench, "dead") == 0
 
 
+@pytest.mark.parametrize(
+    ("status", "limit", "is_seen"),
+    [
+        (503, {}, True),
+        (429, {}, True),
+        (429, {"rate": 1000}, True),
+        (429, {"rate": 1000, "per": "company"}, False),
+        (503, {"rate": 1000, "per": "company"}, True),
+    ],
+)
+async def test_what_is_put_off_is_seen(bench: Bench, status: int, limit: dict[str, Any], *, is_seen: bool) -> None:
+    """Operators see that all is put off, and until when; not so where a limit holds back one company alone.
+
+    The next exchange of another process, or the next start, that finds the receiver back ends that.
+    """
+
+    async def noted(answer: str) -> Any:
+        found = (await last_exchanges(bench.store)).get("crm")
+        return found if found is not None and found.answer == answer else None
+
+    async def is_noted(answer: str, *, is_deferred: bool) -> bool:
+        found = await noted(answer)
+        return found is not None and (found.deferral is not None) == is_deferred
+
+    before = time.time()
+    async with receiving(answering(status, headers="Retry-After: 600\r\n")) as receiver:
+        settings = forward_settings(receiver, limit=limit)
+        async with forwarding(bench, settings) as running:
+            await bench.publish("e1")
+            await eventually(lambda: count(bench, "deferred") == 1)
+            assert (running._notebook._forwards["crm"].deferral is not None) == is_seen
+            await eventually(lambda: is_noted(str(status), is_deferred=is_seen))
+            deferral = (await noted(str(status))).deferral
+        if deferral is not None:
+            assert before - 1 <= deferral.since.timestamp() <= time.time()
+            assert deferral.until.timestamp() - deferral.since.timestamp() == pytest.approx(600)
+        receiver.answer = OK
+        plain = settings.model_copy(update={"limit": None})
+        async with forwarding(bench, plain, registry=CollectorRegistry()):
+            assert (await noted(str(status))).deferral == deferral
+            await bench.publish("e2")
+            await eventually(lambda: is_noted("200", is_deferred=False))
+
+
 async def test_a_receiver_that_puts_off_for_ever(bench: Bench) -> None:
     """Deferrals are bounded by `defer_max`; then the event is dead, and says by whom it was put off."""
     async with forwarded(bench, answering(429, headers="Retry-After: 1\r\n"), defer_max=0.2):

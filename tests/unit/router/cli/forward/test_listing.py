@@ -1,7 +1,8 @@
 """`forward list`: where each forward goes, and whether that works."""
 
 import json
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from support.cli import Cli
@@ -9,7 +10,7 @@ from support.filling import put_breaker, put_group
 
 from router.store.client import Store
 from workers.operations.pauses import pause
-from workers.state.forwards import ACTOR, LastExchange, note_exchanges
+from workers.state.forwards import ACTOR, Deferral, LastExchange, note_exchanges
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -53,6 +54,34 @@ def test_a_list(cli: Cli) -> None:
     text = cli.ok("forward", "list")
     assert "timeout" in text
     assert "gone" in text
+    assert "DEFERRED" not in text
+
+
+async def fill_with_deferrals(store: Store) -> None:
+    """Put forwards that run: one whose receiver puts events off now, and one whose receiver did."""
+    now = datetime.now(UTC)
+    ends = {"later": now + timedelta(hours=2), "over": now - timedelta(seconds=1)}
+    for name, until in ends.items():
+        await put_group(store, name)
+        await store.client.zadd(store.keys.consumers(name), {"c1": time.time() * 1000})
+        deferral = Deferral(AT, until, "the receiver answered 503 Service Unavailable and named a time")
+        await note_exchanges(store, [LastExchange(name, "h.example", "raw", AT, "503", 0.1, deferral)])
+
+
+def test_what_is_put_off(cli: Cli) -> None:
+    """A receiver that puts events off by Retry-After is not taken for one that takes them: since and until are shown.
+
+    When that time is over the forward runs.
+    """
+    cli.fill(fill_with_deferrals)
+    found = {each["name"]: each for each in json.loads(cli.ok("forward", "list", "--json"))}
+    assert (found["later"]["state"], found["over"]["state"]) == ("deferred", "running")
+    assert found["over"]["deferred"] is None
+    assert found["later"]["deferred"]["since"] == "2026-03-01T00:00:00.000Z"
+    assert found["later"]["deferred"]["until"] > datetime.now(UTC).isoformat()
+    assert found["later"]["deferred"]["reason"].startswith("the receiver answered 503")
+    text = cli.ok("forward", "list")
+    assert f"since 2026-03-01 00:00:00 until {found['later']['deferred']['until'][:10]}" in text
 
 
 def test_no_forward(cli: Cli) -> None:
