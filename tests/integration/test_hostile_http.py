@@ -190,20 +190,31 @@ async def drip(target: Target, start: bytes, byte: bytes) -> bytes:
     return ended.result()
 
 
+async def crowds(target: Target, start: bytes, byte: bytes) -> list[bytes]:
+    """Drip from 150 connections at once; return what they were answered. Several good ones are answered beside them.
+
+    A busy machine answers few within one crowd's second; a server that waits for slow senders, none in any number.
+    """
+    answered, answers = 0, []
+    for _ in range(10):
+        crowd = asyncio.gather(*(drip(target, start, byte) for _ in range(150)))
+        answered += await target.answered_while(crowd)
+        answers += crowd.result()
+        if answered > SEVERAL:
+            return answers
+    raise AssertionError(answered)
+
+
 async def test_a_crowd_that_drips_its_headers_is_cut_off_and_delays_nobody(target: Target) -> None:
     """Headers byte by byte end the connection after the time for headers; a good sender notices nothing."""
-    crowd = asyncio.gather(*(drip(target, b"POST / HTTP/1.1\r\nX: ", b"x") for _ in range(150)))
-    assert await target.answered_while(crowd) > SEVERAL
-    assert set(crowd.result()) == {b""}
+    assert set(await crowds(target, b"POST / HTTP/1.1\r\nX: ", b"x")) == {b""}
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 100000", b"Transfer-Encoding: chunked"])
 async def test_a_crowd_that_drips_its_bodies_is_refused_and_delays_nobody(target: Target, framing: bytes) -> None:
     """A body byte by byte is answered 408 after the time for bodies, and the connection is closed."""
     byte = b"1\r\nx\r\n" if b"chunked" in framing else b"x"
-    crowd = asyncio.gather(*(drip(target, headed(b"", framing), byte) for _ in range(150)))
-    assert await target.answered_while(crowd) > SEVERAL
-    for data in crowd.result():
+    for data in await crowds(target, headed(b"", framing), byte):
         found = first_of(data)
         assert found is not None
         assert found[0].status == 408
