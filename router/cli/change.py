@@ -23,6 +23,7 @@ from router.store.errors import STORE_ERRORS
 from workers.operations.audit import INTERRUPTED, MATCHED
 from workers.operations.change import Change, Preview, Result
 from workers.operations.operations import Operations
+from workers.where import Where
 
 T = TypeVar("T")
 
@@ -82,11 +83,14 @@ async def carry_out(
         raise await nothing(operations, kind, subscription)
     if kind.verb == "replay" and (away := await operations.without_worker(seen.subscriptions)):
         complain(f"no worker runs for {', '.join(away)} now: what is replayed waits until one does")
+    for name, number in sorted(seen.filtered.items()):
+        if number != 0:
+            complain(_filtered(name, number, seen.number, change.filters[name]))
 
     show = partial(show_sample, operations.catalogue, kind, _described(kind, change, seen.number), seen)
     if order.dry_run:
         show()
-        return Result(Counter({MATCHED: seen.number}))
+        return Result(Counter({MATCHED: seen.number}), filtered=seen.filtered)
     if seen.number > 1 or not change.selector or kind.asks_for_one:
         confirm(order, kind, seen.number, show)
     return await run_change(order, kind, change, seen.number)
@@ -121,7 +125,8 @@ def finish(
     """
     failed = result.failed
     if order.as_json:
-        print_json({"matched": result.matched, kind.done: result.changed, "failed": failed, **(more or {})})
+        filtered = {"filtered": result.filtered} if result.filtered else {}
+        print_json({"matched": result.matched, kind.done: result.changed, "failed": failed, **filtered, **(more or {})})
     elif not order.dry_run:
         to = f" to {kind.to}" if kind.to else ""
         others = f", {before} already handed over (see --again)" if before else ""
@@ -177,6 +182,11 @@ def _described(kind: Kind[Any], change: Change[Any], number: int) -> str:
     if not change.selector:
         which = f"{f'all {which}' if number > 1 else f'the only {kind.noun}'}, since nothing selects"
     return f"{kind.verb} {which}{f' to {kind.to}' if kind.to else ''}"
+
+
+def _filtered(name: str, number: int | None, of: int, where: Where) -> str:
+    skips = "judges them again, and may skip some" if number is None else f"skips {number} of these {of}"
+    return f"the filter of {name} {skips}: where {where}"
 
 
 def _why(error: BaseException) -> str:

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 
 from config.errors import described
+from router.events.event import Event
 from router.store.client import Store
 from router.store.errors import StoreRefused
 from router.store.reading import checked, refusal_of
@@ -22,6 +23,7 @@ from router.tasks.ending import in_time, whole
 from router.tasks.iterating import first, unhurried
 from router.tasks.pacing import batches
 from workers.operations.audit import CHANGED, FAILED, INTERRUPTED, MATCHED, Deed, accounted, whoami
+from workers.where import Where
 
 T = TypeVar("T")
 
@@ -48,6 +50,8 @@ class Preview(Generic[T]):
     """How many there are of each kind, where a change tells kinds apart."""
     owners: Counter[tuple[str, str]] = field(default_factory=Counter)
     """How many there are of each tenant and company, where a change is about these."""
+    filtered: dict[str, int | None] = field(default_factory=dict)
+    """How many the filter of each subscription that has one will skip; None where nobody has looked at them."""
 
 
 @dataclass(slots=True)
@@ -56,7 +60,7 @@ class Result:
 
     counts: of the audit, and further ones that a kind of change has. seen: the items it has come to. error: why it
     ended early. refusal: what the server said when it last refused something. notes: why items failed that are reported
-    one by one, of the first twenty.
+    one by one, of the first twenty. filtered: as the preview has it.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -64,6 +68,7 @@ class Result:
     error: str = ""
     refusal: str = ""
     notes: list[str] = field(default_factory=list)
+    filtered: Mapping[str, int | None] = field(default_factory=dict)
 
     @property
     def matched(self) -> int:
@@ -115,7 +120,7 @@ class Change(ABC, Generic[T]):
 
     The items are those that were there at the first look, whenever that is: when it is previewed, or else when it is
     run. `seen` is what the last look found, `result` how far it is, `actor` who runs it and `reason` why. At most
-    `most` are changed.
+    `most` are changed. `filters` are those of subscriptions that judge what they are given by it.
     """
 
     batch = BATCH
@@ -139,6 +144,7 @@ class Change(ABC, Generic[T]):
         self.reason = ""
         self.result = Result()
         self.seen: Preview[T] = Preview()
+        self.filters: dict[str, Where] = {}
         self._is_frozen = False
         self._end: datetime | None = None
 
@@ -169,6 +175,7 @@ class Change(ABC, Generic[T]):
         if not (self.seen.number and self.seen.complete):
             await self.preview()
         self.result.counts[MATCHED] = self.seen.number
+        self.result.filtered = self.seen.filtered
         self.actor, self.reason = actor or whoami(), reason
         deed = Deed(self.verb, self.subject, self.selector, reason, self.actor)
         try:
@@ -227,6 +234,10 @@ class Change(ABC, Generic[T]):
         """Return the tenants and companies that an item is counted under."""
         return ()
 
+    def event_of(self, _item: T) -> Event | None:
+        """Return the event that the subscriptions of an item are given; None where it has none that can be read."""
+        return None
+
     def count(self, _seen: Preview[T]) -> bool:
         """Count what is selected without reading it, where that can be done; return whether it was."""
         return False
@@ -235,15 +246,23 @@ class Change(ABC, Generic[T]):
         seen = self.seen
         seen.until = await self.settle()
         if self.count(seen):
+            seen.filtered = dict.fromkeys(self.filters.keys() & seen.subscriptions)
             seen.sample = [item async for item in first(self.items(), sample)]
             return
         async for item in unhurried(self.items(), patience):
             seen.number += 1
             seen.subscriptions.update(self.subscriptions_of(item))
+            self._filter(seen, item)
             seen.kinds.update(self.kinds_of(item))
             seen.owners.update(self.owners_of(item))
             if len(seen.sample) < sample:
                 seen.sample.append(item)
+
+    def _filter(self, seen: Preview[T], item: T) -> None:
+        for name in self.filters.keys() & self.subscriptions_of(item):
+            event = self.event_of(item)
+            is_skipped = event is not None and not self.filters[name].passes(event)
+            seen.filtered[name] = (seen.filtered.get(name) or 0) + is_skipped
 
     async def _apply(self, batch: Sequence[T]) -> None:
         self.result.counts.update(await self.apply(batch))

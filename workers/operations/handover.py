@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, Self
 
 from config.errors import RouterError
 from router.events.catalogue import Catalogue
+from router.events.event import Event
 from router.events.globs import select
 from router.store import scripts
 from router.store.client import Store
@@ -20,6 +21,7 @@ from router.store.reading import Span, checked, is_entry_id, moment_of, order_of
 from workers.operations.audit import CHANGED, FAILED
 from workers.operations.change import Change
 from workers.operations.events import Browser, EventFilter, StoredEvent
+from workers.state.filters import wheres
 from workers.state.groups import existing_groups, parse_groups
 
 ALL: Final = "*"
@@ -139,6 +141,7 @@ class Handover(Change[StoredEvent]):
             for stream, end in ends.items()
         }
         self.left_out = [stream for stream in streams if stream not in read]
+        self.filters = await wheres(self.store, [self.subject])
         return max(moment_of(span.last) for span in self.spans.values())
 
     async def ends(self, delivered: Mapping[str, str]) -> Mapping[str, str]:
@@ -160,6 +163,10 @@ class Handover(Change[StoredEvent]):
     def subscriptions_of(self, _item: StoredEvent) -> Sequence[str]:
         """Return the subscription that gets it."""
         return (self.subject,)
+
+    def event_of(self, item: StoredEvent) -> Event | None:
+        """Return the event that it gets."""
+        return item.event
 
     async def apply(self, batch: Sequence[StoredEvent]) -> Counter[str]:
         """Give these events; `last` is how far it came."""

@@ -20,7 +20,7 @@ from router.telemetry import logs
 from workers.state.groups import existing_groups
 from workers.where import Where
 
-__all__ = ["Filter", "Tally", "filters", "note_filter"]
+__all__ = ["Filter", "Tally", "filters", "note_filter", "wheres"]
 
 _WHERE: Final = b"where"
 _AFTER: Final = "after:"
@@ -82,6 +82,11 @@ async def filters(store: Store, names: Sequence[str]) -> dict[str, Filter]:
     replies = checked(forgiven(await store.commands([("HGETALL", key) for key in keys]), keys, {})) if keys else []
     found = {name: named_values(reply) for name, reply in zip(names, replies, strict=True)}
     return {name: _filter(values) for name, values in found.items() if values}
+
+
+async def wheres(store: Store, names: Sequence[str]) -> dict[str, Where]:
+    """Return the conditions of these subscriptions, of those that have a filter now; raises StoreUnavailable."""
+    return {name: found.where for name, found in (await filters(store, names)).items() if found.where}
 
 
 def _filter(values: Mapping[bytes, bytes]) -> Filter:

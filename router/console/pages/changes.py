@@ -56,6 +56,7 @@ async def _preview(kind: Kind, page: Page) -> Response:
         action=f"{kind.path}/change",
         verb=order.verb,
         seen=seen,
+        filters=order.change.filters,
         typed=order.typed,
         renormalise=_renormalises(page),
         picks=sorted(" ".join(pick) for pick in order.picks),

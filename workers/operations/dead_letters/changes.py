@@ -6,12 +6,14 @@ from datetime import datetime
 from typing import Literal
 
 from router.events.catalogue import Catalogue
+from router.events.event import Event
 from router.store.client import Store
 from router.store.reading import moment_of
 from workers.operations.change import Change, Preview
 from workers.operations.dead_letters.entry import DeadLetterEntry
 from workers.operations.dead_letters.letters import DeadLetters, Pile
 from workers.operations.dead_letters.selector import Selector
+from workers.state.filters import wheres
 
 
 class DeadLetterChange(Change[DeadLetterEntry]):
@@ -42,6 +44,8 @@ class DeadLetterChange(Change[DeadLetterEntry]):
     async def freeze(self) -> datetime | None:
         """Settle the last dead letter of each pile: what is replayed and dies again at once is not met twice."""
         self._piles = await self._letters.freeze(self._wanted)
+        if self._replays:
+            self.filters = await wheres(self.store, sorted({pile.subscription for pile in self._piles}))
         return max((moment_of(pile.span.last) for pile in self._piles), default=None)
 
     async def found(self) -> AsyncIterator[DeadLetterEntry]:
@@ -64,6 +68,10 @@ class DeadLetterChange(Change[DeadLetterEntry]):
     def subscriptions_of(self, item: DeadLetterEntry) -> Sequence[str]:
         """Return the subscription that failed."""
         return (item.subscription,)
+
+    def event_of(self, item: DeadLetterEntry) -> Event | None:
+        """Return the event that is replayed."""
+        return item.event
 
     async def apply(self, batch: Sequence[DeadLetterEntry]) -> Counter[str]:
         """Replay or purge these."""

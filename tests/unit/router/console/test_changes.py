@@ -20,6 +20,8 @@ from workers.operations.audit import AuditLine
 from workers.operations.dead_letters.changes import DeadLetterChange
 from workers.operations.dead_letters.letters import DeadLetters
 from workers.operations.dead_letters.selector import Selector
+from workers.state.filters import note_filter
+from workers.where import Where
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
 
@@ -87,6 +89,17 @@ async def test_replay_those_selected(store: Store, visitor: Visitor) -> None:
     page = await visitor.follow(await visitor.post("/dead-letters/change", fields_of(preview)))
     assert "2 replayed" in page
     assert (await left(store, SUPPLIERS), await left(store)) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("narrowed", "said"), [({}, "judges them again, and may skip some"), ({"resource": "*"}, "skips 3 of these")]
+)
+async def test_what_a_filter_will_skip(store: Store, visitor: Visitor, narrowed: dict[str, str], said: str) -> None:
+    """A preview says how many the filter of the subscription skips, or that it may skip some where none is read."""
+    await note_filter(store, "sync", Where({"entity": "<supplier>"}), [CUSTOMERS])
+    fields = {"verb": "replay", "which": "all", "subscription": "sync", "event": "customer_changed", **narrowed}
+    preview = await (await visitor.post("/dead-letters/preview", fields)).text()
+    assert f"The filter of sync {said}: where {{&#34;entity&#34;: &#34;&lt;supplier&gt;&#34;}}" in preview
 
 
 async def test_replay_all_that_match(store: Store, visitor: Visitor) -> None:

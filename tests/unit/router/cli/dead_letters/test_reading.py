@@ -16,6 +16,8 @@ from workers.operations.change import Tally
 from workers.operations.dead_letters.letters import DeadLetters
 from workers.operations.keys.line_keys import KeySelector
 from workers.operations.operations import Operations
+from workers.state.filters import note_filter
+from workers.where import Where
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
 NO_CUSTOMER = "ea196ddb"
@@ -299,6 +301,20 @@ def test_replay_several_needs_a_yes(dlq: Cli) -> None:
     assert len(_left(dlq)) == 4
     assert dlq.json("dlq", "replay", "--subscription", "sync", "--yes") == {"matched": 3, "replayed": 3, "failed": 0}
     assert _left(dlq) == ["e4"]
+
+
+def test_replay_through_a_filter(dlq: Cli) -> None:
+    """A replay is judged by the filter again: how many that skips is said before, or that it may where none is read."""
+    dlq.fill(lambda store: note_filter(store, "sync", Where({"resource": "*/2"}), [CUSTOMERS]))
+    where = 'where {"resource": "*/2"}'
+    given = ("dlq", "replay", "--subscription", "sync")
+    assert f"the filter of sync judges them again, and may skip some: {where}" in dlq.run(*given, "--dry-run").stderr
+    assert dlq.json(*given, "--dry-run")["filtered"] == {"sync": None}
+    narrowed = (*given, "--resource", "customer/*")
+    assert f"the filter of sync skips 1 of these 2: {where}" in dlq.run(*narrowed, "--dry-run").stderr
+    assert dlq.json(*narrowed, "--yes")["filtered"] == {"sync": 1}
+    assert "filter" not in dlq.run("dlq", "replay", "--subscription", "audit", "--dry-run").stderr
+    assert "filter" not in dlq.run("dlq", "purge", "--subscription", "sync", "--dry-run").stderr
 
 
 def test_replay_of_everything(dlq: Cli) -> None:

@@ -1,6 +1,7 @@
 """`events replay`: giving one subscription past events once more."""
 
 import asyncio
+import json
 import os
 import signal
 from typing import Any
@@ -14,6 +15,8 @@ from support.waiting import eventually
 from router.store.client import Store
 from workers.operations import audit
 from workers.operations.handover import Handover, replayed_keys
+from workers.state.filters import note_filter
+from workers.where import Where
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
 
@@ -81,6 +84,29 @@ def test_it_is_shown_first(filled: Cli) -> None:
     assert filled.ok("events", "replay", "--to", "sync", "--since", "1h", "--dry-run") == ""
     assert inbox(filled) == []
     assert filled.fill(_audited) == []
+
+
+def test_what_a_filter_will_skip(filled: Cli) -> None:
+    """A replay to a subscription with a filter says before it begins how many of the events that skips, in JSON too.
+
+    It does not say so where the filter lets all of them pass.
+    """
+    given = ("events", "replay", "--to", "sync", "--since", "1h")
+    assert "filtered" not in filled.json(*given, "--dry-run")
+
+    def filter_by(where: dict[str, Any]) -> None:
+        filled.fill(lambda store: note_filter(store, "sync", Where(where), [CUSTOMERS]))
+
+    filter_by({"id": ["e0", "e3"]})
+    said = 'the filter of sync skips 5 of these 7: where {"id": ["e0", "e3"]}'
+    assert said in filled.run(*given, "--dry-run").stderr
+    assert said in filled.fails(2, *given)
+    assert filled.json(*given, "--dry-run")["filtered"] == {"sync": 5}
+    assert said in filled.run(*given, "--yes", "--again", "named").stderr
+    filter_by({"id": "e*"})
+    result = filled.run(*given, "--yes", "--json")
+    assert "skips" not in result.stderr
+    assert json.loads(result.stdout)["filtered"] == {"sync": 0}
 
 
 @pytest.mark.parametrize(
