@@ -26,9 +26,11 @@ for i, value in ipairs(redis.call('HMGET', KEYS[1], unpack(FIELDS))) do
   b[FIELDS[i]] = math.max(0, tonumber(value or 0) or 0)
 end
 
--- should the clock be set back, no probe waits for longer than it would have
+-- should the clock be set back, no probe waits for longer than an interval: written down, or that begins again at each call
+local ahead = b.opened > 0 and b.next > now + interval
 b.next = math.min(b.next, now + interval)
 b.opened = math.min(b.opened, now)
+b.since = math.min(b.since, now)
 b.last = math.min(b.last, now)
 
 local function turned(opened)
@@ -41,7 +43,7 @@ local function take()
   if b.opened == 0 then
     return 1, 0, 0
   elseif b.next > now then
-    return 0, 0, 0
+    return 0, ahead and 1 or 0, 0
   end
   b.next = now + interval
   return 1, 1, 0

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.stores import fake_store
+from support.waiting import eventually
 
 from router.store.breakers import Circuit, Position
 from router.store.client import Store
@@ -127,6 +128,21 @@ async def test_a_clock_that_is_set_back(crm: Asking) -> None:
     waiting = await crm.take()
     assert waiting.wait <= INTERVAL
     assert waiting.open_for == 0
+
+
+async def test_a_clock_that_is_set_back_keeps_no_probe(crm: Asking) -> None:
+    """The next probe goes an interval later by the clock as it is now, not once that has caught up an hour."""
+    await crm.open()
+    seconds, micros = await crm.store.client.time()
+    ahead = seconds * 1000 + micros // 1000 + 3_600_000
+    await crm.set(next=ahead + 1_000, opened=ahead, since=ahead, last=ahead)
+    crm.circuit = Circuit(crm.store.keys, "crm", FAILURES, 0.05)
+    assert not (await crm.take()).goes
+
+    async def goes() -> bool:
+        return (await crm.take()).goes
+
+    await eventually(goes, timeout=5)
 
 
 async def test_a_call_that_changes_nothing_writes_nothing(crm: Asking) -> None:
