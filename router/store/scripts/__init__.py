@@ -93,9 +93,17 @@ def erase(stream: str, ids: Sequence[Field], due: str = "") -> Call:
     return Call(_script("erase"), (stream, due) if due else (stream,), ids)
 
 
-def copy(stream: str, copied: str, count: int, upto: Field = "+") -> Call:
-    """Copy the next `count` entries of a stream, those before one. Reply: how many that were, and their bytes."""
-    return Call(_script("compact/copy"), (stream, copied), (count, upto))
+def replace(stream: str, entry_id: Field, marker: str, ttl: int, fields: Sequence[Field]) -> Call:
+    """Remove an entry, and add this one, once in `ttl` milliseconds by its marker. Reply: 0 where it was gone."""
+    return Call(_script("replace"), (stream, marker), (entry_id, ttl, *fields))
+
+
+def copy(stream: str, copied: str, count: int, upto: Field = "+", was: Sequence[Field] = (), *fields: Field) -> Call:
+    """Copy the next `count` entries of a stream, those before one. Reply: how many that were, and their bytes.
+
+    fields: of that one, once it is its turn, in place of those that it has: `was`, else the number in the reply is -1.
+    """
+    return Call(_script("compact/copy"), (stream, copied), (count, upto, len(was), *was, *fields))
 
 
 def swap(stream: str, copied: str, pages: int, in_hand: int) -> Call:

@@ -6,13 +6,14 @@ bounded size, and the copy takes its place in one.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from router.store import scripts
 from router.store.client import Store
 from router.store.errors import is_refusal
 from router.store.reading import checked, named_values, order_of
+from router.store.record import Fields
 
 __all__ = ["Compacting"]
 
@@ -32,8 +33,8 @@ class Compacting:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def compact(self, key: str, replaced: Mapping[str, Mapping[bytes, bytes]] | None = None) -> bool:
-        """Write a stream again, with other fields for some entries; return whether that is done.
+    async def compact(self, key: str, replaced: Mapping[str, tuple[Fields, Fields]] | None = None) -> bool:
+        """Write a stream again, with other fields for some entries (those that each has, and new ones); return if done.
 
         It is not where it changes faster than it can be copied; its entries are untouched then. Raises
         StoreUnavailable, and where the server has no memory for the copy StoreRefused.
@@ -44,8 +45,7 @@ class Compacting:
         for _ in range(_TRIES):
             await self._store.command("UNLINK", copied)
             try:
-                await self._copy(key, copied, replaced or {})
-                if await self._swap(key, copied):
+                if await self._copy(key, copied, replaced or {}) and await self._swap(key, copied):
                     return True
             except BaseException:
                 await self._store.commands([("UNLINK", copied)])
@@ -62,19 +62,22 @@ class Compacting:
         found = {_text(name): value for name, value in named_values(checked([reply])[0]).items()}
         return bool(found["length"]) and found.get("entries-added") != found["length"]
 
-    async def _copy(self, key: str, copied: str, replaced: Mapping[str, Mapping[bytes, bytes]]) -> None:
+    async def _copy(self, key: str, copied: str, replaced: Mapping[str, tuple[Fields, Fields]]) -> bool:
+        """Copy all of it; return whether the entries to replace are as they were."""
         for entry_id in sorted(replaced, key=order_of):
-            await self._copy_until(key, copied, entry_id)
-            fields = [part for pair in replaced[entry_id].items() for part in pair]
-            await self._store.command("XADD", copied, entry_id, *fields)
-        await self._copy_until(key, copied, "+")
+            was, fields = map(_parts, replaced[entry_id])
+            if not await self._copy_until(key, copied, entry_id, was, fields):
+                return False
+        return await self._copy_until(key, copied, "+")
 
-    async def _copy_until(self, key: str, copied: str, upto: str) -> None:
+    async def _copy_until(
+        self, key: str, copied: str, upto: str, was: Sequence[bytes] = (), fields: Sequence[bytes] = ()
+    ) -> bool:
         count = _FIRST
         while True:
-            number, size = await self._store.call(scripts.copy(key, copied, count, upto))
+            number, size = await self._store.call(scripts.copy(key, copied, count, upto, was, *fields))
             if number < count:
-                return
+                return bool(number >= 0)
             count = max(1, min(scripts.BATCH, _BYTES * number // max(1, size), count * 4))
 
     async def _swap(self, key: str, copied: str) -> bool:
@@ -86,6 +89,10 @@ class Compacting:
                 return False
             await self._copy_until(key, copied, "+")
         return False
+
+
+def _parts(fields: Fields) -> list[bytes]:
+    return [part for pair in fields.items() for part in pair]
 
 
 def _text(name: Any) -> str:

@@ -4,11 +4,10 @@ What moves is looked through again until nothing is found any more: an event may
 behind the walk. Then the streams are written again, for a server keeps the bytes of what it only marks as removed.
 """
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from config.errors import ConfigError, RouterError
@@ -17,36 +16,26 @@ from router.events.catalogue import Catalogue
 from router.events.whose import Whose
 from router.intake.erasures import Erasures
 from router.store.client import Store
-from router.store.errors import STORE_ERRORS, StoreRefused
-from router.store.leases import Lease
-from router.tasks.ending import end
+from router.store.errors import StoreRefused
 from workers.archive.errors import ArchiveUnreachable
 from workers.archive.removing import ArchiveBusy
 from workers.operations.audit import FAILED, MATCHED
 from workers.operations.change import Change, Result
+from workers.operations.erasing.alone import Alone
 from workers.operations.erasing.compacting import Compacting
 from workers.operations.erasing.files import write_files_again
 from workers.operations.erasing.found import LEFT, Found, Place
 from workers.operations.erasing.lines import until_let_go
 from workers.operations.erasing.walk import Walk
 
-__all__ = ["Erasure", "ErasureForbidden", "ErasureUnderWay", "NobodyNamed"]
+__all__ = ["Erasure", "NobodyNamed"]
 
 _PASSES: Final = 5
 """What comes in meanwhile is new; this is how often that is taken with the rest."""
-_LEASE: Final = 60.0
 
 
 class NobodyNamed(RouterError):
     """An erasure takes a company or a tenant: it never removes everything."""
-
-
-class ErasureUnderWay(RouterError):
-    """Another erasure has not ended yet: two would write the same streams again."""
-
-
-class ErasureForbidden(RouterError):
-    """The server does not let this user erase."""
 
 
 class Erasure(Change[Found]):
@@ -63,12 +52,16 @@ class Erasure(Change[Found]):
             raise NobodyNamed("erase takes --company or --tenant: it never removes everything")
         self._given = (store, catalogue, settings, whose)
         self._settings = settings
+        self._alone = Alone(store)
         self._walk: Walk | None = None
         self.unreachable: dict[str, str] = {}
         """Why something could not be looked into, by the name of its place."""
 
     async def run(self, *, reason: str = "", **options: Any) -> Result:
-        """Erase, as `Change.run` says; the audit keeps the reason without the ids. Raises ErasureUnderWay, too."""
+        """Erase, as `Change.run` says; the audit keeps the reason without the ids.
+
+        Raises ErasureUnderWay and ErasureForbidden, and ErasureOvertaken where another one may have run meanwhile.
+        """
         return await super().run(reason=self._given[3].masked(reason), **options)
 
     async def freeze(self) -> datetime | None:
@@ -97,7 +90,7 @@ class Erasure(Change[Found]):
 
     async def rounds(self) -> AsyncGenerator[AsyncIterator[Found], None]:
         """Yield the items of one place after the other, and write the streams again in the end."""
-        async with self._alone():
+        async with self._alone.held():
             await Erasures(self.store).note(self._given[3])
             walk = await Walk.over(*self._given, erasing=True)
             for _ in range(_PASSES):
@@ -111,19 +104,21 @@ class Erasure(Change[Found]):
             self.result.counts.update(await until_let_go(walk.ground, self.patience))
             await self._write_again(walk)
             await self._finish(walk)
+            await self._alone.still()
             self._account()
 
     async def apply(self, batch: Sequence[Found]) -> Counter[str]:
         """Remove these, which are of one place."""
+        await self._alone.still()
         return await batch[0].place.erase(batch)
 
     async def _write_again(self, walk: Walk) -> None:
         """Leave nothing of what was removed in the streams, and in the files of a server that is ours."""
         compacting = Compacting(self.store)
         for place in walk.texts:
-            await self._attempt(place.key, place.rewrite(compacting))
+            await self._attempt(place.key, partial(place.rewrite, compacting))
         for key in walk.streams():
-            await self._attempt(key, compacting.compact(key))
+            await self._attempt(key, partial(compacting.compact, key))
         if self._settings.redis.url == "embedded" and (why := await write_files_again(self.store)):
             self._leave(why)
 
@@ -146,9 +141,10 @@ class Erasure(Change[Found]):
         except (ArchiveUnreachable, ArchiveBusy, ConfigError) as error:
             self._leave(f"the archive still has it: {error}")
 
-    async def _attempt(self, key: str, writing: Awaitable[bool]) -> None:
+    async def _attempt(self, key: str, write: Callable[[], Awaitable[bool]]) -> None:
+        await self._alone.still()
         try:
-            done = await writing
+            done = await write()
         except StoreRefused as error:
             self.result.refusal = str(error)
             self._leave(f"{key} was not written again, so that the server keeps bytes of what was removed: {error}")
@@ -167,33 +163,3 @@ class Erasure(Change[Found]):
             counts[FAILED] += left
             self.result.note(f"{left} left: a worker has them in hand, or a spool file is in use; erase once more then")
         counts[MATCHED] = max(counts[MATCHED], self.result.changed + self.result.failed)
-
-    @asynccontextmanager
-    async def _alone(self) -> AsyncIterator[None]:
-        """Hold the lease of erasures meanwhile; raises ErasureUnderWay."""
-        lease = Lease(self.store, self.store.keys.erasing(), _LEASE)
-        try:
-            is_ours = await lease.take()
-        except StoreRefused as error:
-            raise ErasureForbidden(
-                f"nothing was erased: {error}; redis.url needs the user er-eraser for that"
-            ) from error
-        if not is_ours:
-            raise ErasureUnderWay(
-                f"another erasure is under way, or was killed less than {_LEASE:g} s ago: wait, then repeat this one"
-            )
-        keeping = asyncio.create_task(_keep(lease))
-        try:
-            yield
-        finally:
-            await end([keeping])
-            await lease.give_up()
-
-
-async def _keep(lease: Lease) -> None:
-    while True:
-        await asyncio.sleep(_LEASE / 3)
-        try:
-            await lease.take()
-        except STORE_ERRORS:
-            continue

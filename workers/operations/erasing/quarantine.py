@@ -9,11 +9,10 @@ import msgspec
 
 from router.events.whose import named_in
 from router.store import scripts
-from router.store.errors import StoreRefused
-from router.store.reading import Span, checked, forward
+from router.store.reading import Span, forward
 from router.store.record import ID, RAW, Fields, text_of
 from router.store.windows import Windows
-from workers.operations.audit import CHANGED, FAILED
+from workers.operations.change import Tally
 from workers.operations.erasing.found import Found, Ground, Place
 
 __all__ = ["Bodies"]
@@ -55,18 +54,19 @@ class Bodies(Place):
         """Remove them; of a body with items of others, too, these stay: as a body of their own."""
         seen = [self.store.keys.seen(self._slug, text_of(item.payload, ID)) for item in items]
         await self.commands(*(("SET", marker, "", "XX", "KEEPTTL") for marker in seen))
-        rests = [rest for item in items if (rest := self._others(item.payload))]
-        checked(await self.store.run([*map(self._kept, rests)]) if rests else [])
-        (reply,) = await self.store.run([scripts.erase(self.key, [item.id for item in items])])
-        if isinstance(reply, StoreRefused):
-            return Counter({FAILED: len(items)})
-        return Counter({CHANGED: checked([reply])[0]})
+        rests = [(item, rest) for item in items if (rest := self._others(item.payload))]
+        mixed = {item.id for item, _ in rests}
+        calls = [self._replace(item.id, rest) for item, rest in rests]
+        if whole := [item.id for item in items if item.id not in mixed]:
+            calls.append(scripts.erase(self.key, whole))
+        replies = await self.store.run(calls)
+        return Tally.of(replies, [*(1 for _ in rests), *([len(whole)] if whole else [])]).counts()
 
-    def _kept(self, rest: dict[bytes, Any]) -> scripts.Call:
-        """Return what adds the rest of a body, once, as ingress would have."""
+    def _replace(self, entry_id: str, rest: dict[bytes, Any]) -> scripts.Call:
+        """Return what puts the rest of a body in its place, once, as ingress would have."""
         marker = self.store.keys.seen(self._slug, str(rest[ID]))
-        fields = [part for pair in rest.items() for part in pair]
-        return scripts.bury(self.key, marker, Windows.for_settings(self.ground.settings).of(self.key), fields)
+        ttl = Windows.for_settings(self.ground.settings).of(self.key)
+        return scripts.replace(self.key, entry_id, marker, ttl, [part for pair in rest.items() for part in pair])
 
     def _others(self, fields: Fields) -> dict[bytes, Any]:
         """Return the fields of a body that has only what is of others; empty where nothing is."""

@@ -38,7 +38,7 @@ class Texts(Place):
 
     async def rewrite(self, compacting: Compacting) -> bool:
         """Write the lines again, if any is to be masked; return whether it is done."""
-        replaced = {found.id: found.payload async for found in self.found()}
+        replaced = {found.id: (found.content, found.payload) async for found in self.found()}
         return not replaced or await compacting.compact(self.key, replaced)
 
 

@@ -72,6 +72,32 @@ async def test_a_copy_takes_the_place_of_its_stream(real_store: Store, key: str)
     assert await client.exists(copied) == 0
 
 
+async def test_an_entry_of_a_copy_has_other_fields(real_store: Store, key: str) -> None:
+    """It gets them behind all that come before, whatever became of the copy; and not where it has changed since."""
+    copied, was = real_store.keys.copied(key), (b"a", b"5")
+    assert await real_store.call(scripts.copy(key, copied, 3, "5-0", was, b"a", b"x")) == [3, 6]
+    await real_store.client.delete(copied)  # by another process that writes it again
+    assert await real_store.call(scripts.copy(key, copied, 3, "5-0", was, b"a", b"x")) == [3, 6]
+    assert await real_store.call(scripts.copy(key, copied, 3, "5-0", was, b"a", b"x")) == [1, 2]
+    copy = await real_store.client.xrange(copied)
+    assert [entry_id for entry_id, _ in copy] == [b"1-0", b"2-0", b"3-0", b"4-0", b"5-0"]
+    assert copy[-1][1] == {b"a": b"x"}
+    assert await real_store.call(scripts.copy(key, copied, 3, "5-0", was, b"a", b"x")) == [-1, 0]
+    assert await real_store.call(scripts.copy(key, copied, 3, "6-0", was, b"a", b"x")) == [-1, 0]
+    assert await real_store.call(scripts.copy(key, copied, 3, "6-5", was, b"a", b"x")) == [1, 2]
+
+
+async def test_an_entry_is_replaced_while_it_is_there(real_store: Store, key: str) -> None:
+    """Once it is gone nothing comes in its place; and what comes has a marker, by which it is there once."""
+    marker = f"{key}:marker"
+    assert await real_store.call(scripts.replace(key, "2-0", marker, 60_000, ["b", "1"])) == 1
+    assert await real_store.call(scripts.replace(key, "2-0", f"{key}:other", 60_000, ["b", "2"])) == 0
+    assert await real_store.call(scripts.replace(key, "3-0", marker, 60_000, ["b", "3"])) == 1
+    entries = await real_store.client.xrange(key)
+    assert [fields.get(b"a", fields.get(b"b")) for _, fields in entries] == [b"1", b"4", b"5", b"6", b"7", b"1"]
+    assert await real_store.client.get(marker) == entries[-1][0]
+
+
 async def test_a_copy_of_what_changes_too_fast_takes_no_place(real_store: Store, key: str) -> None:
     """Nothing is done where entries are missing in it, too many were removed, or too much is in hand."""
     client, copied = real_store.client, real_store.keys.copied(key)

@@ -1,6 +1,8 @@
 """What an erasure takes, what it leaves, and what it does where it cannot do all."""
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -24,9 +26,12 @@ from router.events.whose import Whose
 from router.store.client import Store
 from router.store.errors import StoreRefused
 from router.store.leases import Lease
-from workers.operations.audit import Deed, record
+from workers.operations.audit import Deed, lines, record
+from workers.operations.erasing.alone import ErasureOvertaken, ErasureUnderWay
 from workers.operations.erasing.compacting import Compacting
-from workers.operations.erasing.erasure import Erasure, ErasureUnderWay, NobodyNamed
+from workers.operations.erasing.erasure import Erasure, NobodyNamed
+from workers.operations.erasing.found import Found
+from workers.operations.erasing.quarantine import Bodies
 from workers.operations.operations import Operations
 
 
@@ -82,6 +87,32 @@ async def test_one_at_a_time(store: Store, operations: Operations) -> None:
     await another.give_up()
     await operations.erase(Whose(company="51")).run()
     assert await store.client.exists(store.keys.erasing()) == 0
+
+
+async def test_one_that_was_held_up_ends_and_brings_back_nothing(store: Store, operations: Operations) -> None:
+    """An erasure that was stopped for longer than its lease, while another ran, ends with an error that says so.
+
+    What it was about to write has the other's company in it, which stays erased.
+    """
+    body = b'[{"contextId": "51"},{"contextId": "52"},{"contextId": "53"}]'
+    await put_quarantined(store, body)
+    first, second = operations.erase(Whose(company="51")), operations.erase(Whose(company="52"))
+    erase = Bodies.erase
+
+    async def stopped(self: Bodies, items: Sequence[Found]) -> Counter[str]:
+        monkeypatch.undo()
+        await store.command("DEL", store.keys.erasing())  # it ends by itself
+        assert (await second.run()).changed == 1
+        return await erase(self, items)
+
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(Bodies, "erase", stopped)
+    with pytest.raises(ErasureOvertaken, match="repeat"):
+        await first.run()
+    raws = [fields[b"raw"] for _, fields in await store.client.xrange(store.keys.quarantine(FINANCIAL))]
+    assert raws == [b'[{"contextId": "51"},{"contextId": "53"}]']
+    assert "held up" in " ".join([line.error async for line in lines(store)])
+    assert (await operations.erase(Whose(company="51")).run()).failed == 0
 
 
 def test_it_never_takes_everything(operations: Operations) -> None:
