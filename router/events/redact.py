@@ -42,6 +42,7 @@ _TEXT: Final = 200  # characters of a name or a value
 _LENGTH: Final = 4000  # characters of it all
 _BOM: Final = b"\xef\xbb\xbf"
 _CUT: Final = "…"
+_UNREADABLE: Final = "not readable as JSON"
 
 _decode = msgspec.json.Decoder().decode
 _encode = json.JSONEncoder(ensure_ascii=False).encode
@@ -56,9 +57,14 @@ def redacted(raw: bytes) -> str:
     try:
         value = _decode(raw.removeprefix(_BOM))
     except (ValueError, RecursionError):
-        return f"not readable as JSON: {len(raw)} bytes, sha256 {sha256(raw).hexdigest()}"
+        return f"{_UNREADABLE}: {len(raw)} bytes, sha256 {sha256(raw).hexdigest()}"
     text = "".join(_body(value))
     return text if len(text) <= _LENGTH else text[:_LENGTH] + _CUT
+
+
+def hides(shown: str) -> bool:
+    """Return whether a body or a hint as it may be shown leaves out something of what it is."""
+    return shown == MASK or _quoted(MASK) in shown or _CUT in shown or shown.startswith(_UNREADABLE)
 
 
 def redacted_fields(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,8 +31,10 @@ from router.cli.output.rows import (
     dead_letter_row,
     event_cell,
     event_json,
+    is_masked,
     last_failure,
     print_attempt,
+    say_masked,
     unsigned,
 )
 from router.cli.output.table import EVENT, SUBSCRIPTION, Column, TwoForms, ident, print_table
@@ -182,6 +184,8 @@ def _print(letter: DeadLetterEntry, key: LineKey | None, *, reveal: bool) -> Non
     print_record(unsigned({**shown, **{name: value for name, value in event.items() if name not in shown}}))
     for attempt in letter.attempts:
         print_attempt("", attempt, reveal=reveal)
+    if is_masked(event, letter.attempts, reveal=reveal):
+        say_masked()
 
 
 @taking(selector=selected)

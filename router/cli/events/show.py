@@ -9,7 +9,7 @@ from router.cli.command.exits import NothingMatched
 from router.cli.command.runtime import operate
 from router.cli.output.listing import Reveal
 from router.cli.output.results import JsonFlag, age, fields_of, number_of, print_json, print_line, print_record, stamp
-from router.cli.output.rows import attempt_json, event_json, print_attempt, unsigned
+from router.cli.output.rows import attempt_json, event_json, is_masked, print_attempt, say_masked, unsigned
 from router.cli.output.table import SUBSCRIPTION, Column, print_table, rest
 from router.cli.output.waiting import company_limit_text, pause_json
 from router.events.event import Event
@@ -48,9 +48,13 @@ def show(
     if as_json:
         print_json(_life_json(event, found, reveal=reveal))
         return
-    _print(unsigned({"stream": event.stream, **event_json(event, reveal=reveal)}), found)
+    shown = event_json(event, reveal=reveal)
+    _print(unsigned({"stream": event.stream, **shown}), found)
     if attempts:
         _print_attempts(found, reveal=reveal)
+    errors = [error for place in found.subscriptions for error in place.errors] if attempts else []
+    if is_masked(shown, errors, reveal=reveal):
+        say_masked()
 
 
 async def found_event(operations: Operations, id_: str) -> tuple[StoredEvent, Event]:

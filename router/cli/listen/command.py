@@ -20,6 +20,7 @@ from router.cli.events.listing import wanted_events
 from router.cli.listen.lines import as_json_line, as_text
 from router.cli.options.common import EventGlob, taking
 from router.cli.output.results import print_line
+from router.cli.output.rows import body_of, is_masked, say_masked
 from router.events.catalogue import Catalogue
 from router.events.event import Event
 from router.events.globs import select
@@ -106,12 +107,16 @@ def listen(
             poster = Poster(outgoing, secret, format_, _say, sleep=asyncio.sleep, backoff=backoff)
             write = as_json_line if as_json else partial(as_text, operations.catalogue)
 
-            explained = set[int]()
+            explained, is_said = set[int](), reveal or as_json
 
             async def post(event: Event) -> None:
+                nonlocal is_said
                 posted = await poster.post(event)
                 counts[MATCHED] += 1
                 print_line(write(event, posted, reveal=reveal))
+                if not is_said and is_masked({"raw": body_of(event.raw, reveal=False)}, reveal=False):
+                    say_masked()
+                    is_said = True
                 status = posted.status or 0
                 if status not in explained and (what := advice(status, str(kept)) if status else ""):
                     explained.add(status)

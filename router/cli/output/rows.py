@@ -1,15 +1,16 @@
 """How events and dead letters are written as JSON and as rows of a table."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from router.cli.command.exits import complain
 from router.cli.output.results import age, fields_of, number_of, print_line, print_record
 from router.cli.output.table import EVENT, RESOURCE, SUBSCRIPTION, Column, TwoForms, ident, rest
 from router.events.catalogue import Catalogue
 from router.events.event import Event
 from router.events.globs import short
 from router.events.hints import read_hints
-from router.events.redact import MASK, redacted, redacted_fields, redacted_hints
+from router.events.redact import MASK, hides, redacted, redacted_fields, redacted_hints
 from workers.delivery import AttemptError
 from workers.operations.answered import ANSWERED, shown_message
 from workers.operations.dead_letters.entry import DeadLetterEntry
@@ -44,6 +45,18 @@ def event_json(event: Event, *, reveal: bool) -> dict[str, Any]:
 def body_of(raw: bytes, *, reveal: bool) -> str:
     r"""Return a body as text, with bytes that are no UTF-8 as `\xff`, or, unless revealed, without its values."""
     return raw.decode(errors="backslashreplace") if reveal else redacted(raw)
+
+
+def is_masked(event: Mapping[str, Any], attempts: Iterable[AttemptError] = (), *, reveal: bool) -> bool:
+    """Return whether values of an event, as `event_json` has it, or of answers to these attempts are masked."""
+    shown = [event["raw"], *(event.get("hints") or {}).values()]
+    answers = [shown_message(each, reveal=False).partition("\n")[2] for each in attempts if each.error == ANSWERED]
+    return not reveal and any(map(hides, [*shown, *answers]))
+
+
+def say_masked() -> None:
+    """Say how what is masked can be seen."""
+    complain("values are masked; --reveal shows them, and the audit says that you did")
 
 
 def unsigned(record: Mapping[str, Any]) -> dict[str, Any]:

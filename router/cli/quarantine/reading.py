@@ -14,7 +14,7 @@ from router.cli.options.common import Company, Since, Until, ids_among, taking
 from router.cli.options.completing import publishers
 from router.cli.output.listing import Listing, Reveal, print_list
 from router.cli.output.results import JsonFlag, age, print_json, print_record, stamp
-from router.cli.output.rows import quarantined_json, unsigned
+from router.cli.output.rows import is_masked, quarantined_json, say_masked, unsigned
 from router.cli.output.table import Column, TwoForms, rest
 from router.events.catalogue import Catalogue
 from workers.operations.criteria import Ids
@@ -101,8 +101,10 @@ def show(
     shown = quarantined_json(operate(find), reveal=reveal)
     if as_json:
         print_json(shown)
-    else:
-        print_record(unsigned(shown))
+        return
+    print_record(unsigned(shown))
+    if is_masked(shown, reveal=reveal):
+        say_masked()
 
 
 async def found_by(operations: Operations, id_: str, publisher: str | None) -> Quarantined:

@@ -25,6 +25,27 @@ async def fill(store: Store) -> None:
     await store.client.xadd(key, {**fields, b"history": line, b"attempts": "1"})
 
 
+def test_an_answer_that_is_masked(cli: Cli) -> None:
+    """Where nothing but an answer is masked that is said, too: of a dead letter, and of an event with its attempts."""
+
+    async def fill_bare(store: Store) -> None:
+        await fill(store)
+        key = store.keys.dead(CUSTOMERS, "sync")
+        [(entry_id, fields)] = await store.client.xrange(key)
+        await store.client.xdel(key, entry_id)
+        bare = b'{"event": "customer_changed", "notificationId": "e1"}'
+        await store.client.xadd(
+            store.keys.events(CUSTOMERS), {"id": "e1", "at": 1_760_000_000_000, "raw": bare}, entry_id
+        )
+        await store.client.xadd(key, {**fields, b"raw": bare, b"origin": entry_id})
+
+    cli.fill(fill_bare)
+    for command in (("dlq", "show", "e1"), ("events", "show", "e1", "--attempts")):
+        assert "--reveal shows them" in cli.run(*command).stderr
+        assert "--reveal" not in cli.run(*command, "--reveal").stderr
+    assert "--reveal" not in cli.run("events", "show", "e1").stderr
+
+
 def test_a_dead_letter(cli: Cli) -> None:
     """Lists have the status alone; a dead letter has the answer without its values, or, revealed, with them."""
     cli.fill(fill)

@@ -58,12 +58,13 @@ def test_the_last_events_are_posted_whole_and_printed_masked(filled: Cli, served
 
 
 def test_values_are_printed_where_they_are_to_be_revealed(filled: Cli, served: Served) -> None:
-    """`--reveal` prints bodies and answers."""
+    """`--reveal` prints bodies and answers, which is said once where they are masked."""
     receiver = served.start(b"HTTP/1.1 500 No\r\nContent-Length: 5\r\n\r\nburnt")
-    masked = filled.run(*arguments(receiver.port, "--replay-last", "1")).output
+    masked = filled.run(*arguments(receiver.port, "--replay-last", "2")).output
     shown = filled.run(*arguments(receiver.port, "--replay-last", "1", "--reveal")).output
     assert ("hush" in masked, "burnt" in masked) == (False, False)
     assert ("hush" in shown, "burnt" in shown, "500 in" in shown) == (True, True, True)
+    assert (masked.count("--reveal shows them"), shown.count("--reveal shows them")) == (1, 0)
 
 
 def test_json(filled: Cli, served: Served) -> None:

@@ -55,6 +55,41 @@ def test_bodies_are_masked_until_revealed(filled: Cli, command: tuple[str, ...])
     assert command[2] in subject or "quarantined" in subject
 
 
+SAID = "event-router: values are masked; --reveal shows them, and the audit says that you did\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_is_masked_says_how_to_see_it(filled: Cli, command: tuple[str, ...]) -> None:
+    """What people are shown ends with how to see what is masked in it, on stderr; JSON, and what is whole, do not."""
+    assert filled.run(*command).stderr.endswith(SAID)
+    assert SAID not in filled.run(*command, "--json").stderr
+    assert SAID not in filled.run(*command, "--reveal").stderr
+
+
+@pytest.mark.parametrize(
+    ("raw", "hints", "is_masked"),
+    [
+        (b'{"event": "customer_changed", "notificationId": "q2"}', {}, False),
+        (b'{"event": "customer_changed", "notificationId": "q2"}', {"x-vwd-id": "1"}, False),
+        (b'{"event": "customer_changed", "notificationId": "q2"}', {"x-company": "51"}, True),
+        (b'{"notificationId": "q2", "a": {"b": null}}', {}, False),
+        (b'{"notificationId": "q2", "a": {"b": 1}}', {}, True),
+        (b"\xff", {}, True),
+        (b"[" + b"[]," * 60 + b"[]]", {}, True),
+    ],
+)
+def test_what_masks_nothing_says_nothing(cli: Cli, raw: bytes, hints: dict[str, str], *, is_masked: bool) -> None:
+    """A body that is shown whole has nothing to reveal; one that is cut or shown by its length has, and hints."""
+
+    async def put(store: Store) -> None:
+        fields = {"id": "q2", "at": 1_700_000_000_000, "raw": raw, "reason": "r"}
+        more = {"hints": json.dumps(hints)} if hints else {}
+        await store.client.xadd(store.keys.quarantine(FINANCIAL), {**fields, **more})
+
+    cli.fill(put)
+    assert (SAID in cli.run("quarantine", "show", "q2").stderr) == is_masked
+
+
 LISTS = [("events", "list"), ("events", "tail", "--until", "2024-01-01", "--lines", "5"), ("quarantine", "list")]
 
 
