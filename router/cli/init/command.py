@@ -145,7 +145,8 @@ def _next(answers: Answers, folder: Path) -> list[str]:
     if answers.channel:
         commands.append(f"{event_router} notify test {NOTIFIER}")
     if (folder / "compose.yaml").exists():
-        commands.append("sh deploy/make-secrets && docker compose up --build --detach")
+        profile = " --profile forward" if answers.forward else ""
+        commands.append(f"sh deploy/make-secrets && docker compose{profile} up --build --detach")
     return commands
 
 

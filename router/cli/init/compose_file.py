@@ -19,7 +19,6 @@ SECRETS: Final = Path("/run/secrets")
 """Where containers find secrets."""
 
 _DOORS: Final = ("ingress-a", "ingress-b", "cli")
-_ALL: Final = (*_DOORS, "worker", "console")
 _HEAD: Final = """\
 # What `event-router init` adds to compose.yaml, which reads this file by itself. Before the first start:
 # sh deploy/make-secrets, which also lets the containers read the files of ./secrets.
@@ -41,31 +40,37 @@ def variables_of(answers: Answers) -> dict[str, Mapping[str, str]]:
 def _composed(answers: Answers) -> Values:
     services: dict[str, Values] = {}
     names = {secret.name for secret in secrets_for(answers)}
+    runs = "forward" if answers.forward else "worker"
+    asked = dict.fromkeys(("worker", runs, "console"))
     _give(services, _DOORS, _publishers(answers), [slug for slug in answers.publishers if slug in names])
     if answers.redis != EMBEDDED:
-        _give(services, _ALL, {"ROUTER_REDIS__URL_FILE": str(SECRETS / "redis-url")}, ["redis-url"])
-    _give(services, ("worker", "console"), {"ROUTER_PUBLISHERS": ",".join(answers.publishers)}, [])
+        _give(services, (*_DOORS, *asked), {"ROUTER_REDIS__URL_FILE": str(SECRETS / "redis-url")}, ["redis-url"])
+    _give(services, asked, {"ROUTER_PUBLISHERS": ",".join(answers.publishers)}, [])
     tables = [
         (name.strip("[]"), values) for name, values in tables_of(contained(answers), SECRETS) if name.startswith("[[")
     ]
     variables = dict(pair for name, values in tables for pair in _variables(name, values))
     own = [name for name in ("forward", "notify-url", "notify-secret", "notify-password") if name in names]
-    _give(services, ("worker",), variables, own)
-    worker = services.setdefault("worker", {})
-    if answers.forward:
-        worker["command"] = ["forward"]
-        if is_here(answers.forward):
-            worker["extra_hosts"] = [f"{MACHINE}:host-gateway"]
-    else:
-        worker["volumes"] = ["./my_worker.py:/workers/my_worker.py:ro"]
+    _give(services, (runs,), variables, own)
+    _suit(services, answers)
     composed: Values = {"services": services}
     if answers.redis != EMBEDDED:
         composed["networks"] = {"back": {"internal": False}}
     return composed | {"secrets": {name: _file(name) for name in sorted(names)}}
 
 
+def _suit(services: dict[str, Values], answers: Answers) -> None:
+    """Give the worker its module; or have a forward run in place of it, which reaches this machine where it has to."""
+    if not answers.forward:
+        services["worker"]["volumes"] = ["./my_worker.py:/workers/my_worker.py:ro"]
+        return
+    services["worker"]["profiles"] = ["worker"]  # without which it is not started
+    if is_here(answers.forward):
+        services["forward"]["extra_hosts"] = [f"{MACHINE}:host-gateway"]
+
+
 def _give(
-    services: dict[str, Values], names: tuple[str, ...], environment: Mapping[str, str], own: Iterable[str]
+    services: dict[str, Values], names: Iterable[str], environment: Mapping[str, str], own: Iterable[str]
 ) -> None:
     for name in names if environment else ():
         service = services.setdefault(name, {"environment": {}, "secrets": []})

@@ -144,6 +144,14 @@ SERVICES: dict[str, Any] = {
         "environment": {
             "ROUTER_REDIS__URL_FILE": "/run/secrets/redis-url",
             "ROUTER_PUBLISHERS": "visma-net-financial",
+        },
+        "secrets": ["redis-url"],
+        "profiles": ["worker"],
+    },
+    "forward": {
+        "environment": {
+            "ROUTER_REDIS__URL_FILE": "/run/secrets/redis-url",
+            "ROUTER_PUBLISHERS": "visma-net-financial",
             "ROUTER_FORWARD__RECEIVER__EVENTS": "visma-net-financial/*",
             "ROUTER_FORWARD__RECEIVER__URL": "http://host.docker.internal:3000/hook",
             "ROUTER_FORWARD__RECEIVER__SECRET_FILE": "/run/secrets/forward",
@@ -156,7 +164,6 @@ SERVICES: dict[str, Any] = {
             "ROUTER_NOTIFY__OPS__PASSWORD_FILE": "/run/secrets/notify-password",
         },
         "secrets": ["redis-url", "forward", "notify-password"],
-        "command": ["forward"],
         "extra_hosts": ["host.docker.internal:host-gateway"],
     },
 }
@@ -173,6 +180,30 @@ def test_what_it_writes(cli: Cli, tmp_path: Path) -> None:
     assert composed["networks"] == {"back": {"internal": False}}
     assert composed["secrets"]["forward"] == {"file": "${SECRETS_DIR:-./secrets}/forward"}
     assert not Path("my_worker.py").exists()
+
+
+@pytest.mark.parametrize(
+    ("to", "runs", "command"),
+    [
+        ("python", "worker", "docker compose up --build --detach"),
+        (TO[1], "forward", "docker compose --profile forward up --build --detach"),
+    ],
+)
+def test_who_handles_events_in_containers(cli: Cli, tmp_path: Path, to: str, runs: str, command: str) -> None:
+    """Events are handled by the service of compose.yaml for that, as its user of Redis, and by no other that starts."""
+    Path("compose.yaml").write_text((ROOT / "compose.yaml").read_text())
+    said = cli.ok("init", *options(tmp_path, PUBLISHERS[0], "embedded", to, "webhook"))
+    assert f"sh deploy/make-secrets && {command}\n" in said
+    base, added = (
+        yaml.safe_load(Path(name).read_text())["services"] for name in ("compose.yaml", "compose.override.yaml")
+    )
+    profiles = {"forward"} if "--profile" in command else set()
+    of = {name: {*base[name].get("profiles", ()), *added.get(name, {}).get("profiles", ())} for name in base}
+    assert {name for name in ("worker", "forward") if not of[name] or of[name] & profiles} == {runs}
+    assert {name for name, service in added.items() if "command" in service} == set()
+    assert "ROUTER_NOTIFY__OPS__KIND" in added[runs]["environment"]
+    assert "ROUTER_REDIS__URL_FILE" not in added[runs]["environment"]
+    assert base["forward"]["environment"]["ROUTER_REDIS__URL_FILE"] == "/run/secrets/redis-url-forwarder"
 
 
 @pytest.mark.parametrize(("to", "redis"), [("python", REDIS[1]), (TO[1], "embedded")])
@@ -303,7 +334,7 @@ def test_texts_of_any_kind_are_quoted(cli: Cli) -> None:
     cli.ok("init", "--yes", "--to", url)
     assert load_settings(environ={}).forward[0].url == url
     composed = yaml.safe_load(Path("compose.override.yaml").read_text())
-    assert composed["services"]["worker"]["environment"]["ROUTER_FORWARD__RECEIVER__URL"] == url.replace("$", "$$")
+    assert composed["services"]["forward"]["environment"]["ROUTER_FORWARD__RECEIVER__URL"] == url.replace("$", "$$")
 
 
 def test_as_json(cli: Cli) -> None:
