@@ -51,7 +51,7 @@ async def in_time(seconds: float, work: Awaitable[T]) -> T:
     finally:
         await end([task])
     if task.cancelled():
-        raise TimeoutError
+        raise TimeoutError(f"no answer within {seconds:g} s")  # which stands in logs and messages
     return task.result()
 
 

@@ -9,6 +9,12 @@ from router.events.catalogue import Catalogue
 from router.store.client import Store
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have workers go on alone, as they do while their store is away, only then: not on a machine that is busy."""
+    monkeypatch.setattr("workers.limits.asking._PATIENCE", 30.0)
+
+
 @pytest.fixture
 async def bench(store: Store, catalogue: Catalogue) -> AsyncIterator[Bench]:
     """Yield a bench on each kind of store, and end at the end what still runs on it."""

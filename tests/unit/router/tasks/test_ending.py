@@ -95,7 +95,7 @@ async def test_work_that_takes_too_long_is_ended_though_it_loses_cancellations()
 
 
 async def test_work_in_time_is_what_it_comes_to() -> None:
-    """Its result or its error is that of the call, also where no time is left; with its caller it is cancelled."""
+    """Its result or error is that of the call; one that is late says what it had; with its caller it is cancelled."""
 
     async def fails() -> None:
         raise ValueError
@@ -106,6 +106,8 @@ async def test_work_in_time_is_what_it_comes_to() -> None:
     assert await in_time(10, three()) == 3
     with pytest.raises(ValueError):  # noqa: PT011 - it is ours
         await in_time(10, fails())
+    with pytest.raises(TimeoutError, match=r"^no answer within 0\.01 s$"):
+        await in_time(0.01, asyncio.Event().wait())
     hold, ended = asyncio.Event(), asyncio.Event()
 
     async def holds() -> None:
