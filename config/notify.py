@@ -13,7 +13,7 @@ from config.reconcile import Names
 from config.tables import checked as checked_tables
 from config.times import Span, SpanOrOff, Zone, span
 
-__all__ = ["Channel", "NotifySettings", "checked"]
+__all__ = ["Channel", "NotifySettings", "check_mail_address", "check_mail_host", "checked"]
 
 Channel = Literal["teams", "slack", "webhook", "smtp"]
 
@@ -56,17 +56,19 @@ def _key(value: SecretStr) -> SecretStr:
 
 def _addresses(values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
-        _address(value)
+        check_mail_address(value)
     return tuple(dict.fromkeys(values))
 
 
-def _address(value: str) -> str:
+def check_mail_address(value: str) -> str:
+    """Return the address of a mail, or an empty one, else raise ValueError."""
     if value and not (_ADDRESS.fullmatch(value) and value.isascii() and value.isprintable()):
         raise ValueError("must be an address such as ops@example.com, without a name around it")
     return value
 
 
-def _host(value: str) -> str:
+def check_mail_host(value: str) -> str:
+    """Return the host of a mail server, or an empty one, else raise ValueError."""
     if value and not _HOST.fullmatch(value):
         raise ValueError("must be the name or the address of a mail server, without its port")
     return value
@@ -104,13 +106,13 @@ class NotifySettings(BaseModel):
     secrets: Secrets = ()
     allow_private: Networks = ()
     ca_file: OptionalPath = None
-    host: Annotated[str, AfterValidator(_host)] = ""
+    host: Annotated[str, AfterValidator(check_mail_host)] = ""
     port: Annotated[int, Field(ge=0, le=65535)] = 0
     starttls: bool = True
     tls: bool = False
     user: str = ""
     password: Secret = None
-    sender: Annotated[str, AfterValidator(_address)] = Field(default="", alias="from")
+    sender: Annotated[str, AfterValidator(check_mail_address)] = Field(default="", alias="from")
     to: Annotated[Names, AfterValidator(_addresses)] = ()
     zone: Zone = "UTC"
     every: SpanOrOff = 60

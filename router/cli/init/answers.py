@@ -1,16 +1,32 @@
 """The answers to the five questions, and what follows from them alone."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 from config.notify import Channel
 from config.outgoing import address_in
+from config.urls import parse_redis_url
 
-__all__ = ["EMBEDDED", "FORWARD", "MACHINE", "NOTIFIER", "Answers", "Mail", "contained", "is_here", "networks_for"]
+__all__ = [
+    "EMBEDDED",
+    "FORWARD",
+    "MACHINE",
+    "NONE",
+    "NOTIFIER",
+    "Answers",
+    "Mail",
+    "contained",
+    "is_here",
+    "networks_for",
+    "unreached_by_containers",
+]
 
 EMBEDDED: Final = "embedded"
+NONE: Final = "none"
+"""The answers that no Redis of one's own is there, and that nobody hears of incidents."""
+
 NOTIFIER: Final = "ops"
 FORWARD: Final = "receiver"
 """How the notifier and the forward are called."""
@@ -58,14 +74,17 @@ class Answers:
         return tuple(f"{slug}/*" for slug in self.publishers)
 
 
-def networks_for(url: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
+def networks_for(url: str, allowed: Iterable[str]) -> tuple[str, ...]:
     """Return the private networks that a URL may lead to: those allowed, and this machine where the URL names it."""
     return tuple(dict.fromkeys((*allowed, *(_LOOPBACK if is_here(url) else ()))))
 
 
 def is_here(url: str) -> bool:
     """Return whether a URL names the machine that it is used on."""
-    host = urlsplit(url).hostname or ""
+    return _is_this_machine(urlsplit(url).hostname or "")
+
+
+def _is_this_machine(host: str) -> bool:
     address = address_in(host)
     return host == "localhost" or (address is not None and address.is_loopback)
 
@@ -78,3 +97,14 @@ def contained(answers: Answers) -> Answers:
     port = "" if parts.port is None else f":{parts.port}"
     url = urlunsplit(parts._replace(netloc=f"{MACHINE}{port}"))
     return replace(answers, forward=url, allow_private=(*answers.allow_private, *_GATEWAYS))
+
+
+def unreached_by_containers(answers: Answers) -> tuple[str, ...]:
+    """Return which answers, other than the receiver, name this machine: files of secrets, and the mail server."""
+    store = None if answers.redis == EMBEDDED else parse_redis_url(answers.redis)
+    found = {
+        "secrets/redis-url": store and (store.path or any(_is_this_machine(host) for host, _ in store.nodes)),
+        "secrets/notify-url": is_here(answers.channel_url),
+        "the mail server": answers.mail and _is_this_machine(answers.mail.host),
+    }
+    return tuple(name for name, is_one in found.items() if is_one)

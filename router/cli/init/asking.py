@@ -1,24 +1,19 @@
 """Asking the five questions on a terminal; what options have answered is not asked."""
 
 from collections.abc import Callable, Sequence
-from ipaddress import ip_network
 from typing import Final, TypeVar, get_args
 
 import typer
 
-from config.errors import ConfigError
 from config.notify import Channel
-from config.outgoing import check_target_url
-from config.urls import check_redis_url
-from router.cli.init.answers import EMBEDDED, Mail, networks_for
-from workers.outgoing import Outgoing, Target
+from router.cli.init import judging
+from router.cli.init.answers import EMBEDDED, NONE, Mail
 
 __all__ = ["ask_channel", "ask_forward", "ask_mail", "ask_publishers", "ask_redis", "ask_secret", "ask_url"]
 
 T = TypeVar("T")
 
-_NONE: Final = "none"
-_CHANNELS: Final = (_NONE, *get_args(Channel))
+_CHANNELS: Final = (NONE, *get_args(Channel))
 
 
 def ask_publishers(known: Sequence[str]) -> tuple[str, ...]:
@@ -40,7 +35,7 @@ def ask_redis() -> str:
     typer.echo(
         "3. Where are the streams? embedded runs a server of its own; or the URL of a Redis, redis://…", err=True
     )
-    return _asked("   Redis", EMBEDDED, lambda text: check_redis_url(text.strip()))
+    return _asked("   Redis", EMBEDDED, judging.redis_url)
 
 
 def ask_forward(allowed: tuple[str, ...]) -> str:
@@ -48,32 +43,29 @@ def ask_forward(allowed: tuple[str, ...]) -> str:
     typer.echo(
         "4. What is done with events? python: a module of yours; or the URL of a receiver in any language", err=True
     )
-    return _asked("   python or https://…", "python", lambda text: _receiver(text, allowed))
+    return _asked("   python or https://…", "python", lambda text: judging.receiver(text, allowed))
 
 
 def ask_channel() -> Channel | None:
     """Ask who hears of incidents."""
     typer.echo("5. Who hears of incidents, such as that webhooks stay away?", err=True)
-    return _asked(f"   {', '.join(_CHANNELS)}", _NONE, _channel)
+    return _asked(f"   {', '.join(_CHANNELS)}", NONE, _channel)
 
 
-def ask_url(channel: str) -> str:
-    """Ask for the URL of a channel."""
-    return _asked(
-        f"   The URL of {channel} (it is not shown here)", "", lambda t: check_target_url(t.strip()), hidden=True
-    )
+def ask_url(channel: str, allowed: tuple[str, ...]) -> str:
+    """Ask for the URL of a channel. allowed: private networks."""
+    words = f"   The URL of {channel} (it is not shown here)"
+    return _asked(words, "", lambda text: judging.target_url(text, allowed), hidden=True)
 
 
 def ask_mail() -> Mail:
     """Ask for a mail server."""
-    host = str(typer.prompt("   Mail server", err=True)).strip()
-    sender = str(typer.prompt("   Mails come from", err=True)).strip()
-    to = _parts(typer.prompt("   Mails go to, separated by commas", err=True))
-    user = str(
-        typer.prompt("   User of the mail server (Enter for none)", default="", show_default=False, err=True)
-    ).strip()
-    password = typer.prompt("   Its password (it is not shown here)", hide_input=True, err=True) if user else ""
-    return Mail(host, sender, to, user, str(password).strip())
+    host = _asked("   Mail server", "", judging.mail_host)
+    sender = _asked("   Mails come from", "", judging.mail_address)
+    to = _asked("   Mails go to, separated by commas", "", lambda text: judging.mail_addresses([text]))
+    user = _asked("   User of the mail server (Enter for none)", "", str.strip)
+    password = _asked("   Its password (it is not shown here)", "", _password, hidden=True) if user else ""
+    return Mail(host, sender, to, user, password)
 
 
 def _asked(words: str, default: str, read: Callable[[str], T], *, hidden: bool = False) -> T:
@@ -86,34 +78,22 @@ def _asked(words: str, default: str, read: Callable[[str], T], *, hidden: bool =
             typer.echo(f"   {error}", err=True)
 
 
-def _receiver(text: str, allowed: tuple[str, ...]) -> str:
-    """Return the URL of a receiver, empty for Python; raises ValueError for one that could never be reached."""
-    url = text.strip()
-    if url.lower() == "python":
-        return ""
-    try:
-        Outgoing(Target(url, allow_private=tuple(map(ip_network, networks_for(url, allowed)))))
-    except ConfigError as error:
-        raise ValueError(str(error)) from None
-    return url
+def _password(text: str) -> str:
+    if not text.strip():
+        raise ValueError("a user needs a password")
+    return text.strip()
 
 
 def _slugs(text: str, known: Sequence[str]) -> tuple[str, ...]:
-    slugs = _parts(text)
+    slugs = judging.slugs([text])
     if unknown := [slug for slug in slugs if slug not in known]:
         raise ValueError(f"{', '.join(unknown)}: unknown; known are {', '.join(known)}")
-    if not slugs:
-        raise ValueError("name one at least")
     return slugs
 
 
 def _channel(text: str) -> Channel | None:
     name = text.strip().lower()
     found: Channel | None = next((each for each in get_args(Channel) if each == name), None)
-    if found is None and name != _NONE:
+    if found is None and name != NONE:
         raise ValueError(f"{text.strip()!r} is none of {', '.join(_CHANNELS)}")
     return found
-
-
-def _parts(text: object) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(filter(None, map(str.strip, str(text).split(",")))))

@@ -1,24 +1,25 @@
 """`init`: asks five questions, and writes settings, a worker or a forward, and a file for compose."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 
-from config.notify import Channel
 from config.publishers import load_publishers
 from router.cli.command.exits import usage
-from router.cli.init import asking
-from router.cli.init.answers import EMBEDDED, NOTIFIER, Answers, Mail, is_here
-from router.cli.init.options import Given, GivenChannel, given, given_channel, text_of
+from router.cli.init import asking, judging
+from router.cli.init.answers import EMBEDDED, NONE, NOTIFIER, Answers, is_here, unreached_by_containers
+from router.cli.init.channel_options import GivenChannel, given_channel
+from router.cli.init.options import Given, given, judged
 from router.cli.init.writing import COMPOSE, SETTINGS, WORKER, Written, refuse, write
 from router.cli.options.common import taking
 from router.cli.output.results import JsonFlag, print_json, print_line
 
-_PYTHON, _NONE, _USUAL = "python", "none", "visma-net-financial"
+_USUAL = "visma-net-financial"
 
 
 @taking(first=given, channel=given_channel)
@@ -42,6 +43,8 @@ def init(
     if not (asks or yes) and (missing := [f"--{name}" for name, value in asked.items() if value is None]):
         usage(f"nobody can be asked: give {', '.join(missing)}, or --yes for the defaults")
     refuse(folder, (SETTINGS, COMPOSE), force=force)
+    if channel.url is not None:
+        judged("--notify-url-file", partial(judging.target_url, allowed=first.allow_private), channel.url)
     slugs = _publishers(first.publishers, asks=asks)
     answers = Answers(
         publishers=slugs,
@@ -49,7 +52,7 @@ def init(
         redis=first.redis or (asking.ask_redis() if asks else EMBEDDED),
         forward=_forward(first.to, first.allow_private, asks=asks),
         allow_private=first.allow_private,
-        **_channel(channel, asks=asks),
+        **_channel(channel, first.allow_private, asks=asks),
     )
     written = write(answers, folder, force=force)
     if as_json:
@@ -66,47 +69,34 @@ def _publishers(chosen: Sequence[str] | None, *, asks: bool) -> tuple[str, ...]:
         return asking.ask_publishers(known) if asks else (_USUAL,)
     if unknown := [slug for slug in chosen if slug not in known]:
         usage(f"no publisher {', '.join(unknown)}; there are {', '.join(known)}")
-    return tuple(chosen) or (_USUAL,)
+    return tuple(chosen)
 
 
-def _secrets(files: dict[str, Path], slugs: Sequence[str], *, asks: bool) -> dict[str, str]:
-    if others := [slug for slug in files if slug not in slugs]:
+def _secrets(given: Mapping[str, str], slugs: Sequence[str], *, asks: bool) -> dict[str, str]:
+    if others := [slug for slug in given if slug not in slugs]:
         usage(f"--secret names {', '.join(others)}, which is no --publisher")
-    found = {slug: text_of(file) for slug, file in files.items()}
-    if asks:
-        found |= {slug: text for slug in slugs if slug not in found and (text := asking.ask_secret(slug))}
-    return found
+    asked = (slug for slug in slugs if asks and slug not in given)
+    return {**given, **{slug: text for slug in asked if (text := asking.ask_secret(slug))}}
 
 
 def _forward(to: str | None, allowed: tuple[str, ...], *, asks: bool) -> str:
     if to is None:
         return asking.ask_forward(allowed) if asks else ""
-    return "" if to.lower() == _PYTHON else to
+    return to
 
 
-def _channel(given: GivenChannel, *, asks: bool) -> dict[str, Any]:
+def _channel(given: GivenChannel, allowed: tuple[str, ...], *, asks: bool) -> dict[str, Any]:
     """Return what the answers have of the channel."""
-    kinds = get_args(Channel)
-    if given.kind not in (None, _NONE, *kinds):
-        usage(f"--notify {given.kind}: is none of {', '.join((_NONE, *kinds))}")
     kind = given.kind or (asking.ask_channel() if asks else None)
-    if kind in (None, _NONE):
+    if kind in (None, NONE):
         return {}
     if kind == "smtp":
-        return {"channel": kind, "mail": _mail(given, asks=asks)}
+        if given.mail is None and not asks:
+            usage("--notify smtp needs --mail-host, --mail-from, --mail-to")
+        return {"channel": kind, "mail": given.mail or asking.ask_mail()}
     if given.url is None and not asks:
         usage(f"--notify {kind} needs --notify-url-file")
-    return {"channel": kind, "channel_url": text_of(given.url) if given.url else asking.ask_url(kind)}
-
-
-def _mail(given: GivenChannel, *, asks: bool) -> Mail:
-    if asks and not given.host:
-        return asking.ask_mail()
-    needed = {"--mail-host": given.host, "--mail-from": given.sender, "--mail-to": given.to}
-    if missing := [name for name, value in needed.items() if not value]:
-        usage(f"--notify smtp needs {', '.join(missing)}")
-    password = text_of(given.password) if given.password else ""
-    return Mail(given.host, given.sender, given.to, given.user, password)
+    return {"channel": kind, "channel_url": given.url or asking.ask_url(kind, allowed)}
 
 
 def _lines(answers: Answers, written: Written, folder: Path) -> Iterator[str]:
@@ -128,6 +118,9 @@ def _lines(answers: Answers, written: Written, folder: Path) -> Iterator[str]:
     if is_here(answers.forward):
         yield ""
         yield "From a container the receiver is reached only if it listens on 0.0.0.0 too, not on 127.0.0.1 alone."
+    if unreached := unreached_by_containers(answers):
+        yield ""
+        yield f"A container finds itself at localhost: give {', '.join(unreached)} an address that containers reach."
 
 
 def _next(answers: Answers, folder: Path) -> list[str]:

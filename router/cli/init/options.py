@@ -1,40 +1,32 @@
-"""The options that stand for the questions."""
+"""The options that stand for the first four questions, and how any of them is judged."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from config.errors import ConfigError
 from config.files import read_regular
+from router.cli.init import judging
 from router.cli.options.completing import publishers
 
-__all__ = ["Given", "GivenChannel", "given", "given_channel", "text_of"]
+__all__ = ["Given", "given", "judged", "text_of"]
+
+A = TypeVar("A")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What options say of the first four questions; None where they do not."""
+    """What options say of the first four questions; None where they do not. to: empty for Python."""
 
     publishers: tuple[str, ...] | None
-    secrets: dict[str, Path]
-    redis: str | None
+    secrets: Mapping[str, str] = field(repr=False)
+    redis: str | None = field(repr=False)
     to: str | None
     allow_private: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class GivenChannel:
-    """What they say of the fifth."""
-
-    kind: str | None
-    url: Path | None
-    host: str
-    sender: str
-    to: tuple[str, ...]
-    user: str
-    password: Path | None
 
 
 def given(
@@ -58,38 +50,29 @@ def given(
         typer.Option(metavar="NETWORK", help="A private network that URLs may lead to, such as 10.0.0.0/8."),
     ] = None,
 ) -> Given:
-    """Return the first four answers, as far as options give them."""
+    """Return the first four answers, as far as options give them; raises BadParameter for one that cannot be used."""
     if redis_file is not None and redis is not None:
         raise typer.BadParameter("give only one of --redis and --redis-file")
+    if redis_file is not None:
+        redis = judged("--redis-file", judging.redis_url, text_of(redis_file))
+    elif redis is not None:
+        redis = judged("--redis", judging.redis_url, redis)
+    networks = judged("--allow-private", judging.networks, allow_private or [])
     return Given(
-        publishers=None if publisher is None else _listed(publisher),
-        secrets=dict(map(_pair, secret or ())),
-        redis=text_of(redis_file) if redis_file else redis,
-        to=to,
-        allow_private=_listed(allow_private or []),
+        publishers=None if publisher is None else judged("--publisher", judging.slugs, publisher),
+        secrets={slug: text_of(file) for slug, file in map(_pair, secret or ())},
+        redis=redis,
+        to=None if to is None else judged("--to", lambda text: judging.receiver(text, networks), to),
+        allow_private=networks,
     )
 
 
-def given_channel(
-    notify: Annotated[
-        str | None, typer.Option(metavar="KIND", help="5. Who hears of incidents: none, teams, slack, webhook or smtp.")
-    ] = None,
-    notify_url_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The file with the URL of teams, slack or webhook.")
-    ] = None,
-    mail_host: Annotated[str, typer.Option(metavar="HOST", help="The mail server of smtp.")] = "",
-    mail_from: Annotated[str, typer.Option(metavar="ADDRESS", help="The address that mails come from.")] = "",
-    mail_to: Annotated[
-        list[str] | None, typer.Option(metavar="ADDRESS", help="An address that mails go to; may be repeated.")
-    ] = None,
-    mail_user: Annotated[str, typer.Option(metavar="NAME", help="As whom to log in to the mail server.")] = "",
-    mail_password_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The file with the password of that user.")
-    ] = None,
-) -> GivenChannel:
-    """Return the fifth answer, as far as options give it."""
-    to = _listed(mail_to or [])
-    return GivenChannel(notify, notify_url_file, mail_host, mail_from, to, mail_user, mail_password_file)
+def judged(option: str, read: Callable[[A], T], value: A) -> T:
+    """Return what was given as an option; raises BadParameter, which names the option, where it cannot be used."""
+    try:
+        return read(value)
+    except ValueError as error:
+        raise typer.BadParameter(f"{option}: {error}") from None
 
 
 def text_of(file: Path) -> str:
@@ -110,7 +93,3 @@ def _pair(text: str) -> tuple[str, Path]:
     if not slug or not file:
         raise typer.BadParameter(f"{text!r} is no SLUG=FILE")
     return slug, Path(file)
-
-
-def _listed(texts: list[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(part.strip() for text in texts for part in text.split(",") if part.strip()))

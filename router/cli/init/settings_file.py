@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from config.notify import NotifySettings
 from router.cli.init.answers import EMBEDDED, FORWARD, NOTIFIER, Answers, networks_for
 
 __all__ = ["settings_text", "tables_of"]
@@ -45,7 +46,7 @@ def _notify(answers: Answers, folder: Path) -> Values:
     values: Values = {"name": NOTIFIER, "kind": answers.channel}
     if mail := answers.mail:
         values |= {"host": mail.host, "from": mail.sender, "to": list(mail.to)}
-        if mail.host in ("localhost", "127.0.0.1"):
+        if NotifySettings(host=mail.host).is_local:
             values["starttls"] = False
         if mail.user:
             values |= {"user": mail.user, "password_file": str(folder / "notify-password")}

@@ -44,6 +44,8 @@ def test_all_questions(terminal: Cli) -> None:
         "pager",
         "slack",
         "what",
+        "http://hooks.slack.com/services/needle",
+        "https://10.0.0.1/services/needle",
         "https://hooks.slack.com/services/needle",
     ]
     result = terminal.run("init", stdin="\n".join(answers) + "\n")
@@ -56,13 +58,16 @@ def test_all_questions(terminal: Cli) -> None:
     assert "nobody: unknown; known are visma-net-financial" in result.stderr
     assert "crm.example would be sent to in clear" in result.stderr
     assert "'pager' is none of none, teams" in result.stderr
-    assert "needle" not in result.stdout
+    assert "hooks.slack.com would be sent to in clear" in result.stderr
+    assert "10.0.0.1, a private address" in result.stderr
+    assert "needle" not in result.output
     assert "s3cret" not in result.output
 
 
 def test_mail_is_asked_for(terminal: Cli) -> None:
-    """A mail server takes a few words more."""
-    mail = ["smtp", "mail.example.com", "er@example.com", "a@example.com, b@example.com", "er", "hunter2"]
+    """A mail server takes a few words more, and each that could not be used is asked for again."""
+    mail = ["smtp", "mail.example.com:25", "mail.example.com", "ER <er@example.com>", "er@example.com", "a, b"]
+    mail += ["", "a@example.com, b@example.com", "er", "", "hunter2"]
     result = terminal.run("init", stdin="\n".join(["", "", "", "", *mail]) + "\n")
     assert result.exit_code == 0, result.output
     [notifier] = load_settings(environ={}).notify

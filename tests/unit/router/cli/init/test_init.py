@@ -278,20 +278,44 @@ def test_a_secret_that_is_there_is_not_replaced_unasked(cli: Cli, tmp_path: Path
     assert Path("secrets/visma-net-financial").read_text() == "needle-visma-net-financial\n"
 
 
+MAIL = ("--yes", "--notify", "smtp", "--mail-host", "mail", "--mail-from", "er@b.example", "--mail-to", "a@b.example")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["--yes", "--to", "ftp://crm.example/"], 2, "forward"),
-        (["--yes", "--to", "https://10.0.0.1/hook"], 2, "allow_private"),
+        (["--yes", "--to", "ftp://crm.example/"], 2, "--to: must be a URL"),
+        (["--yes", "--to", "http://127.0.0.1:99999/hook"], 2, "--to: must be a URL"),
+        (["--yes", "--to", "http://[::1/hook"], 2, "--to: must be a URL"),
+        (["--yes", "--to", ""], 2, "--to: must be a URL"),
+        (["--yes", "--redis", ""], 2, "--redis: must be embedded or a URL"),
+        (["--yes", "--publisher", ""], 2, "--publisher: name one at least"),
+        (["--yes", "--allow-private", "10.0.0.0/8x"], 2, "'10.0.0.0/8x' is no network, such as 10.0.0.0/8"),
+        (["--yes", "--to", "https://10.0.0.1/hook"], 2, "--allow-private"),
         (["--yes", "--to", "http://crm.example/hook"], 2, "in clear over http://: write https://"),
-        (["--yes", "--to", "http://10.1.2.3/hook", "--allow-private", "10.2.0.0/16"], 2, "allow_private"),
+        (["--yes", "--to", "http://10.1.2.3/hook", "--allow-private", "10.2.0.0/16"], 2, "--allow-private"),
         (["--yes", "--redis", "http://redis.example"], 2, "redis"),
         (["--yes", "--publisher", "nobody"], 2, "no publisher nobody; there are visma-net-financial"),
         (["--yes", "--notify", "pager"], 2, "is none of none, teams, slack, webhook, smtp"),
         (["--yes", "--notify", "slack"], 2, "--notify slack needs --notify-url-file"),
         (["--yes", "--notify", "smtp", "--mail-host", "mail"], 2, "--notify smtp needs --mail-from, --mail-to"),
+        ([*MAIL, "--mail-host", "mail:25"], 2, "--mail-host: must be the name or the address of a mail server"),
+        ([*MAIL, "--mail-from", "ER <er@a.example>"], 2, "--mail-from: must be an address"),
+        ([*MAIL, "--mail-to", "ops"], 2, "--mail-to: must be an address"),
+        ([*MAIL, "--mail-user", "er"], 2, "a login needs --mail-password-file"),
+        ([*MAIL, "--mail-password-file", "missing"], 2, "a login needs --mail-user"),
+        (
+            ["--yes", "--notify-url-file", "missing"],
+            2,
+            "--notify-url-file means nothing without --notify teams or slack or webhook",
+        ),
+        ([*MAIL, "--notify-url-file", "missing"], 2, "--notify-url-file means nothing with --notify smtp"),
+        (
+            ["--yes", "--mail-host", "mail", "--mail-to", "a@b.example"],
+            2,
+            "--mail-host, --mail-to mean nothing without",
+        ),
         (["--yes", "--secret", "visma-net-financial=missing"], 2, "missing: cannot be read"),
-        (["--yes", "--secret", "business-nxt=missing"], 2, "which is no --publisher"),
         (["--yes", "--secret", "what"], 2, "is no SLUG=FILE"),
         (["--to", "python"], 2, "nobody can be asked: give --publisher, --redis, --notify, or --yes"),
     ],
@@ -303,6 +327,52 @@ def test_what_cannot_be_used_is_refused(cli: Cli, arguments: list[str], code: in
     assert said.count("\n") == 1
     assert written(Path()) == {}
     assert [path for path in Path().iterdir() if path.name.startswith(".init")] == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://chat.example/needle",
+        "https://10.0.0.1/needle",
+        "https://169.254.169.254/needle",
+        "https://needle:needle@chat.example/",
+        "http://127.0.0.1:99999/needle",
+        "https://chat.example./needle",
+    ],
+)
+def test_who_hears_of_incidents_is_judged_as_a_receiver_is(cli: Cli, tmp_path: Path, url: str) -> None:
+    """A URL that is refused as a receiver's is refused for the same reason as a channel's; no secret of it is shown."""
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "url").write_text(url)
+    forward = cli.fails(2, "init", "--yes", "--to", url)
+    said = cli.fails(2, "init", "--yes", "--notify", "slack", "--notify-url-file", str(tmp_path / "given" / "url"))
+    assert said == forward.replace("--to:", "--notify-url-file:")
+    assert "needle" not in said
+    assert written(Path()) == {}
+
+
+def test_a_secret_of_nobody_is_refused(cli: Cli, tmp_path: Path) -> None:
+    """A secret is given for a publisher that is to send."""
+    (tmp_path / "secret").write_text("needle")
+    said = cli.fails(2, "init", "--yes", "--secret", f"business-nxt={tmp_path / 'secret'}")
+    assert "--secret names business-nxt, which is no --publisher" in said
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1"])
+def test_a_mail_server_on_this_machine(cli: Cli, host: str) -> None:
+    """A mail server on this machine is not asked to encrypt, whose name no certificate has."""
+    cli.ok("init", *MAIL, "--mail-host", host)
+    assert not load_settings(environ={}).notify[0].starttls
+
+
+def test_what_containers_do_not_reach_is_named(cli: Cli, tmp_path: Path) -> None:
+    """A container that looks for a server on this machine finds itself: init says where the address stands."""
+    (tmp_path / "url").write_text("http://127.0.0.1:9000/incidents")
+    channel = ("--notify", "webhook", "--notify-url-file", str(tmp_path / "url"))
+    said = cli.ok("init", "--yes", "--redis", "redis://user:needle@localhost:6379", *channel)
+    assert "A container finds itself at localhost: give secrets/redis-url, secrets/notify-url an address" in said
+    assert "the mail server" in cli.ok("init", "--force", *MAIL, "--mail-host", "localhost")
+    assert "A container" not in cli.ok("init", "--force", "--yes", "--redis", "redis://redis:6379")
 
 
 def test_another_folder(cli: Cli, tmp_path: Path) -> None:
