@@ -45,12 +45,12 @@ class Feedback:
         event = held.event(self._catalogue)
         about = event.model_copy(update={"raw": b"", "extra": {}})  # a note waits in memory, and may wait long
         said = held.said or (_DONE if success else line_of(text_of(held.fields, REASON)) or _DEAD)
-        until = self._monotonic() + _KEPT
+        now = self._monotonic()
         named = [(merged.id, merged.publisher) for merged in held.merged]
         for id_, publisher in dict.fromkeys([*named, (event.id, event.publisher)]):
             if is_notification(id_):
                 more = "" if id_ == event.id else f" (with the later {event.id})"
-                yield Note(id_, _of(about, publisher), self._source, f"{said}{more}", success, until)
+                yield Note(id_, _of(about, publisher), self._source, f"{said}{more}", success, now, now + _KEPT)
 
 
 def _of(about: Event, publisher: str) -> Event:

@@ -1,13 +1,12 @@
 """A note for the users of the ERP: what became of one notification, in a line that holds no secret."""
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from router.events.event import Event
 from router.telemetry.printable import printable
 from workers.failure import described
+from workers.feedback.masking import masked
 
 __all__ = ["Note", "is_notification", "line_of", "reason_of"]
 
@@ -15,21 +14,11 @@ _LONGEST: Final = 250
 """Characters of a description; what the ERP takes is not published."""
 _NONE: Final = ("sha256:", "reconcile-")
 """What ids begin with that no sender gave: digests, and those of changes that a sweep has found."""
-_MASKED: Final[Mapping[re.Pattern[str], str]] = {
-    re.compile(r"(://)[^/\s@]+@"): r"\1…@",
-    re.compile(r"(://[^\s?#]+\?)[^\s'\"]+"): r"\1…",
-    re.compile(r"(?i)\b(bearer|basic)\s+[^\s,;'\"]+"): r"\1 …",
-    re.compile(
-        r"(?i)(\b[\w-]*(?:secret|signature|password|passwd|authorization|token|cookie|api[_-]?key)[\w-]*"
-        r"['\"]?\s*[=:]\s*)(?:'[^']*'|\"[^\"]*\"|[^\s,;&]+)"
-    ): r"\1…",
-}
-"""Where a message that was written for a log may hold a secret, and what is shown of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What is posted for one notification, and until when that is tried (monotonic seconds).
+    """What is posted for one notification; when it was made, and until when it is tried, are in monotonic seconds.
 
     about: the event whose tenant and company it is of. source: the subscription.
     """
@@ -39,6 +28,7 @@ class Note:
     source: str
     description: str
     success: bool
+    made: float
     until: float
 
     def body(self) -> dict[str, Any]:
@@ -63,9 +53,7 @@ def reason_of(reason: str, error: BaseException | None) -> str:
 
 def line_of(text: str) -> str:
     """Return the first line of a text, bounded, without secrets and with nothing but what prints."""
-    line = printable(_first(text)[: 2 * _LONGEST]).encode(errors="replace").decode()
-    for pattern, shown in _MASKED.items():
-        line = pattern.sub(shown, line)
+    line = masked(printable(_first(text)[: 2 * _LONGEST]).encode(errors="replace").decode())
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
 
 

@@ -20,7 +20,7 @@ from router.tasks.ending import end
 from router.tasks.outage import Reminder
 from router.telemetry import logs
 from workers.erp.clients import Clients
-from workers.erp.errors import ErpError, ErpUnavailable
+from workers.erp.errors import ErpError, ErpUnauthorized, ErpUnavailable, ErpUnreadable
 from workers.erp.quota import Guard, Quota, Unguarded
 from workers.feedback.metrics import FeedbackMetrics
 from workers.feedback.note import Note
@@ -37,6 +37,8 @@ _MOST_OF_ONE = 1_000
 """Notes of one company that wait, at most."""
 _LAST_WORDS = 2.0
 """Seconds in which a worker that stops may still post."""
+_LOCKED_OUT = 600.0
+"""Seconds for which a note waits for a token: those of a tenant that never gives one must not fill the lines."""
 _LONGEST_WAIT = 3600.0
 _FIRST_PAUSE, _LAST_PAUSE = 1.0, 60.0
 
@@ -161,13 +163,18 @@ class Poster:
         except ErpError as error:
             self.trouble[note.about.publisher] = str(error)
             self._remind(note, error)
-            return "refused"
+            return None if self._is_locked_out(note, error) else "refused"
         except Exception as error:  # noqa: BLE001 - the notes behind it go on
             self._remind(note, error)
             return "failed"
         self.trouble.pop(note.about.publisher, None)
         self._reminder(note.about).over()
         return "posted"
+
+    def _is_locked_out(self, note: Note, error: ErpError) -> bool:
+        """Tell whether it is the client that was refused, and not this note: that may be mended in a few minutes."""
+        passing = isinstance(error, ErpUnauthorized | ErpUnreadable)
+        return passing and self.monotonic() < note.made + _LOCKED_OUT
 
     def _guard(self, publisher: str) -> Guard:
         if publisher not in self._guards:

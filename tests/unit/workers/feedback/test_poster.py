@@ -15,7 +15,7 @@ from support.waiting import eventually
 from workers import Record
 from workers.breakers.breakers import Breakers, breaking
 from workers.breakers.of_erp import erp_breaker
-from workers.erp import Clients, Erp, ErpUnavailable, open_clients
+from workers.erp import Clients, Erp, ErpUnauthorized, ErpUnavailable, ErpUnreadable, open_clients
 from workers.erp.fake import FakeErp
 from workers.erp.quota import Quota, Unlimited
 from workers.feedback import FeedbackMetrics, Poster
@@ -52,7 +52,8 @@ class Desk:
     def put(self, id_: str, **about: Any) -> None:
         """Put a note that is tried for an hour."""
         event = customer_event(**about)
-        self.poster.put(Note(id_, event, "customer-sync", "done", success=True, until=self.clock() + 3600))
+        now = self.clock()
+        self.poster.put(Note(id_, event, "customer-sync", "done", success=True, made=now, until=now + 3600))
 
     def count(self, outcome: str) -> float:
         """Return how many notes ended so."""
@@ -146,19 +147,56 @@ async def test_a_note_that_the_erp_breaks_at(erp: FakeErp, monkeypatch: pytest.M
 
 async def test_an_erp_that_refuses(erp: FakeErp) -> None:
     """What the ERP refuses is counted and not tried again; why is warned of, until one is taken."""
-    erp.failing = 403
     with capture_logs() as logs:
         async with desk(erp) as found:
+            found.put("n0")
+            await eventually(lambda: found.count("posted") == 1)
+            erp.failing = 403
             found.put("n1")
             found.put("n2")
             await eventually(lambda: found.count("refused") == 2)
             assert "feedback to visma-net-financial is refused" in found.poster.warning
             erp.failing = None
-            # a token that was refused is asked for again after a while only
-            found.put("n3", tenant_id="t2")
-            await eventually(lambda: found.count("posted") == 1)
+            found.put("n3")
+            await eventually(lambda: found.count("posted") == 2)
             assert found.poster.warning == ""
     assert [line["event"] for line in logs].count("feedback_not_taken") == 1
+
+
+@pytest.mark.parametrize("trouble", ["no token", "rubbish", "no right"])
+async def test_a_client_that_is_locked_out_loses_no_note(
+    erp: FakeErp, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    """Where the client gets no token, or the ERP answers rubbish, notes wait: it is no fault of theirs.
+
+    After ten minutes they are refused, so that a tenant which never gives a token fills no line for long.
+    """
+    post, locked = Erp.post, [True]
+    wrong = {
+        "no token": ErpUnauthorized("400"),
+        "rubbish": ErpUnreadable("no JSON"),
+        "no right": ErpUnauthorized("401"),
+    }
+
+    async def posts(self: Erp, path: str, body: Any) -> Record:
+        if locked:
+            raise wrong[trouble].again()
+        return await post(self, path, body)
+
+    monkeypatch.setattr(Erp, "post", posts)
+    async with desk(erp) as found:
+        found.put("n1")
+        found.put("n2")
+        await eventually(lambda: len(found.naps.slept) > 4)
+        assert wrong[trouble].args[0] in found.poster.warning
+        locked.clear()
+        await eventually(lambda: found.count("posted") == 2)
+        assert found.poster.warning == ""
+        locked.append(True)
+        found.put("n3")
+        found.clock.now += 601
+        await eventually(lambda: found.count("refused") == 1)
+    assert sorted(posted(erp)) == ["n1", "n2"]
 
 
 async def test_a_company_without_quota_delays_no_other(erp: FakeErp) -> None:
