@@ -78,7 +78,7 @@ class Hook(asyncio.Protocol):
             told = json.dumps({"waits": Hook.waits, "ids": len(Hook.ids), "count": Hook.count, "cpu": cpu_of_this()})
             self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(told) + told.encode())
             return
-        id_ = head.partition(b"webhook-id:")[2].partition(b"\r\n")[0].decode().strip()
+        id_ = head.partition(b"webhook-id:")[2].partition(b"\r\n")[0].decode().strip().rpartition("/")[2]
         Hook.count += 1
         Hook.ids.add(id_)
         Hook.waits.append(time.time() - int(id_.partition("-")[0]) / 1e9)

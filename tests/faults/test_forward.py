@@ -58,9 +58,12 @@ class Account:
 
     async def receive(self, request: Request) -> bytes:
         """Fail an event as its id says, or take it."""
-        id_ = request.headers["webhook-id"]
+        id_ = request.event_id
         moment = int(request.headers["webhook-timestamp"])
-        if request.headers["webhook-signature"] != signed([SECRET], id_, moment, request.body)["webhook-signature"]:
+        if (
+            request.headers["webhook-signature"]
+            != signed([SECRET], request.headers["webhook-id"], moment, request.body)["webhook-signature"]
+        ):
             self.wrong.append(f"{id_} is not signed")
         if json.loads(request.body)["id"] != id_:
             self.wrong.append(f"{id_} is another event")

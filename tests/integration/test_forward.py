@@ -48,7 +48,7 @@ def write(system: System, text: str) -> None:
 def gets(receiver: Receiver, name: str) -> list[str]:
     """Return the ids that a forward has sent."""
     lines = [request for request in receiver.requests if request.line == f"POST /{name} HTTP/1.1"]
-    return [request.headers["webhook-id"] for request in lines]
+    return [request.event_id for request in lines]
 
 
 async def test_a_reload(system: System) -> None:
@@ -67,7 +67,7 @@ async def test_a_reload(system: System) -> None:
         await system.post_many(["two"])
         await eventually(lambda: gets(receiver, "crm") == ["one", "two"] and gets(receiver, "erp") == ["two"])
         [raw] = [each for each in receiver.requests if each.headers["content-type"] == "application/json"]
-        assert (raw.headers["webhook-id"], raw.line) == ("two", "POST /crm HTTP/1.1")
+        assert (raw.event_id, raw.line) == ("two", "POST /crm HTTP/1.1")
         write(system, table(receiver, "crm", 'format = "xml"'))
         forward.send_signal(signal.SIGHUP)
         await eventually(lambda: system.said("reload_refused"))

@@ -48,7 +48,7 @@ async def listening(
 
 def ids(receiver: Receiver) -> list[str]:
     """Return the ids of the events that were posted."""
-    return [request.headers["webhook-id"] for request in receiver.requests]
+    return [request.event_id for request in receiver.requests]
 
 
 async def test_what_comes_is_posted_until_ctrl_c(real_store: Store, server_url: str, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ async def test_one_that_a_signal_ends_is_audited_as_finished(
     await put_events(real_store, "e1", "e2")
 
     async def second_waits(request: Request) -> bytes:
-        if request.headers["webhook-id"] == "e2":
+        if request.event_id == "e2":
             await asyncio.Event().wait()
         return OK
 

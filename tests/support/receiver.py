@@ -21,6 +21,11 @@ class Request:
     body: bytes
     writer: asyncio.StreamWriter
 
+    @property
+    def event_id(self) -> str:
+        """The id of its event, without the stream that stands before it in `webhook-id`."""
+        return self.headers["webhook-id"].rpartition("/")[2]
+
 
 Answering = Callable[[Request], Awaitable[bytes]]
 

@@ -14,6 +14,7 @@ __all__ = ["Message", "message", "webhook_id"]
 
 _LONGEST: Final = 200
 _PLAIN: Final = re.compile(rf"[!-$&-~]{{1,{_LONGEST}}}")  # without %, which begins what stands for another character
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-?)[0-9a-fA-F]{4}\1[0-9a-fA-F]{4}\1[0-9a-fA-F]{4}\1[0-9a-fA-F]{12}")
 _TYPES: Final = {"cloudevents": "application/cloudevents+json; charset=utf-8", "raw": "application/json"}
 
 
@@ -48,19 +49,23 @@ def message(delivery: Delivery, form: Literal["cloudevents", "raw"], traceparent
         headers["event-router-replay"] = quote(delivery.generation)
     if traceparent:
         headers["traceparent"] = traceparent
-    return Message(webhook_id(event.id), body, headers)
+    return Message(webhook_id(event.stream, event.id), body, headers)
 
 
-def webhook_id(event_id: str) -> str:
-    """Return the id of an event as a header can carry it: itself, unless it has other characters or is very long.
+def webhook_id(stream: str, event_id: str) -> str:
+    """Return the id of an event of a stream as a header can carry it, which no other event has.
 
-    No two ids have one in common: a receiver that has seen an id drops what comes with it again.
+    A receiver that has seen an id drops what comes with it again. Any other id than a UUID tells events of one stream
+    apart, and no more: the stream stands before it. What has other characters is quoted, what is very long a digest.
     """
-    if _PLAIN.fullmatch(event_id):
+    if _UUID.fullmatch(event_id):
         return event_id
-    quoted = quote(event_id, errors="surrogatepass")
+    whole = f"{stream}/{event_id}"
+    if _PLAIN.fullmatch(whole):
+        return whole
+    quoted = quote(whole, errors="surrogatepass")
     is_short = len(quoted) <= _LONGEST
-    return quoted if is_short else f"%sha256:{sha256(event_id.encode(errors='surrogatepass')).hexdigest()}"
+    return quoted if is_short else f"%sha256:{sha256(whole.encode(errors='surrogatepass')).hexdigest()}"
 
 
 def _merged(delivery: Delivery) -> dict[str, Any]:

@@ -68,7 +68,8 @@ async def test_an_event_is_posted_and_done(bench: Bench) -> None:
             await eventually(lambda: count(bench, "done") == 1)
     [request] = receiver.requests
     assert request.line == "POST /hook HTTP/1.1"
-    assert from_cloudevent(request.body).id == request.headers["webhook-id"] == "e1"
+    assert from_cloudevent(request.body).id == "e1"
+    assert request.headers["webhook-id"] == f"{STREAM}/e1"
     assert request.headers["webhook-signature"] == f"{resigned(request, SECRET)} {resigned(request, OTHER_SECRET)}"
     assert request.headers["authorization"] == f"Bearer {HUSH}"
     assert answers(bench, "2xx") == 1
@@ -88,7 +89,7 @@ async def test_a_failure_is_tried_again_under_the_same_id(bench: Bench) -> None:
     async with forwarded(bench, answering(500, 500, 200), breaker=False) as receiver:
         await bench.publish("e1")
         await eventually(lambda: count(bench, "done") == 1)
-    assert [request.headers["webhook-id"] for request in receiver.requests] == ["e1"] * 3
+    assert [request.event_id for request in receiver.requests] == ["e1"] * 3
     assert [request.headers["event-router-attempt"] for request in receiver.requests] == ["1", "2", "3"]
     assert count(bench, "retried") == 2
 
@@ -348,7 +349,7 @@ async def test_a_filter(bench: Bench) -> None:
         await bench.publish("e2", company="7")
         await bench.publish("e3", company="52")
         await eventually(lambda: len(receiver.requests) == 2)
-    assert {request.headers["webhook-id"] for request in receiver.requests} == {"e1", "e3"}
+    assert {request.event_id for request in receiver.requests} == {"e1", "e3"}
 
 
 async def test_merged(bench: Bench) -> None:
@@ -359,7 +360,7 @@ async def test_merged(bench: Bench) -> None:
             await bench.publish("e1@7", "e2@7", "e3@7")
             await eventually(lambda: count(bench, "done") >= 1)
     [request] = receiver.requests
-    assert request.headers["webhook-id"] == "e3"
+    assert request.event_id == "e3"
     assert request.headers["event-router-merged"] == "2"
     assert [each["id"] for each in json.loads(json.loads(request.body)["merged"])] == ["e1", "e2"]
 
@@ -369,14 +370,14 @@ async def test_order(bench: Bench) -> None:
     seen = Counter[str]()
 
     async def answer(request: Request) -> bytes:
-        seen[request.headers["webhook-id"]] += 1
-        fails = seen[request.headers["webhook-id"]] == 1
+        seen[request.event_id] += 1
+        fails = seen[request.event_id] == 1
         return OK.replace(b"200 OK", b"500 No") if fails else OK
 
     async with forwarded(bench, answer, key="resource", breaker=False) as receiver:
         await bench.publish(*(f"e{number}@7" for number in range(4)))
         await eventually(lambda: count(bench, "done") == 4)
-    assert [request.headers["webhook-id"] for request in receiver.requests] == [
+    assert [request.event_id for request in receiver.requests] == [
         id_ for number in range(4) for id_ in [f"e{number}"] * 2
     ]
 

@@ -23,7 +23,7 @@ from workers.state.forwards import last_exchanges
 
 def ids(receiver: Receiver) -> list[str]:
     """Return which events a receiver got."""
-    return [request.headers["webhook-id"] for request in receiver.requests]
+    return [request.event_id for request in receiver.requests]
 
 
 @pytest.mark.parametrize("changed", [{"secrets": [OTHER_SECRET]}, {"concurrency": 3}], ids=str)

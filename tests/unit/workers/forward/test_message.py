@@ -68,24 +68,47 @@ def test_bytes_that_are_no_json() -> None:
     assert message(Delivery(broken, "crm"), "raw").body == b"{"
 
 
+SUPPLIER = "visma-net-financial/supplier_changed"
+
+
+@pytest.mark.parametrize("event_id", ["1", "e1", "reconcile-0af7651916cd43dd8448eb211c80319c"])
+def test_one_id_in_two_streams(event_id: str) -> None:
+    """A sender may count each of its event types: a receiver that does each id once loses none of these events."""
+    customer = EVENT.model_copy(update={"id": event_id})
+    supplier = customer.model_copy(update={"type": "supplier_changed"})
+    other = customer.model_copy(update={"publisher": "business-nxt"})
+    found = [message(Delivery(event, "crm"), "raw").id for event in (customer, supplier, other)]
+    assert len(set(found)) == 3
+    assert found[1] == f"{SUPPLIER}/{event_id}"
+
+
+@pytest.mark.parametrize("event_id", ["0af76519-16cd-43dd-8448-eb211c80319c", "0AF7651916CD43DD8448EB211C80319C"])
+def test_an_id_that_is_random(event_id: str) -> None:
+    """An id that no other event has, as senders that make a UUID promise, is sent as it is."""
+    assert message(Delivery(EVENT.model_copy(update={"id": event_id}), "crm"), "cloudevents").id == event_id
+
+
 @pytest.mark.parametrize(
     ("event_id", "sent"),
     [("0A-b.c", "0A-b.c"), ("a b\r\nx: y", "a%20b%0D%0Ax%3A%20y"), ("æ", "%C3%A6"), ("a%20b", "a%2520b")],
 )
 def test_an_id_is_one_header(event_id: str, sent: str) -> None:
     """An id is sent as it is where a header can carry it, else so that nothing of it can begin another header."""
-    assert webhook_id(event_id) == sent
+    assert webhook_id(SUPPLIER, event_id) == f"{SUPPLIER}/{sent}"
 
 
 def test_a_long_id_is_a_digest() -> None:
     """An id too long for a header is sent as its digest, which is the same each time."""
-    assert webhook_id("x" * 5000) == webhook_id("x" * 5000) != webhook_id("x" * 5001)
-    assert len(webhook_id("x" * 5000)) == 72
+    assert webhook_id(SUPPLIER, "x" * 5000) == webhook_id(SUPPLIER, "x" * 5000) != webhook_id(SUPPLIER, "x" * 5001)
+    assert len(webhook_id(SUPPLIER, "x" * 5000)) == 72
 
 
-@given(st.lists(st.one_of(st.text(), st.text("a %2052x", max_size=6)), unique=True, min_size=2, max_size=8))
-def test_no_two_events_have_one_id(ids: list[str]) -> None:
+IDS = st.one_of(st.text(), st.text("a %2052x/", max_size=6), st.sampled_from(["b/1", "c/b/1", "%sha256:00"]))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a/b", "a/c", "b/c"]), IDS), unique=True, min_size=2, max_size=8))
+def test_no_two_events_have_one_id(events: list[tuple[str, str]]) -> None:
     """A receiver that drops what it has seen drops nothing else: also where an id looks like another one quoted."""
-    found = [webhook_id(id_) for id_ in ids]
-    assert len(set(found)) == len(ids)
+    found = [webhook_id(stream, id_) for stream, id_ in events]
+    assert len(set(found)) == len(events)
     assert all(id_.isascii() and id_.isprintable() and " " not in id_ for id_ in found)

@@ -51,7 +51,7 @@ def test_the_last_events_are_posted_whole_and_printed_masked(filled: Cli, served
     receiver = served.start()
     found = filled.run(*arguments(receiver.port, "--replay-last", "2"))
     assert found.exit_code == 0
-    assert [request.headers["webhook-id"] for request in receiver.requests] == ["e2", "e3"]
+    assert [request.event_id for request in receiver.requests] == ["e2", "e3"]
     assert all(json.loads(request.body)["data"]["note"] == "hush" for request in receiver.requests)
     assert "hush" not in found.output
     assert found.output.count("200 in") == 2
