@@ -4,20 +4,16 @@ What is kept of an erasure must not name whom it was for. So a company or a tena
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from itertools import zip_longest
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote
 
 import msgspec
 
-from config.publisher_types import fold
-from config.publishers import Dialect, Publisher
-
-__all__ = ["Pair", "Whose", "digest_of", "named_in"]
+__all__ = ["Pair", "Whose", "digest_of"]
 
 Pair = tuple[str, str]
 """A tenant and a company; empty for what is not known."""
@@ -31,7 +27,6 @@ _LEAST_DIGITS: Final = 6
 _OF_LIMIT: Final = 3
 """Parts of the name of a quota: publisher, tenant and company."""
 _PARTS: Final = re.compile(r"[/:|,;\s]+")
-_BOM: Final = b"\xef\xbb\xbf"
 
 
 class _Names(msgspec.Struct):
@@ -43,7 +38,6 @@ class _Names(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Names).decode
-_decode_any = msgspec.json.Decoder().decode
 
 
 @lru_cache(4096)
@@ -128,59 +122,6 @@ def event_pair(event: bytes, id_: str, stream: str) -> Pair | None:
     if names.id != id_ or f"{names.publisher}/{names.type}" != stream:
         return None
     return names.tenant_id or "", names.company_id or ""
-
-
-def named_in(publisher: Publisher | None, raw: bytes) -> list[Pair]:
-    """Return all tenants and companies that bytes name as a publisher does, whether these are JSON or no longer are."""
-    dialect = Dialect() if publisher is None else publisher.dialect
-    try:
-        body = _decode_any(raw.removeprefix(_BOM))
-    except (ValueError, RecursionError):
-        return _torn(dialect, raw)
-    return _pairs(dialect, body)
-
-
-def _pairs(dialect: Dialect, body: Any) -> list[Pair]:
-    found: list[Pair] = []
-    level = [body] if isinstance(body, dict | list) else []
-    while level:
-        deeper: list[Any] = []
-        for item in level:
-            if isinstance(item, dict):
-                tenants, companies = _named(item, dialect.tenant_id), _named(item, dialect.company_id)
-                if tenants or companies:
-                    found += zip_longest(tenants, companies, fillvalue="")
-            children = item.values() if isinstance(item, Mapping) else item
-            deeper += [child for child in children if isinstance(child, dict | list)]
-        level = deeper
-    return found
-
-
-def _named(item: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:
-    """Return all ids that an object has under one of these names, which it may write in several ways."""
-    found = [
-        str(value)
-        for key, value in item.items()
-        if isinstance(value, str | int) and not isinstance(value, bool) and fold(key) in names
-    ]
-    return [*filter(None, dict.fromkeys(found))]
-
-
-_MEMBER: Final = re.compile(
-    r"""["']?([A-Za-z][\w.\- ]{2,40})["']?\s*[:=]\s*(?:"([^"]{1,200})|'([^']{1,200})|([\w.\-]{1,200}))"""
-)
-
-
-def _torn(dialect: Dialect, raw: bytes) -> list[Pair]:
-    """Return what bytes that are no JSON name: a torn or a miswritten body, or a form."""
-    found: list[Pair] = []
-    for member in _MEMBER.finditer(raw.decode(errors="replace")):
-        name, value = fold(member[1]), next(filter(None, member.groups()[1:]), "")
-        if name in dialect.company_id:
-            found.append(("", value))
-        elif name in dialect.tenant_id:
-            found.append((value, ""))
-    return found
 
 
 def _is(kind: str, wanted: str | None, found: str | None) -> bool:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 
 from config.publishers import Publisher
-from router.events.whose import Pair, Whose, event_pair, named_in
+from router.events.named import named_in
+from router.events.whose import Pair, Whose, event_pair
 from router.intake.entry import Entry
 from router.intake.erasures import Erasures, Noted
 from router.store.errors import StoreRefused

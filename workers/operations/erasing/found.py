@@ -11,7 +11,8 @@ from config.publishers import Publisher
 from config.settings import Settings
 from router.events.catalogue import Catalogue
 from router.events.fields import UnreadableEvent
-from router.events.whose import Pair, Whose, event_pair, named_in
+from router.events.named import named_in
+from router.events.whose import Pair, Whose, event_pair
 from router.store.client import Store
 from router.store.reading import checked
 from router.store.record import EVENT, ID, RAW, Fields, read_event, text_of

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from router.events.whose import named_in
+from router.events.named import named_in
+from router.events.readings import readings
 from router.store import scripts
 from router.store.reading import Span, forward
 from router.store.record import ID, RAW, Fields, text_of
@@ -70,16 +71,19 @@ class Bodies(Place):
 
     def _others(self, fields: Fields) -> dict[bytes, Any]:
         """Return the fields of a body that has only what is of others; empty where nothing is."""
-        text = fields.get(RAW, b"").removeprefix(_BOM).strip(_WHITESPACE)
         publisher, whose = self.ground.publisher(self._slug), self.ground.whose
-        if not text.startswith(b"["):
-            return {}
-        try:
-            items = [bytes(item) for item in _cut(text)]
-        except (ValueError, RecursionError):
-            return {}
+        items = next(filter(None, map(_items, readings(fields.get(RAW, b"")))), [])
         kept = [item for item in items if not whose.wants_any(named_in(publisher, item))]
         if not kept or len(kept) == len(items):
             return {}
         raw = b"[" + b",".join(kept) + b"]"
         return {**fields, ID: f"sha256:{sha256(raw).hexdigest()}", RAW: raw}
+
+
+def _items(text: bytes) -> list[bytes]:
+    """Return the items of a list of JSON, as they are; none for anything else."""
+    text = text.removeprefix(_BOM).strip(_WHITESPACE)
+    try:
+        return [bytes(item) for item in _cut(text)] if text.startswith(b"[") else []
+    except (ValueError, RecursionError):
+        return []

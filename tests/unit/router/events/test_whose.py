@@ -2,10 +2,7 @@
 
 import pytest
 
-from config.publishers import load_publishers
-from router.events.whose import Whose, digest_of, named_in
-
-FINANCIAL = next(each for each in load_publishers() if each.slug == "visma-net-financial")
+from router.events.whose import Whose, digest_of
 
 
 @pytest.mark.parametrize(
@@ -77,32 +74,3 @@ def test_a_text_that_has_it(company: str, text: str, masked: str | None) -> None
     assert whose.is_in(text) is (masked is not None)
     if masked is not None:
         assert whose.masked(text) == masked
-
-
-@pytest.mark.parametrize(
-    ("raw", "expected"),
-    [
-        (b'{"contextId": 51, "tenantId": "t1"}', [("t1", "51")]),
-        (b'\xef\xbb\xbf{"CompanyId": "51"}', [("", "51")]),
-        (b'[{"contextId": "51"}, {"companyId": "52"}]', [("", "51"), ("", "52")]),
-        (b'{"data": {"company_id": "51"}}', [("", "51")]),
-        (b'{"note": "51", "customer": {"id": "51"}, "contextId": true}', []),
-        (b'{"contextId": "51", "note": "torn', [("", "51")]),
-        (b"contextId=51&tenantId=t1", [("", "51"), ("t1", "")]),
-        (b"{'contextId': '51'}", [("", "51")]),
-        (b'\xff\xfe"contextId": "51"', [("", "51")]),
-        (b'{"companyId": "51", "CompanyId": "52"}', [("", "51"), ("", "52")]),
-        (b'{"tenantId": "t1", "tenant_id": "t2", "companyId": "51"}', [("t1", "51"), ("t2", "")]),
-        (b'{"a":' * 20 + b'{"companyId": "51"}' + b"}" * 20, [("", "51")]),
-        (b"[" + b"{}," * 100_000 + b'{"companyId": "51"}]', [("", "51")]),
-        (b"5", []),
-        (b"null", []),
-        (b"true", []),
-        (b'"51"', []),
-        (b"", []),
-        (b"[" * 100_000, []),
-    ],
-)
-def test_what_bytes_name(raw: bytes, expected: list[tuple[str, str]]) -> None:
-    """A body says whose it is by the names that its publisher gives to tenants and companies, torn or not."""
-    assert named_in(FINANCIAL, raw) == expected

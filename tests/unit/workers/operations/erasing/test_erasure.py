@@ -1,5 +1,6 @@
 """What an erasure takes, what it leaves, and what it does where it cannot do all."""
 
+import gzip
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ from config.settings import Settings
 from router.embedded.access import open_store
 from router.events.catalogue import Catalogue
 from router.events.whose import Whose
+from router.intake.entry import Entry
+from router.intake.spool_file import SpoolFile
 from router.store.client import Store
 from router.store.errors import StoreRefused
 from router.store.leases import Lease
@@ -76,6 +79,42 @@ async def test_a_body_of_several_companies(store: Store, operations: Operations)
         assert (await operations.erase(Whose(company="51")).run()).failed == 0
     entries = await store.client.xrange(store.keys.quarantine(FINANCIAL))
     assert [fields[b"raw"] for _, fields in entries] == [b'[{"contextId": "52", "b": 2},{"c": 3}]']
+
+
+async def test_bodies_of_any_form(store: Store, operations: Operations) -> None:
+    """What names a company in XML, a form, another encoding, compressed or in a text is handed out and erased.
+
+    In the quarantine as in a spool file; company 77 is not company 7, and of a list what is of others stays.
+    """
+
+    def bodies(company: int) -> list[bytes]:
+        body = f'{{"contextId": "{company}", "n": 1}}'
+        return [
+            gzip.compress(body.encode(), mtime=0),
+            body.encode("utf-16"),
+            json.dumps({"data": body}).encode(),
+            f"<event><contextId>{company}</contextId></event>".encode(),
+            f"companyId={company}&n=1".encode(),
+        ]
+
+    file = SpoolFile.claim(operations.settings.data_dir / "spool")
+    quarantine = store.keys.quarantine(FINANCIAL)
+    try:
+        for number, raw in enumerate([*bodies(7), *bodies(77)]):
+            await put_quarantined(store, raw)
+            file.add([Entry(quarantine, store.keys.seen(FINANCIAL, str(number)), ("id", str(number), "raw", raw), 9)])
+    finally:
+        file.close()
+    walk = await operations.stored_of(Whose(company="7"))
+    assert Counter([found.place.name async for found in walk.found()]) == {"quarantine": 5, "spool": 5}
+    await put_quarantined(store, '[{"contextId": "7"},{"contextId": "77"}]'.encode("utf-16"))
+    result = await operations.erase(Whose(company="7")).run()
+    assert (result.changed, result.failed) == (11, 0)
+    walk = await operations.stored_of(Whose(company="77"))
+    left = [found async for found in walk.found()]
+    assert Counter(found.place.name for found in left) == {"quarantine": 6, "spool": 5}
+    assert await store.client.xlen(quarantine) == 6
+    assert [found.content[b"raw"] for found in left][-6:] == [*bodies(77), b'[{"contextId": "77"}]']
 
 
 async def test_one_at_a_time(store: Store, operations: Operations) -> None:
