@@ -78,8 +78,7 @@ class Learner:
         if self._task is not None:
             await end([self._task])
         await self._news.aclose()
-        if self._reports is not None:
-            await self.lease.give_up()
+        await self.lease.give_up()  # it may have it, too, where its last turn failed
 
     @property
     def is_learning(self) -> bool:

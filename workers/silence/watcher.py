@@ -85,8 +85,7 @@ class Watcher:
         """End at once, and let another worker go on."""
         if self._task is not None:
             await end([self._task])
-        if self._ledger is not None:
-            await self._lease.give_up()
+        await self._lease.give_up()  # it may have it, too, where its last look failed
 
     @property
     def is_watching(self) -> bool:

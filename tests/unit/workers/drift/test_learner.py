@@ -3,7 +3,9 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -15,7 +17,7 @@ from config.settings import DriftSettings
 from router.events.catalogue import Catalogue
 from router.store.client import Store
 from router.store.errors import StoreUnavailable
-from router.store.leases import LeaseLost
+from router.store.leases import LeaseLost, Taken
 from workers.drift.learner import Learner
 from workers.drift.metrics import DriftMetrics
 from workers.drift.notebook import read_all
@@ -260,6 +262,27 @@ async def test_a_store_that_is_away(bench: Bench, monkeypatch: pytest.MonkeyPatc
         await learner._turn()
         assert learner.is_learning
     await learner.__aexit__()
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), ValueError("a fault of ours"), asyncio.CancelledError()])
+async def test_it_keeps_no_lease_that_it_does_not_use(bench: Bench, error: BaseException) -> None:
+    """Whatever its last turn came to, a learner that ends leaves the lease to another at once."""
+    learner = bench.learner()
+    with pytest.MonkeyPatch.context() as patch, suppress(asyncio.CancelledError):
+        patch.setattr(learner, "look", AsyncMock(side_effect=error))
+        await learner._turn()
+    assert await bench.client.exists(bench.store.keys.learning())
+    await learner.__aexit__()
+    assert not await bench.client.exists(bench.store.keys.learning())
+
+
+async def test_it_ends_no_lease_of_another(bench: Bench) -> None:
+    """A learner that ends without the lease leaves it to the one that has it."""
+    first, second = bench.learner(), bench.learner()
+    assert await first.lease.take()
+    await second._turn()
+    await second.__aexit__()
+    assert await first.lease.take() is Taken.STILL
 
 
 async def _breaks(*_: Any, **__: Any) -> Any:

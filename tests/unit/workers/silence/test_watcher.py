@@ -1,5 +1,9 @@
 """The watcher, in virtual time: what it says, and that it says it once."""
 
+import asyncio
+from contextlib import suppress
+from unittest.mock import AsyncMock
+
 import pytest
 from support.silence import SilenceBench
 from support.waiting import eventually
@@ -8,6 +12,7 @@ from config.settings import Settings
 from config.silence import SilenceSettings
 from router.events.catalogue import Catalogue
 from router.store.client import Store
+from router.store.errors import StoreUnavailable
 from workers.silence.watcher import Watcher
 
 P = "visma-net-financial"
@@ -226,6 +231,18 @@ async def test_what_is_erased_stays_erased(bench: SilenceBench) -> None:
     await bench.pass_time(3 * HOUR, watcher, sends={f"{P}/8": 600})
     assert not await bench.store.command("HEXISTS", keys.learnt(), C)
     assert await bench.store.command("HEXISTS", keys.learnt(), f"{P}/8")
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), ValueError("a fault of ours"), asyncio.CancelledError()])
+async def test_it_keeps_no_lease_that_it_does_not_use(bench: SilenceBench, error: BaseException) -> None:
+    """Whatever its last look came to, a watcher that ends leaves the lease to another at once."""
+    watcher = bench.watcher()
+    with pytest.MonkeyPatch.context() as patch, suppress(asyncio.CancelledError):
+        patch.setattr(watcher, "_round", AsyncMock(side_effect=error))
+        await watcher.look()
+    assert await bench.store.command("EXISTS", bench.store.keys.watching())
+    await watcher.__aexit__()
+    assert not await bench.store.command("EXISTS", bench.store.keys.watching())
 
 
 async def test_it_ends_within_its_context(bench: SilenceBench) -> None:
