@@ -8,9 +8,10 @@ from config.notify import check_mail_address, check_mail_host
 from config.outgoing import check_target_url
 from config.urls import check_redis_url
 from router.cli.init.answers import networks_for
+from router.cli.options.networks import as_option
 from workers.outgoing import Outgoing, Target
 
-__all__ = ["mail_address", "mail_addresses", "mail_host", "networks", "receiver", "redis_url", "slugs", "target_url"]
+__all__ = ["mail_address", "mail_addresses", "mail_host", "receiver", "redis_url", "slugs", "target_url"]
 
 _PYTHON = "python"
 
@@ -38,13 +39,8 @@ def target_url(text: str, allowed: Sequence[str]) -> str:
     try:
         Outgoing(Target(url, allow_private=tuple(map(ip_network, networks_for(url, allowed)))))
     except ConfigError as error:
-        raise ValueError(str(error).replace("allow_private", "--allow-private")) from None
+        raise ValueError(as_option(str(error))) from None
     return url
-
-
-def networks(texts: Sequence[str]) -> tuple[str, ...]:
-    """Return the networks in several texts, each of which may list some."""
-    return tuple(map(_network, _listed(texts)))
 
 
 def mail_host(text: str) -> str:
@@ -66,13 +62,6 @@ def _given(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be empty")
     return text.strip()
-
-
-def _network(text: str) -> str:
-    try:
-        return str(ip_network(text))
-    except ValueError:
-        raise ValueError(f"{text!r} is no network, such as 10.0.0.0/8") from None
 
 
 def _listed(texts: Iterable[str]) -> tuple[str, ...]:

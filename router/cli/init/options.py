@@ -11,6 +11,7 @@ from config.errors import ConfigError
 from config.files import read_regular
 from router.cli.init import judging
 from router.cli.options.completing import publishers
+from router.cli.options.networks import networks
 
 __all__ = ["Given", "given", "judged", "text_of"]
 
@@ -57,13 +58,13 @@ def given(
         redis = judged("--redis-file", judging.redis_url, text_of(redis_file))
     elif redis is not None:
         redis = judged("--redis", judging.redis_url, redis)
-    networks = judged("--allow-private", judging.networks, allow_private or [])
+    allowed = tuple(map(str, judged("--allow-private", networks, allow_private or [])))
     return Given(
         publishers=None if publisher is None else judged("--publisher", judging.slugs, publisher),
         secrets={slug: text_of(file) for slug, file in map(_pair, secret or ())},
         redis=redis,
-        to=None if to is None else judged("--to", lambda text: judging.receiver(text, networks), to),
-        allow_private=networks,
+        to=None if to is None else judged("--to", lambda text: judging.receiver(text, allowed), to),
+        allow_private=allowed,
     )
 
 

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 from functools import partial
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from random import Random
 from typing import Annotated, Literal
 
 import typer
 
+from config.errors import ConfigError
 from config.outgoing import signing_key
 from config.sources import load_settings
 from router.cli.command.exits import complain
@@ -19,6 +21,7 @@ from router.cli.events.coming import for_each
 from router.cli.events.listing import wanted_events
 from router.cli.listen.lines import as_json_line, as_text
 from router.cli.options.common import EventGlob, taking
+from router.cli.options.networks import as_option, networks
 from router.cli.output.results import print_line
 from router.cli.output.rows import body_of, is_masked, say_masked
 from router.events.catalogue import Catalogue
@@ -31,20 +34,12 @@ from workers.forward.listening import NAME, Poster
 from workers.operations.audit import MATCHED, Deed, accounted
 from workers.operations.events import EventFilter
 from workers.operations.operations import Operations
-from workers.outgoing import Outgoing, Target
+from workers.outgoing import AddressRefused, Outgoing, Target
 from workers.outgoing.signature import new_secret
 
 _SECRET = "listen-secret"  # noqa: S105 - the name of a file
 _LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 _LONGEST_WAIT = 3.0  # seconds between attempts while nobody listens: a developer has just started the receiver again
-
-
-def _network(text: str) -> IPv4Network | IPv6Network:
-    try:
-        return ip_network(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"--allow-private: {error}; write it as 192.168.1.0/24") from None
-
 
 To = Annotated[str, typer.Option("--to", metavar="URL", help="Where to post, such as http://127.0.0.1:3000/hook.")]
 ReplayLast = Annotated[
@@ -90,8 +85,7 @@ def listen(
     """
     settings = load_settings()
     streams = select(Catalogue.for_settings(settings), glob)
-    allowed = (*_LOOPBACK, *map(_network, allow_private or ()))
-    outgoing = Outgoing(Target(to, timeout=timeout, allow_private=allowed, connections=1))
+    outgoing = _outgoing(to, allow_private or (), timeout)
     kept = secret_file or settings.data_dir / _SECRET
     secret = _secret(kept)
     selector = {"glob": glob, "to": outgoing.shown, **wanted.describe(), **({"reveal": "true"} if reveal else {})}
@@ -111,7 +105,10 @@ def listen(
 
             async def post(event: Event) -> None:
                 nonlocal is_said
-                posted = await poster.post(event)
+                try:
+                    posted = await poster.post(event)
+                except AddressRefused as error:  # of a name, which is resolved now
+                    raise AddressRefused(as_option(str(error))) from None
                 counts[MATCHED] += 1
                 print_line(write(event, posted, reveal=reveal))
                 if not is_said and is_masked({"raw": body_of(event.raw, reveal=False)}, reveal=False):
@@ -130,6 +127,17 @@ def listen(
             raise early
 
     follow(work)
+
+
+def _outgoing(to: str, allowed: Iterable[str], timeout: float) -> Outgoing:
+    try:
+        found = networks(allowed)
+    except ValueError as error:
+        raise typer.BadParameter(f"--allow-private: {error}") from None
+    try:
+        return Outgoing(Target(to, timeout=timeout, allow_private=(*_LOOPBACK, *found), connections=1))
+    except ConfigError as error:
+        raise ConfigError(as_option(str(error))) from None
 
 
 def _say(why: str) -> None:

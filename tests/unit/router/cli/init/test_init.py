@@ -290,7 +290,7 @@ MAIL = ("--yes", "--notify", "smtp", "--mail-host", "mail", "--mail-from", "er@b
         (["--yes", "--to", ""], 2, "--to: must be a URL"),
         (["--yes", "--redis", ""], 2, "--redis: must be embedded or a URL"),
         (["--yes", "--publisher", ""], 2, "--publisher: name one at least"),
-        (["--yes", "--allow-private", "10.0.0.0/8x"], 2, "'10.0.0.0/8x' is no network, such as 10.0.0.0/8"),
+        (["--yes", "--allow-private", "10.0.0.0/8x"], 2, "write it as 192.168.1.0/24"),
         (["--yes", "--to", "https://10.0.0.1/hook"], 2, "--allow-private"),
         (["--yes", "--to", "http://crm.example/hook"], 2, "in clear over http://: write https://"),
         (["--yes", "--to", "http://10.1.2.3/hook", "--allow-private", "10.2.0.0/16"], 2, "--allow-private"),

@@ -125,8 +125,11 @@ def test_nothing_is_left_in_the_store_but_a_line_of_the_audit(filled: Cli, serve
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (("--to", "http://10.0.0.1:3000/"), "a private address"),
-        (("--to", "http://8.8.8.8/"), "in clear"),
+        (
+            ("--to", "http://10.0.0.1:3000/"),
+            "a private address: is it to be reached, name its network with --allow-private",
+        ),
+        (("--to", "http://8.8.8.8/"), "with --allow-private"),
         (("--to", "http://169.254.169.254/"), "credentials"),
         (("--to", "http://169.254.169.254/", "--allow-private", "0.0.0.0/0"), "credentials"),
         (("--to", "http://127.1/"), "four decimal numbers"),
@@ -140,6 +143,18 @@ def test_what_cannot_be_is_refused_at_once(cli: Cli, given: tuple[str, ...], wor
     said = cli.fails(2, "listen", *given)
     assert words in said
     assert "Traceback" not in said
+
+
+def test_a_name_that_leads_to_a_private_address_is_refused(filled: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names are judged when they are resolved: the command ends, and says by which option the network is allowed."""
+
+    async def resolved(*_: object) -> list[str]:
+        return ["10.0.0.1"]
+
+    monkeypatch.setattr("workers.outgoing.resolver.SystemLookup.__call__", resolved)
+    found = filled.run("listen", "--to", "https://crm.example/hook", "--until", "0s", "--replay-last", "1")
+    assert found.exit_code != 0
+    assert "a private address: is it to be reached, name its network with --allow-private" in found.stderr
 
 
 def test_a_secret_that_is_none_is_refused(cli: Cli) -> None:
