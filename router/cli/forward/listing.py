@@ -5,7 +5,7 @@ from typing import Any
 from router.cli.command.exits import complain
 from router.cli.command.runtime import operate
 from router.cli.output.results import JsonFlag, age, fields_of, print_json
-from router.cli.output.table import SUBSCRIPTION, Column, print_table, rest
+from router.cli.output.table import SUBSCRIPTION, Column, TwoForms, print_table, rest
 from workers.operations.forwards import ForwardState
 from workers.operations.operations import Operations
 
@@ -17,7 +17,7 @@ _COLUMNS = (
     Column("AGE", right=True),
     *(Column(name, right=True) for name in ("LAG", "SCHEDULED", "DEAD", "PROCESSES")),
 )
-_DEFERRED = rest("DEFERRED")
+_DEFERRED = rest("DEFERRED", "wrap")
 
 
 def list_(*, as_json: JsonFlag = False) -> None:
@@ -45,8 +45,10 @@ def _row(forward: ForwardState) -> tuple[object, ...]:
     return (forward.name, forward.host, forward.state, forward.last, since, *figures)
 
 
-def _deferred(forward: ForwardState) -> str | None:
-    return forward.deferral.text() if forward.deferral else None
+def _deferred(forward: ForwardState) -> TwoForms | None:
+    if (found := forward.deferral) is None:
+        return None
+    return TwoForms(found.text(), f"for {age(found.since)}, until {found.until:%H:%M:%S} UTC")
 
 
 def _json(forward: ForwardState) -> dict[str, Any]:
