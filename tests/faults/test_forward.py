@@ -184,9 +184,10 @@ async def finished(server: Server) -> bool:
     return False
 
 
-@pytest.mark.parametrize("key", ["", "resource"], ids=["unkeyed", "keyed"])
-@pytest.mark.parametrize("rounds", [1, pytest.param(8, marks=pytest.mark.long)])
-async def test_a_forward_keeps_the_promises_of_a_handler(tmp_path: Path, disk: Server, key: str, rounds: int) -> None:
+@pytest.mark.parametrize(
+    ("rounds", "key"), [(1, "resource"), *(pytest.param(8, key, marks=pytest.mark.long) for key in ("", "resource"))]
+)
+async def test_a_forward_keeps_the_promises_of_a_handler(tmp_path: Path, disk: Server, rounds: int, key: str) -> None:
     """Nothing is lost, nothing ends dead, and what is taken twice was taken once before a kill and once after it.
 
     With a key the events of a record are taken in order, one after the other.

@@ -262,7 +262,7 @@ ENDINGS = {"return": 0, "sys.exit(7)": 7, "sys.exit('no')": 1, "raise ValueError
 
 
 @pytest.mark.parametrize(
-    "kind", ["async", "pool", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("plain", "own"))]
+    "kind", ["async", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("pool", "plain", "own"))]
 )
 async def test_a_forked_process_never_goes_on_as_a_second_worker(forking: Forking, kind: str) -> None:
     """However its code ends, a process that `os.fork` made ends where the handler does, as Python would end it."""

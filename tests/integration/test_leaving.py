@@ -64,7 +64,7 @@ CASES = {
     "command": (f"{PLAIN}    say(here=1)\n    subprocess.run(['sleep', '5'])\n", r'"children": ?\[\d+'),
     "atexit": (f"atexit.register(time.sleep, 600)\n{IDLE}", r"ended_with_what_is_alive"),
 }
-QUICK = {"thread", "deaf_handler"}
+QUICK = {"thread"}
 """What is left most often: a thread of a library, and a handler."""
 
 
@@ -208,7 +208,9 @@ def nearly_done():
     ("source", "environment", "code", "message"),
     [
         (f"{THREAD}1 / 0\n", {}, 2, "cannot be imported: ZeroDivisionError"),
-        (f"{THREAD}{IDLE}", {"ROUTER_OPS__HOST": "192.0.2.1"}, 1, "cannot be opened"),
+        pytest.param(
+            f"{THREAD}{IDLE}", {"ROUTER_OPS__HOST": "192.0.2.1"}, 1, "cannot be opened", marks=pytest.mark.long
+        ),
     ],
     ids=["broken_module", "no_address"],
 )

@@ -89,7 +89,12 @@ async def place(request: pytest.FixtureRequest) -> AsyncIterator[dict[str, Any]]
 
 
 @pytest.mark.parametrize(
-    "arguments", [("events", "tail"), ("events", "tail", "--until", "2100-01-01"), ("dlq", "watch")]
+    "arguments",
+    [
+        ("events", "tail"),
+        pytest.param(("events", "tail", "--until", "2100-01-01"), marks=pytest.mark.long),
+        ("dlq", "watch"),
+    ],
 )
 async def test_it_ends_when_its_reader_has_gone(
     arguments: tuple[str, ...], server_url: str, real_store: Store, tmp_path: Path

@@ -40,7 +40,9 @@ async def environment(real_store: Store, server_url: str) -> Mapping[str, str]:
         (("dlq", "list"), {"ID", "AGE", "EVENT", "SUBSCRIPTION", "ERROR"}),
         (("dlq", "stats"), {"COUNT", "SUBSCRIPTION", "EVENT", "ERROR", "SAMPLE"}),
         (("events", "list"), {"AGE", "EVENT", "RESOURCE", "COMPANY", "ID"}),
-        (("dlq", "replay", "--dry-run"), {"ID", "AGE", "EVENT", "SUBSCRIPTION", "ERROR"}),
+        pytest.param(
+            ("dlq", "replay", "--dry-run"), {"ID", "AGE", "EVENT", "SUBSCRIPTION", "ERROR"}, marks=pytest.mark.long
+        ),
         (("streams", "customer_changed"), {"EVENT", "LENGTH", "SUBSCRIPTION", "LAG", "IN", "SCHEDULED", "DEAD"}),
     ],
 )

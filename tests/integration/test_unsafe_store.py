@@ -53,7 +53,7 @@ async def read(system: System, path: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "command", [long(["ingress"]), ["ingress", "--processes", "2"], ["worker", "handlers.py"], long(["up"])]
+    "command", [["ingress"], long(["ingress", "--processes", "2"]), ["worker", "handlers.py"], long(["up"])]
 )
 async def test_an_evicting_store_is_refused(system: System, server: Server, command: list[str]) -> None:
     """Whatever is started on it ends with exit code 2, the fault and what to do, said once, and no traceback."""

@@ -45,7 +45,7 @@ def test_lines_keep_to_their_laws(runner: asyncio.Runner, examples: int) -> None
 
 @pytest.mark.real
 @pytest.mark.parametrize(
-    "examples", [50, pytest.param(MANY, marks=pytest.mark.long), pytest.param(5 * MANY, marks=pytest.mark.campaign)]
+    "examples", [25, pytest.param(MANY, marks=pytest.mark.long), pytest.param(5 * MANY, marks=pytest.mark.campaign)]
 )
 def test_lines_keep_to_their_laws_on_a_server(runner: asyncio.Runner, server_url: str, examples: int) -> None:
     """As on the fake store, with the Lua of the real one."""
