@@ -44,6 +44,11 @@ class IngressReload:
         report_unsecured(settings, catalogue)
         self._tell(settings, catalogue)
 
+    def ready(self) -> list[str]:
+        """Return the publishers that may send because the settings say so: a generated secret proves no intent."""
+        settings = self._settings
+        return [slug for slug in self._held if settings.secrets_for(slug) or settings.allows_unsigned(slug)]
+
     def reloaded(self, went_well: bool) -> None:  # noqa: FBT001 - what `Reload` tells
         """Count a reload."""
         self._reloads.labels("done" if went_well else "refused").inc()

@@ -62,7 +62,7 @@ async def serve_ingress(
         ):
             process = IngressProcess(settings, catalogue, intake, tracing)
             ops = _ops(process.registry, settings, store, guard, intake.spool)
-            async with _noting(settings, process.traffic, store, guard, ops.name, intake.spool):
+            async with _noting(settings, process, store, guard, ops.name, intake.spool):
                 await process.run(listener, ops, stop, reload)
     finally:
         listener.close()
@@ -80,6 +80,7 @@ class IngressProcess:
             metrics.watch(intake.spool)
         ingress = _ingress(settings, catalogue, intake, metrics, self.traffic, tracing)
         taking_over = IngressReload(ingress, settings, catalogue, self.registry)
+        self.ready = taking_over.ready
         self._reload = Reload(settings, taking_over.apply, done=taking_over.reloaded)
         self._intake = intake
         self._grace = settings.ingress.shutdown_timeout
@@ -144,12 +145,12 @@ def _ingress(
 
 
 def _noting(
-    settings: Settings, traffic: Traffic, store: Store, guard: StoreGuard, name: str, spool: Spool | None
+    settings: Settings, process: IngressProcess, store: Store, guard: StoreGuard, name: str, spool: Spool | None
 ) -> AbstractAsyncContextManager[object]:
     """Return what notes the traffic for the watcher of silence, where there is one."""
     if not settings.silence.enabled:
         return nullcontext()
-    return TrafficNotes(traffic, store, name, spool, may_write=lambda: guard.is_settled)
+    return TrafficNotes(process.traffic, store, name, spool, may_write=lambda: guard.is_settled, ready=process.ready)
 
 
 def bind(settings: IngressSettings, *, reuse_port: bool = False) -> socket.socket:

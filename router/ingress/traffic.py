@@ -7,7 +7,7 @@ stranger's flood takes no more room than one request.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import Final, Self
 
@@ -93,7 +93,7 @@ def _by_subject(counts: dict[tuple[str, str], list[int]]) -> dict[str, Came]:
 class TrafficNotes:
     """Notes the traffic in the store as long as the context is open; `clock` in epoch seconds.
 
-    may_write: whether the store is known to be one that is used.
+    may_write: whether the store is known to be one that is used. ready: the publishers that may send, by the settings.
     """
 
     def __init__(
@@ -104,6 +104,7 @@ class TrafficNotes:
         spool: Spool | None = None,
         *,
         may_write: Callable[[], bool] = lambda: True,
+        ready: Callable[[], Iterable[str]] = tuple,
         every: float = EVERY,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -112,6 +113,7 @@ class TrafficNotes:
         self._process = process
         self._spool = spool
         self._may_write = may_write
+        self._ready = ready
         self._every = every
         self._clock = clock
         self._random = Random()  # noqa: S311 - keeps processes from writing all at once
@@ -153,7 +155,7 @@ class TrafficNotes:
 
     async def _note(self, hour: int) -> None:
         slots = "".join(self._slots.get(hour, ["0"] * SLOTS))
-        came = self._came.get(hour, {})
+        came = _together(dict.fromkeys(self._ready(), Came(0, 0)), self._came.get(hour, {}))
         calls = note(self._store.keys, hour, slots, self._process, self._spooled(), came, self._refused)
         if left_out := sum(checked(await self._store.run(calls))):
             _log.warning("companies_left_out", number=left_out, advice=f"silence is watched for {MOST} companies")

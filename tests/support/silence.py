@@ -41,7 +41,9 @@ class SilenceBench:
         self.catalogue = small(catalogue)
         self.now = self.uptime = now
         self.traffic = Traffic()
-        self.notes = TrafficNotes(self.traffic, store, "ingress-1", every=STEP, clock=lambda: self.now)
+        self.ready: set[str] = set()
+        given = {"clock": lambda: self.now, "ready": lambda: self.ready}
+        self.notes = TrafficNotes(self.traffic, store, "ingress-1", every=STEP, **given)
         self.incidents = Incidents(store, lambda: self.now)
 
     def restarted(self) -> TrafficNotes:

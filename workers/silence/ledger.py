@@ -24,12 +24,14 @@ _FORGOTTEN: Final = 400 * 24
 class Silence:
     """A subject of which nothing came since `last` (epoch milliseconds), which is too long.
 
-    after: the seconds set for it; None where that is learnt.
+    after: the seconds set for it; None where that is learnt. never: nothing has come of it so far, and `last` is since
+    when it is waited for.
     """
 
     subject: str
     last: int
     after: float | None
+    never: bool = False
 
 
 class Ledger:
@@ -43,13 +45,14 @@ class Ledger:
         self.changed: set[str] = set()
         self._known: dict[str, float] = {}
         self._floors: dict[str, float] = {}
+        self._gone: list[str] = []
         self._day = 0
         self._counts = True
 
     def fold(self, hour: Hour) -> None:
         """Take note of the hour `folded`, which is over."""
         for subject in hour.came:
-            if subject not in self.profiles and self._has_room(subject):
+            if self._is_awaited(subject) or (subject not in self.profiles and self._has_room(subject)):
                 self.profiles[subject] = Profile(self.folded)
         listened = max(hour.listened, 1 / SLOTS if hour.came else 0.0)
         if listened:
@@ -61,6 +64,21 @@ class Ledger:
                 profile.fold(self.folded, cell, hour.came.get(subject), listened, usual, floor)
             self.changed.update(self.profiles)
         self.folded += 1
+
+    def expect(self, now: int, hour: Hour) -> None:
+        """Wait, from now on, for publishers that may send, and for their companies that have a time of their own.
+
+        now: epoch ms. hour: the hour `folded`, so far. Without a time set nobody knows when something should have come.
+        """
+        may_send = {*hour.ready, *(name for name in self._settings.own if _publisher(name) in hour.ready)}
+        wanted = {subject for subject in may_send if not isinstance(self._settings.after_for(subject), str)}
+        for subject in wanted - self.profiles.keys() - hour.came.keys():
+            self.profiles[subject] = Profile(self.folded, now, quiet=-3600 * hour.listened)
+            self.changed.add(subject)
+        if hour.listened:
+            for subject in [name for name in self.profiles if self._is_awaited(name) and name not in wanted]:
+                del self.profiles[subject]
+                self._gone.append(subject)
 
     def skip(self, hour: int) -> None:
         """Go on with an hour, without those between: nothing is known of them."""
@@ -85,7 +103,8 @@ class Ledger:
                 last, quiet = self._quiet(subject, hour)
                 # Listening is known to five minutes. An event of the future came while the clock was ahead.
                 if quiet >= after and not 0 <= now - last < after * 1000:
-                    yield Silence(subject, min(last, now), after)
+                    never = self._is_awaited(subject) and subject not in hour.came
+                    yield Silence(subject, min(last, now), after, never)
 
     def _is_silent(self, subject: str, hour: Hour) -> bool:
         profile, cell = self.profiles[subject], self._week.cell(self.folded)
@@ -106,11 +125,16 @@ class Ledger:
         return profile is None or not profile.is_known(self.folded) or profile.gap >= _DUE
 
     def forget(self) -> list[str]:
-        """Remove the companies of which nothing came for more than a year; return them."""
+        """Remove companies of which nothing came for a year; return them, and who is not waited for any more."""
         old = [name for name, profile in self.profiles.items() if self.folded - profile.last // HOUR > _FORGOTTEN]
         for name in old:
             del self.profiles[name]
-        return old
+        gone, self._gone = [name for name in self._gone if name not in self.profiles], []
+        return [*old, *gone]
+
+    def _is_awaited(self, subject: str) -> bool:
+        """Return whether something is waited for from a subject from which nothing ever came."""
+        return subject in self.profiles and not self.profiles[subject].gaps
 
     def _has_room(self, subject: str) -> bool:
         return "/" not in subject or len(self.profiles) < MOST

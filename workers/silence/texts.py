@@ -23,10 +23,15 @@ _REFUSALS: Final[Mapping[str, str]] = {
 def silence(found: Silence) -> Incident:
     """Say that nothing came."""
     since = f"Nothing has come from {found.subject} since {_moment(found.last)}"
+    if found.never:
+        since = f"Nothing has come from {found.subject} yet, and it has been waited for since {_moment(found.last)}"
     how = f"which is longer than {_span(found.after)}" if found.after else "which is much longer than it ever takes"
     if "/" in found.subject:
         do = "See whether the company still has its webhooks; mute it where it has left."
         command = f"event-router incidents mute silence {quote(found.subject)}"
+    elif found.never:
+        do = "Register its webhook in the ERP, and see whether its requests reach the ingress."
+        command = "event-router doctor"
     else:
         do = "See in the ERP whether its webhooks are on, and whether its requests reach the ingress."
         command = "event-router doctor"

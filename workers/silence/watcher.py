@@ -177,6 +177,7 @@ class Watcher:
         for place, hour in enumerate(open_hours):
             self._heard(first + place, hour)
         together = _together(open_hours)
+        ledger.expect(now, together)
         self._came = (first, sum(one.events for one in together.came.values()))
         self._latest = {subject: one.last for subject, one in together.came.items()}
         named = {one.subject for one in last if one.kind == "silence"}
@@ -211,7 +212,7 @@ class Watcher:
 def _together(found: Sequence[Hour]) -> Hour:
     """Return what came in hours that are not taken note of yet as if they were one."""
     came = {subject: one for hour in found for subject, one in hour.came.items()}
-    return Hour(came, "".join(hour.slots for hour in found))
+    return Hour(came, "".join(hour.slots for hour in found), frozenset().union(*(hour.ready for hour in found)))
 
 
 def _publisher(subject: str) -> str:

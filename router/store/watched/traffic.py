@@ -71,10 +71,11 @@ class Spooled(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """What came within one hour, by subject, and in which of its five minutes an ingress listened."""
+    """What came within one hour, by subject, in which of its five minutes an ingress listened, and who may send."""
 
     came: Mapping[str, Came] = field(default_factory=dict)
     slots: str = "0" * SLOTS
+    ready: frozenset[str] = frozenset()
 
     @property
     def listened(self) -> float:
@@ -91,7 +92,10 @@ def note(
     came: Mapping[str, Came],
     refused: Mapping[str, Refused],
 ) -> list[Call]:
-    """Note what came in an hour (counted since 1970). Reply of each: how many companies were left out."""
+    """Note what came in an hour (counted since 1970). Reply of each: how many companies were left out.
+
+    Of a publisher from which nothing came the ingress may take something all the same: with 0 events it says so.
+    """
     names = (keys.traffic(hour), keys.refusals(), keys.spools())
     spool = " ".join(map(str, spooled)) if spooled else ""
     rows = [(subject.encode(errors="replace"), *one) for subject, one in came.items()]
@@ -126,8 +130,10 @@ async def spools(store: Store) -> dict[str, Spooled]:
 
 def _hour(found: Mapping[bytes, bytes]) -> Hour:
     slots = found.get(_LISTENED, b"").decode(errors="replace")
-    came = {name.decode(errors="replace"): one for name, text in found.items() if (one := _came(text))}
-    return Hour(came, slots if len(slots) == SLOTS else "0" * SLOTS)
+    known = {name.decode(errors="replace"): one for name, text in found.items() if (one := _came(text))}
+    came = {subject: one for subject, one in known.items() if one.events}
+    ready = frozenset(subject for subject in known if "/" not in subject)
+    return Hour(came, slots if len(slots) == SLOTS else "0" * SLOTS, ready)
 
 
 def _came(text: bytes) -> Came | None:

@@ -1,7 +1,7 @@
 -- Notes what came to an ingress within about a minute, and that it listened.
 --
 -- KEYS[1]  hash of an hour: `events last` by subject, `last` in epoch milliseconds; a subject is a publisher, or a
---          publisher and a company with a slash between. The field `listened` has for each five minutes of the hour a 1
+--          publisher and a company with a slash between; 0 events are of one that may send. The field `listened` has for each five minutes of the hour a 1
 --          where an ingress listened, else a 0
 -- KEYS[2]  hash of the publishers of which requests were refused since one was accepted: `requests since last reason`
 -- KEYS[3]  hash of the spools that hold something, as their processes wrote it
@@ -34,8 +34,10 @@ for i = 7, 6 + 3 * n, 3 do
   else
     left_out = left_out + 1
   end
-  came[subject] = true
-  redis.call('HDEL', KEYS[2], subject)
+  if tonumber(ARGV[i + 1]) > 0 then
+    came[subject] = true
+    redis.call('HDEL', KEYS[2], subject)
+  end
 end
 
 local listened, old = {}, redis.call('HGET', KEYS[1], 'listened') or ''

@@ -178,6 +178,17 @@ def test_a_generated_secret_that_is_gone_is_kept(catalogue: Catalogue, tmp_path:
     assert ingress.reloads == 3
 
 
+def test_who_may_send_by_the_settings(catalogue: Catalogue, tmp_path: Path) -> None:
+    """Publishers whose secret somebody has set, or that may send unsigned; a generated secret does not count."""
+    first, second, *_ = catalogue.publishers
+    embedded = Settings(data_dir=tmp_path)
+    make_secrets(embedded, catalogue.publishers)
+    ingress_reload = IngressReload(Taking(), embedded, catalogue, CollectorRegistry())  # type: ignore[arg-type]
+    assert ingress_reload.ready() == []
+    ingress_reload.apply(Settings(data_dir=tmp_path, secrets={first: "x"}, allow_unsigned=[second]), catalogue)
+    assert ingress_reload.ready() == [first, second]
+
+
 class Children:
     """Stands for a supervisor of two ingresses, a worker, a console and the forwards."""
 

@@ -50,6 +50,55 @@ async def test_a_short_age(bench: SilenceBench) -> None:
     assert await bench.named() == [("silence", P)]
 
 
+async def test_a_publisher_that_never_sent(bench: SilenceBench) -> None:
+    """Where an ingress has its secret, and a time is set, it is said once that nothing came yet; restarts or not."""
+    bench.ready = {P, "business-nxt"}
+    settings = {"after": "2h", "companies": "off", "own": {"business-nxt": "off", C: "3h", "elsewhere": "1h"}}
+    for hours in (1, 0.9):
+        await bench.pass_time(hours * HOUR, watcher := bench.watcher(**settings))
+        await watcher.__aexit__()
+    assert await bench.named() == []
+    await bench.pass_time(0.8 * HOUR, watcher := bench.watcher(**settings))
+    (incident,) = await bench.incidents.listed()
+    assert (incident.kind, incident.subject) == ("silence", P)
+    assert incident.what.startswith(f"Nothing has come from {P} yet, and it has been waited for since 2026-01-12 00:")
+    assert "Register its webhook" in incident.do
+    await bench.pass_time(2 * HOUR, watcher)
+    assert await bench.said() == [("silence", P, False)]
+    bench.came(C)
+    await bench.pass_time(600, watcher)
+    assert await bench.said() == [("silence", P, False), ("silence", P, True)]
+    await bench.pass_time(2.4 * HOUR, watcher)
+    (incident,) = await bench.incidents.listed()
+    assert "yet" not in incident.what
+
+
+async def test_a_publisher_that_nobody_waits_for(bench: SilenceBench) -> None:
+    """Without a secret, or without a time, nothing is missed; nor of one whose secret is gone again."""
+    watcher = bench.watcher(after="2h", companies="off", own={"business-nxt": "learnt"})
+    bench.ready = {P, "business-nxt"}
+    await bench.pass_time(HOUR, watcher)
+    bench.ready = {"business-nxt"}
+    await bench.pass_time(5 * HOUR, watcher)
+    assert await bench.said() == []
+    assert not await bench.store.command("HEXISTS", bench.store.keys.learnt(), P)
+
+
+async def test_waiting_counts_while_an_ingress_listens(bench: SilenceBench) -> None:
+    """A secret that is new within an hour counts from then on, and only the time in which an ingress listened."""
+    watcher = bench.watcher(after="30m", companies="off")
+    await bench.pass_time(0.8 * HOUR, watcher, every=300)
+    bench.ready = {P}
+    await bench.pass_time(1200, watcher, every=300)
+    bench.sleep(5 * HOUR)
+    bench.notes = bench.restarted()
+    bench.notes._ready = lambda: bench.ready
+    await bench.pass_time(120, watcher, every=60)
+    assert await bench.named() == []
+    await bench.pass_time(1200, watcher, every=300)
+    assert await bench.named() == [("silence", P)]
+
+
 async def test_other_settings_count_from_the_next_look(bench: SilenceBench) -> None:
     """A reload lets the watcher judge by other times, with all that it knew; the same settings change nothing."""
     watcher = bench.watcher(after="off", companies="off")

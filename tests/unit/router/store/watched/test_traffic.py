@@ -27,10 +27,19 @@ async def test_what_came_adds_up(store: Store) -> None:
     await noted(store, slots="001000000000", came={"p": Came(1, 40)}, process="two")
     await noted(store, 2, came={"q": Came(1, 90)})
     first, second, third = await hours(store, [1, 2, 3])
-    assert first == Hour({"p": Came(3, 50), "p/7": Came(2, 50)}, "111000000000")
+    assert first == Hour({"p": Came(3, 50), "p/7": Came(2, 50)}, "111000000000", frozenset("p"))
     assert first.listened == pytest.approx(0.25)
     assert second.came == {"q": Came(1, 90)}
     assert third == Hour()
+
+
+async def test_who_may_send(store: Store) -> None:
+    """Publishers that an ingress may take something from are known, sent or not; that ends no row of refusals."""
+    await noted(store, came={"p": Came(2, 50), "q": Came(0, 0)}, refused={"q": Refused(1, 1, 1, "address")})
+    await noted(store, came={"p": Came(0, 0), "q": Came(0, 0)}, process="two")
+    (hour,) = await hours(store, [1])
+    assert (hour.came, hour.ready) == ({"p": Came(2, 50)}, {"p", "q"})
+    assert list(await refusals(store)) == ["q"]
 
 
 async def test_hours_end(store: Store) -> None:
@@ -80,7 +89,7 @@ async def test_what_others_wrote(store: Store) -> None:
         for text in (b"", b"\xff", b"1 x", b"1 2 3 4 5 6 7", b"-1 5"):
             await store.command("HSET", key, b"rubbish" + text, text)
     await store.command("HSET", store.keys.traffic(1), "listened", "x")
-    assert (await hours(store, [1]))[0] == Hour({"p": Came(1, 1)})
+    assert (await hours(store, [1]))[0] == Hour({"p": Came(1, 1)}, ready=frozenset("p"))
     assert list(await refusals(store)) == ["q"]
     assert list(await spools(store)) == ["one"]
     await noted(store, came={"rubbish1 x": Came(1, 1)})
