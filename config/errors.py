@@ -14,6 +14,14 @@ class ConfigError(RouterError):
     """A setting, secret or catalogue file is wrong; raised at start, before anything is accepted."""
 
 
+class ExtraMissing(ConfigError):
+    """What an extra of the package brings is not installed: `what` says what needs which package."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        ways = f"pip install 'visma-event-router[{extra}]'; an image is built with EXTRAS={extra}"
+        super().__init__(f"{what}, which is not installed: {ways}")
+
+
 def described(error: BaseException) -> str:
     """Return the class and the text of an error, for logs and messages."""
     return f"{type(error).__name__}: {error}" if getattr(error, "named", True) else str(error)

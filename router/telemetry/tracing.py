@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from config.errors import ConfigError
+from config.errors import ExtraMissing
 from config.settings import TracingSettings
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 async def open_tracing(settings: TracingSettings, role: str) -> AsyncIterator["Tracing | None"]:
     """Yield what makes spans, None where that is off; what was not sent yet is sent at the end, within seconds.
 
-    `role` is ingress or worker. Raises ConfigError where the extra is not installed.
+    `role` is ingress or worker. Raises ExtraMissing where the extra is not installed.
     """
     if not settings.enabled:
         yield None
@@ -28,7 +28,6 @@ async def open_tracing(settings: TracingSettings, role: str) -> AsyncIterator["T
     try:
         spans = import_module("router.telemetry.spans")
     except ImportError as error:
-        advice = "pip install 'visma-event-router[otel]', or set ROUTER_TRACING__ENABLED=false"
-        raise ConfigError(f"tracing.enabled needs OpenTelemetry, which is not installed ({error}): {advice}") from error
+        raise ExtraMissing(f"tracing.enabled needs OpenTelemetry ({error})", "otel") from error
     async with spans.sending(settings.sample_ratio, f"event-router-{role}") as provider:
         yield spans.Tracing(provider)

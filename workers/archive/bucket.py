@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import IO, TYPE_CHECKING, Final, TypeVar, cast
 
 from config.archive import ArchiveSettings
-from config.errors import ConfigError
+from config.errors import ExtraMissing
 from workers.archive.errors import ArchiveUnreachable, Damaged, Swept
 from workers.archive.place import PENDING, Still, Stored, is_pending, is_swept, pending_name
 
@@ -28,11 +28,11 @@ _SHOWN: Final = 300
 
 
 def check_installed() -> None:
-    """Raise ConfigError where obstore is missing."""
+    """Raise ExtraMissing where obstore is."""
     try:
         import obstore  # noqa: F401, PLC0415 - an extra
     except ImportError:
-        raise ConfigError('archive.to = "s3://…" needs obstore: pip install "visma-event-router[s3]"') from None
+        raise ExtraMissing("an archive in a bucket needs obstore", "s3") from None
 
 
 class Bucket:

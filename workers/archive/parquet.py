@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from config.errors import ConfigError
+from config.errors import ExtraMissing
 from router.store.record import AT, EVENT, GENERATION, HINTS, ID, RAW, TRACE
 from workers.archive.errors import Damaged
 from workers.archive.line import Archived, read_line, write_line
@@ -29,13 +29,11 @@ _TEXTS: Final = ((EVENT, "event"), (HINTS, "hints"), (TRACE, "trace"), (GENERATI
 
 
 def check_installed() -> None:
-    """Raise ConfigError where pyarrow is missing."""
+    """Raise ExtraMissing where pyarrow is."""
     try:
         import pyarrow.parquet  # noqa: F401, PLC0415 - an extra, and slow to import
     except ImportError:
-        raise ConfigError(
-            'archive.format = "parquet" needs pyarrow: pip install "visma-event-router[parquet]"'
-        ) from None
+        raise ExtraMissing("an archive in Parquet needs pyarrow", "parquet") from None
 
 
 class Parquet:

@@ -430,6 +430,6 @@ async def test_tracing_is_off_by_default() -> None:
 async def test_the_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tracing that is switched on without OpenTelemetry is refused, with what to do."""
     monkeypatch.setitem(sys.modules, "router.telemetry.spans", None)
-    with pytest.raises(ConfigError, match=r"visma-event-router\[otel\]"):
+    with pytest.raises(ConfigError, match=r"visma-event-router\[otel\]'; an image is built with EXTRAS=otel"):
         async with open_tracing(TracingSettings(enabled=True), "ingress"):
             raise AssertionError("it must not begin")
