@@ -27,9 +27,10 @@ class Reminder:
         self._again_at = now + self._seconds
         return True
 
-    def over(self) -> None:
-        """Let the next time be due at once."""
-        self._again_at = None
+    def over(self) -> bool:
+        """Let the next time be due at once; return whether it was said that it lasts."""
+        was_said, self._again_at = self._again_at is not None, None
+        return was_said
 
 
 class Outage:

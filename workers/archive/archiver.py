@@ -20,6 +20,7 @@ from router.store.errors import StoreRefused
 from router.store.leases import Lease, LeaseLost
 from router.store.reading import Entry, Span, checked, forward
 from router.tasks.ending import end
+from router.tasks.outage import Reminder
 from router.tasks.pacing import batches
 from workers.archive.archive import Archive
 from workers.archive.errors import ArchiveUnreachable, Swept
@@ -35,6 +36,7 @@ _PAGE: Final = 500
 _HOUR: Final = 3_600_000
 _LATE: Final = _HOUR  # milliseconds
 _KIND: Final = "archive"
+_SAY_AGAIN: Final = 3600.0  # seconds between two lines in the log of what lasts
 
 log = structlog.get_logger("archive")
 
@@ -57,6 +59,7 @@ class Archiver:
         self._window = window
         self._metrics = metrics
         self._stopping = stopping
+        self._reminder = Reminder(time.monotonic, _SAY_AGAIN)
 
     async def round(self, streams: Sequence[str]) -> bool:
         """Archive what is due; return whether nothing failed.
@@ -81,10 +84,13 @@ class Archiver:
         except (ArchiveUnreachable, StoreRefused) as failure:
             self._metrics.failures.inc()
             error = described(failure)
-            log.warning("archive_failed", error=error, streams=len(due))
+            if self._reminder.is_due():
+                log.warning("archive_failed", error=error, streams=len(due))
         except (LeaseLost, Swept):  # what is due is not for this process to say any more
             log.warning("archive_lease_lost", advice="another worker goes on; this one was held up")
             return True
+        if not error and self._reminder.over():
+            log.info("archive_resumed")
         overdue = max((what.overdue for what in due.values()), default=0)
         with suppress(StoreRefused):  # one that is out of memory takes the positions, and not this
             await note_round(self._store, overdue, error)

@@ -1,6 +1,7 @@
 """The archiver: what is trimmed is archived, whole days at a time, under names that say what is in an object."""
 
 import asyncio
+import errno
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from support.stores import real_store
 from router.events.catalogue import Catalogue
 from router.store.client import Store
 from workers.archive.errors import ArchiveUnreachable
+from workers.archive.folder import Folder
 from workers.archive.name import ObjectName
 from workers.archive.removing import remove_entries
 from workers.incidents import Incidents
@@ -129,6 +131,47 @@ async def test_an_archive_that_is_away_holds_up_the_trimming_alone(bench: Archiv
     assert (await archive_state(bench.store)).lag(time.time()) == 0
     assert await bench.archived() == [*ids, *others]
     assert await bench.ids(SUPPLIERS) == []
+
+
+async def test_a_disk_that_is_full(bench: ArchiveBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fits is archived and trimmed, the rest stays in its stream, and that is said once; with room all goes on.
+
+    An erasure frees what it can, too, and leaves objects whole.
+    """
+    room = [1]
+    write = Folder._write
+
+    def written(self: Folder, part: Path, content: bytes) -> None:
+        write(self, part, content if room[0] > 0 else content[:10])
+        room[0] -= 1
+        if room[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device", str(part))
+
+    monkeypatch.setattr(Folder, "_write", written)
+    ids = [*await bench.add(CUSTOMERS, days_ago(9), 2), *await bench.add(CUSTOMERS, days_ago(8), 2)]
+    archiver = bench.archiver()
+    monkeypatch.setattr(bench, "archiver", lambda _window: archiver)
+    said = []
+    for _ in range(3):
+        await bench.round()
+        said += [line["event"] for line in bench.log if str(line["event"]).startswith("archive")]
+        assert await bench.ids(CUSTOMERS) == ids[2:]
+        assert await bench.archived() == ids[:2]
+    assert said == ["archive_failed"]
+    (incident,) = await Incidents(bench.store).listed()
+    assert "No space left" in incident.what
+    assert len(await Incidents(bench.store).notices()) == 1
+    with pytest.raises(ArchiveUnreachable, match="No space left"):
+        await remove_entries(bench.archive, bench.store, lambda entry: entry.entry_id == ids[0])
+    assert await bench.archived() == ids[:2]
+    removed = await remove_entries(bench.archive, bench.store, lambda entry: entry.entry_id in ids[:2])
+    assert (removed.events, await bench.archived()) == (2, [])
+    room[0] = 10
+    await bench.round()
+    assert (await bench.ids(CUSTOMERS), await bench.archived()) == ([], ids[2:])
+    assert "archive_resumed" in [line["event"] for line in bench.log]
+    assert await Incidents(bench.store).listed() == []
+    assert [*Path(bench.settings.folder or "").rglob("*.part")] == []
 
 
 async def test_a_worker_that_ends_does_not_wait_for_the_archive(bench: ArchiveBench) -> None:
