@@ -164,6 +164,10 @@ class Keys:
         """Return the hash of the records that were there: when each was changed (epoch milliseconds), by its name."""
         return self._tagged(f"reconcile:{reconciliation}", f"records:{company}")
 
+    def buried_records(self, reconciliation: str, company: str) -> str:
+        """Return the hash of the records that the last sweep took for gone: when each was changed, by its name."""
+        return self._tagged(f"reconcile:{reconciliation}", f"buried:{company}")
+
     def versions(self, record: Sequence[str]) -> str:
         """Return the hash of what is known of the versions of a record of an ERP: see echoes/versions.lua."""
         digest = sha256("\0".join(record).encode(errors="backslashreplace")).hexdigest()[:32]

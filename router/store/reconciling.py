@@ -14,4 +14,5 @@ class Kept:
         self.state = keys.swept(reconciliation, company)
         self.judged = keys.judged(reconciliation, company)
         self.records = keys.known_records(reconciliation, company)
+        self.buried = keys.buried_records(reconciliation, company)
         self.lease = Lease(store, keys.sweeping(reconciliation, company), seconds)

@@ -78,6 +78,7 @@ class Gone:
             await self._reports.reach(min(max(record.modified, since) for record in gone))
         unreported = [record for record in gone if not self._reports.of_deletion(self._company, record)]
         self.made += await maker.make(unreported, gone=True)
+        await self._book.put_buried({record.resource: record.modified for record in gone})
         await self._book.put_known({}, [*others, *(record.resource for record in gone)])
 
     async def _is_gone(self, path: str) -> bool:

@@ -45,8 +45,17 @@ class Notebook:
         """Write down what is there, and forget others."""
         await self._kept.lease.note(self._kept.records, records, gone)
 
+    async def buried(self) -> dict[str, int]:
+        """Return the records that the last sweep took for gone, each with its last change (epoch ms)."""
+        return {name: modified async for name, modified in self._all(self._kept.buried)}
+
+    async def put_buried(self, records: Mapping[str, int], gone: Sequence[str] = ()) -> None:
+        """Write down what was taken for gone, and forget others."""
+        await self._kept.lease.note(self._kept.buried, records, gone)
+
     async def forget(self) -> None:
         """Forget all records."""
+        await self.put_buried({}, [*await self.buried()])
         await self.put_judged({}, [*await self.judged()])
         await self.put_known({}, [name async for name, _ in self.known()])
 

@@ -2,6 +2,8 @@
 
 A webhook reports a change if it says that it happened then or later, and came after the change: a handler that fetched
 the record because of it saw the change. In doubt none has reported it: an event too many does no harm.
+
+A store may lose its last second, as one that fails over does: what was read in that is forgotten, and read again.
 """
 
 import asyncio
@@ -17,6 +19,7 @@ from router.store.client import Store
 from router.store.reading import Span, forward
 from router.store.record import read_event
 from workers.reconcile.plan import DELETED, Listed
+from workers.reconcile.tails import lost_tails
 
 __all__ = ["Reports"]
 
@@ -56,6 +59,9 @@ class Reports:
         """Read what came since then (epoch milliseconds) up to now; raises StoreUnavailable."""
         since -= _EARLIER
         async with self._reading:
+            if await lost_tails(self._store, self._last):
+                self._last.clear()
+                self._words.clear()
             is_full = len(self._words) > _MOST and self._since is not None and since > self._since + _WORTH_IT
             if self._since is None or since < self._since or is_full:
                 self._since, self._last = since, {}

@@ -4,7 +4,8 @@ Whatever a sweep is ended at, nothing is lost by it: events are appended before 
 came, and made again under the same ids.
 """
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -19,6 +20,7 @@ from workers.reconcile.making import Maker
 from workers.reconcile.notebook import Notebook
 from workers.reconcile.plan import Listed, Plan
 from workers.reconcile.reports import Reports
+from workers.reconcile.tails import lost_tails, tails
 from workers.reconcile.tools import Tools
 from workers.state.reconcile import Swept
 
@@ -56,6 +58,7 @@ class Sweep:
         """Sweep, and return how far the company is then; raises ErpError, NoListing, StoreUnavailable, LeaseLost."""
         await self._begin()
         terms = self._plan.terms
+        asked = await self._with_what_was_lost(asked)
         since = await self._cursor() - _millis(terms.overlap) if asked.since is None else asked.since
         judged = await self._book.judged()
         skipped = judged if asked.since is None else {}
@@ -63,12 +66,13 @@ class Sweep:
         listing = self._listing(since)
         await listing.read(changes.take)
         await changes.make()
-        self._count(changes, listing)
+        self._count(changes, listing, since)
         if terms.deletes:
             await self._book.put_known(changes.seen)
         if asked.complete:
             await self._find_gone(asked.confirmed)
         await self._note_judged(judged, changes.seen)
+        self._state = self._state.changed(ends=json.dumps(await tails(self._tools.store, self._plan.reported_by)))
         await self._book.put_state(self._state.written())
         state = self._state
         names = {"reconciliation": self._plan.name, "company": self._company.name}
@@ -89,6 +93,21 @@ class Sweep:
             state = Swept(about=self._plan.about, repaired=state.repaired, deleted=state.deleted)
         self._state = state.changed(begun=start)
         await self._book.put_state(self._state.written())
+
+    async def _with_what_was_lost(self, asked: Asked) -> Asked:
+        """Return what to do: also what the last sweep did, where the store has lost what that went by.
+
+        On a Cluster cursor and streams are on other nodes: where one fails over, the cursor is ahead of what is there.
+        """
+        state, buried = self._state, await self._book.buried() if self._plan.terms.deletes else {}
+        lost = await lost_tails(self._tools.store, json.loads(state.ends or "{}"))
+        if lost:
+            _log.error("streams_lost_entries", reconciliation=self._plan.name, company=self._company.name, streams=lost)
+            await self._book.put_known(buried)
+            since = state.since if asked.since is None else min(state.since, asked.since)
+            asked = replace(asked, since=since, complete=asked.complete or bool(buried))
+        await self._book.put_buried({}, list(buried))
+        return asked
 
     async def _cursor(self) -> int:
         """Return the cursor (epoch ms); the first one goes by the ERP's own time, which may be behind ours.
@@ -111,7 +130,7 @@ class Sweep:
     def _listing(self, since: int) -> Listing:
         return Listing(self._plan, self._erp, partial(self._tools.ask, company=self._company.name), since)
 
-    def _count(self, changes: Changes, listing: Listing) -> None:
+    def _count(self, changes: Changes, listing: Listing, since: int) -> None:
         """Take note of what the changes were; the cursor follows where none can have slipped through."""
         state, settled = self._state, listing.is_settled
         self._state = state.changed(
@@ -126,6 +145,7 @@ class Sweep:
             made=changes.made,
             unreadable=listing.unreadable,
             repaired=state.repaired + changes.made,
+            since=since,
         )
 
     async def _find_gone(self, confirmed: int) -> None:

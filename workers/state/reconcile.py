@@ -23,7 +23,8 @@ class Swept:
     with `error`. listed, reported, made: changes that the last sweep judged, those that a webhook had reported, and the
     events it made of the others. repaired: events made by all sweeps; deleted: those of them for what was gone.
     held: how many records seemed gone, too many to believe, of so many `held_of`; unreadable: listed items without
-    number or time.
+    number or time. since: from when on the last sweep that came to its end judged changes, in the ERP's time; ends: the
+    newest entries of the streams after it, as JSON by stream.
     """
 
     about: str = ""
@@ -43,6 +44,8 @@ class Swept:
     held: int = 0
     held_of: int = 0
     held_at: int = 0
+    since: int = 0
+    ends: str = ""
 
     @classmethod
     def of(cls, found: Mapping[bytes, bytes] | Sequence[bytes]) -> "Swept":
