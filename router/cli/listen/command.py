@@ -20,21 +20,18 @@ from router.cli.command.stdio import OutputFailed
 from router.cli.events.coming import for_each
 from router.cli.events.listing import wanted_events
 from router.cli.listen.lines import as_json_line, as_text
+from router.cli.listen.showing import Showing
 from router.cli.options.common import EventGlob, taking
 from router.cli.options.networks import as_option, networks
-from router.cli.output.results import print_line
-from router.cli.output.rows import body_of, is_masked, say_masked
 from router.events.catalogue import Catalogue
-from router.events.event import Event
 from router.events.globs import select
 from router.ingress.signing_secrets import kept_secret
 from router.tasks.backoff import Backoff
-from workers.forward.advice import advice
 from workers.forward.listening import NAME, Poster
-from workers.operations.audit import MATCHED, Deed, accounted
+from workers.operations.audit import Deed, accounted
 from workers.operations.events import EventFilter
 from workers.operations.operations import Operations
-from workers.outgoing import AddressRefused, Outgoing, Target
+from workers.outgoing import Outgoing, Target
 from workers.outgoing.signature import new_secret
 
 _SECRET = "listen-secret"  # noqa: S105 - the name of a file
@@ -100,27 +97,9 @@ def listen(
             backoff = Backoff(Random(), 0.2, _LONGEST_WAIT)  # noqa: S311 - jitter
             poster = Poster(outgoing, secret, format_, _say, sleep=asyncio.sleep, backoff=backoff)
             write = as_json_line if as_json else partial(as_text, operations.catalogue)
-
-            explained, is_said = set[int](), reveal or as_json
-
-            async def post(event: Event) -> None:
-                nonlocal is_said
-                try:
-                    posted = await poster.post(event)
-                except AddressRefused as error:  # of a name, which is resolved now
-                    raise AddressRefused(as_option(str(error))) from None
-                counts[MATCHED] += 1
-                print_line(write(event, posted, reveal=reveal))
-                if not is_said and is_masked({"raw": body_of(event.raw, reveal=False)}, reveal=False):
-                    say_masked()
-                    is_said = True
-                status = posted.status or 0
-                if status not in explained and (what := advice(status, str(kept)) if status else ""):
-                    explained.add(status)
-                    complain(f"the receiver answered {status}: {what}")
-
+            showing = Showing(poster, write, counts, kept, reveal=reveal, is_for_people=not as_json)
             try:
-                await for_each(operations, streams, wanted, past, post, none_past=_say_nothing_past)
+                await for_each(operations, streams, wanted, past, showing.post, none_past=_say_nothing_past)
             except (OutputFailed, asyncio.CancelledError) as error:
                 early = error  # its reader has gone, or a person ends it: no failure of what was posted
         if early is not None:
