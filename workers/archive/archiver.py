@@ -100,8 +100,10 @@ class Archiver:
     async def _say(self, overdue: int, error: str) -> None:
         """Open an incident where events have been due for long, or end it."""
         incidents, place = Incidents(self._store), self._archive.settings.to
+        for one in await incidents.listed():  # of a place, too, that the settings named before
+            if one.kind == _KIND and (overdue <= _LATE or one.subject != place):
+                await incidents.end(_KIND, one.subject)
         if overdue <= _LATE:
-            await incidents.end(_KIND, place)
             return
         since = int(time.time() * 1000) - overdue
         why = error or "it is slow"

@@ -7,15 +7,12 @@ from collections.abc import Callable
 from router.store.client import Store
 from router.store.errors import STORE_ERRORS
 from router.telemetry import logs
-from workers.incidents import Incident, Incidents
+from workers.incidents import GONE, Incident, Incidents
 from workers.operations.pauses import pause
 from workers.state.forwards import ACTOR
 from workers.state.pauses import paused
 
-__all__ = ["KIND", "Goner"]
-
-KIND = "gone"
-"""The kind of the incident."""
+__all__ = ["Goner"]
 
 _log = logs.get("forward")
 
@@ -49,7 +46,7 @@ class Goner:
         _log.error("forward_paused", subscription=self._name, host=host, answer=410, advice=f"then {command}")
         await self._incidents.open(
             Incident(
-                kind=KIND,
+                kind=GONE,
                 subject=self._name,
                 since=round(self._clock() * 1000),
                 what=f"Forward {self._name} is paused: {reason}. Its events wait.",
@@ -67,6 +64,6 @@ class Goner:
         """End the incident, if there is one."""
         self._is_over = True
         try:
-            await self._incidents.end(KIND, self._name)
+            await self._incidents.end(GONE, self._name)
         except STORE_ERRORS:
             self._is_over = False

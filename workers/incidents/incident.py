@@ -6,10 +6,13 @@ from typing import Any, Final
 
 import msgspec
 
-__all__ = ["SUBJECT", "WATCHED", "Incident", "clipped", "incident_of", "notice_of", "packed"]
+__all__ = ["GONE", "SUBJECT", "WATCHED", "Incident", "clipped", "incident_of", "notice_of", "packed"]
 
 WATCHED: Final = frozenset({"silence", "refused", "down", "idle", "dead", "quota", "spool", "memory"})
 """The kinds that the watcher opens and ends; of others those who open them do."""
+
+GONE: Final = "gone"
+"""The kind that a forward opens and ends; the watcher ends it of one whose subscription was removed."""
 
 SUBJECT: Final = 200
 """Most characters of what an incident is about: those behind are not kept."""

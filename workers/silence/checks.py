@@ -10,11 +10,12 @@ from router.store.client import Store
 from router.store.health.judgement import Server, is_nearly_full
 from router.store.health.survey import ask_servers
 from router.store.watched.traffic import Refused, Spooled, refusals, spools
-from workers.incidents import Incident
+from workers.incidents import GONE, Incident
 from workers.operations.figures import Figures, Row, figures
 from workers.silence import texts
 from workers.silence.notebook import Kept
 from workers.state.limits import LimitState, limits
+from workers.state.pauses import paused
 
 __all__ = ["Checks"]
 
@@ -83,6 +84,15 @@ class Checks:
         return {
             name: texts.refused(name, one) for name, one in found.items() if name in known and _is_refused(now, one)
         }
+
+    async def ownerless(self, last: Sequence[Incident]) -> list[Incident]:
+        """Return the incidents of forwards whose subscription was removed: neither paused nor on any stream."""
+        said = [one for one in last if one.kind == GONE]
+        halted = await paused(self._store, [one.subject for one in said])
+        if not (open_ := [one for one in said if one.subject not in halted]):
+            return []
+        there = {row.name for row in (await figures(self._store, self._catalogue, self._lease)).rows}
+        return [one for one in open_ if one.subject not in there]
 
     def _idle(self, now: int, seen: Figures, last: set[str]) -> Iterator[Incident]:
         before, self._finished = self._finished, _finished(seen)

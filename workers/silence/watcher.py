@@ -152,12 +152,15 @@ class Watcher:
         if self._monotonic() < self._settled_at:
             return
         await self._fold(self._ledger, now)
-        last = [one for one in await self._incidents.listed() if one.kind in WATCHED]
+        listed = await self._incidents.listed()
+        last = [one for one in listed if one.kind in WATCHED]
         found = [*await self._silent(self._ledger, now, last), *await self._checks.found(self._kept, last, self._came)]
         for incident in self._damper.lasting(found):
             await self._incidents.open(incident)
         for incident in self._damper.over(last):
             await self._incidents.end(incident.kind, incident.subject, over=self._over(incident, now))
+        for incident in await self._checks.ownerless(listed):
+            await self._incidents.end(incident.kind, incident.subject)
         await self._notebook.write(self._ledger, self._kept)
 
     async def _fold(self, ledger: Ledger, now: int) -> None:

@@ -10,13 +10,13 @@ from config.notify import NotifySettings
 from router.cli.output.results import age
 from router.store.health.judgement import Check
 from router.store.reading import moment_at
-from workers.incidents import WATCHED
+from workers.incidents import GONE, WATCHED
 from workers.notify.opening import channel_of
 from workers.notify.state import NotifierState, place_of
 
 __all__ = ["judge_notified", "judge_notifiers"]
 
-_KINDS: Final = WATCHED | {"drift", "gone"}
+_KINDS: Final = WATCHED | {"drift", GONE}
 _RETIRED: Final = ("webhook.office.com", "outlook.office.com")
 """The hosts of the connectors of Office 365."""
 

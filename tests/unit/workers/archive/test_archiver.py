@@ -19,7 +19,7 @@ from workers.archive.errors import ArchiveUnreachable
 from workers.archive.folder import Folder
 from workers.archive.name import ObjectName
 from workers.archive.removing import remove_entries
-from workers.incidents import Incidents
+from workers.incidents import Incident, Incidents
 from workers.state.archive import archive_state
 
 SUPPLIERS = f"{FINANCIAL}/supplier_changed"
@@ -172,6 +172,15 @@ async def test_a_disk_that_is_full(bench: ArchiveBench, monkeypatch: pytest.Monk
     assert "archive_resumed" in [line["event"] for line in bench.log]
     assert await Incidents(bench.store).listed() == []
     assert [*Path(bench.settings.folder or "").rglob("*.part")] == []
+
+
+async def test_what_is_said_of_a_place_that_is_left_is_over(bench: ArchiveBench) -> None:
+    """Where the settings name another place, the incident of the one before is over."""
+    await Incidents(bench.store).open(Incident("archive", "s3://left", 1, "It is away.", "Mend it.", "event-router"))
+    bench.archive.place = Away(bench.archive.place, puts=0)  # type: ignore[assignment]
+    await bench.add(CUSTOMERS, days_ago(8))
+    await bench.round()
+    assert [one.subject for one in await Incidents(bench.store).listed()] == [bench.settings.to]
 
 
 async def test_a_worker_that_ends_does_not_wait_for_the_archive(bench: ArchiveBench) -> None:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from unittest.mock import AsyncMock
 
 import pytest
+from support.filling import put_group
 from support.silence import SilenceBench
 from support.waiting import eventually
 
@@ -13,6 +14,8 @@ from config.silence import SilenceSettings
 from router.events.catalogue import Catalogue
 from router.store.client import Store
 from router.store.errors import StoreUnavailable
+from workers.incidents import Incident
+from workers.operations.pauses import pause
 from workers.silence.watcher import Watcher
 
 P = "visma-net-financial"
@@ -254,6 +257,18 @@ async def test_a_company_that_has_left(bench: SilenceBench) -> None:
     await bench.incidents.mute("silence", C)
     await bench.pass_time(2 * HOUR, watcher)
     assert (await bench.named(), await bench.said()) == ([], [("silence", C, False)])
+
+
+async def test_a_forward_that_was_removed(bench: SilenceBench) -> None:
+    """What is said of a receiver that is gone is over once its subscription is removed; not while that is there."""
+    for name in ("removed", "paused", "resumed"):
+        await bench.incidents.open(Incident("gone", name, int(bench.now * 1000), "It is.", "Ask.", "event-router"))
+    await pause(bench.store, "paused", None, by="me")
+    await put_group(bench.store, "resumed")
+    watcher = bench.watcher(after="off", companies="off")
+    await bench.pass_time(HOUR, watcher)
+    assert await bench.named() == [("gone", "paused"), ("gone", "resumed")]
+    assert (await bench.said())[-1] == ("gone", "removed", True)
 
 
 async def test_a_flushed_store(bench: SilenceBench) -> None:
