@@ -26,7 +26,7 @@ SHOWN = [
 @pytest.mark.parametrize("text", SHOWN)
 @pytest.mark.parametrize("all_of_it", [False, True])
 def test_settings_of_a_page_load(tmp_path: Path, text: str, *, all_of_it: bool) -> None:
-    """Every block of settings is read, and its forwards and notifiers can be made; the files that it names are there."""
+    """Every block of settings is read, and its forwards and notifiers can be made; the files it names are there."""
     shown = COMMENTED.sub("", dedent(text)) if all_of_it else dedent(text)
     for name, file in FILE.findall(shown):
         path = tmp_path / Path(file).name
