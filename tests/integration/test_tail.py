@@ -18,6 +18,7 @@ from support.waiting import eventually
 
 import router
 from router.store.client import Store
+from workers.operations.audit import lines
 
 pytestmark = pytest.mark.real
 
@@ -92,6 +93,7 @@ async def place(request: pytest.FixtureRequest) -> AsyncIterator[dict[str, Any]]
     "arguments",
     [
         ("events", "tail"),
+        ("events", "tail", "--json", "--reveal"),
         pytest.param(("events", "tail", "--until", "2100-01-01"), marks=pytest.mark.long),
         ("dlq", "watch"),
     ],
@@ -117,7 +119,37 @@ async def test_it_ends_when_its_reader_has_gone(
     finally:
         if process.returncode is None:
             process.kill()
-    assert (process.returncode, said) == (0, b"")
+    assert (process.returncode, [line for line in said.splitlines() if b'"audited"' not in line]) == (0, [])
+    assert [line.error async for line in lines(real_store)] == [""] * ("--reveal" in arguments)
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("arguments", [("events", "tail", "--json", "--reveal"), ("dlq", "watch")])
+async def test_a_signal_ends_it_well(
+    arguments: tuple[str, ...], ended_by: signal.Signals, server_url: str, real_store: Store, tmp_path: Path
+) -> None:
+    """Whichever way it is ended, that is no failure: exit code 0, no error, a line of the audit that is finished."""
+    await put_events(real_store, "e1", "e2")
+    await real_store.client.xgroup_create(real_store.keys.events(CUSTOMERS), "sub")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "router.cli.main", *arguments),
+        cwd=tmp_path,
+        env=environment(server_url, real_store.keys.prefix),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        await eventually(lambda: _waits(real_store))
+        process.send_signal(ended_by)
+        shown, said = await asyncio.wait_for(process.communicate(), 30)
+    finally:
+        if process.returncode is None:
+            process.kill()
+    reveals = "--reveal" in arguments
+    assert (process.returncode, [json.loads(line)["event"] for line in said.splitlines()]) == (0, ["audited"] * reveals)
+    assert shown.count(b"\n") == 2 * reveals
+    audited = [(line.verb, line.finished, line.error, line.matched) async for line in lines(real_store)]
+    assert audited == [("reveal", True, "", 2)] * reveals
 
 
 async def _waits(store: Store) -> bool:

@@ -38,6 +38,18 @@ def follow(work: Callable[[Operations], Coroutine[Any, Any, None]]) -> None:
         raise typer.Exit from None
 
 
+async def ended_early(work: Coroutine[Any, Any, None]) -> OutputFailed | asyncio.CancelledError | None:
+    """Return why work has ended early: its reader has gone, or a person ends it. Neither is a failure of what was done.
+
+    The caller raises it once all is written down.
+    """
+    try:
+        await work
+    except (OutputFailed, asyncio.CancelledError) as error:
+        return error
+    return None
+
+
 async def while_read(work: Coroutine[Any, Any, T]) -> T:
     """Return what work comes to; raises OutputFailed, once it has ended, when nobody reads the output any more."""
     task = asyncio.create_task(work)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from config.sources import load_settings
-from router.cli.command.reader import follow
+from router.cli.command.reader import ended_early, follow
 from router.cli.events.coming import for_each
 from router.cli.events.listing import wanted_events
 from router.cli.options.common import EventGlob, taking
@@ -58,7 +58,9 @@ def tail(
             async def show(event: Event) -> None:
                 print_line(line_of(event))
 
-            await for_each(operations, streams, wanted, past, show)
+            early = await ended_early(for_each(operations, streams, wanted, past, show))
+        if early is not None:
+            raise early
 
     follow(work)
 

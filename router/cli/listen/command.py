@@ -15,8 +15,7 @@ from config.errors import ConfigError
 from config.outgoing import signing_key
 from config.sources import load_settings
 from router.cli.command.exits import complain
-from router.cli.command.reader import follow
-from router.cli.command.stdio import OutputFailed
+from router.cli.command.reader import ended_early, follow
 from router.cli.events.coming import for_each
 from router.cli.events.listing import wanted_events
 from router.cli.listen.lines import as_json_line, as_text
@@ -90,7 +89,6 @@ def listen(
 
     async def work(operations: Operations) -> None:
         counts: Counter[str] = Counter()
-        early: OutputFailed | asyncio.CancelledError | None = None
         deed = Deed(NAME, selector=selector)
         # The end is written before connections are closed: who is impatient then changes no line of the audit.
         async with outgoing, accounted(operations.store, deed, counts, strictly=True):
@@ -98,10 +96,9 @@ def listen(
             poster = Poster(outgoing, secret, format_, _say, sleep=asyncio.sleep, backoff=backoff)
             write = as_json_line if as_json else partial(as_text, operations.catalogue)
             showing = Showing(poster, write, counts, kept, reveal=reveal, is_for_people=not as_json)
-            try:
-                await for_each(operations, streams, wanted, past, showing.post, none_past=_say_nothing_past)
-            except (OutputFailed, asyncio.CancelledError) as error:
-                early = error  # its reader has gone, or a person ends it: no failure of what was posted
+            early = await ended_early(
+                for_each(operations, streams, wanted, past, showing.post, none_past=_say_nothing_past)
+            )
         if early is not None:
             raise early
 
