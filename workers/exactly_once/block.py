@@ -1,12 +1,14 @@
 """The block whose effect is made once: a transaction, or part of one, that begins with the markers of a delivery."""
 
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
 from types import TracebackType
 from typing import Any
 
 from workers.delivery import Delivery
 from workers.exactly_once.drivers import AsyncDriver, SyncDriver, ask, ask_async
+from workers.exactly_once.errors import Undone
 from workers.exactly_once.marks import Mark, marks_of
+from workers.exactly_once.sharing import unshared
 from workers.outcomes import AlreadyDone
 
 __all__ = ["Block"]
@@ -23,6 +25,7 @@ class Block:
 
     async def __aenter__(self) -> tuple[Mark, ...]:
         async with AsyncExitStack() as stack:
+            stack.enter_context(self._unshared())
             await stack.enter_async_context(self._driver.transaction(self._connection))
             new: tuple[Mark, ...] = await ask_async(self._driver, self._connection, self._question())
             if not new:
@@ -33,10 +36,15 @@ class Block:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._open.__aexit__(kind, error, trace)
+        if error is not None:
+            await self._open.__aexit__(kind, error, trace)
+            return
+        async with self._open:
+            self._check(await ask_async(self._driver, self._connection, self._asked_again()))
 
     def __enter__(self) -> tuple[Mark, ...]:
         with ExitStack() as stack:
+            stack.enter_context(self._unshared())
             stack.enter_context(self._driver.transaction(self._connection))
             new: tuple[Mark, ...] = ask(self._driver, self._connection, self._question())
             if not new:
@@ -47,7 +55,11 @@ class Block:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._open.__exit__(kind, error, trace)
+        if error is not None:
+            self._open.__exit__(kind, error, trace)
+            return
+        with self._open:
+            self._check(ask(self._driver, self._connection, self._asked_again()))
 
     def _done(self) -> AlreadyDone:
         event = self._delivery.event
@@ -55,3 +67,14 @@ class Block:
 
     def _question(self) -> Any:
         return self._driver.dialect.insert(self._delivery.subscription, marks_of(self._delivery))
+
+    def _asked_again(self) -> Any:
+        return self._driver.dialect.count(self._delivery.subscription, marks_of(self._delivery))
+
+    def _check(self, found: int) -> None:
+        """Raise Undone where the markers are not there any more: nor is the effect, or it would be made again."""
+        if found < len(marks_of(self._delivery)):
+            raise Undone("the transaction was undone within the block: leave commit and rollback to the block")
+
+    def _unshared(self) -> AbstractContextManager[None]:
+        return unshared(self._connection, self._delivery.event.id)

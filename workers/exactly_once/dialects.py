@@ -33,6 +33,9 @@ class Dialect(Protocol):
     def insert(self, subscription: str, marks: Sequence[Mark]) -> Question[tuple[Mark, ...]]:
         """Write markers; return those that were not there. Waits for who writes the same at this moment."""
 
+    def count(self, subscription: str, marks: Sequence[Mark]) -> Question[int]:
+        """Return how many of these markers are there."""
+
     def sweep(self, ends: Mapping[str, datetime]) -> Question[int]:
         """Remove the markers of subscriptions that are older than the moment of each; return how many there were."""
 
@@ -64,6 +67,15 @@ class _Postgres:
         )
         rows = yield statement, (subscription, streams, ids, generations)
         return tuple(sorted(Mark(*row) for row in rows))
+
+    def count(self, subscription: str, marks: Sequence[Mark]) -> Question[int]:
+        streams, ids, generations = (list(column) for column in zip(*marks, strict=True))
+        statement = (
+            "SELECT count(*) FROM event_router_once WHERE subscription = $1::text AND (stream, event_id, generation)"
+            " IN (SELECT * FROM unnest($2::text[], $3::text[], $4::text[]))"
+        )
+        ((number,),) = yield statement, (subscription, streams, ids, generations)
+        return int(number)
 
     def sweep(self, ends: Mapping[str, datetime]) -> Question[int]:
         removed = 0
@@ -104,6 +116,16 @@ class _SQLite:
             if (yield statement, (subscription, *mark)):
                 new.append(mark)
         return tuple(new)
+
+    def count(self, subscription: str, marks: Sequence[Mark]) -> Question[int]:
+        number = 0
+        for mark in marks:
+            statement = (
+                "SELECT 1 FROM event_router_once"
+                " WHERE subscription = $1 AND stream = $2 AND event_id = $3 AND generation = $4"
+            )
+            number += len((yield statement, (subscription, *mark)))
+        return number
 
     def sweep(self, ends: Mapping[str, datetime]) -> Question[int]:
         removed = 0

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from config.errors import RouterError
 from workers.exactly_once.dialects import POSTGRES, SQLITE, Dialect, Question, Rows
+from workers.exactly_once.errors import explained
 
 __all__ = ["AsyncDriver", "SyncDriver", "UnknownConnection", "ask", "ask_async", "driver_of"]
 
@@ -201,7 +202,9 @@ def ask(driver: SyncDriver, connection: Any, question: Question[T]) -> T:
     try:
         statement, parameters = next(question)
         while True:
-            statement, parameters = question.send(driver.fetch(connection, statement, parameters))
+            with explained():
+                rows = driver.fetch(connection, statement, parameters)
+            statement, parameters = question.send(rows)
     except StopIteration as answer:
         found: T = answer.value
         return found
@@ -212,7 +215,9 @@ async def ask_async(driver: AsyncDriver, connection: Any, question: Question[T])
     try:
         statement, parameters = next(question)
         while True:
-            statement, parameters = question.send(await driver.fetch(connection, statement, parameters))
+            with explained():
+                rows = await driver.fetch(connection, statement, parameters)
+            statement, parameters = question.send(rows)
     except StopIteration as answer:
         found: T = answer.value
         return found
