@@ -1,7 +1,9 @@
 """Outputs that pages show are those of the code, so that a reader who tries a command finds what the page promises."""
 
+import json
 import re
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -12,6 +14,7 @@ from router.store.client import Store
 from workers.incidents import Incidents
 from workers.notify.mail import mail_of
 from workers.notify.message import Notice, compose
+from workers.notify.webhook import json_of
 from workers.silence import texts
 from workers.silence.ledger import Silence
 
@@ -34,6 +37,19 @@ def test_a_message_says_what_its_page_shows() -> None:
     assert message is not None
     mail = mail_of(message, "er@example.com", ["ops@example.com"], datetime.now(UTC))
     assert shown("notify.md", "text").split() == mail.get_content().split()
+
+
+def test_a_webhook_gets_what_its_page_shows() -> None:
+    """The incident of docs/notify.md once it is over, as a receiver of HTTP gets it: the same names and figures."""
+    example = json.loads(shown("notify.md", "json"))
+    [told] = example["data"]["incidents"]
+    began, over = (int(datetime.fromisoformat(told[name]).timestamp() * 1000) for name in ("since", "over"))
+    incident = replace(texts.silence(Silence(told["subject"], began, after=3 * 3600)), over=over)
+    message = compose("ops", [Notice("1-0", over, incident)], now=over, fresh=86_400, zone=ZoneInfo("UTC"))
+    assert message is not None
+    got = json.loads(json_of(message))
+    got["id"], got["data"]["incidents"][0]["what"], got["data"]["incidents"][0]["do"] = "notice-1f…", "…", "…"
+    assert got == example
 
 
 def test_incidents_are_listed_as_their_page_shows_it(cli: Cli) -> None:
