@@ -10,14 +10,14 @@ from workers.exactly_once.errors import SharedConnection
 
 __all__ = ["unshared"]
 
-_users: dict[int, tuple[object, str]] = {}
-"""By the identity of the connection: the task or the thread that uses it, and the event."""
+_users: dict[int, tuple[object, str, Any]] = {}
+"""By the identity of the connection, which is that of no other as long as it is here: the task or thread, the event."""
 
 
 @contextmanager
 def unshared(connection: Any, event_id: str) -> Iterator[None]:
     """Have no other task and no other thread use a connection meanwhile; raises SharedConnection."""
-    key, user = id(connection), (_whoever_runs(), event_id)
+    key, user = id(connection), (_whoever_runs(), event_id, connection)
     holder = _users.setdefault(key, user)
     if holder is user:
         try:
