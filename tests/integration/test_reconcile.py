@@ -12,9 +12,11 @@ import pytest
 from support.erp import erp_variables
 from support.processes import System, ledger, running_system
 from support.servers import Server, starting
+from support.topologies import running_cluster
 from support.waiting import eventually
 
 from router.events.ticks import to_ticks
+from router.store.keys import Keys
 from workers.erp.fake import FakeErp, Options, serving
 
 pytestmark = pytest.mark.real
@@ -121,3 +123,34 @@ async def test_workers_that_are_killed_while_they_sweep(system: System, erp: Fak
     assert len({event["id"] for event in events}) == len(events)
     assert Counter(event["resource"] for event in events).keys() == {f"customer/{number}" for number in range(120)}
     assert max(Counter((event["resource"], event.get("origin")) for event in events).values()) == 1
+
+
+@pytest.mark.long
+async def test_a_cluster_whose_events_fail_over_alone(tmp_path: Path, erp: FakeErp) -> None:
+    """What a sweep made, and a node lost as it failed over while that of the cursor did not, the next sweep makes."""
+    keys = Keys()
+    events = keys.events("visma-net-financial/customer_changed")
+    with running_cluster() as cluster:
+        names = (f"customers{number}" for number in range(100))
+        name = next(n for n in names if cluster.master(keys.swept(n, "")) is not cluster.master(events))
+        terms = {key.replace("CUSTOMERS", name.upper(), 1): value for key, value in SWEEPING.items()}
+        async with running_system(tmp_path, ROUTER_REDIS__URL=cluster.url, **erp_variables(erp), **terms) as system:
+            made = {}
+            for first in (0, 10):
+                for number in range(first, first + 10):
+                    await change(system, erp, number, lost=True)
+                [swept] = await system.json("reconcile", "run", name)
+                made[first] = swept["made"]
+                if first == 0:
+                    await asyncio.to_thread(cluster.await_replicas, events)
+                    await asyncio.to_thread(cluster.cut_replication, events)
+            assert made == {0: 10, 10: 10}
+            old = await asyncio.to_thread(cluster.kill_master, events)
+            await asyncio.to_thread(cluster.await_failover, old, events)
+            assert len(await system.json("events", "list", "--limit", "100")) == 10
+            [swept] = await system.json("reconcile", "run", name)
+            assert (swept["made"], swept["error"]) == (10, None)
+            found = await system.json("events", "list", "--limit", "100")
+            assert Counter(event["resource"] for event in found) == {f"customer/{number}": 1 for number in range(20)}
+            [swept] = await system.json("reconcile", "run", name)
+            assert swept["made"] == 0
