@@ -7,7 +7,8 @@ from router.events.event import Event
 from router.store.record import REASON, text_of
 from router.telemetry import logs
 from workers.delivery import Held
-from workers.feedback.note import Note, is_notification, line_of
+from workers.feedback.note import Note, is_notification, why_dead
+from workers.outcomes import WorkerLost
 
 __all__ = ["Feedback"]
 
@@ -44,7 +45,7 @@ class Feedback:
     def _notes(self, held: Held, *, success: bool) -> Iterator[Note]:
         event = held.event(self._catalogue)
         about = event.model_copy(update={"raw": b"", "extra": {}})  # a note waits in memory, and may wait long
-        said = held.said or (_DONE if success else line_of(text_of(held.fields, REASON)) or _DEAD)
+        said = held.said or (_DONE if success else _why_dead(held))
         now = self._monotonic()
         named = [(merged.id, merged.publisher) for merged in held.merged]
         for id_, publisher in dict.fromkeys([*named, (event.id, event.publisher)]):
@@ -55,3 +56,10 @@ class Feedback:
 
 def _of(about: Event, publisher: str) -> Event:
     return about if publisher in ("", about.publisher) else about.model_copy(update={"publisher": publisher})
+
+
+def _why_dead(held: Held) -> str:
+    """Return why one is dead that another worker gave up, and died before the store had that so."""
+    failed = (error for error in reversed(held.errors()) if error.error != WorkerLost.__name__)
+    error, message = next(((last.error, last.message) for last in failed), ("", ""))
+    return why_dead(text_of(held.fields, REASON), error, message) or _DEAD

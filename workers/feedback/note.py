@@ -8,7 +8,7 @@ from router.telemetry.printable import printable
 from workers.failure import described
 from workers.feedback.masking import masked
 
-__all__ = ["Note", "is_notification", "line_of", "reason_of"]
+__all__ = ["Note", "is_notification", "line_of", "reason_of", "why_dead"]
 
 _LONGEST: Final = 250
 """Characters of a description; what the ERP takes is not published."""
@@ -44,11 +44,13 @@ def is_notification(id_: str) -> bool:
 
 def reason_of(reason: str, error: BaseException | None) -> str:
     """Return why an event is dead: the reason, and what its last attempt failed with, where that says more."""
-    if error is None:
-        return line_of(reason)
-    name, text = described(error)
-    first = _first(text)
-    return line_of(reason if first in reason else f"{_first(reason)}: {name}: {first}")
+    return why_dead(reason, *(("", "") if error is None else described(error)))
+
+
+def why_dead(reason: str, error: str, message: str) -> str:
+    """Return what `reason_of` does, of the class of the error and its message; empty texts for none."""
+    first = _first(message)
+    return line_of(reason if first in reason else f"{_first(reason)}: {error}: {first}")
 
 
 def line_of(text: str) -> str:

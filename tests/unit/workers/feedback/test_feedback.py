@@ -16,12 +16,14 @@ from config.settings import Settings
 from router.events.catalogue import Catalogue
 from router.store import scripts
 from router.store.client import Store
-from workers import Coalesce, DeadLetter, Defer, Delivery, Event, Retry, RetryLater, Subscription
+from workers import Coalesce, DeadLetter, Defer, Delivery, Event, Retry, RetryLater, Subscription, WorkerLost
 from workers.consuming.consumer import Consumer
+from workers.delivery import Held, error_line
 from workers.erp import open_clients
 from workers.erp.fake import FakeErp
 from workers.erp.quota import Unlimited
 from workers.feedback import Feedback, FeedbackMetrics, Poster
+from workers.feedback.note import Note
 from workers.service import check_records
 
 QUICK = Retry(max_attempts=3, first_delay=0.01, max_delay=0.01)
@@ -169,6 +171,18 @@ async def test_only_who_settles_speaks(office: Office, erp: FakeErp, key: Any) -
     await office.open(subscription, "c1", returning=True)
     await eventually(lambda: len(erp.feedback) == 1)
     assert told(erp) == {"n1": (True, "done")}
+
+
+def test_a_worker_that_goes_on_for_another(catalogue: Catalogue) -> None:
+    """Who ends what a killed worker had given up says with which error, as that would have: its history has it."""
+    notes = list[Note]()
+    lines = [error_line(error, 1, 1_760_000_000) for error in (ValueError("no room\nSECRET"), WorkerLost("died"))]
+    raw = b'{"event": "customer_changed", "notificationId": "n1", "TenantId": "t1"}'
+    history = "\n".join(lines).encode()
+    fields = {b"id": b"n1", b"at": b"1", b"raw": raw, b"reason": b"failed 1 of 1 attempts", b"history": history}
+    feedback = Feedback("sub", catalogue, notes.append, lambda: 0.0)
+    feedback.settled([Held(STREAM, b"1-0", fields, inbox=False, touched=0.0)], success=False)
+    assert [(note.id, note.description) for note in notes] == [("n1", "failed 1 of 1 attempts: ValueError: no room")]
 
 
 def test_a_subscription_without_its_erp_does_not_start(catalogue: Catalogue, erp: FakeErp) -> None:
