@@ -70,9 +70,9 @@ def settings_file(path: Path | None = None, environ: Mapping[str, str] | None = 
 
 
 def unread_file() -> Path | None:
-    """Return `./config/router.toml` where it is passed over for `./router.toml`."""
+    """Return `./config/router.toml` where it is passed over for `./router.toml`, and anything is set in it."""
     near, far = _NEAR
-    return far if settings_file() == near and far.is_file() else None
+    return far if settings_file() == near and far.is_file() and _sets_anything(far) else None
 
 
 def secret_files(path: Path | None = None, environ: Mapping[str, str] | None = None) -> tuple[Path, ...]:
@@ -86,6 +86,20 @@ def forward_secret_files(name: str) -> tuple[Path, ...]:
     """Return the files that hold the secrets of a forward; none where they stand in the settings themselves."""
     sources = (_variables(os.environ), _parse(_choose_file(None, os.environ)))
     return next((files for source in sources if (files := table_files(source, "forward", name)) is not None), ())
+
+
+def _sets_anything(file: Path) -> bool:
+    try:
+        return _holds_anything(_parse(file))
+    except ConfigError:
+        return True
+
+
+def _holds_anything(value: object) -> bool:
+    """Return whether there is more than tables in which nothing stands, as in the packaged file."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return any(map(_holds_anything, value)) if isinstance(value, list) else True
 
 
 def _merge(weak: _Values, strong: _Values) -> _Values:

@@ -15,6 +15,7 @@ from support.ports import reserve
 from support.servers import starting
 from support.topologies import running_cluster, running_sentinels
 
+import config
 from config.settings import OpsSettings, RedisSettings, Settings
 from router.cli.doctor.checks import (
     Ingress,
@@ -469,7 +470,8 @@ def test_breakers(real: Callable[..., dict[str, dict[str, str]]]) -> None:
 
 
 def test_which_settings_are_read(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file that was read is named, and one beside it that is passed over."""
+    """The file that was read is named, and one beside it that is passed over and sets something, or cannot be read."""
+    packaged = Path(config.__file__).with_name("router.toml").read_text()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "router.toml").touch()
@@ -482,6 +484,12 @@ def test_which_settings_are_read(cli: Cli, tmp_path: Path, monkeypatch: pytest.M
     one = judged()
     assert (one["state"], one["detail"].partition(",")[0]) == ("ok", "read from config/router.toml")
     (tmp_path / "router.toml").touch()
+    assert judged()["state"] == "ok"
+    (tmp_path / "config" / "router.toml").write_text(packaged)
+    assert judged()["state"] == "ok"
+    (tmp_path / "config" / "router.toml").write_text("[redis]\nprefix =")
+    assert judged()["state"] == "warning"
+    (tmp_path / "config" / "router.toml").write_text("[redis]\nprefix = 'er'")
     both = judged()
     assert (both["state"], both["detail"].partition(",")[0]) == ("warning", "read from router.toml")
     assert "config/router.toml is there, too, and is not read" in both["detail"]
