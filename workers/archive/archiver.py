@@ -27,7 +27,7 @@ from workers.archive.errors import ArchiveUnreachable, Swept
 from workers.archive.line import Archived
 from workers.archive.metrics import ArchiveMetrics
 from workers.archive.name import ObjectName
-from workers.incidents import Incident, Incidents
+from workers.incidents import ARCHIVE, Incident, Incidents
 from workers.state.archive import note_round
 
 __all__ = ["Archiver"]
@@ -35,7 +35,6 @@ __all__ = ["Archiver"]
 _PAGE: Final = 500
 _HOUR: Final = 3_600_000
 _LATE: Final = _HOUR  # milliseconds
-_KIND: Final = "archive"
 _SAY_AGAIN: Final = 3600.0  # seconds between two lines in the log of what lasts
 
 log = structlog.get_logger("archive")
@@ -101,15 +100,15 @@ class Archiver:
         """Open an incident where events have been due for long, or end it."""
         incidents, place = Incidents(self._store), self._archive.settings.to
         for one in await incidents.listed():  # of a place, too, that the settings named before
-            if one.kind == _KIND and (overdue <= _LATE or one.subject != place):
-                await incidents.end(_KIND, one.subject)
+            if one.kind == ARCHIVE and (overdue <= _LATE or one.subject != place):
+                await incidents.end(ARCHIVE, one.subject)
         if overdue <= _LATE:
             return
         since = int(time.time() * 1000) - overdue
         why = error or "it is slow"
         what = f"Events have been due for the archive for {overdue // _HOUR} h, and stay in Redis: {why}."
         do = "Mend the folder or the bucket, and watch the memory of Redis."
-        await incidents.open(Incident(_KIND, place, since, what, do, "event-router doctor"))
+        await incidents.open(Incident(ARCHIVE, place, since, what, do, "event-router doctor"))
 
     async def _due(self, streams: Sequence[str]) -> tuple[dict[str, Due], list[str]]:
         """Return what is due of each stream that has something; and the streams that the store refuses us."""

@@ -9,7 +9,7 @@ from workers.drift.metrics import DriftMetrics
 from workers.drift.sample import Sample
 from workers.drift.schema import Change
 from workers.drift.shape import masked
-from workers.incidents import Incident, Incidents
+from workers.incidents import DRIFT, Incident, Incidents
 
 __all__ = ["Reports"]
 
@@ -67,7 +67,7 @@ class Reports:
         for report in reports:
             report.over = self._now()
             if not self._lasting(stream, report):
-                await self._incidents.end("drift", _subject(stream, report))
+                await self._incidents.end(DRIFT, _subject(stream, report))
 
     def _lasting(self, stream: str, report: Report) -> list[str]:
         """Return the streams of the publisher of which the same is reported, and lasts."""
@@ -81,7 +81,7 @@ class Reports:
         publisher = stream.partition("/")[0]
         command = f"event-router schema list {publisher}/*" if others else f"event-router schema show {stream}"
         what = f"{stream} {report.what}{more}."
-        return Incident("drift", _subject(stream, report), report.at, what, _DO, command)
+        return Incident(DRIFT, _subject(stream, report), report.at, what, _DO, command)
 
     def _now(self) -> int:
         return int(self._clock() * 1000)

@@ -6,13 +6,32 @@ from typing import Any, Final
 
 import msgspec
 
-__all__ = ["GONE", "SUBJECT", "WATCHED", "Incident", "clipped", "incident_of", "notice_of", "packed"]
+__all__ = [
+    "ARCHIVE",
+    "DRIFT",
+    "GONE",
+    "KINDS",
+    "SUBJECT",
+    "WATCHED",
+    "Incident",
+    "clipped",
+    "incident_of",
+    "notice_of",
+    "packed",
+]
 
 WATCHED: Final = frozenset({"silence", "refused", "down", "idle", "dead", "quota", "spool", "memory"})
 """The kinds that the watcher opens and ends; of others those who open them do."""
 
+ARCHIVE: Final = "archive"
+"""The kind of the archiver."""
+DRIFT: Final = "drift"
+"""The kind of what learns the fields of types."""
 GONE: Final = "gone"
 """The kind that a forward opens and ends; the watcher ends it of one whose subscription was removed."""
+
+KINDS: Final = WATCHED | {ARCHIVE, DRIFT, GONE}
+"""All kinds that there are."""
 
 SUBJECT: Final = 200
 """Most characters of what an incident is about: those behind are not kept."""

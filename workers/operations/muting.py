@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from router.store.client import Store
 from router.tasks.ending import whole
-from workers.incidents import Incidents
+from workers.incidents import KINDS, Incidents
 from workers.operations.audit import CHANGED, MATCHED, Deed, accounted
 
 
@@ -17,6 +17,8 @@ async def mute(
     One that lasts is removed. Raises StoreUnavailable, and ValueError for a kind that is none or where too many are
     muted.
     """
+    if kind not in KINDS:
+        raise ValueError(f"{kind[:40]!r} is no kind of incident: there are {', '.join(sorted(KINDS))}")
     until = None if seconds is None else datetime.now(UTC) + timedelta(seconds=seconds)
     selector = {"until": until.isoformat(timespec="seconds")} if until else {}
     counts = Counter({MATCHED: 1})

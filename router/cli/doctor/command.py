@@ -22,7 +22,7 @@ from router.cli.doctor.checks import (
 )
 from router.cli.doctor.erp_checks import judge_erps, try_erps
 from router.cli.doctor.forward_checks import judge_forward, judge_forwards
-from router.cli.doctor.notify_checks import judge_notified, judge_notifiers
+from router.cli.doctor.notify_checks import judge_notified, judge_notifiers, judge_silence
 from router.cli.doctor.probe import ask_ingresses, ask_workers, look_at_spool, talk_to
 from router.cli.doctor.reconcile_checks import judge_reconciliations
 from router.cli.doctor.security_checks import (
@@ -100,6 +100,7 @@ def _examine() -> Iterator[Check]:
     yield from judge_reconciliations(settings, catalogue)
     yield from judge_forwards(settings, catalogue)
     yield from run(judge_archive(settings))
+    yield from judge_silence(settings.silence, catalogue)
     yield from judge_notifiers(settings.notify)
     yield from run(_asked_of_erps(settings))
     ingresses = run(ask_ingresses(settings))

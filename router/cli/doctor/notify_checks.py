@@ -7,18 +7,28 @@ from urllib.parse import urlsplit
 
 from config.errors import ConfigError
 from config.notify import NotifySettings
+from config.publishers import load_publishers
+from config.silence import SilenceSettings
 from router.cli.output.results import age
+from router.events.catalogue import Catalogue
 from router.store.health.judgement import Check
 from router.store.reading import moment_at
-from workers.incidents import GONE, WATCHED
+from workers.incidents import KINDS
 from workers.notify.opening import channel_of
 from workers.notify.state import NotifierState, place_of
 
-__all__ = ["judge_notified", "judge_notifiers"]
+__all__ = ["judge_notified", "judge_notifiers", "judge_silence"]
 
-_KINDS: Final = WATCHED | {"drift", GONE}
 _RETIRED: Final = ("webhook.office.com", "outlook.office.com")
 """The hosts of the connectors of Office 365."""
+
+
+def judge_silence(settings: SilenceSettings, catalogue: Catalogue) -> Iterator[Check]:
+    """Warn of times of their own for publishers that are none."""
+    known = {*catalogue.publishers, *(publisher.slug for publisher in load_publishers(on_demand=True))}
+    if unknown := sorted({subject.partition("/")[0] for subject in settings.own} - known):
+        detail = f"silence.own names {', '.join(unknown)}: no such publisher"
+        yield Check("silence", "warning", detail, f"there are {', '.join(sorted(known))}")
 
 
 def judge_notifiers(notifiers: Sequence[NotifySettings]) -> Iterator[Check]:
@@ -53,7 +63,7 @@ def _judge(name: str, settings: NotifySettings) -> Check:
     if settings.kind == "smtp" and not settings.is_encrypted and not settings.is_local:
         detail = f"mails go to {settings.host} without encryption: they can be read on the way"
         return Check(name, "warning", detail, "set starttls or tls")
-    if nothing := [glob for glob in settings.incidents if not any(fnmatchcase(kind, glob) for kind in _KINDS)]:
+    if nothing := [glob for glob in settings.incidents if not any(fnmatchcase(kind, glob) for kind in KINDS)]:
         detail = f"no incident is of a kind like {', '.join(nothing)}"
-        return Check(name, "warning", detail, f"there are {', '.join(sorted(_KINDS))}")
+        return Check(name, "warning", detail, f"there are {', '.join(sorted(KINDS))}")
     return Check(name, "ok", f"{settings.kind} to {place_of(settings)}, of {', '.join(settings.incidents)}")

@@ -92,6 +92,7 @@ CASES: list[tuple[int, tuple[str, ...], str | None]] = [
     (2, ("incidents", "list", "--past", "x"), None),
     (2, ("incidents", "mute", "silence"), None),
     (2, ("incidents", "mute", "no kind", "p/7"), None),
+    (2, ("incidents", "mute", "silense", "p/7"), None),
     (2, ("incidents", "mute", "silence", "p/7", "--for", "soon"), None),
     (2, ("archive", "list", "nobody/*"), None),
     (2, ("archive", "show"), None),

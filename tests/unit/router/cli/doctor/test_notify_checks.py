@@ -1,11 +1,15 @@
 """Rules of what `doctor` says of notifiers."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from config.notify import NotifySettings
-from router.cli.doctor.notify_checks import judge_notified, judge_notifiers
+from config.silence import SilenceSettings
+from router.cli.doctor.notify_checks import judge_notified, judge_notifiers, judge_silence
+from router.events.catalogue import Catalogue
+from workers.incidents import KINDS
 from workers.notify.state import NotifierState
 
 
@@ -30,6 +34,7 @@ def chat(url: str) -> NotifySettings:
         (mail(starttls=False), "warning", "without encryption"),
         (mail(starttls=False, host="localhost"), "ok", "smtp to b@example.com"),
         (mail(incidents=["silense", "dead"]), "warning", "no incident is of a kind like silense"),
+        (mail(incidents=["archive", "dr*", "gone"]), "ok", "of archive, dr*, gone"),
         (mail(ca_file=Path("/nowhere/ca.pem")), "failed", "ca_file=/nowhere/ca.pem"),
     ],
 )
@@ -48,3 +53,19 @@ def test_one_that_is_not_heard_is_warned_of() -> None:
     assert check.state == "warning"
     assert "3 times, never taken so far): mail.example.com:587: no answer" in check.detail
     assert "notify test ops" in check.advice
+
+
+def test_times_of_publishers_that_are_none(catalogue: Catalogue) -> None:
+    """A time of its own for a publisher that is none means nothing: a typo is said, and one that is off is none."""
+    own = {"vizma-net-financial/7": "off", "visma-net-financial/7": "off", "business-nxt": "4h", "visma": "4h"}
+    (check,) = judge_silence(SilenceSettings.model_validate({"own": own}), catalogue)
+    assert (check.state, check.detail) == ("warning", "silence.own names visma, vizma-net-financial: no such publisher")
+    assert "business-nxt, visma-net-erp-salesorderservice" in check.advice
+    assert [*judge_silence(SilenceSettings(), catalogue)] == []
+
+
+def test_the_kinds_are_those_of_the_page() -> None:
+    """Each kind that an incident can be of is in the table of docs/silence.md, and no other."""
+    page = (Path(__file__).parents[5] / "docs" / "silence.md").read_text()
+    table = page.partition("| kind | subject |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == KINDS
