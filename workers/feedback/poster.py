@@ -25,6 +25,7 @@ from workers.erp.quota import Guard, Quota, Unguarded
 from workers.feedback.metrics import FeedbackMetrics
 from workers.feedback.note import Note
 from workers.outcomes import Defer
+from workers.record import Record
 
 __all__ = ["Poster", "posting"]
 
@@ -154,7 +155,7 @@ class Poster:
             return "late"
         try:
             erp = self._clients.for_event(note.about, self._quota, self._guard(note.about.publisher))
-            await erp.post(_PATH, note.body())
+            _check(await erp.post(_PATH, note.body()))
         except Defer as error:
             return min(max(error.delay, 0.1), _LONGEST_WAIT)
         except (ErpUnavailable, MemoryError) as error:
@@ -201,3 +202,9 @@ async def posting(poster: Poster) -> AsyncIterator[Poster]:
         yield poster
     finally:
         await poster.stop()
+
+
+def _check(record: Record) -> None:
+    """Raise ErpUnreadable for a page: a gateway that is in the ERP's place answers 200 with it, whatever is posted."""
+    if isinstance(record.body, bytes) and record.body.lstrip().startswith(b"<"):
+        raise ErpUnreadable(f"POST {_PATH}: answered {record.status} with a page, so nobody has taken it")

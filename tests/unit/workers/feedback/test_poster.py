@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -197,6 +198,23 @@ async def test_a_client_that_is_locked_out_loses_no_note(
         found.clock.now += 601
         await eventually(lambda: found.count("refused") == 1)
     assert sorted(posted(erp)) == ["n1", "n2"]
+
+
+async def test_a_page_in_place_of_the_interface(erp: FakeErp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that answers 200 with a page for maintenance has taken no note: it waits, and is posted later."""
+    post, page = Erp.post, [b"\n<!doctype html><p>Maintenance"]
+
+    async def posts(self: Erp, path: str, body: Any) -> Record:
+        return Record(200, body=page[0], fetched_at=datetime.now(UTC)) if page else await post(self, path, body)
+
+    monkeypatch.setattr(Erp, "post", posts)
+    async with desk(erp) as found:
+        found.put("n1")
+        await eventually(lambda: len(found.naps.slept) > 2)
+        assert "answered 200 with a page" in found.poster.warning
+        page.clear()
+        await eventually(lambda: found.count("posted") == 1)
+    assert posted(erp) == ["n1"]
 
 
 async def test_a_company_without_quota_delays_no_other(erp: FakeErp) -> None:
