@@ -7,7 +7,7 @@ from router.events.event import Event
 from router.store.record import REASON, text_of
 from router.telemetry import logs
 from workers.delivery import Held
-from workers.feedback.note import Note, is_notification, why_dead
+from workers.feedback.note import Note, cut_before, is_notification, why_dead
 from workers.outcomes import WorkerLost
 
 __all__ = ["Feedback"]
@@ -51,7 +51,7 @@ class Feedback:
         for id_, publisher in dict.fromkeys([*named, (event.id, event.publisher)]):
             if is_notification(id_):
                 more = "" if id_ == event.id else f" (with the later {event.id})"
-                yield Note(id_, _of(about, publisher), self._source, f"{said}{more}", success, now, now + _KEPT)
+                yield Note(id_, _of(about, publisher), self._source, cut_before(said, more), success, now, now + _KEPT)
 
 
 def _of(about: Event, publisher: str) -> Event:

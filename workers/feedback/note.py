@@ -8,7 +8,7 @@ from router.telemetry.printable import printable
 from workers.failure import described
 from workers.feedback.masking import masked
 
-__all__ = ["Note", "is_notification", "line_of", "reason_of", "why_dead"]
+__all__ = ["Note", "cut_before", "is_notification", "line_of", "reason_of", "why_dead"]
 
 _LONGEST: Final = 250
 """Characters of a description; what the ERP takes is not published."""
@@ -56,7 +56,13 @@ def why_dead(reason: str, error: str, message: str) -> str:
 def line_of(text: str) -> str:
     """Return the first line of a text, bounded, without secrets and with nothing but what prints."""
     line = masked(printable(_first(text)[: 2 * _LONGEST]).encode(errors="replace").decode())
-    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+    return cut_before(line, "")
+
+
+def cut_before(line: str, more: str) -> str:
+    """Return a line and what is said behind it, the line cut so that both are bounded."""
+    room = max(1, _LONGEST - len(more))
+    return (line if len(line) <= room else f"{line[: room - 1]}…") + more
 
 
 def _first(text: str) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from config.settings import Settings
 from router.events.catalogue import Catalogue
 from router.store import scripts
 from router.store.client import Store
-from workers import Coalesce, DeadLetter, Defer, Delivery, Event, Retry, RetryLater, Subscription, WorkerLost
+from workers import Coalesce, DeadLetter, Defer, Delivery, Event, Merged, Retry, RetryLater, Subscription, WorkerLost
 from workers.consuming.consumer import Consumer
 from workers.delivery import Held, error_line
 from workers.erp import open_clients
@@ -183,6 +184,26 @@ def test_a_worker_that_goes_on_for_another(catalogue: Catalogue) -> None:
     feedback = Feedback("sub", catalogue, notes.append, lambda: 0.0)
     feedback.settled([Held(STREAM, b"1-0", fields, inbox=False, touched=0.0)], success=False)
     assert [(note.id, note.description) for note in notes] == [("n1", "failed 1 of 1 attempts: ValueError: no room")]
+
+
+class Burst(Held):
+    """A delivery that stands for an earlier event, too."""
+
+    @property
+    def merged(self) -> tuple[Merged, ...]:
+        """The earlier event."""
+        return (Merged("n0", "customer_changed", datetime(2026, 1, 1, tzinfo=UTC)),)
+
+
+def test_the_note_of_a_merged_event_is_bounded(catalogue: Catalogue) -> None:
+    """With the later event that it was done with, too, a description has 250 characters at most, and names that one."""
+    notes, later = list[Note](), "n" * 200
+    raw = json.dumps({"event": "customer_changed", "notificationId": later, "TenantId": "t1"}).encode()
+    fields = {b"id": later.encode(), b"at": b"1", b"raw": raw, b"reason": b"x" * 1000}
+    feedback = Feedback("sub", catalogue, notes.append, lambda: 0.0)
+    feedback.settled([Burst(STREAM, b"1-0", fields, inbox=False, touched=0.0)], success=False)
+    assert [(note.id, len(note.description)) for note in notes] == [("n0", 250), (later, 250)]
+    assert notes[0].description.endswith(f"… (with the later {later})")
 
 
 def test_a_subscription_without_its_erp_does_not_start(catalogue: Catalogue, erp: FakeErp) -> None:
