@@ -98,6 +98,11 @@ def replace(stream: str, entry_id: Field, marker: str, ttl: int, fields: Sequenc
     return Call(_script("replace"), (stream, marker), (entry_id, ttl, *fields))
 
 
+def exchange(key: str, field: Field, was: Field, value: Field) -> Call:
+    """Give a field of a hash another value. Reply: 1; 0 where it is gone, -1 where it has another one than it `was`."""
+    return Call(_script("exchange"), (key,), (field, was, value))
+
+
 def copy(stream: str, copied: str, count: int, upto: Field = "+", was: Sequence[Field] = (), *fields: Field) -> Call:
     """Copy the next `count` entries of a stream, those before one. Reply: how many that were, and their bytes.
 

@@ -13,9 +13,12 @@ from router.events.catalogue import Catalogue
 from router.events.fields import UnreadableEvent
 from router.events.named import named_in
 from router.events.whose import Pair, Whose, event_pair
+from router.store import scripts
 from router.store.client import Store
 from router.store.reading import checked
 from router.store.record import EVENT, ID, RAW, Fields, read_event, text_of
+from router.store.scripts import Field
+from workers.operations.audit import CHANGED
 
 __all__ = ["LEFT", "Found", "Ground", "Place"]
 
@@ -106,6 +109,11 @@ class Place(ABC):
     @abstractmethod
     async def erase(self, items: Sequence[Found]) -> Counter[str]:
         """Remove these for good; return how many were CHANGED, FAILED or are LEFT."""
+
+    async def exchange(self, *fields: tuple[str, Field, Field, Field]) -> Counter[str]:
+        """Give fields of hashes (key, field, what it was, new value) other values; what has changed since is LEFT."""
+        replies = checked(await self.store.run([scripts.exchange(*each) for each in fields])) if fields else []
+        return Counter({CHANGED: replies.count(1), LEFT: replies.count(-1)})
 
     async def commands(self, *commands: tuple[Any, ...]) -> list[Any]:
         """Run plain commands in one round trip, and return their replies."""

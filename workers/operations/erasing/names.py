@@ -145,8 +145,7 @@ class Filters(Place):
 
     async def erase(self, items: Sequence[Found]) -> Counter[str]:
         """Mask the ids; a worker whose code or settings still have them notes them again when it starts."""
-        await self.commands(*(("HSET", item.where, _WHERE, item.payload) for item in items))
-        return Counter({CHANGED: len(items)})
+        return await self.exchange(*((item.where, _WHERE, item.content[_WHERE], item.payload) for item in items))
 
 
 class Breakers(Place):
@@ -166,13 +165,14 @@ class Breakers(Place):
 
     async def erase(self, items: Sequence[Found]) -> Counter[str]:
         """Mask the reasons; a breaker that is named by it goes, and closes with that."""
-        for item in items:
-            if self.ground.whose.is_named(item.id):
-                await self.commands(("DEL", item.where), ("ZREM", self.store.keys.breakers(), item.id))
-            else:
-                masked = self.ground.whose.masked((item.payload or b"").decode(errors="replace"))
-                await self.commands(("HSET", item.where, "reason", masked))
-        return Counter({CHANGED: len(items)})
+        named = [item for item in items if self.ground.whose.is_named(item.id)]
+        for item in named:
+            await self.commands(("DEL", item.where), ("ZREM", self.store.keys.breakers(), item.id))
+        others = [(item.where, "reason", item.payload, self._masked(item)) for item in items if item not in named]
+        return await self.exchange(*others) + Counter({CHANGED: len(named)})
+
+    def _masked(self, item: Found) -> str:
+        return self.ground.whose.masked(item.payload.decode(errors="replace"))
 
 
 class LastWords(Place):
@@ -195,8 +195,8 @@ class LastWords(Place):
         """Mask it there."""
         texts = [item.content[item.payload].decode(errors="surrogateescape") for item in items]
         masked = [self.ground.whose.masked(text).encode(errors="surrogateescape") for text in texts]
-        await self.commands(*(("HSET", i.where, i.payload, text) for i, text in zip(items, masked, strict=True)))
-        return Counter({CHANGED: len(items)})
+        pairs = zip(items, masked, strict=True)
+        return await self.exchange(*((i.where, i.payload, i.content[i.payload], text) for i, text in pairs))
 
 
 def is_about(ground: Ground, name: bytes, incident: Incident | None) -> bool:

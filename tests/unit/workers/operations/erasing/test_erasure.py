@@ -33,7 +33,7 @@ from workers.operations.audit import Deed, lines, record
 from workers.operations.erasing.alone import ErasureOvertaken, ErasureUnderWay
 from workers.operations.erasing.compacting import Compacting
 from workers.operations.erasing.erasure import Erasure, NobodyNamed
-from workers.operations.erasing.found import Found
+from workers.operations.erasing.found import LEFT, Found
 from workers.operations.erasing.quarantine import Bodies
 from workers.operations.operations import Operations
 
@@ -115,6 +115,22 @@ async def test_bodies_of_any_form(store: Store, operations: Operations) -> None:
     assert Counter(found.place.name for found in left) == {"quarantine": 6, "spool": 5}
     assert await store.client.xlen(quarantine) == 6
     assert [found.content[b"raw"] for found in left][-6:] == [*bodies(77), b'[{"contextId": "77"}]']
+
+
+async def test_what_is_masked_is_what_was_read(store: Store, operations: Operations) -> None:
+    """What others wrote since, is not overwritten, and what they removed does not come back."""
+    whose, forwards = Whose(company="company-51"), store.keys.forwards()
+    for name in ("same", "newer", "gone"):
+        await store.client.hset(forwards, name, "no company-51, no company-52")
+    walk = await operations.stored_of(whose)
+    items = [found async for found in walk.found()]
+    await store.client.hset(forwards, "newer", "no company-51, no erased")
+    await store.client.hdel(forwards, "gone")
+    assert await items[0].place.erase(items) == {"changed": 1, LEFT: 1}
+    masked, newer = b"no erased, no company-52", b"no company-51, no erased"
+    assert await store.client.hgetall(forwards) == {b"same": masked, b"newer": newer}
+    await operations.erase(whose).run()
+    assert (await store.client.hgetall(forwards))[b"newer"] == b"no erased, no erased"
 
 
 async def test_one_at_a_time(store: Store, operations: Operations) -> None:
