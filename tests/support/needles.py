@@ -213,7 +213,8 @@ class Planter:
         await client.set(self.keys.sweeping(*own), "sweep", px=_DAY)
         await client.hset(self.keys.swept(*own), mapping={"error": f"no {self.name}", "cursor": 1})
         await client.hset(self.keys.judged(*own), f"customer/{self.name}", 1)
-        await client.hset(self.keys.known_records(*own), f"customer/{self.name}", 1)
+        for key in (self.keys.known_records(*own), self.keys.buried_records(*own)):
+            await client.hset(key, f"customer/{self.name}", 1)
 
     async def incidents(self) -> None:
         """Put an incident that lasts, its notice, and one that nobody wants to hear of."""
@@ -285,6 +286,7 @@ PLANTS: Final[Mapping[str, Plant | str]] = {
     "swept": Planter.swept,
     "judged": Planter.swept,
     "known_records": Planter.swept,
+    "buried_records": Planter.swept,
     "versions": Planter.versions,
     "echoed": Planter.echoed,
     "incidents": Planter.incidents,
