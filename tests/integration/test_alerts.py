@@ -26,7 +26,7 @@ from config.settings import Settings
 from router.embedded.access import open_store
 from router.store.health.guard import guarded
 from router.store.keys import LINES, Keys
-from workers.erp.fake import FakeErp, Options, serving
+from workers.erp.fake import FakeErp, serving
 
 FINANCIAL = "visma-net-financial"
 CUSTOMERS, SUPPLIERS = f"er:{{{FINANCIAL}/customer_changed}}", f"er:{{{FINANCIAL}/supplier_changed}}"
@@ -241,7 +241,12 @@ async def handle(event: Event) -> None:
 
 async def test_feedback_that_is_refused(system: System) -> None:
     """Notes that the ERP does not take are told of."""
-    async with serving(FakeErp(Options(clients={"c": "another"}))) as erp:
+    async with serving(FakeErp()) as erp:
+
+        def refuse_notes(_method: str, path: str) -> None:
+            erp.failing = 400 if "feedback" in path else None
+
+        erp.on_request = refuse_notes
         known = {"BASE_URL": erp.base_url, "TOKEN_URL": erp.token_url, "CLIENT_ID": "c", "CLIENT_SECRET": "s3cret"}
         known |= {"TENANT_ID": "t1"}
         environment = {f"ROUTER_ERP__VISMA_NET_FINANCIAL__{name}": value for name, value in known.items()}
