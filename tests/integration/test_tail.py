@@ -63,16 +63,23 @@ def environment(url: str, prefix: str) -> Mapping[str, str]:
     }
 
 
+async def started(
+    *arguments: str, url: str, store: Store, folder: Path, stdout: int = asyncio.subprocess.PIPE
+) -> asyncio.subprocess.Process:
+    """Start a command on a store; `stdout` is a descriptor, or a pipe of its own."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "router.cli.main", *arguments),
+        cwd=folder,
+        env=environment(url, store.keys.prefix),
+        stdout=stdout,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
 @contextlib.asynccontextmanager
 async def tailing(*arguments: str, url: str, store: Store, folder: Path) -> AsyncIterator[Tail]:
     """Yield a running `events tail`, and end it."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "router.cli.main", "events", "tail", *arguments),
-        cwd=folder,
-        env=environment(url, store.keys.prefix),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    process = await started("events", "tail", *arguments, url=url, store=store, folder=folder)
     try:
         yield Tail(process)
     finally:
@@ -104,13 +111,7 @@ async def test_it_ends_when_its_reader_has_gone(
     """As in `| head -1`: at once and without an error, though nothing comes that could not be written."""
     await real_store.client.xgroup_create(real_store.keys.events(CUSTOMERS), "sub", mkstream=True)
     reading, writing = os.pipe()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "router.cli.main", *arguments),
-        cwd=tmp_path,
-        env=environment(server_url, real_store.keys.prefix),
-        stdout=writing,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    process = await started(*arguments, url=server_url, store=real_store, folder=tmp_path, stdout=writing)
     os.close(writing)
     try:
         await eventually(lambda: _waits(real_store))
@@ -131,13 +132,7 @@ async def test_a_signal_ends_it_well(
     """Whichever way it is ended, that is no failure: exit code 0, no error, a line of the audit that is finished."""
     await put_events(real_store, "e1", "e2")
     await real_store.client.xgroup_create(real_store.keys.events(CUSTOMERS), "sub")
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "router.cli.main", *arguments),
-        cwd=tmp_path,
-        env=environment(server_url, real_store.keys.prefix),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    process = await started(*arguments, url=server_url, store=real_store, folder=tmp_path)
     try:
         await eventually(lambda: _waits(real_store))
         process.send_signal(ended_by)

@@ -17,7 +17,7 @@ _users: dict[int, tuple[object, str, Any]] = {}
 @contextmanager
 def unshared(connection: Any, event_id: str) -> Iterator[None]:
     """Have no other task and no other thread use a connection meanwhile; raises SharedConnection."""
-    key, user = id(connection), (_whoever_runs(), event_id, connection)
+    key, user = id(connection), (_user(), event_id, connection)
     holder = _users.setdefault(key, user)
     if holder is user:
         try:
@@ -33,7 +33,7 @@ def unshared(connection: Any, event_id: str) -> Iterator[None]:
         )
 
 
-def _whoever_runs() -> object:
+def _user() -> object:
     try:
         return asyncio.current_task() or threading.get_ident()
     except RuntimeError:

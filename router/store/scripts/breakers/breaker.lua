@@ -26,7 +26,8 @@ for i, value in ipairs(redis.call('HMGET', KEYS[1], unpack(FIELDS))) do
   b[FIELDS[i]] = math.max(0, tonumber(value or 0) or 0)
 end
 
--- should the clock be set back, no probe waits for longer than an interval: written down, or that begins again at each call
+-- should the clock be set back, no probe waits for longer than an interval: that is written down, else it would begin
+-- again at each call
 local ahead = b.opened > 0 and b.next > now + interval
 b.next = math.min(b.next, now + interval)
 b.opened = math.min(b.opened, now)

@@ -1,8 +1,8 @@
 -- Notes what came to an ingress within about a minute, and that it listened.
 --
 -- KEYS[1]  hash of an hour: `events last` by subject, `last` in epoch milliseconds; a subject is a publisher, or a
---          publisher and a company with a slash between; 0 events are of one that may send. The field `listened` has for each five minutes of the hour a 1
---          where an ingress listened, else a 0
+--          publisher and a company with a slash between; 0 events are of one that may send. The field `listened` has for
+--          each five minutes of the hour a 1 where an ingress listened, else a 0
 -- KEYS[2]  hash of the publishers of which requests were refused since one was accepted: `requests since last reason`
 -- KEYS[3]  hash of the spools that hold something, as their processes wrote it
 -- ARGV[1]  time to live of the hour, milliseconds
